@@ -1,0 +1,1 @@
+"""Interactive demo and attention visualiser for masked generative transformers and UNCAGE."""

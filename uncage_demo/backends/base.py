@@ -1,0 +1,112 @@
+"""The Backend protocol: what the decoding engine needs of a masked generative transformer, and nothing more.
+
+Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, v codebook, l layer, h head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from uncage_demo.types import ModelInfo, Prompt, TextToken, Verdict, Vocabulary
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What attention the caller wants from a forward.
+
+    Args:
+        source: "default", "all" or "layers:A-B" (see DecodingConfig.attention_source).
+        columns: text token indices wanted, in this order; None = all of the prompt's tokens.
+        full: also return every layer and head (costly; only on request).
+    """
+
+    source: str = "default"
+    columns: tuple[int, ...] | None = None
+    full: bool = False
+
+
+@dataclass
+class ForwardOutput:
+    """Result of one forward over a batch of b samples.
+
+    Args:
+        cond: logits "b n v", conditional half.
+        uncond: logits "b n v", unconditional half; None when guidance was not asked for.
+        attention: "b k n" float32: softmax attention of each image token (query) to each wanted text token (key), averaged over the
+            source's layers and heads, at the token grid; conditional half only. None without capture.
+        attention_full: "b l h k n" float32, only when Capture.full.
+    """
+
+    cond: torch.Tensor
+    uncond: torch.Tensor | None = None
+    attention: torch.Tensor | None = None
+    attention_full: torch.Tensor | None = None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A masked generative transformer behind one face. Concrete backends: embedded, meissonic, monetico, amused."""
+
+    info: ModelInfo
+    device: torch.device
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the model can draw; None for open-vocabulary models."""
+        ...
+
+    @property
+    def default_blur(self) -> float:
+        """Blur sigma (attention-grid cells) used where DecodingConfig.contrast_blur is None."""
+        ...
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """Text tokens (special ones included) with character spans, and the part of the text that was cut off ("" if none)."""
+        ...
+
+    def encode_prompt(self, prompt: Prompt) -> Any:
+        """Conditioning of one prompt: opaque to the engine, handed back to `forward`. Cached by the backend."""
+        ...
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        step: int,
+        num_steps: int,
+        conditioning: Sequence[Any],
+        *,
+        unconditional: bool = True,
+        capture: Capture | None = None,
+    ) -> ForwardOutput:
+        """Logits for every position.
+
+        Args:
+            tokens: "b n" int64; masked positions hold `mask_id`.
+            step: 0-based step s; num_steps: T (models with a timestep input use T-1-s).
+            conditioning: one a sample, from encode_prompt.
+            unconditional: also run the unconditional half (classifier-free guidance).
+            capture: which attention to return; the logits are the same with and without.
+        """
+        ...
+
+    @property
+    def mask_id(self) -> int:
+        """Id that stands for a masked position in `tokens` (>= codebook_size)."""
+        ...
+
+    def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
+        """Pictures "b H W 3" uint8 of complete token grids "b n" or "b y x" (ids 0..v-1)."""
+        ...
+
+    def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
+        """Small pictures "k p p 3" uint8 of single codebook entries (shown beside alternatives)."""
+        ...
+
+    def judge(self, image: Any, prompt: Prompt) -> Verdict | None:
+        """What this model's scorer says of a picture ("H W 3" uint8, or a Trace); None where it has none."""
+        ...

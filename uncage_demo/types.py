@@ -1,0 +1,187 @@
+"""The small value types that every layer shares: text tokens, words, subjects, prompts, verdicts, model facts.
+
+Knows nothing of tensors, images, files or any user interface; only numbers, strings and tuples of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+WordKind = Literal["object", "attribute", "other", "unknown"]
+
+
+@dataclass(frozen=True)
+class TextToken:
+    """One token of the text encoder.
+
+    Args:
+        text: the piece as a person would read it ("turtle", "<start>", "<end>", "<pad>").
+        start, end: character span in the prompt, half-open; start == end for special tokens.
+        special: True for start, end and padding tokens.
+    """
+
+    text: str
+    start: int
+    end: int
+    special: bool = False
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of the prompt with its character span and the text tokens it is made of.
+
+    Args:
+        text: exactly as typed.
+        start, end: character span, half-open.
+        tokens: indices into Prompt.tokens; empty when the text encoder cut the word off.
+        kind: what the parser takes it for.
+    """
+
+    text: str
+    start: int
+    end: int
+    tokens: tuple[int, ...] = ()
+    kind: WordKind = "other"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object of the prompt with the attributes that belong to it (METHOD.md section 3).
+
+    Args:
+        object: indices into Prompt.words of the words that name the object (several for a compound noun).
+        attributes: one tuple of word indices for each attribute.
+        label: readable name, e.g. "pink apple".
+        noun: canonical noun of the model's vocabulary ("apple"), or the lower-case words.
+        colors: canonical colour names among the attributes (may be empty).
+    """
+
+    object: tuple[int, ...]
+    attributes: tuple[tuple[int, ...], ...] = ()
+    label: str = ""
+    noun: str = ""
+    colors: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The object's word group followed by its attributes' word groups."""
+        return (self.object, *self.attributes)
+
+
+@dataclass(frozen=True)
+class UnknownWord:
+    """A word that the chosen model cannot draw, with the nearest words that it can."""
+
+    word: int
+    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as a model reads it.
+
+    Args:
+        text: what the user typed.
+        tokens: the text encoder's tokens in order (special ones included).
+        words: words with spans.
+        subjects: objects with attributes, in order of appearance; never empty groups.
+        unknown: words the model cannot draw (empty for open-vocabulary models).
+        truncated: the part of the text that the text encoder cut off, or "".
+    """
+
+    text: str
+    tokens: tuple[TextToken, ...]
+    words: tuple[Word, ...]
+    subjects: tuple[Subject, ...] = ()
+    unknown: tuple[UnknownWord, ...] = ()
+    truncated: str = ""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a closed-vocabulary model can draw. Names are canonical and lower-case.
+
+    Args:
+        objects: nouns it can draw.
+        colors: colour words it knows.
+        others: further words its text encoder knows ("a", "and", "with" ...).
+        aliases: typed word -> canonical word ("grey" -> "gray", "apples" -> "apple").
+    """
+
+    objects: tuple[str, ...]
+    colors: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    aliases: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """One object that the detector sees in a picture.
+
+    Args:
+        noun: canonical noun.
+        color: canonical colour, or "" for the art's own colours.
+        score: the detector's probability, 0..1.
+        box: (y0, x0, y1, x1) as fractions of the picture, 0..1.
+    """
+
+    noun: str
+    color: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a scorer says of one picture; a model's judgement, not the truth.
+
+    Args:
+        objects_found: one bool a subject of the prompt, in order.
+        colors_right: one bool a subject; True when found and either no colour was asked for or it matches.
+        extra_objects: number of detected objects beyond those asked for.
+        all_correct: every object found, every colour right, no extra object.
+        detections: everything the detector reported.
+        scorer: name and version of the scorer.
+    """
+
+    objects_found: tuple[bool, ...]
+    colors_right: tuple[bool, ...]
+    extra_objects: int
+    all_correct: bool
+    detections: tuple[FoundObject, ...] = ()
+    scorer: str = ""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts about a backend that traces record and users see.
+
+    Args:
+        id: "embedded", "meissonic", ...
+        title: readable name.
+        weight_hash: sha256 (first 16 hex digits) over all weight files.
+        grid: token grid (y, x).
+        codebook_size: number of image tokens v.
+        image_size_px: (height, width) of decoded pictures.
+        attention_grid: (y, x) at which attention is read; equal to `grid` unless the model downsamples.
+        single_layers: number of layers attention can be read from (the paper's single-modal blocks).
+        num_heads: heads of each of those layers.
+        default_source: name of the attention source guidance reads by default ("chosen" or "all").
+        default_steps, default_guidance_scale: the model's usual settings.
+        description: one sentence for people.
+    """
+
+    id: str
+    title: str
+    weight_hash: str
+    grid: tuple[int, int]
+    codebook_size: int
+    image_size_px: tuple[int, int]
+    attention_grid: tuple[int, int]
+    single_layers: int
+    num_heads: int
+    default_source: str = "all"
+    default_steps: int = 32
+    default_guidance_scale: float = 3.0
+    description: str = ""
