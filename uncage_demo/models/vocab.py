@@ -1,0 +1,73 @@
+"""The closed vocabulary of the embedded model: nouns, colours, function words, and the word-level text tokens.
+
+Knows nothing of pictures or tensors.
+Source: noun and colour lists of the Attend-and-Excite benchmark (2301.13826, section 5).
+"""
+
+from __future__ import annotations
+
+import re
+
+from uncage_demo.types import TextToken, Vocabulary
+
+ANIMALS = ("bear", "bird", "cat", "dog", "elephant", "frog", "horse", "lion", "monkey", "mouse", "rabbit", "turtle")
+OBJECTS = ("apple", "backpack", "balloon", "bench", "bow", "bowl", "car", "chair", "clock", "crown", "glasses", "suitcase")
+NOUNS = ANIMALS + OBJECTS
+COLORS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "purple", "red", "white", "yellow")
+FUNCTION_WORDS = ("a", "an", "the", "and", "with", "one", ",", "next", "to", "beside", "wearing", "of", "picture", "on", "in", "is", "that")
+
+PAD, START, END, UNKNOWN = 0, 1, 2, 3
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
+WORDS = SPECIAL + FUNCTION_WORDS + COLORS + NOUNS
+WORD_ID = {word: i for i, word in enumerate(WORDS)}
+TEXT_LENGTH = 16
+
+_PLURALS = {noun: noun + "s" for noun in NOUNS if noun not in ("bench", "mouse", "glasses")} | {"bench": "benches", "mouse": "mice"}
+ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | {
+    "grey": "gray",
+    "automobile": "car",
+    "eyeglasses": "glasses",
+    "spectacles": "glasses",
+    "ribbon": "bow",
+    "luggage": "suitcase",
+    "rucksack": "backpack",
+    "tortoise": "turtle",
+    "bunny": "rabbit",
+    "kitten": "cat",
+    "puppy": "dog",
+    "violet": "purple",
+}
+
+VOCABULARY = Vocabulary(objects=NOUNS, colors=COLORS, others=tuple(w for w in FUNCTION_WORDS if w != ","), aliases=ALIASES)
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_", re.UNICODE)
+
+
+def word_id(word: str) -> int:
+    """Id of a typed word after lower-casing and aliases; UNKNOWN when the model has never seen it."""
+    lower = word.lower()
+    return WORD_ID.get(ALIASES.get(lower, lower), UNKNOWN)
+
+
+def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
+    """Word-level text tokens with spans, their ids (padded to TEXT_LENGTH), and the part of the text that did not fit.
+
+    Punctuation that the model has never seen is skipped; a word it has never seen keeps its place as UNKNOWN.
+    """
+    tokens, ids = [TextToken("<start>", 0, 0, special=True)], [START]
+    truncated = ""
+    for match in _TOKEN.finditer(text):
+        identity = word_id(match.group())
+        if identity == UNKNOWN and not match.group()[0].isalnum():
+            continue
+        if len(ids) == TEXT_LENGTH - 1:
+            truncated = text[match.start() :]
+            break
+        tokens.append(TextToken(match.group(), match.start(), match.end()))
+        ids.append(identity)
+    tokens.append(TextToken("<end>", len(text), len(text), special=True))
+    ids.append(END)
+    while len(ids) < TEXT_LENGTH:
+        tokens.append(TextToken("<pad>", len(text), len(text), special=True))
+        ids.append(PAD)
+    return tuple(tokens), tuple(ids), truncated

@@ -1,0 +1,116 @@
+"""Stage 1: the image tokenizer, trained on random scenes; then its decoder alone with the codes fixed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from uncage_demo.models.tokenizer import ImageTokenizer
+from uncage_demo.train import loop
+from uncage_demo.train.scenes import SpriteAtlas, sample_scene
+
+EVAL_SEED = 990_001
+# Busy scenes teach more a picture: mostly two and three objects.
+COUNT_WEIGHTS = (0.15, 0.35, 0.5)
+
+
+def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int) -> Tensor:
+    """Rendered scenes "b 3 H W" float32 in 0..1."""
+    pictures = np.stack([atlas.render(sample_scene(rng, COUNT_WEIGHTS)) for _ in range(size)])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+
+
+def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
+    """L1 + L2 + L1 of the image gradients: the last keeps edges crisp."""
+    difference = output - target
+    edges_y = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
+    edges_x = (difference[..., :, 1:] - difference[..., :, :-1]).abs().mean()
+    return difference.abs().mean() + 4 * difference.square().mean() + 0.5 * (edges_y + edges_x)
+
+
+def train(
+    atlas: SpriteAtlas,
+    folder: Path,
+    *,
+    budget_s: float,
+    seed: int = 0,
+    batch: int = 16,
+    device: torch.device | str = "cpu",
+    decoder_only: bool = False,
+    start: ImageTokenizer | None = None,
+) -> ImageTokenizer:
+    """Train the tokenizer for a time budget (or only its decoder, with the codes kept as they are); returns it.
+
+    Args:
+        atlas: the art.
+        folder: checkpoints and log.
+        budget_s: seconds of training.
+        seed: data order and initial weights.
+        batch: scenes a step.
+        device: where to train.
+        decoder_only: keep encoder and codes; only pictures get better. Needs `start`.
+        start: a trained tokenizer to go on from.
+    """
+    device = torch.device(device)
+    torch.manual_seed(seed)
+    model = start if start is not None else ImageTokenizer()
+    model = model.to(device, memory_format=torch.channels_last).train()
+    model.encoder.requires_grad_(not decoder_only)
+    stage = "decoder" if decoder_only else "tokenizer"
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+        peak = 1.5e-3 if decoder_only else 2e-3
+        rate = peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        images = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch).to(device, memory_format=torch.channels_last)
+        with loop.autocast(device):
+            output, _ = model(images)
+        loss = reconstruction_loss(output.float(), images)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        mse = F.mse_loss(output.detach().float().clamp(0, 1), images).item()
+        return {"loss": loss.item(), "psnr_db": -10 * math.log10(mse)}, batch
+
+    loop.run(
+        stage,
+        folder,
+        modules={"tokenizer": model},
+        optimizers=[optimizer],
+        train_step=train_step,
+        budget_s=budget_s,
+        report=lambda _: evaluate(model, atlas, count=64),
+        report_every_s=120,
+    )
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: int = EVAL_SEED) -> dict[str, float]:
+    """Figures on unseen scenes: mean PSNR (dB, a picture at a time), its 95 % half width, share of the codebook in use (0..1)."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    values, used = [], torch.zeros(model.fsq.codebook_size, dtype=torch.bool)
+    for _ in range(math.ceil(count / 20)):
+        images = torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
+        codes = model.encode(images)
+        used[codes.flatten().cpu()] = True
+        mse = (model.decode(codes) - images).square().mean(dim=(1, 2, 3))
+        values += (-10 * mse.log10()).tolist()
+    model.train(was_training)
+    return {
+        "psnr_db": float(np.mean(values)),
+        "psnr_ci_db": float(1.96 * np.std(values) / math.sqrt(len(values))),
+        "codebook_use_frac": float(used.float().mean()),
+    }

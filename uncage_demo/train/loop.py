@@ -1,0 +1,150 @@
+"""What every training stage shares: a time budget, checkpoints that resume with the same data order, a log of losses.
+
+A stage's batch depends on (seed, step) alone, so a killed run that resumes sees the same data as one that was never killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass
+class Progress:
+    """Where a stage stands: steps done, images seen, seconds spent in training (over all resumed runs)."""
+
+    step: int = 0
+    images: int = 0
+    seconds_s: float = 0.0
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+def batch_rng(seed: int, stage: str, step: int) -> np.random.Generator:
+    """The generator of one batch, from (seed, stage, step) alone."""
+    return np.random.default_rng([seed, *stage.encode(), step])
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 autocast on the device."""
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def save_checkpoint(path: Path, progress: Progress, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> None:
+    """Write everything needed to resume; atomic, so a kill while writing leaves the previous checkpoint."""
+    state = {
+        "progress": vars(progress),
+        "modules": {name: module.state_dict() for name, module in modules.items()},
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> Progress:
+    """Restore modules and optimizers in place; a fresh Progress when there is no checkpoint.
+
+    Raises:
+        RuntimeError: the checkpoint belongs to another architecture.
+    """
+    if not path.exists():
+        return Progress()
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    for name, module in modules.items():
+        module.load_state_dict(state["modules"][name])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return Progress(**state["progress"])
+
+
+def run(
+    stage: str,
+    folder: Path,
+    *,
+    modules: dict[str, nn.Module],
+    optimizers: list[torch.optim.Optimizer],
+    train_step: Callable[[int, float], tuple[dict[str, float], int]],
+    budget_s: float,
+    max_steps: int | None = None,
+    report: Callable[[Progress], dict[str, float]] | None = None,
+    report_every_s: float = 300.0,
+    checkpoint_every_s: float = 120.0,
+    print_every_s: float = 15.0,
+) -> Progress:
+    """Train until the time budget or the step limit is used up; returns the progress.
+
+    Args:
+        stage: name of the stage; names its checkpoint and its log.
+        folder: where `<stage>.ckpt` and `<stage>.jsonl` live.
+        modules, optimizers: what a checkpoint holds.
+        train_step: (step, done fraction 0..1 of the budget) -> (losses, images seen).
+        budget_s: training seconds over all resumed runs.
+        max_steps: stop after this many steps (None: only the budget counts).
+        report: called now and then with the progress; its figures go to the log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, log_path = folder / f"{stage}.ckpt", folder / f"{stage}.jsonl"
+    progress = load_checkpoint(checkpoint, modules, optimizers)
+    if progress.step:
+        print(f"{stage}: resumed at step {progress.step}, {progress.seconds_s:.0f} s of {budget_s:.0f} s used", flush=True)
+    last = time.monotonic()
+    since = {"print": last, "checkpoint": last, "report": last}
+    window: list[tuple[dict[str, float], int]] = []
+
+    def due(what: str, every_s: float) -> bool:
+        if last - since[what] < every_s:
+            return False
+        since[what] = last
+        return True
+
+    def write(entry: dict[str, float]) -> None:
+        with log_path.open("a") as handle:
+            handle.write(json.dumps(entry) + "\n")
+
+    for step in _steps(progress, budget_s, max_steps):
+        fraction = progress.seconds_s / budget_s if max_steps is None else step / max_steps
+        losses, images = train_step(step, min(fraction, 1.0))
+        window.append((losses, images))
+        now = time.monotonic()
+        progress.seconds_s += now - last
+        last = now
+        progress.step, progress.images = step + 1, progress.images + images
+        if due("print", print_every_s):
+            entry = _summary(window, progress, print_every_s)
+            window.clear()
+            write(entry)
+            print(f"{stage}: " + "  ".join(f"{k} {v:.4g}" for k, v in entry.items()), flush=True)
+        if due("checkpoint", checkpoint_every_s):
+            save_checkpoint(checkpoint, progress, modules, optimizers)
+        if report is not None and due("report", report_every_s):
+            figures = report(progress)
+            write({"step": progress.step, "seconds_s": progress.seconds_s, **figures})
+            print(f"{stage}: " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
+            last = time.monotonic()
+    save_checkpoint(checkpoint, progress, modules, optimizers)
+    return progress
+
+
+def _steps(progress: Progress, budget_s: float, max_steps: int | None) -> Iterator[int]:
+    while (max_steps is None and progress.seconds_s < budget_s) or (max_steps is not None and progress.step < max_steps):
+        yield progress.step
+
+
+def _summary(window: list[tuple[dict[str, float], int]], progress: Progress, seconds_s: float) -> dict[str, float]:
+    keys = window[0][0]
+    means = {key: sum(losses[key] for losses, _ in window) / len(window) for key in keys}
+    return {
+        "step": progress.step,
+        "seconds_s": round(progress.seconds_s, 1),
+        "images_per_s": sum(images for _, images in window) / seconds_s,
+        **means,
+    }
