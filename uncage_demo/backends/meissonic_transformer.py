@@ -1,0 +1,402 @@
+"""The Meissonic / Monetico transformer in plain torch, with the published module names, so that published weights load by name.
+
+Knows nothing of prompts, text encoders, pictures or decoding: token grids and text states go in, logits come out.
+Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, c channels, h heads, d head width, v codebook.
+
+Source: 2410.08261 (Meissonic); METHOD.md section 5; the block structure is that of 2403.03206 with single-modal blocks behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from uncage_demo.attention import ColumnRecorder, attention
+
+MICRO_CONDITIONS = 5  # width, height, crop top, crop left, aesthetic score
+SINUSOID_CHANNELS = 256
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """What `transformer/config.json` says; defaults are the published 1024 px Meissonic.
+
+    Args:
+        num_layers: multi-modal blocks; num_single_layers: single-modal blocks.
+        attention_head_dim, num_attention_heads: their product is the width c.
+        joint_attention_dim: width of the text encoder's states; pooled_projection_dim: of its pooled embedding (must equal c).
+        axes_dims_rope: channels of a head that the rotary embedding gives to (text, y, x); they sum to the head width.
+        vocab_size: rows of the token embedding (mask id included); codebook_size: v.
+        downsample, upsample: attention runs at half the token grid.
+
+    Raises:
+        ValueError: naming the setting that does not fit.
+    """
+
+    num_layers: int = 14
+    num_single_layers: int = 28
+    attention_head_dim: int = 128
+    num_attention_heads: int = 8
+    joint_attention_dim: int = 1024
+    pooled_projection_dim: int = 1024
+    axes_dims_rope: tuple[int, ...] = (16, 56, 56)
+    vocab_size: int = 8256
+    codebook_size: int = 8192
+    downsample: bool = True
+    upsample: bool = True
+    patch_size: int = 1
+    guidance_embeds: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes_dims_rope", tuple(self.axes_dims_rope))
+        if self.patch_size != 1 or self.guidance_embeds:
+            raise ValueError(f"patch_size={self.patch_size}, guidance_embeds={self.guidance_embeds}: only 1 and False are supported")
+        if sum(self.axes_dims_rope) != self.attention_head_dim or len(self.axes_dims_rope) != 3:
+            raise ValueError(f"axes_dims_rope={self.axes_dims_rope}: give three numbers with sum {self.attention_head_dim}")
+        if any(size % 2 for size in self.axes_dims_rope):
+            raise ValueError(f"axes_dims_rope={self.axes_dims_rope}: give even numbers")
+        if self.pooled_projection_dim != self.width:
+            raise ValueError(f"pooled_projection_dim={self.pooled_projection_dim}: must equal the width {self.width}")
+        if self.downsample != self.upsample:
+            raise ValueError(f"downsample={self.downsample}, upsample={self.upsample}: must be equal")
+        if self.vocab_size <= self.codebook_size:
+            raise ValueError(f"vocab_size={self.vocab_size}: must exceed codebook_size={self.codebook_size} (a mask id is needed)")
+
+    @property
+    def width(self) -> int:
+        """c = heads times head width."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TransformerConfig:
+        """From a parsed config.json; names that the forward does not depend on are ignored."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+class MeissonicTransformer(nn.Module):
+    """Masked generative transformer: multi-modal blocks, then single-modal blocks, over text and image tokens.
+
+    Args:
+        config: sizes; parameters are created on the current default device ("meta" included).
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.width
+        self.time_text_embed = TimeTextEmbed(c, config.pooled_projection_dim)
+        self.context_embedder = nn.Linear(config.joint_attention_dim, c)
+        self.cond_embed = TwoLayer(MICRO_CONDITIONS * SINUSOID_CHANNELS + config.pooled_projection_dim, c, bias=False)
+        self.embed = TokenEmbed(config.vocab_size, c)
+        self.down_block = Resample(c, "downsample" if config.downsample else None)
+        self.up_block = Resample(c, "upsample" if config.upsample else None)
+        self.encoder_proj_layer_norm = nn.RMSNorm(c, eps=NORM_EPS)
+        self.project_to_hidden_norm = nn.RMSNorm(c, eps=NORM_EPS)
+        self.project_to_hidden = nn.Linear(c, c, bias=False)
+        self.transformer_blocks = nn.ModuleList(MultiModalBlock(config) for _ in range(config.num_layers))
+        self.single_transformer_blocks = nn.ModuleList(SingleModalBlock(config, i) for i in range(config.num_single_layers))
+        self.project_from_hidden_norm = nn.RMSNorm(c, eps=NORM_EPS)
+        self.project_from_hidden = nn.Linear(c, c, bias=False)
+        self.mlm_layer = TokenHead(c, config.codebook_size)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor,
+        micro_conditions: torch.Tensor,
+        timestep: torch.Tensor,
+        text_mask: torch.Tensor | None = None,
+        recorder: ColumnRecorder | None = None,
+    ) -> torch.Tensor:
+        """Logits of every position.
+
+        Args:
+            tokens: "b y x" int64, masked positions hold the mask id; y and x even where the model downsamples.
+            text: "b t c_text"; pooled: "b c_pooled"; micro_conditions: "b 5" (width, height, crop, crop, aesthetic score).
+            timestep: "b" float32, T-1 at the first step and 0 at the last.
+            text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out).
+            recorder: reads attention to text columns in the single-modal blocks.
+
+        Returns:
+            "b n v" in the weights' dtype, n = y x row-major.
+        """
+        if self.config.downsample and (tokens.shape[1] % 2 or tokens.shape[2] % 2):
+            raise ValueError(f"token grid {tuple(tokens.shape[1:])}: must be even, the model attends at half of it")
+        dtype = self.context_embedder.weight.dtype
+        micro = rearrange(sinusoids(micro_conditions.flatten(), SINUSOID_CHANNELS), "(b m) c -> b (m c)", m=MICRO_CONDITIONS)
+        condition = self.cond_embed(torch.cat([pooled.float(), micro], dim=1).to(dtype))
+        embedding = self.time_text_embed(timestep.float() * 1000, condition)
+
+        image = self.down_block(self.embed(tokens))
+        _, height, width, _ = image.shape
+        image = self.project_to_hidden(self.project_to_hidden_norm(rearrange(image, "b y x c -> b (y x) c")))
+        text = self.encoder_proj_layer_norm(self.context_embedder(text.to(dtype)))
+        rotation = rotary_angles(text.shape[1], height, width, self.config.axes_dims_rope, tokens.device)
+        key_mask = None
+        if text_mask is not None:
+            key_mask = torch.cat([text_mask, text_mask.new_ones(text_mask.shape[0], image.shape[1])], dim=1)
+
+        for block in self.transformer_blocks:
+            text, image = block(text, image, embedding, rotation, key_mask)
+        joint = torch.cat([text, image], dim=1)
+        for block in self.single_transformer_blocks:
+            joint = block(joint, embedding, rotation, key_mask, recorder)
+        image = self.project_from_hidden(self.project_from_hidden_norm(joint[:, text.shape[1] :]))
+        image = self.up_block(rearrange(image, "b (y x) c -> b y x c", y=height))
+        return rearrange(self.mlm_layer(image), "b y x v -> b (y x) v")
+
+
+class TwoLayer(nn.Module):
+    """Linear, SiLU, linear."""
+
+    def __init__(self, channels: int, width: int, bias: bool = True) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, width, bias=bias)
+        self.linear_2 = nn.Linear(width, width, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class TimeTextEmbed(nn.Module):
+    """The vector that modulates every block: embedded timestep plus embedded pooled condition."""
+
+    def __init__(self, width: int, pooled_width: int) -> None:
+        super().__init__()
+        self.timestep_embedder = TwoLayer(SINUSOID_CHANNELS, width)
+        self.text_embedder = TwoLayer(pooled_width, width)
+
+    def forward(self, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return self.timestep_embedder(sinusoids(time, SINUSOID_CHANNELS).to(condition.dtype)) + self.text_embedder(condition)
+
+
+class TokenEmbed(nn.Module):
+    """Token ids "b y x" -> "b y x c"."""
+
+    def __init__(self, vocab_size: int, width: int) -> None:
+        super().__init__()
+        self.embeddings = nn.Embedding(vocab_size, width)
+        self.layer_norm = nn.RMSNorm(width, eps=NORM_EPS)
+        self.conv = nn.Conv2d(width, width, kernel_size=1, bias=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return channels_last(self.conv, self.layer_norm(self.embeddings(tokens)))
+
+
+class TokenHead(nn.Module):
+    """ "b y x c" -> logits "b y x v"."""
+
+    def __init__(self, width: int, codebook_size: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, kernel_size=1, bias=False)
+        self.layer_norm = nn.RMSNorm(width, eps=NORM_EPS)
+        self.conv2 = nn.Conv2d(width, codebook_size, kernel_size=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return channels_last(self.conv2, self.layer_norm(channels_last(self.conv1, x)))
+
+
+class Resample(nn.Module):
+    """Halve or double the grid "b y x c" by a 2x2 (transposed) convolution, or pass it on."""
+
+    def __init__(self, width: int, kind: str | None) -> None:
+        super().__init__()
+        self.downsample = NormConv(nn.Conv2d(width, width, 2, stride=2, bias=False), width) if kind == "downsample" else None
+        self.upsample = NormConv(nn.ConvTranspose2d(width, width, 2, stride=2, bias=False), width) if kind == "upsample" else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        layer = self.downsample or self.upsample
+        return x if layer is None else layer(x)
+
+
+class NormConv(nn.Module):
+    """Normalise over channels, then convolve; "b y x c"."""
+
+    def __init__(self, conv: nn.Module, width: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, eps=NORM_EPS)
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return channels_last(self.conv, self.norm(x))
+
+
+class Modulation(nn.Module):
+    """Layer norm whose shift and scale come from the embedding; further chunks (gates, the next norm's shift and scale) are returned."""
+
+    def __init__(self, width: int, chunks: int) -> None:
+        super().__init__()
+        self.chunks = chunks
+        self.linear = nn.Linear(width, chunks * width)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shift, scale, *rest = self.linear(F.silu(embedding))[:, None].chunk(self.chunks, dim=-1)
+        return modulate(x, shift, scale), *rest
+
+
+class FeedForward(nn.Module):
+    """Linear, GELU (tanh), linear; named as in the published weights (`net.0.proj`, `net.2`)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        first = nn.Sequential(OrderedDict(proj=nn.Linear(width, 4 * width)))
+        self.net = nn.ModuleList([first, nn.Identity(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net[2](F.gelu(self.net[0](x), approximate="tanh"))
+
+
+class Projections(nn.Module):
+    """Query, key and value projections with normalised queries and keys; with `joint`, a second set for the text and both outputs."""
+
+    def __init__(self, config: TransformerConfig, joint: bool) -> None:
+        super().__init__()
+        c, d = config.width, config.attention_head_dim
+        self.heads = config.num_attention_heads
+        self.to_q, self.to_k, self.to_v = nn.Linear(c, c), nn.Linear(c, c), nn.Linear(c, c)
+        self.norm_q, self.norm_k = nn.RMSNorm(d, eps=NORM_EPS), nn.RMSNorm(d, eps=NORM_EPS)
+        if joint:
+            self.add_q_proj, self.add_k_proj, self.add_v_proj = nn.Linear(c, c), nn.Linear(c, c), nn.Linear(c, c)
+            self.norm_added_q, self.norm_added_k = nn.RMSNorm(d, eps=NORM_EPS), nn.RMSNorm(d, eps=NORM_EPS)
+            self.to_out = nn.ModuleList([nn.Linear(c, c)])
+            self.to_add_out = nn.Linear(c, c)
+
+    def main(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys, values "b h n d" of the image (or joint) tokens."""
+        query, key, value = (split_heads(layer(x), self.heads) for layer in (self.to_q, self.to_k, self.to_v))
+        return self.norm_q(query), self.norm_k(key), value
+
+    def added(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys, values "b h t d" of the text tokens."""
+        query, key, value = (split_heads(layer(x), self.heads) for layer in (self.add_q_proj, self.add_k_proj, self.add_v_proj))
+        return self.norm_added_q(query), self.norm_added_k(key), value
+
+
+class MultiModalBlock(nn.Module):
+    """Text and image keep their own weights and attend jointly (text first)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.norm1, self.norm1_context = Modulation(config.width, 6), Modulation(config.width, 6)
+        self.attn = Projections(config, joint=True)
+        self.ff, self.ff_context = FeedForward(config.width), FeedForward(config.width)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor, embedding: torch.Tensor, rotation: torch.Tensor, key_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        image_in, *image_rest = self.norm1(image, embedding)
+        text_in, *text_rest = self.norm1_context(text, embedding)
+        pairs = zip(self.attn.added(text_in), self.attn.main(image_in), strict=True)
+        query, key, value = (torch.cat(pair, dim=2) for pair in pairs)
+        mixed = merge_heads(attention(rotate(query, rotation), rotate(key, rotation), value, key_mask=key_mask))
+        text_mixed, image_mixed = mixed[:, : text.shape[1]], mixed[:, text.shape[1] :]
+        image = self._finish(image, self.attn.to_out[0](image_mixed), self.ff, *image_rest)
+        text = self._finish(text, self.attn.to_add_out(text_mixed), self.ff_context, *text_rest)
+        return keep_finite(text), image
+
+    @staticmethod
+    def _finish(
+        x: torch.Tensor,
+        mixed: torch.Tensor,
+        feed_forward: nn.Module,
+        gate: torch.Tensor,
+        shift: torch.Tensor,
+        scale: torch.Tensor,
+        ff_gate: torch.Tensor,
+    ) -> torch.Tensor:
+        x = x + gate * mixed
+        return x + ff_gate * feed_forward(modulate(x, shift, scale))
+
+
+class SingleModalBlock(nn.Module):
+    """Text and image share weights; attention and feed-forward run side by side. The blocks that UNCAGE reads attention from."""
+
+    def __init__(self, config: TransformerConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.norm = Modulation(config.width, 3)
+        self.proj_mlp = nn.Linear(config.width, 4 * config.width)
+        self.proj_out = nn.Linear(5 * config.width, config.width)
+        self.attn = Projections(config, joint=False)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        embedding: torch.Tensor,
+        rotation: torch.Tensor,
+        key_mask: torch.Tensor | None,
+        recorder: ColumnRecorder | None,
+    ) -> torch.Tensor:
+        normed, gate = self.norm(x, embedding)
+        query, key, value = self.attn.main(normed)
+        query, key = rotate(query, rotation), rotate(key, rotation)
+        if recorder is None:
+            mixed = attention(query, key, value, key_mask=key_mask)
+        else:
+            mixed = recorder.attend(self.index, query, key, value, key_mask)
+        wide = F.gelu(self.proj_mlp(normed), approximate="tanh")
+        return keep_finite(x + gate * self.proj_out(torch.cat([merge_heads(mixed), wide], dim=-1)))
+
+
+def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Parameter-free layer norm, then scale and shift."""
+    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS) * (1 + scale) + shift
+
+
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """ "b n c" -> "b h n d"."""
+    return rearrange(x, "b n (h d) -> b h n d", h=heads)
+
+
+def merge_heads(x: torch.Tensor) -> torch.Tensor:
+    """ "b h n d" -> "b n c"."""
+    return rearrange(x, "b h n d -> b n (h d)")
+
+
+def channels_last(conv: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Apply a 2-d convolution to "b y x c"."""
+    return rearrange(conv(rearrange(x, "b y x c -> b c y x")), "b c y x -> b y x c")
+
+
+def keep_finite(x: torch.Tensor) -> torch.Tensor:
+    """Residuals of these models leave the range of float16; clip them there (only there)."""
+    return x.clip(-65504, 65504) if x.dtype == torch.float16 else x
+
+
+def sinusoids(values: torch.Tensor, channels: int) -> torch.Tensor:
+    """Sinusoidal embedding "m c" float32 of numbers "m": cosines, then sines, wavelengths from 2 pi to 10,000 times that."""
+    half = channels // 2
+    # In this order and in float32: timesteps reach tens of thousands, where the last bit of a rate is a visible angle.
+    rates = (-math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=values.device) / half).exp()
+    angles = values.float()[:, None] * rates
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def rotary_angles(text_length: int, height: int, width: int, axes: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Rotation of every token and channel pair as "2 (t + n) d/2" float32 (cosines, sines): text at (0, 0, 0), image at (0, y, x)."""
+    positions = torch.zeros(text_length + height * width, 3, dtype=torch.float64, device=device)
+    positions[text_length:, 1] = torch.arange(height, device=device).repeat_interleave(width)
+    positions[text_length:, 2] = torch.arange(width, device=device).repeat(height)
+    parts = []
+    for axis, size in enumerate(axes):
+        rates = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64, device=device) / size)
+        parts.append(positions[:, axis, None] * rates)
+    angles = torch.cat(parts, dim=-1)
+    return torch.stack([angles.cos(), angles.sin()]).float()
+
+
+def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of "b h n d": neighbouring channels (2i, 2i + 1) are turned by the token's angle; computed in float32."""
+    cos, sin = rotation
+    even, odd = rearrange(x.float(), "b h n (p two) -> two b h n p", two=2)
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2).to(x.dtype)
