@@ -56,7 +56,7 @@ def noun_phrase(noun: str, color: str = "", *, published: bool = False) -> str:
     Args:
         noun: the thing.
         color: its colour, or "".
-        published: keep the article "a" everywhere, as the published Attend-and-Excite list does ("a elephant", "a orange car", "a glasses").
+        published: keep the article "a" everywhere, as the published Attend-and-Excite list does ("a elephant", "a glasses").
     """
     words = f"{color} {noun}".strip()
     if published:
@@ -175,7 +175,10 @@ def build_suites(names: Sequence[str], seed: int = 0, *, published: bool = False
 
 
 def load_prompts(path: str | Path) -> list[BenchPrompt]:
-    """A prompt file as a suite named after the file: text with one prompt a line ('#' starts a comment line), or JSON: a list, or a dict of lists.
+    """A prompt file as a suite named after the file.
+
+    Args:
+        path: text with one prompt a line ('#' starts a comment line), or JSON: a list, or a dict of lists (its keys are the categories).
 
     Raises:
         ValueError: when the file is empty or the JSON is neither of these.

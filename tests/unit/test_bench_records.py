@@ -1,0 +1,146 @@
+"""Result files: torn lines, kill -9, locking, merging, determinism."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from uncage_demo.bench.records import RecordFile, image_key, merge, read_many, read_records, record_key, write_records
+
+
+def make(number: int, *, method: str = "a", correct: int = 1, image_hash: str = "00") -> dict:
+    key = image_key("a cat", {"seed": number, "order": method}, "embedded", "ffff", "detector")
+    return {
+        "schema": 1,
+        "key": record_key("table1", method, "suite", key),
+        "image_key": key,
+        "experiment": "table1",
+        "method": method,
+        "suite": "suite",
+        "category": "animals",
+        "cluster": "a cat",
+        "prompt": "a cat",
+        "seed": number,
+        "config": {"seed": number, "order": method},
+        "model": {"id": "embedded", "weight_hash": "ffff"},
+        "metrics": {"correct": correct},
+        "image_hash": image_hash,
+    }
+
+
+def test_keys_separate_what_differs() -> None:
+    base = image_key("a cat", {"seed": 0}, "m", "w", "s")
+    others = [("a dog", {"seed": 0}, "m", "w", "s"), ("a cat", {"seed": 1}, "m", "w", "s"), ("a cat", {"seed": 0}, "m", "v", "s")]
+    assert len({base, *(image_key(*other) for other in others)}) == 4
+    assert image_key("a", {"x": 1, "y": 2}, "m", "w", "s") == image_key("a", {"y": 2, "x": 1}, "m", "w", "s")
+    assert record_key("table1", "a", "s", base) != record_key("weights", "a", "s", base)
+
+
+def test_append_and_reopen_without_double_counting(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "results.jsonl"
+    with RecordFile(path) as file:
+        file.append([make(0), make(1), make(1)])
+    with RecordFile(path) as file:
+        file.append([make(1), make(2)])
+        assert len(file.records) == 3
+    assert [r["seed"] for r in read_records(path)] == [0, 1, 2]
+
+
+def test_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write_records(path, [make(0), make(1)])
+    whole = path.read_bytes()
+    for cut in (1, 10, 100):
+        path.write_bytes(whole[:-cut])
+        assert [r["seed"] for r in read_records(path)] == [0]
+        with RecordFile(path) as file:
+            file.append([make(1)])
+        assert path.read_bytes() == whole
+
+
+def test_damage_inside_is_refused_not_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write_records(path, [make(0), make(1)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0][:40] + b"\n" + lines[1])
+    with pytest.raises(ValueError, match=r"results.jsonl, line 1"):
+        read_records(path)
+    with pytest.raises(ValueError, match="line 1"):
+        RecordFile(path)
+    path.write_bytes(json.dumps(make(0) | {"schema": 99}).encode() + b"\n")
+    with pytest.raises(ValueError, match="schema 99"):
+        read_records(path)
+    path.write_bytes(b'{"schema":1}\n')
+    with pytest.raises(ValueError, match="without key"):
+        read_records(path)
+
+
+def test_two_writers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with RecordFile(path), pytest.raises(ValueError, match="another process"):
+        RecordFile(path)
+    RecordFile(path).__exit__(None, None, None)
+
+
+WRITER = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_bench_records import make
+from uncage_demo.bench.records import RecordFile
+with RecordFile({path!r}) as file:
+    start = len(file.records)
+    print("ready", flush=True)
+    for batch in range(start // 20, 5000):
+        file.append([make(20 * batch + i) for i in range(20)])
+"""
+
+
+def test_kill_minus_nine_loses_nothing_written_and_counts_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    code = WRITER.format(tests=str(Path(__file__).parent), path=str(path))
+    sizes = []
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.getcwd()})
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        before = path.stat().st_size
+        while path.stat().st_size < before + 20_000:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        records = read_records(path)
+        sizes.append(len(records))
+        assert [r["seed"] for r in records] == list(range(len(records)))
+    assert sizes[1] > sizes[0] > 0
+
+
+def test_merge_is_a_union(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.jsonl", [make(0), make(1)])
+    write_records(tmp_path / "b.jsonl.gz", [make(1), make(2)])
+    assert [r["seed"] for r in read_many([tmp_path])] == [0, 1, 2]
+    assert len(read_many([tmp_path / "a.jsonl", tmp_path / "a.jsonl"])) == 2
+
+
+def test_merge_refuses_contradictions_unless_told() -> None:
+    with pytest.raises(ValueError, match="contradict"):
+        merge([[make(0)], [make(0, correct=0)]])
+    with pytest.raises(ValueError, match="contradict"):
+        merge([[make(0)], [make(0, image_hash="01")]])
+    assert merge([[make(0)], [make(0, correct=0)]], keep_first=True)[0]["metrics"]["correct"] == 1
+
+
+def test_compressed_files_are_the_same_bytes_every_time(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.jsonl.gz", [make(0)])
+    first = (tmp_path / "a.jsonl.gz").read_bytes()
+    write_records(tmp_path / "b.jsonl.gz", [make(0)])
+    assert (tmp_path / "b.jsonl.gz").read_bytes() == first
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(ValueError, match=r"plain \.jsonl"):
+        RecordFile(tmp_path / "a.jsonl.gz")

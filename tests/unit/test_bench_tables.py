@@ -1,0 +1,114 @@
+"""Tables against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from uncage_demo.bench.statistics import paired
+from uncage_demo.bench.tables import build_table, format_difference, format_p, to_csv, to_latex, to_markdown, to_rows
+
+
+def line(method: str, prompt: str, seed: int, correct: int, **changes: object) -> dict:
+    return {
+        "experiment": "table1",
+        "method": method,
+        "baseline": "base",
+        "suite": "s",
+        "category": "animals",
+        "cluster": prompt,
+        "prompt": prompt,
+        "seed": seed,
+        "config": {"order": method, "seed": seed},
+        "model": {"id": "embedded", "weight_hash": "ffff"},
+        "scorer": "detector 1",
+        "metrics": {"all": 1, "correct": correct},
+        **changes,
+    }
+
+
+RESULTS = {
+    ("base", "p"): (0, 0),
+    ("base", "q"): (1, 0),
+    ("new", "p"): (1, 1),
+    ("new", "q"): (0, 1),
+    ("bad", "p"): (0, 0),
+    ("bad", "q"): (0, 0),
+}
+LINES = [line(m, p, seed, value) for (m, p), values in RESULTS.items() for seed, value in enumerate(values)]
+
+
+def test_rates_and_differences_by_hand() -> None:
+    table = build_table(LINES, "table1", "s")
+    assert [row.method for row in table.rows] == ["base", "new", "bad"]
+    assert table.metrics == ("all", "correct")
+    assert [row.estimates["correct"].value for row in table.rows] == [0.25, 0.75, 0.0]
+    new, bad = table.rows[1].comparison, table.rows[2].comparison
+    assert table.rows[0].comparison is None
+    assert new is not None
+    assert bad is not None
+    assert (new.win, new.tie, new.loss) == (3, 0, 1)
+    assert (bad.win, bad.tie, bad.loss) == (0, 3, 1)
+    assert new.difference.value == 0.5
+    # P(X <= 1 | 4, 1/2) = 5/16, twice; Holm over two methods doubles the smaller and keeps the order.
+    assert new.p_value == pytest.approx(10 / 16)
+    assert table.rows[1].adjusted_p == 1.0
+    assert (table.images, table.prompts, table.seeds, table.dropped) == (4, 2, (0, 1), 0)
+
+
+def test_the_order_of_lines_does_not_matter_for_pairing() -> None:
+    table = build_table(LINES[::-1], "table1", "s")
+    by_method = {row.method: row for row in table.rows}
+    comparison = by_method["new"].comparison
+    assert comparison is not None
+    assert comparison.win == 3
+    assert comparison == paired([1, 1, 0, 1], [0, 0, 1, 0], ["p", "p", "q", "q"])
+
+
+def test_unfinished_runs_compare_only_complete_images() -> None:
+    table = build_table(LINES[:-1], "table1", "s")
+    assert table.images == 3
+    assert table.dropped == 2
+    assert "2 images without a partner" in table.caption
+    with pytest.raises(ValueError, match="no prompt has results of all 3"):
+        build_table([*LINES[:4], line("bad", "other", 9, 1), *LINES[4:8]], "table1", "s")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"different settings.*num_steps"):
+        build_table([*LINES, line("new", "r", 0, 1, config={"order": "new", "num_steps": 9})], "table1", "s")
+    with pytest.raises(ValueError, match="different models"):
+        build_table([*LINES, line("new", "r", 0, 1, model={"id": "embedded", "weight_hash": "0"})], "table1", "s")
+    with pytest.raises(ValueError, match="no results for experiment 'blur'"):
+        build_table(LINES, "blur", "s")
+    with pytest.raises(ValueError, match="metric 'beauty'"):
+        build_table(LINES, "table1", "s", metrics=["beauty"])
+
+
+def test_text_forms() -> None:
+    table = build_table(LINES, "table1", "s")
+    headings, cells = to_rows(table)
+    assert headings[:3] == ["method", "every object %", "fully correct %"]
+    assert cells[0][-3:] == ["baseline", "", ""]
+    assert cells[1][3].startswith("+50.0 [")
+    assert cells[1][4] == "3 / 0 / 1"
+    markdown = to_markdown(table)
+    assert len({row.count("|") for row in markdown.splitlines() if row.startswith("|")}) == 1
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert float(rows[1]["correct"]) == 0.75
+    assert rows[1]["win"] == "3"
+    latex = to_latex(table)
+    assert r"fully correct \%" in latex
+    assert latex.count(r"\\") == 4
+
+
+def test_number_formats() -> None:
+    from uncage_demo.bench.statistics import Estimate
+    from uncage_demo.bench.tables import METRICS
+
+    assert format_difference(Estimate(-0.0301, -0.08, 0.0204, 9, 3), METRICS["correct"]) == "-3.0 [-8.0, +2.0]"
+    assert format_difference(Estimate(0.5, float("nan"), float("nan"), 2, 1), METRICS["extra"]) == "+0.50"
+    assert format_p(0.0004) == "< 0.001"
+    assert format_p(0.0449) == "0.045"

@@ -1,0 +1,175 @@
+"""Named experiments: which decoding settings one table compares. Pure settings; runs nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.types import ModelInfo
+
+BASELINE = "meissonic"
+GUIDED_FRACTIONS = (0, 1 / 64, 2 / 64, 4 / 64, 8 / 64, 16 / 64, 32 / 64, 1)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A set of methods to be compared on the same prompts and seeds.
+
+    Args:
+        name: key of EXPERIMENTS, or "grid" or a name of the user's.
+        title: heading of its table.
+        methods: label -> settings (the seed in them is replaced by the run's seeds).
+        baseline: the label that the others are compared with.
+    """
+
+    name: str
+    title: str
+    methods: dict[str, DecodingConfig]
+    baseline: str
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.methods:
+            raise ValueError(f"experiment {self.name!r}: baseline {self.baseline!r} is not among its methods {', '.join(self.methods)}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an experiment is built around.
+
+    Args:
+        base: settings shared by all methods (steps, guidance scale, temperatures ...).
+        info: facts about the model.
+        blur: the model's default blur, attention-grid cells.
+    """
+
+    base: DecodingConfig
+    info: ModelInfo
+    blur: float
+
+
+def table1(setting: Setting) -> Experiment:
+    """Every order, and UNCAGE with its parts. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
+    base, guided = setting.base, setting.base.with_(order="uncage")
+    methods = {name: base.with_(order=name) for name in ("random", "confidence", BASELINE, "maskgit", "halton", "margin", "entropy")}
+    methods |= {
+        "uncage, negative only": guided.with_(contrast_mode="negative"),
+        "uncage, positive only": guided.with_(contrast_mode="positive"),
+        "uncage": guided,
+        "uncage, all steps": guided.with_(contrast_steps=base.num_steps),
+    }
+    return Experiment("table1", "Orders (the paper's Table 1)", methods, BASELINE)
+
+
+def weights(setting: Setting) -> Experiment:
+    """The weight of the contrast from 0 to 5 by 0.5; 0 is the baseline exactly. Source: 2508.05399, Figure 4."""
+    guided = setting.base.with_(order="uncage")
+    methods = {f"{w / 2:g}": guided.with_(contrast_weight=w / 2) for w in range(11)}
+    return Experiment("weights", "Weight of the contrast (Figure 4)", methods, "0")
+
+
+def guided_steps(setting: Setting) -> Experiment:
+    """How many steps are guided, as the paper's fractions of all steps. Source: 2508.05399, Table 3 (0, 1, 2 ... 64 of 64)."""
+    guided, total = setting.base.with_(order="uncage"), setting.base.num_steps
+    counts = sorted({0 if fraction == 0 else max(1, round(fraction * total)) for fraction in GUIDED_FRACTIONS})
+    methods = {f"{count} of {total}": guided.with_(contrast_steps=count) for count in counts}
+    return Experiment("guided-steps", "Number of guided steps (Table 3)", methods, f"0 of {total}")
+
+
+def blur(setting: Setting) -> Experiment:
+    """No blur, half, the model's default, and double. Source: 2508.05399, Table 4."""
+    guided = setting.base.with_(order="uncage")
+    sigmas = sorted({0.0, *(round(setting.blur * factor, 3) for factor in (0.5, 1, 2))} if setting.blur > 0 else {0.0, 0.5, 1.0})
+    methods = {BASELINE: setting.base.with_(order=BASELINE)} | {f"sigma {s:g}": guided.with_(contrast_blur=s) for s in sigmas}
+    return Experiment("blur", "Blur of the attention maps (Table 4)", methods, BASELINE)
+
+
+def terms(setting: Setting) -> Experiment:
+    """UNCAGE with and without the confidence F_c and the noise F_g. Source: 2508.05399, Table 5."""
+    base, guided = setting.base, setting.base.with_(order="uncage")
+    methods = {
+        "F_c + F_g (baseline)": base.with_(order=BASELINE),
+        "F_a + F_c + F_g": guided,
+        "F_a + F_c": guided.with_(use_noise=False),
+        "F_a + F_g": guided.with_(use_confidence=False),
+        "F_a alone": guided.with_(use_confidence=False, use_noise=False),
+    }
+    return Experiment("terms", "Terms of the score (Table 5)", methods, "F_c + F_g (baseline)")
+
+
+def sources(setting: Setting) -> Experiment:
+    """Which attention guidance reads (every layer as in the paper, the model's choice, each layer alone) and how maps are rescaled."""
+    guided = setting.base.with_(order="uncage")
+    methods = {BASELINE: setting.base.with_(order=BASELINE)}
+    methods |= {"all layers": guided.with_(attention_source="all"), "chosen source": guided.with_(attention_source="default")}
+    methods |= {f"layer {i} alone": guided.with_(attention_source=f"layers:{i}-{i}") for i in range(setting.info.single_layers)}
+    methods |= {f"chosen source, rescaled: {mode}": guided.with_(contrast_rescale=mode) for mode in ("none", "max", "minmax", "mean")}
+    return Experiment("sources", "Attention that guidance reads", methods, BASELINE)
+
+
+EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
+    "table1": table1,
+    "weights": weights,
+    "guided-steps": guided_steps,
+    "blur": blur,
+    "terms": terms,
+    "sources": sources,
+}
+
+
+def grid(setting: Setting, axes: list[str], name: str = "grid") -> Experiment:
+    """All combinations of the given settings, against the baseline order.
+
+    Args:
+        setting: what it is built around.
+        axes: "field=value,value" strings; a value is read as JSON where that works ("contrast_weight=1,3", "order=uncage,halton");
+            values with commas of their own are separated by ";" ("noise_temperature=[1,0.01];[2,0]").
+        name: name of the experiment.
+
+    Raises:
+        ValueError: naming an axis that cannot be read or a setting that does not exist.
+    """
+    fields, choices = [], []
+    for axis in axes:
+        field, equals, text = axis.partition("=")
+        if not equals or not field or not text:
+            raise ValueError(f"grid axis {axis!r}: write field=value,value")
+        fields.append(field)
+        choices.append([_value(item) for item in text.split(";" if ";" in text else ",")])
+    methods = {BASELINE: setting.base.with_(order=BASELINE)}
+    for values in itertools.product(*choices):
+        changes = dict(zip(fields, values, strict=True))
+        label = ", ".join(f"{field}={_show(value)}" for field, value in changes.items())
+        methods[label] = DecodingConfig.from_dict(setting.base.with_(order="uncage").to_dict() | changes)
+    return Experiment(name, "Grid over " + ", ".join(fields), methods, BASELINE)
+
+
+def from_json(setting: Setting, text: str, name: str) -> Experiment:
+    """An experiment written down as JSON: {"title": ..., "baseline": label, "methods": {label: {field: value}}}.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"experiment {name!r} is not JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("methods"), dict) or not data["methods"]:
+        raise ValueError(f'experiment {name!r}: expected {{"methods": {{label: {{field: value}}}}}}')
+    methods = {str(label): DecodingConfig.from_dict(setting.base.to_dict() | changes) for label, changes in data["methods"].items()}
+    return Experiment(name, str(data.get("title", name)), methods, str(data.get("baseline", next(iter(methods)))))
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _show(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)

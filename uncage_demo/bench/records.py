@@ -1,0 +1,207 @@
+"""Per-image results as JSON lines: written a batch at a time, safe against being killed, resumable, mergeable.
+
+A line names everything that made its picture (prompt, configuration with seed, model and weight hash, versions), so the picture can
+be made again. Knows files and plain dicts; nothing of models or statistics.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+SCHEMA_VERSION = 1
+REQUIRED = (
+    "schema",
+    "key",
+    "image_key",
+    "experiment",
+    "method",
+    "suite",
+    "category",
+    "cluster",
+    "prompt",
+    "seed",
+    "config",
+    "model",
+    "metrics",
+)
+
+Record = dict[str, Any]
+
+
+def digest(data: Any) -> str:
+    """First 16 hex digits of the sha256 of bytes, or of the canonical JSON of anything else."""
+    raw = data if isinstance(data, bytes) else json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def image_key(prompt: str, config: dict[str, Any], model_id: str, weight_hash: str, scorer: str) -> str:
+    """What decides a picture and its score: equal keys mean that the work need not be done again."""
+    return digest({"prompt": prompt, "config": config, "model": model_id, "weights": weight_hash, "scorer": scorer})
+
+
+def record_key(experiment: str, method: str, suite: str, image: str) -> str:
+    """Identity of a line: one picture in one role (experiment, method, suite)."""
+    return digest({"experiment": experiment, "method": method, "suite": suite, "image": image})
+
+
+def validate(record: Any) -> Record:
+    """The record itself when it has the fields and types of this schema.
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"a result line must be a JSON object, got {type(record).__name__}")
+    missing = [name for name in REQUIRED if name not in record]
+    if missing:
+        raise ValueError(f"result line without {', '.join(missing)}")
+    if record["schema"] != SCHEMA_VERSION:
+        raise ValueError(f"result line of schema {record['schema']!r}; this version reads {SCHEMA_VERSION}")
+    for name, kind in (("config", dict), ("model", dict), ("metrics", dict), ("prompt", str), ("seed", int)):
+        if not isinstance(record[name], kind):
+            raise ValueError(f"result line: {name} must be {kind.__name__}, got {type(record[name]).__name__}")
+    return record
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """All complete lines of a .jsonl or .jsonl.gz file; a torn last line (the writer was killed) is left out.
+
+    Raises:
+        ValueError: naming file and line where a complete line is damaged.
+    """
+    path = Path(path)
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    records = []
+    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(validate(json.loads(line)))
+        except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
+            raise ValueError(f"{path.name}, line {number}: {error}") from error
+    return records
+
+
+def read_many(paths: Iterable[str | Path]) -> list[Record]:
+    """Records of several files (folders stand for the .jsonl and .jsonl.gz files in them), each key once."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz")))
+        else:
+            files.append(path)
+    return merge(read_records(path) for path in files)
+
+
+def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> list[Record]:
+    """Union of shards by key, in order of appearance; the same line from two machines counts once.
+
+    Args:
+        shards: lists of records.
+        keep_first: on a contradiction keep the first line instead of refusing.
+
+    Raises:
+        ValueError: when two lines of one key hold different pictures or scores (other hardware or library versions).
+    """
+    union: dict[str, Record] = {}
+    for shard in shards:
+        for record in shard:
+            known = union.setdefault(record["key"], record)
+            if not keep_first and _outcome(known) != _outcome(record):
+                raise ValueError(
+                    f"two results for {record['method']!r}, seed {record['seed']}, prompt {record['prompt']!r} contradict each other "
+                    f"(made with {known.get('versions')} and {record.get('versions')})"
+                )
+    return list(union.values())
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> None:
+    """Write a whole .jsonl or .jsonl.gz file; the old one stays until the new one is complete on disk. Equal records, equal bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = b"".join(_encode(record) for record in records)
+    if path.suffix == ".gz":
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0, filename="") as packed:
+            packed.write(raw)
+        raw = buffer.getvalue()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RecordFile:
+    """An open .jsonl file that records are appended to; one process at a time.
+
+    Opening it cuts off a torn last line, so a run that was killed at any moment continues with what is complete.
+
+    Args:
+        path: a .jsonl file; made when missing.
+
+    Raises:
+        ValueError: when another process writes to it, it is compressed, or a complete line is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix == ".gz":
+            raise ValueError(f"{self.path.name}: results are appended to a plain .jsonl file; unpack it first")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: BinaryIO = self.path.open("ab+", buffering=0)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise ValueError(f"{self.path.name}: another process is writing to it") from error
+        try:
+            records = read_records(self.path)
+        except ValueError:
+            self._file.close()
+            raise
+        raw = self.path.read_bytes()
+        self._file.truncate(raw.rfind(b"\n") + 1)
+        self.records: dict[str, Record] = {record["key"]: record for record in records}
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add a batch in one write and wait until it is on disk; a key that is there already is left out."""
+        fresh: dict[str, Record] = {}
+        for record in records:
+            if record["key"] not in self.records:
+                fresh[record["key"]] = validate(record)
+        data = memoryview(b"".join(_encode(record) for record in fresh.values()))
+        while data:
+            data = data[self._file.write(data) :]
+        os.fsync(self._file.fileno())
+        self.records.update(fresh)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records.values())
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def _encode(record: Record) -> bytes:
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _outcome(record: Record) -> tuple[Any, Any]:
+    return record.get("image_hash"), record["metrics"]

@@ -1,0 +1,102 @@
+"""The results that ship with the project: tables and single images, for the page and the README. Reads files; draws nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from uncage_demo.bench.records import Record, read_many
+from uncage_demo.bench.tables import Table, build_table
+
+RESULTS_DIR = Path(__file__).resolve().parents[2] / "assets" / "results"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One shipped picture: how it was judged, and all that is needed to make it again.
+
+    Args:
+        key: key of its result line.
+        experiment, method, suite, category, prompt, seed: its place.
+        correct: judged fully correct (None where the scorer does not say).
+        failures: names of the failures seen.
+        config: settings as a plain dict (`DecodingConfig.from_dict` restores them).
+    """
+
+    key: str
+    experiment: str
+    method: str
+    suite: str
+    category: str
+    prompt: str
+    seed: int
+    correct: bool | None
+    failures: tuple[str, ...]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """All shipped results.
+
+    Args:
+        tables: one an experiment and suite, in the order of the files.
+        images: one a result line.
+        weight_hashes: of the models that made them; pictures can be made again only with these weights.
+    """
+
+    tables: tuple[Table, ...]
+    images: tuple[ImageRow, ...]
+    weight_hashes: tuple[str, ...]
+
+    def find(
+        self, *, experiment: str = "", method: str = "", suite: str = "", prompt: str = "", correct: bool | None = None, failure: str = ""
+    ) -> list[ImageRow]:
+        """Images that match every condition given ("" and None match all; `prompt` matches a part of the prompt)."""
+        return [
+            row
+            for row in self.images
+            if experiment in ("", row.experiment)
+            and method in ("", row.method)
+            and suite in ("", row.suite)
+            and prompt.lower() in row.prompt.lower()
+            and (correct is None or row.correct is correct)
+            and (not failure or failure in row.failures)
+        ]
+
+
+@lru_cache(maxsize=2)
+def load_shipped(folder: Path = RESULTS_DIR) -> Shipped:
+    """Read every result file of a folder (.jsonl, .jsonl.gz). Empty, not an error, where there is no such folder: nothing shipped yet.
+
+    Raises:
+        ValueError: when a file is damaged or results contradict each other.
+    """
+    records = read_many([folder]) if folder.is_dir() else []
+    images = tuple(_image_row(record) for record in records)
+    hashes = tuple(dict.fromkeys(record["model"]["weight_hash"] for record in records))
+    return Shipped(build_tables(records), images, hashes)
+
+
+def build_tables(records: list[Record]) -> tuple[Table, ...]:
+    """One table for each experiment and suite of the records, in their order of appearance."""
+    pairs = dict.fromkeys((record["experiment"], record["suite"]) for record in records)
+    return tuple(build_table(records, experiment, suite) for experiment, suite in pairs)
+
+
+def _image_row(record: Record) -> ImageRow:
+    metrics = record["metrics"]
+    return ImageRow(
+        record["key"],
+        record["experiment"],
+        record["method"],
+        record["suite"],
+        record["category"],
+        record["prompt"],
+        record["seed"],
+        bool(metrics["correct"]) if "correct" in metrics else None,
+        tuple(name for name in ("missing", "mixture", "leaked", "duplicate") if metrics.get(name)),
+        record["config"],
+    )

@@ -1,0 +1,247 @@
+"""Run an experiment: prompts x seeds x methods in batches, scored and written as they are finished; and make one image of it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from uncage_demo.backends.base import Backend
+from uncage_demo.bench.experiments import Experiment
+from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key
+from uncage_demo.bench.suites import BenchPrompt
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.run import RecordOptions, Run
+from uncage_demo.decoding.sampler import decode_many
+from uncage_demo.prompt import parse_prompt
+from uncage_demo.types import Prompt
+
+
+class Scorer(Protocol):
+    """Scores pictures. `name` goes into the results; `score` gives {"metrics": {...}, "scorer": name and version, ...} for each picture."""
+
+    name: str
+
+    def score(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+        """One dict for each of the pictures "b H W 3" uint8."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of results that is still missing."""
+
+    key: str
+    image_key: str
+    method: str
+    item: BenchPrompt
+    config: DecodingConfig
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Args:
+        made: images generated now; reused: lines filled from an equal image; kept: lines that were there before.
+        seconds: wall time of generation and scoring.
+    """
+
+    made: int
+    reused: int
+    kept: int
+    seconds: float
+
+    @property
+    def images_per_s(self) -> float:
+        """Throughput of generation and scoring together (0 when nothing was made)."""
+        return self.made / self.seconds if self.made else 0.0
+
+
+def run_experiment(
+    backend: Backend,
+    experiment: Experiment,
+    prompts: Sequence[BenchPrompt],
+    seeds: Sequence[int],
+    path: str | Path,
+    scorer: Scorer,
+    *,
+    batch: int = 64,
+    shard: tuple[int, int] = (0, 1),
+    on_batch: Callable[[int, int, float], None] | None = None,
+    on_images: Callable[[Sequence[Job], np.ndarray], None] | None = None,
+) -> Summary:
+    """Make what is missing of an experiment in a results file.
+
+    Lines that the file has are kept; an interrupted run continues where it stopped and never counts an image twice. A picture that
+    another experiment in the file has already made is not made again.
+
+    Args:
+        backend: the model.
+        experiment: the methods.
+        prompts: what to draw; seeds: which noise, the same for every method.
+        path: a .jsonl file.
+        scorer: what judges the pictures.
+        batch: pictures decoded together, >= 1.
+        shard: (i, n): make only every n-th group of prompt and seed, starting with the i-th (for several processes; shards merge).
+        on_batch: called after each batch with (images made, images to make, images a second so far).
+        on_images: called with each batch's jobs and pictures "b H W 3" uint8 (to save them).
+
+    Raises:
+        ValueError: for bad arguments, or a results file that cannot be continued.
+    """
+    if batch < 1:
+        raise ValueError(f"batch={batch!r}: give a whole number from 1")
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard={index}/{count}: the first number counts from 0 and is below the second")
+    jobs = list_jobs(backend, experiment, prompts, seeds, scorer.name)
+    groups = [list(group) for _, group in groupby(jobs, key=lambda job: (job.item, job.config.seed))]
+    jobs = [job for group in groups[index::count] for job in group]
+    parsed: dict[str, Prompt] = {}
+    with RecordFile(path) as file:
+        kept = sum(job.key in file.records for job in jobs)
+        jobs = [job for job in jobs if job.key not in file.records]
+        known = {record["image_key"]: record for record in file}
+        reused = [_with_role(known[job.image_key], experiment, job) for job in jobs if job.image_key in known]
+        file.append(reused)
+        jobs = [job for job in jobs if job.image_key not in known]
+        started = time.perf_counter()
+        made = 0
+        for part in _batches(jobs, batch):
+            for job in part:
+                if job.item.text not in parsed:
+                    parsed[job.item.text] = parse_prompt(job.item.text, backend)
+            prompts_of = [parsed[job.item.text] for job in part]
+            tokens, images = make_images(backend, prompts_of, [job.config for job in part])
+            scores = scorer.score(images, prompts_of)
+            file.append([_record(backend, experiment, *line) for line in zip(part, tokens, images, scores, strict=True)])
+            made += len(part)
+            if on_images is not None:
+                on_images(part, images)
+            if on_batch is not None:
+                on_batch(made, len(jobs), made / (time.perf_counter() - started))
+        return Summary(made, len(reused), kept, time.perf_counter() - started)
+
+
+def list_jobs(backend: Backend, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: Sequence[int], scorer: str) -> list[Job]:
+    """Every line an experiment should have: all methods of one prompt and seed beside each other, so that they share forwards."""
+    jobs: dict[str, Job] = {}
+    for item in prompts:
+        for seed in seeds:
+            for method, settings in experiment.methods.items():
+                config = resolve(settings.with_(seed=seed), backend)
+                image = image_key(item.text, config.to_dict(), backend.info.id, backend.info.weight_hash, scorer)
+                key = record_key(experiment.name, method, item.suite, image)
+                jobs.setdefault(key, Job(key, image, method, item, config))
+    return list(jobs.values())
+
+
+def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
+    """The configuration with the model's own defaults filled in, so that a result line says what was in force."""
+    changes: dict[str, Any] = {"contrast_steps": config.guided_steps}
+    if config.guidance_scale is None:
+        changes["guidance_scale"] = float(backend.info.default_guidance_scale)
+    if config.contrast_blur is None:
+        changes["contrast_blur"] = float(backend.default_blur)
+    return config.with_(**changes)
+
+
+def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
+    """Token grids "b n" int32 and pictures "b H W 3" uint8; all configs must have the same number of steps."""
+    runs = [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)]
+    last = None
+    for records in decode_many(backend, runs, record=RecordOptions(level="minimal")):
+        last = records
+    if last is None:
+        raise ValueError("nothing to decode: no prompt was given")
+    # At the last step every position is committed, so `sampled` holds the finished grid.
+    tokens = np.stack([record.sampled for record in last]).astype(np.int32)
+    images = backend.decode_tokens(torch.from_numpy(tokens.astype(np.int64)).to(backend.device))
+    return tokens, images
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A picture made again from its result line.
+
+    Args:
+        image: "H W 3" uint8; tokens: "n" int32.
+        identical: picture and tokens equal the line's, bit for bit.
+        prompt, config: what made it (to go on with: a trace, a comparison).
+    """
+
+    image: np.ndarray
+    tokens: np.ndarray
+    identical: bool
+    prompt: Prompt
+    config: DecodingConfig
+
+
+def replay(backend: Backend, record: Record) -> Replay:
+    """Make the picture of a result line again.
+
+    Raises:
+        ValueError: when the backend is not the line's model, or its weights are others.
+    """
+    model = record["model"]
+    if (model["id"], model["weight_hash"]) != (backend.info.id, backend.info.weight_hash):
+        raise ValueError(
+            f"the line was made by {model['id']} with weights {model['weight_hash']}; "
+            f"this is {backend.info.id} with {backend.info.weight_hash}"
+        )
+    prompt = parse_prompt(record["prompt"], backend)
+    config = DecodingConfig.from_dict(record["config"])
+    tokens, images = make_images(backend, [prompt], [config])
+    same = (digest(tokens[0].tobytes()), digest(images[0].tobytes())) == (record["tokens_hash"], record["image_hash"])
+    return Replay(images[0], tokens[0], same, prompt, config)
+
+
+def versions(backend: Backend) -> dict[str, str]:
+    """Versions and hardware facts that can change the last bit of a result."""
+    device = torch.device(backend.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "uncage-demo": metadata.version("uncage-demo"),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "device": name,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
+    """Batches of one number of steps each, in the order of the jobs."""
+    parts = []
+    for steps in dict.fromkeys(job.config.num_steps for job in jobs):
+        same = [job for job in jobs if job.config.num_steps == steps]
+        parts += [same[i : i + size] for i in range(0, len(same), size)]
+    return parts
+
+
+def _record(backend: Backend, experiment: Experiment, job: Job, tokens: np.ndarray, image: np.ndarray, score: dict[str, Any]) -> Record:
+    line: Record = {
+        "schema": SCHEMA_VERSION,
+        "image_key": job.image_key,
+        "prompt": job.item.text,
+        "seed": job.config.seed,
+        "config": job.config.to_dict(),
+        "model": {"id": backend.info.id, "weight_hash": backend.info.weight_hash},
+        "versions": versions(backend),
+        "tokens_hash": digest(tokens.tobytes()),
+        "image_hash": digest(np.ascontiguousarray(image).tobytes()),
+    }
+    return _with_role(line | score, experiment, job)
+
+
+def _with_role(record: Record, experiment: Experiment, job: Job) -> Record:
+    """The same picture as a line of this experiment."""
+    role = {"key": job.key, "experiment": experiment.name, "title": experiment.title, "method": job.method, "baseline": experiment.baseline}
+    return record | role | {"suite": job.item.suite, "category": job.item.category, "cluster": job.item.cluster}

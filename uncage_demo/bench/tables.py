@@ -1,0 +1,284 @@
+"""Tables from result lines: rates with intervals, paired differences with the baseline; as Markdown, CSV and LaTeX.
+
+Everything here is computed from the lines alone. Knows no model and no picture.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from uncage_demo.bench.records import Record
+from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired, rate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number of a result line is shown.
+
+    Args:
+        key: its name in the line; heading: column title.
+        percent: a rate, shown in percent; otherwise a plain number with `digits` decimals.
+        higher_is_better: False for failures.
+    """
+
+    key: str
+    heading: str
+    percent: bool = True
+    higher_is_better: bool = True
+    digits: int = 1
+
+
+METRICS = {
+    metric.key: metric
+    for metric in (
+        Metric("one", "at least one"),
+        Metric("two", "at least two"),
+        Metric("all", "every object"),
+        Metric("colored", "asked colours right"),
+        Metric("bound", "every object in its colour"),
+        Metric("correct", "fully correct"),
+        Metric("missing", "missing object", higher_is_better=False),
+        Metric("mixture", "mixture", higher_is_better=False),
+        Metric("leaked", "leaked colour", higher_is_better=False),
+        Metric("duplicate", "duplicate", higher_is_better=False),
+        Metric("extra", "extra objects an image", percent=False, higher_is_better=False, digits=2),
+        Metric("text_image", "CLIP text-image", percent=False, digits=2),
+        Metric("min_object", "CLIP minimum object", percent=False, digits=2),
+        Metric("text_text", "BLIP text-text", percent=False, digits=2),
+    )
+}
+SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "text_image", "min_object", "text_text")
+FAILED = ("missing", "mixture", "leaked", "duplicate", "extra")
+PRIMARY = ("correct", "min_object", "text_image")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a table.
+
+    Args:
+        method: its label.
+        estimates: metric key -> mean with interval.
+        comparison: against the baseline on the primary metric; None for the baseline itself.
+        adjusted_p: Holm-adjusted p value among the table's methods; None for the baseline.
+        settings: the settings that all of the method's lines share.
+    """
+
+    method: str
+    estimates: dict[str, Estimate]
+    comparison: Comparison | None
+    adjusted_p: float | None
+    settings: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished comparison.
+
+    Args:
+        experiment: name; title: heading; suite: name; category: name or "" for the whole suite.
+        metrics: keys of the columns; primary: the key the comparison is about.
+        baseline: label of the baseline.
+        rows: one a method, in the order in which methods appear in the lines.
+        images: images a method; prompts: clusters; seeds: the seeds, sorted.
+        dropped: images left out because another method lacks its partner (an unfinished run).
+        scorer: name and version of what judged; model: "id weight_hash".
+    """
+
+    experiment: str
+    title: str
+    suite: str
+    category: str
+    metrics: tuple[str, ...]
+    primary: str
+    baseline: str
+    rows: tuple[Row, ...]
+    images: int
+    prompts: int
+    seeds: tuple[int, ...]
+    dropped: int
+    scorer: str
+    model: str
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are, in one sentence."""
+        where = self.suite + (f", {self.category}" if self.category else "")
+        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
+        text = f"{where}: {self.prompts} prompts, {seeds}, {self.images} images a method; model {self.model}; judged by {self.scorer}."
+        return text + (f" {self.dropped} images without a partner left out." if self.dropped else "")
+
+
+def build_table(
+    records: Iterable[Record], experiment: str, suite: str, *, category: str = "", metrics: Sequence[str] = (), primary: str = ""
+) -> Table:
+    """The table of one experiment on one suite.
+
+    Only prompts and seeds that every method has are counted, so that all rows are about the same images.
+
+    Args:
+        records: result lines (others are ignored).
+        experiment, suite, category: which lines; category "" takes all.
+        metrics: keys of the columns; () = every success and failure rate that the lines have.
+        primary: key that methods are compared on; "" = "correct" where there is one, else CLIP's.
+
+    Raises:
+        ValueError: when no line matches, no prompt is complete, one name hides two settings or models, or a metric is unknown.
+    """
+    lines = [r for r in records if r["experiment"] == experiment and r["suite"] == suite and (not category or r["category"] == category)]
+    if not lines:
+        raise ValueError(f"no results for experiment {experiment!r} on suite {suite!r}{f', {category!r}' if category else ''}")
+    methods = list(dict.fromkeys(r["method"] for r in lines))
+    settings = {method: _settings([r for r in lines if r["method"] == method], method) for method in methods}
+    models = {f"{r['model']['id']} {r['model']['weight_hash']}" for r in lines}
+    scorers = {str(r.get("scorer", "")) for r in lines}
+    if len(models) > 1 or len(scorers) > 1:
+        raise ValueError(f"results of different models or scorers cannot share a table: {', '.join(sorted(models | scorers))}")
+    by_unit: dict[tuple[str, int], dict[str, Record]] = {}
+    for record in lines:
+        by_unit.setdefault((record["prompt"], record["seed"]), {})[record["method"]] = record
+    units = {unit: found for unit, found in sorted(by_unit.items()) if len(found) == len(methods)}
+    if not units:
+        raise ValueError(f"experiment {experiment!r} on {suite!r}: no prompt has results of all {len(methods)} methods yet")
+    shared = [key for key in METRICS if all(key in r["metrics"] for found in units.values() for r in found.values())]
+    chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED) if key in shared]
+    primary = primary or next((key for key in PRIMARY if key in shared), "")
+    for key in (*chosen, primary):
+        if key not in shared:
+            raise ValueError(f"metric {key!r}: these results have {', '.join(shared) or 'none'}")
+    clusters = [found[methods[0]]["cluster"] for found in units.values()]
+    baseline = next(iter(units.values()))[methods[0]].get("baseline", methods[0])
+    if baseline not in methods:
+        raise ValueError(f"experiment {experiment!r}: its baseline {baseline!r} has no results")
+
+    def values(method: str, key: str) -> list[float]:
+        return [float(found[method]["metrics"][key]) for found in units.values()]
+
+    reference = values(baseline, primary)
+    comparisons = {m: paired(values(m, primary), reference, clusters) for m in methods if m != baseline}
+    adjusted = dict(zip(comparisons, holm([c.p_value for c in comparisons.values()]), strict=True))
+    rows = []
+    for method in methods:
+        estimates = {key: rate(values(method, key), clusters) for key in dict.fromkeys((*chosen, primary))}
+        rows.append(Row(method, estimates, comparisons.get(method), adjusted.get(method), settings[method]))
+    return Table(
+        experiment,
+        str(lines[0].get("title", experiment)),
+        suite,
+        category,
+        tuple(chosen),
+        primary,
+        baseline,
+        tuple(rows),
+        images=len(units),
+        prompts=len(set(clusters)),
+        seeds=tuple(sorted({seed for _, seed in units})),
+        dropped=len(lines) - len(units) * len(methods),
+        scorer=scorers.pop(),
+        model=models.pop(),
+    )
+
+
+def to_rows(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells as short text: one column a metric, then the difference with its interval, win / tie / loss and Holm's p."""
+    headings = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in table.metrics)]
+    unit = "points" if METRICS[table.primary].percent else "difference"
+    headings += [f"against {table.baseline} ({METRICS[table.primary].heading}, {unit})", "win / tie / loss", "p (Holm)"]
+    cells = []
+    for row in table.rows:
+        line = [row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in table.metrics)]
+        if row.comparison is None or row.adjusted_p is None:
+            line += ["baseline", "", ""]
+        else:
+            c = row.comparison
+            line += [format_difference(c.difference, METRICS[table.primary]), f"{c.win} / {c.tie} / {c.loss}", format_p(row.adjusted_p)]
+        cells.append(line)
+    return headings, cells
+
+
+def to_markdown(table: Table) -> str:
+    """A Markdown table with its caption."""
+    return f"{markdown_table(*to_rows(table))}\n{table.caption}\n"
+
+
+def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Headings and cells as a Markdown table; the first column to the left, the others to the right."""
+    lines = [_markdown_row(headings), "|" + " --- |" + " ---: |" * (len(headings) - 1), *(_markdown_row(line) for line in cells)]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """A LaTeX table (booktabs) with its caption."""
+    headings, cells = to_rows(table)
+    body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in cells]
+    head = " & ".join(_latex(cell) for cell in headings) + r" \\"
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(table.caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
+    ]
+    return "\n".join([*lines, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def to_csv(table: Table) -> str:
+    """Full-precision numbers: for every metric its value, low and high; rates as fractions of 1."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [f"{key}{end}" for key in table.metrics for end in ("", "_low", "_high")]
+    paired_columns = ["difference", "difference_low", "difference_high", "win", "tie", "loss", "p", "p_holm"]
+    writer.writerow(["experiment", "suite", "category", "method", "images", "prompts", *columns, "primary", *paired_columns])
+    for row in table.rows:
+        numbers = [v for key in table.metrics for v in (row.estimates[key].value, row.estimates[key].low, row.estimates[key].high)]
+        against: list[object] = [""] * len(paired_columns)
+        if row.comparison is not None:
+            c = row.comparison
+            against = [c.difference.value, c.difference.low, c.difference.high, c.win, c.tie, c.loss, c.p_value, row.adjusted_p]
+        writer.writerow(
+            [table.experiment, table.suite, table.category, row.method, table.images, table.prompts, *numbers, table.primary, *against]
+        )
+    return out.getvalue()
+
+
+def format_estimate(estimate: Estimate, metric: Metric) -> str:
+    """ "43.1 [38.0, 48.2]"; only the value where there is no interval."""
+    scale = 100 if metric.percent else 1
+    value = f"{scale * estimate.value:.{metric.digits}f}"
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} [{scale * estimate.low:.{metric.digits}f}, {scale * estimate.high:.{metric.digits}f}]"
+
+
+def format_difference(estimate: Estimate, metric: Metric) -> str:
+    """ "+3.1 [-0.8, +7.0]"."""
+    scale = 100 if metric.percent else 1
+    numbers = [f"{scale * v + 0.0:+.{metric.digits}f}" for v in (estimate.value, estimate.low, estimate.high)]
+    return numbers[0] if math.isnan(estimate.low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
+def format_p(p_value: float) -> str:
+    """Three decimals, or "< 0.001"."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _settings(lines: Sequence[Record], method: str) -> dict[str, object]:
+    """The one configuration (seed aside) behind a label."""
+    found = {tuple(sorted((k, str(v)) for k, v in r["config"].items() if k != "seed")): r["config"] for r in lines}
+    if len(found) > 1:
+        differing = sorted({k for one in found for k, _ in set(one) ^ set(next(iter(found)))})
+        raise ValueError(f"method {method!r} stands for different settings in these results ({', '.join(differing)}); report them apart")
+    return {k: v for k, v in next(iter(found.values())).items() if k != "seed"}
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _latex(text: str) -> str:
+    special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+    special |= {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"$<$"}
+    return "".join(special.get(c, c) for c in text)
