@@ -194,7 +194,7 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
     for tile in tiles:
         sheet.paste(tile, (0, y))
         y += tile.height
-    return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
+    return sheet.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
 def _save_webp(pictures: Sequence[Image.Image], path: Path, durations_ms: list[int], loop: int, quality: int) -> None:
@@ -233,7 +233,8 @@ def _save_mp4(pictures: Sequence[Image.Image], path: Path, durations_ms: list[in
         str(path),
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None and process.stderr is not None
+    assert process.stdin is not None
+    assert process.stderr is not None
     shown = total = 0
     try:
         for picture, duration in zip(pictures, durations_ms, strict=True):
