@@ -14,26 +14,32 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from uncage_demo.render.figure_parts import (
+    INK,
+    MUTED,
+    axes_text,
+    color_bar,
+    figure_text,
+    image_axes,
+    line_legend,
+    new_figure,
+    plot_axes,
+    prompt_title,
+    whole_ticks,
+)
 from uncage_demo.render.frames import MAX_TRACES, FrameStyle, reveal_frame, run_label
 from uncage_demo.render.heatmaps import attention_mass, map_limits, object_maps, overlap_pairs, pair_overlap, step_map
 from uncage_demo.render.palette import DIVERGING_MAP, LIGHT, ORDER_MAP, SEQUENTIAL_MAP, Limits, readable, subject_colors
-from uncage_demo.render.text import clean, prompt_spans
 from uncage_demo.trace import Trace
 
 FIGURE_FORMATS = ("png", "svg")
 MAX_COLUMNS = 12
 MAX_OBJECTS = 8
-INK, MUTED, LINE = LIGHT.ink, LIGHT.muted, LIGHT.line
 MAX_PAIRS = 6
-TITLE_SIZE = 11.0  # points
 MARKERS = ("o", "^", "s", "D", "v", "P")
 _SAVING = threading.Lock()  # two settings of the SVG writer can only be given through matplotlib's process-wide table
 
@@ -78,8 +84,8 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
     cell, left, right, head, gap = 1.05, 0.95, 0.85, 0.42, 0.3
     width = left + columns * cell + right
     height = head + blocks * (runs * cell + gap) + 0.1
-    figure = _figure(width, height)
-    _prompt_title(figure, traces[0], left / width, 1 - 0.26 / height, width)
+    figure = new_figure(width, height)
+    prompt_title(figure, traces[0].prompt, left / width, 1 - 0.26 / height, width)
     colors = [readable(c, LIGHT.background) for c in subject_colors(len(subjects))]
     for block in range(blocks):
         top = head + block * (runs * cell + gap) + gap
@@ -95,7 +101,7 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
             hspace=0.045,
         )
         if block:
-            _text(
+            figure_text(
                 figure,
                 left / width,
                 1 - (top - 0.07) / height,
@@ -106,18 +112,18 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
         for row, trace in enumerate(traces):
             for column, asked in enumerate(steps):
                 step = min(asked, len(trace.steps) - 1)
-                axes = _image_axes(figure, spec[row, column])
+                axes = image_axes(figure, spec[row, column])
                 if block == 0:
                     axes.imshow(np.asarray(reveal_frame(trace, step, FrameStyle(stage_px=240, theme="light"), outline=False)))
                 else:
                     axes.imshow(object_maps(trace, step)[block - 1], cmap=SEQUENTIAL_MAP, vmin=limits.low, vmax=limits.high)
                 if column == 0:
-                    _axes_text(axes, -0.07, 0.5, names[row], 8, INK, ha="right", va="center")
+                    axes_text(axes, -0.07, 0.5, names[row], 8, INK, ha="right", va="center")
                 if row == 0 and block == 0:
-                    _axes_text(axes, 0, 1.04, f"step {asked + 1}", 8, MUTED, va="bottom")
+                    axes_text(axes, 0, 1.04, f"step {asked + 1}", 8, MUTED, va="bottom")
     bar_top, bar_height = head + (runs * cell + gap) + gap, min(2.6, runs * cell)
     bar = figure.add_axes(((width - right + 0.14) / width, 1 - (bar_top + bar_height) / height, 0.11 / width, bar_height / height))
-    _color_bar(figure, bar, limits, SEQUENTIAL_MAP, "attention weight")
+    color_bar(figure, bar, limits, SEQUENTIAL_MAP, "attention weight")
     return figure
 
 
@@ -145,8 +151,8 @@ def order_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) -
     cell, left, right, head, gap = 1.7, 0.95, 0.85, 0.66, 0.08
     width = left + columns * cell + (columns - 1) * gap + right
     height = head + rows * cell + (rows - 1) * gap + 0.12
-    figure = _figure(width, height)
-    _prompt_title(figure, traces[0], left / width, 1 - 0.26 / height, width)
+    figure = new_figure(width, height)
+    prompt_title(figure, traces[0].prompt, left / width, 1 - 0.26 / height, width)
     spec = GridSpec(
         rows,
         columns,
@@ -163,27 +169,27 @@ def order_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) -
     spread = Limits(-reach, reach, diverging=True)
     bars: dict[int, Axes] = {}
     for index, trace in enumerate(traces):
-        picture = _image_axes(figure, spec[0, index])
-        axes = _image_axes(figure, spec[1, index] if runs > 1 else spec[0, 1])
+        picture = image_axes(figure, spec[0, index])
+        axes = image_axes(figure, spec[1, index] if runs > 1 else spec[0, 1])
         picture.imshow(trace.image)
         axes.imshow(maps[index], cmap=ORDER_MAP, vmin=order.low, vmax=order.high)
         bars[1] = axes
         if runs == 1:
-            _axes_text(axes, 0, 1.03, "committed at step", 8, MUTED, va="bottom")
+            axes_text(axes, 0, 1.03, "committed at step", 8, MUTED, va="bottom")
         elif index == 0:
-            _axes_text(axes, -0.06, 0.5, "committed\nat step", 8, MUTED, ha="right", va="center")
-        _axes_text(picture, 0, 1.03, names[index].replace("\n", ", "), 8.5, INK, va="bottom")
+            axes_text(axes, -0.06, 0.5, "committed\nat step", 8, MUTED, ha="right", va="center")
+        axes_text(picture, 0, 1.03, names[index].replace("\n", ", "), 8.5, INK, va="bottom")
         if index > 0:
-            changed = _image_axes(figure, spec[2, index])
+            changed = image_axes(figure, spec[2, index])
             changed.imshow(differences[index - 1], cmap=DIVERGING_MAP, vmin=spread.low, vmax=spread.high)
             bars[2] = changed
             if index == 1:
-                _axes_text(changed, -0.06, 0.5, f"steps later\nthan {names[0]}", 8, MUTED, ha="right", va="center")
+                axes_text(changed, -0.06, 0.5, f"steps later\nthan {names[0]}", 8, MUTED, ha="right", va="center")
     for row, limits, name, unit in ((1, order, ORDER_MAP, "step"), (2, spread, DIVERGING_MAP, "steps")):
         if row in bars:
             box = bars[row].get_position()
             bar = figure.add_axes((box.x1 + 0.1 / width, box.y0 + 0.06 * box.height, 0.11 / width, 0.88 * box.height))
-            _color_bar(figure, bar, limits, name, unit, whole=True)
+            color_bar(figure, bar, limits, name, unit, whole=True)
     return figure
 
 
@@ -207,9 +213,9 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
     mean_overlap = np.mean([pair_overlap(t).mean(axis=0) for t in traces], axis=0) if pairs else np.zeros(0)
     strongest = sorted(np.argsort(-mean_overlap, kind="stable")[:MAX_PAIRS].tolist())
     legend_rows = max(1, math.ceil(len(subjects) / 3), math.ceil(len(strongest) / 2), math.ceil(runs / 2))
-    width, height = 3.1 * len(panels) + 0.35, 2.85 + 0.19 * legend_rows
-    figure = _figure(width, height)
-    _prompt_title(figure, traces[0], 0.55 / width, 1 - 0.26 / height, width)
+    width, height = 3.1 * len(panels) + 0.35, 2.92 + 0.19 * legend_rows
+    figure = new_figure(width, height)
+    prompt_title(figure, traces[0].prompt, 0.55 / width, 1 - 0.26 / height, width)
     spec = GridSpec(
         1,
         len(panels),
@@ -217,7 +223,7 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
         left=0.55 / width,
         right=1 - 0.15 / width,
         top=1 - 0.7 / height,
-        bottom=(0.5 + 0.19 * legend_rows) / height,
+        bottom=(0.57 + 0.19 * legend_rows) / height,
         wspace=0.24,
     )
     colors = [readable(c, LIGHT.background, 3.0) for c in subject_colors(len(subjects))]
@@ -226,7 +232,7 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
         titles["overlap"] = f"overlap of attention, {len(strongest)} strongest of {len(pairs)} pairs"
     longest = max(len(t.steps) for t in traces)
     for column, panel in enumerate(panels):
-        axes = _plot_axes(figure, spec[0, column])
+        axes = plot_axes(figure, spec[0, column])
         handles = []
         for run, trace in enumerate(traces):
             x = np.arange(1, len(trace.steps) + 1)
@@ -256,13 +262,13 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
                 counts = [int(r.committed.sum()) for r in trace.steps]
                 (line,) = axes.plot(x, counts, color=INK, linewidth=1.2, **look)
                 handles += [(line, names[run])]
-        _axes_text(axes, 0, 1.06, titles[panel], 8.5, INK, va="bottom")
+        axes_text(axes, 0, 1.06, titles[panel], 8.5, INK, va="bottom")
         axes.set_ylim(0, 1 if panel == "overlap" else None)
         axes.set_xlim(1, max(2, longest))
-        axes.xaxis.set_major_locator(FixedLocator(_whole_ticks(1, max(2, longest), 5)))
+        axes.xaxis.set_major_locator(FixedLocator(whole_ticks(1, max(2, longest), 5)))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=panel == "counts"))
         axes.set_xlabel("step", fontsize=8, color=MUTED, labelpad=1)
-        _legend(axes, handles, 3 if panel == "mass" else 2, keep_markers=panel == "counts")
+        line_legend(axes, handles, 3 if panel == "mass" else 2, keep_markers=panel == "counts")
     return figure
 
 
@@ -290,48 +296,6 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
         metadata = {"Date": None, "Creator": "uncage-demo"} if kind == "svg" else {"Software": "uncage-demo"}
         figure.savefig(path, format=kind, dpi=dpi, metadata=metadata)
     return path
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), facecolor=LIGHT.background)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _text(figure: Figure, x: float, y: float, text: str, size: float, color: str, **options: object) -> None:
-    figure.text(x, y, clean(text), fontsize=size, color=color, parse_math=False, **options)  # pyright: ignore[reportArgumentType]
-
-
-def _axes_text(axes: Axes, x: float, y: float, text: str, size: float, color: str, **options: object) -> None:
-    lines = "\n".join(clean(line) for line in text.split("\n"))
-    axes.text(x, y, lines, transform=axes.transAxes, fontsize=size, color=color, parse_math=False, **options)  # pyright: ignore[reportArgumentType]
-
-
-def _prompt_title(figure: Figure, trace: Trace, x: float, y: float, width: float) -> None:
-    """The prompt in its objects' colours, word by word; measured with the figure's own renderer."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    probe = figure.text(0, 0, "", fontsize=TITLE_SIZE, parse_math=False)
-
-    def advance(text: str) -> float:
-        """Width with its blanks as a share of the figure (between two bars, because only ink is measured)."""
-        widths = []
-        for measured in (f"|{text}|", "||"):
-            probe.set_text(measured)
-            widths.append(probe.get_window_extent(renderer).width / figure.bbox.width)
-        return widths[0] - widths[1]
-
-    limit, before = 1 - 0.15 / width, ""
-    for span in prompt_spans(trace.prompt, LIGHT):
-        text = clean(span.text)
-        room = limit - x - advance(before)
-        shortened = text
-        while shortened and advance(shortened) > room:
-            shortened = shortened[:-2] + "…" if len(shortened) > 1 else ""
-        figure.text(x + advance(before), y, shortened, fontsize=TITLE_SIZE, color=span.color, parse_math=False, va="baseline")
-        if shortened != text:
-            break
-        before += text
-    probe.remove()
 
 
 def _names(traces: Sequence[Trace], labels: Sequence[str] | None) -> list[str]:
@@ -369,61 +333,3 @@ def _subjects(traces: Sequence[Trace]) -> tuple[object, ...]:
 def _object_text(trace: Trace, index: int) -> str:
     subject = trace.prompt.subjects[index]
     return " ".join(trace.prompt.words[w].text for w in subject.object) or subject.label
-
-
-def _image_axes(figure: Figure, place: object) -> Axes:
-    axes = figure.add_subplot(place)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return axes
-
-
-def _plot_axes(figure: Figure, place: object) -> Axes:
-    axes = figure.add_subplot(place)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(LINE)
-    axes.tick_params(labelsize=7.5, colors=MUTED, length=3, width=0.6)
-    axes.grid(axis="y", color=LINE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return axes
-
-
-def _color_bar(figure: Figure, axes: Axes, limits: Limits, name: str, label: str, whole: bool = False) -> None:
-    bar = figure.colorbar(ScalarMappable(Normalize(limits.low, limits.high), name), cax=axes)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-    ticks = _whole_ticks(round(limits.low), round(limits.high), 5) if whole else np.linspace(limits.low, limits.high, 5).tolist()
-    bar.set_ticks(ticks, labels=[f"{t:d}" if whole else f"{t:.2g}" for t in ticks])
-    axes.tick_params(labelsize=7, colors=INK, length=2, width=0.5, pad=2)
-    axes.set_ylabel(label, fontsize=7.5, color=MUTED, labelpad=3)
-
-
-def _whole_ticks(low: int, high: int, count: int) -> list[int]:
-    """Whole numbers from low to high, both included, evenly spread."""
-    return sorted({round(v) for v in np.linspace(low, high, min(count, high - low + 1))})
-
-
-def _legend(axes: Axes, handles: Sequence[tuple[Line2D, str]], columns: int, keep_markers: bool) -> None:
-    lines, texts = zip(*handles, strict=True)
-    legend = axes.legend(
-        lines,
-        [""] * len(lines),
-        loc="upper left",
-        bbox_to_anchor=(-0.03, -0.15),
-        ncols=min(columns, len(lines)),
-        fontsize=7.5,
-        frameon=False,
-        handlelength=2.0,
-        columnspacing=1.1,
-        labelspacing=0.35,
-        labelcolor=INK,
-        borderaxespad=0.2,
-    )
-    for entry, line, text in zip(legend.get_texts(), legend.get_lines(), texts, strict=True):
-        entry.set_parse_math(False)
-        entry.set_text(clean(text.replace("\n", ", "), 30))
-        if not keep_markers:
-            line.set_marker("")
