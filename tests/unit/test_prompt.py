@@ -1,0 +1,218 @@
+"""Prompts: words and spans, subjects and attributes, texts that cannot be read."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.text_models import CLOSED, OPEN, Pieces, pair_prompts, shape
+from uncage_demo.prompt import align, check_drawable, negatives, parse_prompt, positives
+from uncage_demo.prompt_words import split
+from uncage_demo.types import TextToken
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a turtle and a pink apple", ["turtle", "apple: pink"]),
+        ("A Turtle AND A PINK apple", ["Turtle", "apple: PINK"]),
+        ("a elephant and an horse", ["elephant", "horse"]),
+        ("turtle", ["turtle"]),
+        ("a small red car", ["car: small, red"]),
+        ("a car that is red", ["car: red"]),
+        ("the apple is pink", ["apple: pink"]),
+        ("the car is small and red", ["car: small, red"]),
+        ("the apple is pink and the cat is white", ["apple: pink", "cat: white"]),
+        ("a cat and a car. The car is red.", ["cat", "car: red"]),
+        ("the cat with a crown is black", ["cat: black", "crown"]),
+        ("a bird with a crown and a bow that is red", ["bird", "crown", "bow: red"]),
+        ("a red car and a blue car", ["car: red", "car: blue"]),
+        ("red car, blue cat", ["car: red", "cat: blue"]),
+        ("a red, white and blue flag", ["flag: red, white, blue"]),
+        ("a cat wearing a crown next to a dog with a red bow", ["cat", "crown", "dog", "bow: red"]),
+        ("an alarm clock and a polar bear", ["alarm clock", "polar bear"]),
+        ("a black-and-white cat", ["cat: black-and-white"]),
+        ("a t-shirt and a blue-eyed cat", ["t-shirt", "cat: blue-eyed"]),
+        ("an apple and a banana and an orange", ["apple", "banana", "orange"]),
+        ("an orange cat and an orange", ["cat: orange", "orange"]),
+        ("an orange and white cat", ["cat: orange, white"]),
+        ("a gold and silver crown and a glass bowl", ["crown: gold, silver", "bowl: glass"]),
+        ("a horse and a donkey and zebra", ["horse", "donkey", "zebra"]),
+        ("a orca and a owl", ["orca", "owl"]),
+        ("a fly and a bee", ["fly", "bee"]),
+        ("a rose and a daisy and a white lily", ["rose", "daisy", "lily: white"]),
+        ("a catfish and a carp", ["catfish", "carp"]),
+        ("a dark blue car and a sky blue balloon", ["car: dark blue", "balloon: sky blue"]),
+        ("a chair made of wood and a car painted red", ["chair: wood", "car: red"]),
+        ("a man in red and a woman in a green dress", ["man: red", "woman", "dress: green"]),
+        ("a car red", ["car: red"]),
+        ("two red apples and 3 cats", ["apples: red", "cats"]),
+        ("a cat without a hat and a dog", ["cat", "dog"]),
+        ("a dog chases a cat", ["dog", "cat"]),
+        ("a dog chasing a running horse", ["dog", "horse: running"]),
+        ("a photo of a cat in front of a house", ["cat", "house"]),
+        ("an oil painting of a brown fox", ["fox: brown"]),
+        ("a painting and a chair", ["painting", "chair"]),
+        ("a cat with blue eyes and a long tail and a dog", ["cat: blue eyes, long tail", "dog"]),
+        ("the dog's red bowl", ["bowl: dog, red"]),
+        ("it’s a cat & a dog + a bird", ["cat", "dog", "bird"]),
+        ("a highly detailed, realistic photo of a small fluffy fox, 4k", ["fox: small, fluffy"]),
+        ("a red and", []),
+        ("🐢 and 🍎", ["🐢", "🍎"]),
+        ("un café brûlé", ["un café brûlé"]),
+        ("两只猫", ["两只猫"]),
+    ],
+)
+def test_open_vocabulary_subjects(text: str, expected: list[str]) -> None:
+    prompt = parse_prompt(text, OPEN)
+    assert shape(prompt) == expected
+    assert prompt.unknown == ()
+    for subject in prompt.subjects:
+        assert all(prompt.words[i].kind == "object" for i in subject.object)
+        assert all(prompt.words[i].kind == "attribute" for group in subject.attributes for i in group)
+    check_drawable(prompt, OPEN)  # an open vocabulary accepts everything
+
+
+@pytest.mark.parametrize("backend", [OPEN, CLOSED], ids=["open", "closed"])
+def test_benchmark_structures(backend: Pieces) -> None:
+    for text, expected in pair_prompts():
+        prompt = parse_prompt(text, backend)
+        assert [(s.noun, s.colors) for s in prompt.subjects] == expected, text
+        check_drawable(prompt, backend)
+
+
+def test_positives_and_negatives_of_eq_2() -> None:
+    prompt = parse_prompt("a turtle and a pink apple and a red car", OPEN)
+    text = [w.text for w in prompt.words]
+    turtle, pink, apple, red, car = (text.index(w) for w in ("turtle", "pink", "apple", "red", "car"))
+    assert positives(prompt, 1) == ((apple,), (pink,))
+    assert negatives(prompt, 1) == ((turtle,), (car,), (red,))
+    assert negatives(parse_prompt("a turtle", OPEN), 0) == ()
+    for bad in (-1, 3, True, "0"):
+        with pytest.raises(ValueError, match="3 subject"):
+            positives(prompt, bad)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="3 subject"):
+            negatives(prompt, bad)  # type: ignore[arg-type]
+
+
+def test_labels_and_colors() -> None:
+    prompt = parse_prompt("a small Grey car that is red, with a cat", OPEN)
+    assert [(s.label, s.noun, s.colors) for s in prompt.subjects] == [("small grey red car", "car", ("gray", "red")), ("cat", "cat", ())]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_words_split_into_pieces_are_aligned(size: int) -> None:
+    text = "a rhinoceros, and a pink-ish alarm clock's 🐢"
+    prompt = parse_prompt(text, Pieces(size=size))
+    covered = {}
+    for word in prompt.words:
+        tokens = [prompt.tokens[t] for t in word.tokens]
+        assert tokens
+        assert all(not t.special and t.start < word.end and t.end > word.start for t in tokens)
+        covered[word.text] = "".join(t.text for t in tokens)
+    assert covered["rhinoceros"] == "rhinoceros"
+    if size == 1:
+        assert covered["clock"] == "clock"
+        assert covered["'s"] == "'s"
+    everything = {t for w in prompt.words for t in w.tokens}
+    assert everything == {i for i, t in enumerate(prompt.tokens) if not t.special}
+
+
+def test_align_by_offset_not_by_text() -> None:
+    """Lower-cased, decorated pieces (as byte-pair encoders give) must not matter: only offsets do."""
+    tokens = (
+        TextToken("<s>", 0, 0, True),
+        TextToken("a</w>", 0, 1),
+        TextToken("cor", 2, 5),
+        TextToken("gi</w>", 5, 7),
+        TextToken(" </w>", 7, 8),
+    )
+    assert align(split("A Corgi!"), tokens)[:2] == [(1,), (2, 3)]
+
+
+def test_truncated_words_have_no_tokens() -> None:
+    prompt = parse_prompt("a turtle and a pink apple", Pieces(limit=3))
+    assert prompt.truncated == "a pink apple"
+    assert [w.text for w in prompt.words if not w.tokens] == ["a", "pink", "apple"]
+    assert shape(prompt) == ["turtle", "apple: pink"]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_spans_always_match_the_text(seed: int) -> None:
+    """Random text of letters, marks, emoji and punctuation: spans are in order, never overlap, and are the text they name."""
+    rng = random.Random(seed)
+    alphabet = [
+        "a",
+        "red",
+        "cat",
+        "and",
+        " ",
+        " ",
+        ",",
+        ".",
+        "-",
+        "'",
+        "’s",
+        "é",
+        "e\u0301",
+        "猫",
+        "ß",
+        "İ",
+        "_",
+        "1",
+        "²",
+        "\n",
+        "\t",
+        "&",
+        "%",
+    ]
+    alphabet += ["🐢", "👩\u200d🚀", "👍🏽", "🇫🇷", "❤️", "\u200d", "\ufe0f", "हिन्दी", "العربية", "{{x}}", "${6*7}", "<img>"]
+    text = "".join(rng.choice(alphabet) for _ in range(rng.randint(1, 40)))
+    for backend in (OPEN, CLOSED):
+        if all(s.stop for s in split(text)):
+            with pytest.raises(ValueError, match=r"no words|empty"):
+                parse_prompt(text, backend)
+            continue
+        prompt = parse_prompt(text, backend)
+        last = 0
+        for word in prompt.words:
+            assert last <= word.start < word.end <= len(text)
+            assert text[word.start : word.end] == word.text
+            last = word.end
+        outside = list(text)
+        for word in prompt.words:
+            outside[word.start : word.end] = [" "] * (word.end - word.start)
+        assert not any(c.isalnum() for c in outside), "a letter or digit was dropped"
+        used = [i for s in prompt.subjects for g in s.groups for i in g]
+        assert len(used) == len(set(used))
+        assert all(s.object and all(s.attributes) for s in prompt.subjects)
+        assert prompt == parse_prompt(text, backend)
+
+
+def test_emoji_with_modifiers_is_one_word() -> None:
+    words = [s.text for s in split("👩‍🚀 and 👍🏽 and 🇫🇷 and ❤️") if s.text != "and"]
+    assert words == ["👩‍🚀", "👍🏽", "🇫🇷", "❤️"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("  \n\t", "empty"),
+        ("...", "no words"),
+        ("a" * 5001, "5001 characters"),
+        ("a \ud800 cat", "Unicode"),
+        (7, "must be text, not int"),
+    ],
+)
+def test_texts_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_prompt(text, OPEN)
+
+
+def test_very_long_text_is_read() -> None:
+    prompt = parse_prompt("a red cat and " * 350, OPEN)
+    assert len(prompt.subjects) == 350
+    assert len(parse_prompt("red " * 1250, CLOSED).words) == 1250
+    assert parse_prompt("a" * 5000, CLOSED).unknown[0].suggestions == ()

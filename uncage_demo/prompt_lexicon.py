@@ -1,0 +1,257 @@
+"""Word lists of the prompt parser: function words, describing words, colours, materials, and near meanings.
+
+Written for picture prompts, in English. A word that is in no list is taken for a noun, unless its ending and its place say otherwise
+(prompt_grammar.py), so the lists hold what is *not* a noun. Knows nothing of any model.
+"""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+DETERMINERS = _words("a an the this these those my your his her its our their some any each every another both all one's whose")
+NUMBERS = _words("one two three four five six seven eight nine ten eleven twelve dozen several many few multiple")
+CONJUNCTIONS = _words("and or & + plus as well nor")
+RELATIVES = _words("that which who")
+PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")
+COPULAS = _words("is are was were be been being looks look seems appears becomes turns")
+# "a chair painted red", "a car made of glass", "a man dressed in black": what follows describes the noun before
+DESCRIBING_PARTICIPLES = _words("painted colored coloured dyed dressed clad made built crafted carved coated covered tinted")
+NEGATIONS = _words("without no not never none minus except lacking excluding")
+# Prepositions and verbs that only put things side by side or on one another's body: safe to pass over in a closed vocabulary
+PLAIN_RELATIONS = _words(
+    "with next to beside near by alongside along together wearing wears wear holding holds carrying carries having has have featuring"
+    " containing showing depicting plus of at in on side"
+)
+RELATIONS = PLAIN_RELATIONS | _words(
+    "from into onto under underneath beneath below over above behind before after between among amid against around across through"
+    " inside outside within upon toward towards off out up down past during for like than while where when"
+)
+VERBS = _words(
+    "sits sitting sit stands standing stand lies lying lie rides riding ride eats eating eat drinks drinking drink plays playing play"
+    " runs running run walks walking walk jumps jumping jump flies flying chases chasing chase looks looking sleeps sleeping holds hangs"
+    " hanging reads reading swims swimming kicks kicking throws throwing catches catching hugs hugging kisses kissing surrounded"
+    " does do did will can could would should must may might getting gets get taking takes filled following follows meets meeting"
+    " facing faces touching touches leaning leans pulling pushing driving drives"
+)
+# Words of place that name no thing when they stand before "of" or end a phrase: "in front of", "on the left"
+POSITIONS = _words("front top bottom left right middle center centre back side sides edge corner foreground background distance")
+# "a photo of a cat": what stands before "of" is no object of the scene
+FRAMES = _words(
+    "photo photos photograph photographs picture pictures image images painting paintings drawing drawings illustration illustrations"
+    " sketch rendering render shot closeup close-up portrait portraits view scene snapshot poster watercolor watercolour"
+    " pair pairs group groups bunch piece pieces slice slices kind type set couple lot number herd flock pack pile row"
+)
+# Style words that prompts carry along and that name nothing in the scene
+STYLE_WORDS = _words(
+    "4k 8k 16k hd uhd hdr hq masterpiece quality resolution detailed realistic photorealistic hyperrealistic cinematic lighting style"
+    " trending artstation bokeh render octane unreal sharp focus best"
+)
+DEGREE_WORDS = _words(
+    "very quite rather really extremely  slightly somewhat fairly so too highly super most more almost entirely completely just"
+)
+
+COLORS = _words(
+    "black blue brown gray grey green orange pink purple red white yellow violet gold golden silver teal cyan magenta maroon navy beige"
+    " turquoise lavender crimson scarlet indigo azure ivory cream tan khaki burgundy mauve lilac fuchsia aqua ochre vermilion"
+    " blond blonde reddish bluish greenish yellowish brownish grayish greyish purplish pinkish whitish blackish"
+    " multicolored multicoloured colorful colourful rainbow"
+)
+# Colours and materials that are also things: "an orange car" but "an apple and an orange"
+DUALS = _words(
+    "orange gold silver violet cream lavender peach plum olive lemon lime salmon coral mustard ruby emerald turquoise amber rust"
+    " copper bronze chocolate ivory rainbow navy"
+    " metal steel iron brass tin glass wood stone marble brick concrete clay ceramic porcelain leather silk cotton wool linen velvet denim"
+    " fabric cloth fur plastic rubber paper cardboard bamboo straw ice snow sand rock crystal diamond pearl bone wax wicker"
+    " baby toy light dark cold cool adult male female teddy cartoon vintage antique"
+)
+# A shade and the colour after it are one attribute: "dark blue", "sky blue", "hot pink"
+SHADES = _words("dark light bright pale deep hot neon pastel vivid dull muted navy sky royal baby forest olive lime mint rose off")
+
+ADJECTIVES = _words(
+    "big small large little tiny huge giant enormous gigantic massive mini miniature tall short long wide narrow thin thick fat slim"
+    " skinny chubby heavy high low deep shallow old new young ancient modern antique fresh rotten ripe raw clean dirty dusty muddy wet"
+    " dry warm hot cold frozen icy burnt soft hard rough smooth sharp blunt flat round square rectangular triangular oval curved straight"
+    " bent broken cracked torn empty full open closed shut bright dark pale dim shiny glossy matte transparent clear opaque dull vivid"
+    " neon pastel metallic wooden woolen woollen golden earthen stripy striped spotted dotted checkered plaid patterned plain floral"
+    " furry fluffy fuzzy hairy bald curly spiky scaly feathery bushy shaggy woolly"
+    " cute pretty beautiful ugly lovely handsome elegant fancy fine simple nice good bad great best better worst perfect strange weird odd"
+    " funny silly happy sad angry calm friendly lonely scary cruel brave shy proud tired sleepy lazy hungry thirsty sick strong weak"
+    " fast slow quick quiet loud noisy rich poor cheap expensive rare common wild tame domestic tropical arctic northern southern eastern"
+    " western urban rural royal noble holy magic magical mythical robotic mechanical electric electronic digital analog fake real"
+    " single double triple whole half own same different similar opposite other first second third last next upper lower inner outer"
+    " sweet sour bitter salty spicy delicious juicy creamy crispy crunchy american african asian european chinese japanese indian french"
+    " german italian spanish english british russian mexican egyptian greek roman persian siamese"
+)
+BODY_PARTS = _words(
+    "eye eyes ear ears tail tails nose mouth teeth fur hair skin feathers wing wings leg legs arm arms hand hands paw paws foot feet"
+    " beak horn horns hooves mane whiskers stripes spots scales shell beard mustache moustache face head neck body trunk tusks claws lips"
+)
+# -ing, -ed, -ly and -ish words that are nouns, or describe without being verbs
+NOUN_ENDINGS_KEPT = _words(
+    "king ring wing building painting string ceiling earring pudding swing sling spring thing wedding clothing duckling dumpling"
+    " evening morning railing icing stuffing seedling bed seed shed sled weed reed bobsled feed steed moped hundred breed speed"
+    " fly butterfly dragonfly firefly housefly family belly jelly lily holly bully dolly ally bubbly fish"
+)
+
+IRREGULAR_PLURALS = {
+    "mice": "mouse",
+    "geese": "goose",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "feet": "foot",
+    "teeth": "tooth",
+    "oxen": "ox",
+    "knives": "knife",
+    "wolves": "wolf",
+    "leaves": "leaf",
+    "calves": "calf",
+    "people": "person",
+    "loaves": "loaf",
+    "shelves": "shelf",
+}
+
+# Words that people type for things of a small vocabulary; only ever shown as suggestions, never replaced silently
+NEAR_MEANINGS = {
+    "puppy": "dog",
+    "pup": "dog",
+    "doggy": "dog",
+    "hound": "dog",
+    "poodle": "dog",
+    "corgi": "dog",
+    "husky": "dog",
+    "wolf": "dog",
+    "fox": "dog",
+    "kitty": "cat",
+    "kitten": "cat",
+    "feline": "cat",
+    "tiger": "lion",
+    "leopard": "lion",
+    "cheetah": "lion",
+    "panther": "lion",
+    "lioness": "lion",
+    "bunny": "rabbit",
+    "hare": "rabbit",
+    "tortoise": "turtle",
+    "toad": "frog",
+    "pony": "horse",
+    "donkey": "horse",
+    "zebra": "horse",
+    "stallion": "horse",
+    "unicorn": "horse",
+    "mammoth": "elephant",
+    "ape": "monkey",
+    "chimp": "monkey",
+    "chimpanzee": "monkey",
+    "gorilla": "monkey",
+    "rat": "mouse",
+    "hamster": "mouse",
+    "parrot": "bird",
+    "owl": "bird",
+    "eagle": "bird",
+    "duck": "bird",
+    "chicken": "bird",
+    "hen": "bird",
+    "sparrow": "bird",
+    "pigeon": "bird",
+    "penguin": "bird",
+    "panda": "bear",
+    "teddy": "bear",
+    "grizzly": "bear",
+    "fruit": "apple",
+    "pear": "apple",
+    "peach": "apple",
+    "bag": "backpack",
+    "rucksack": "backpack",
+    "knapsack": "backpack",
+    "purse": "suitcase",
+    "luggage": "suitcase",
+    "trunk": "suitcase",
+    "briefcase": "suitcase",
+    "automobile": "car",
+    "auto": "car",
+    "vehicle": "car",
+    "truck": "car",
+    "taxi": "car",
+    "bus": "car",
+    "sofa": "bench",
+    "couch": "bench",
+    "seat": "chair",
+    "stool": "chair",
+    "armchair": "chair",
+    "throne": "chair",
+    "watch": "clock",
+    "alarm": "clock",
+    "timer": "clock",
+    "tiara": "crown",
+    "hat": "crown",
+    "diadem": "crown",
+    "sunglasses": "glasses",
+    "spectacles": "glasses",
+    "goggles": "glasses",
+    "eyeglasses": "glasses",
+    "ribbon": "bow",
+    "tie": "bow",
+    "plate": "bowl",
+    "dish": "bowl",
+    "cup": "bowl",
+    "pot": "bowl",
+    "crimson": "red",
+    "scarlet": "red",
+    "ruby": "red",
+    "maroon": "red",
+    "burgundy": "red",
+    "vermilion": "red",
+    "navy": "blue",
+    "azure": "blue",
+    "cyan": "blue",
+    "teal": "blue",
+    "turquoise": "blue",
+    "indigo": "blue",
+    "violet": "purple",
+    "lavender": "purple",
+    "lilac": "purple",
+    "mauve": "purple",
+    "magenta": "pink",
+    "fuchsia": "pink",
+    "rose": "pink",
+    "gold": "yellow",
+    "golden": "yellow",
+    "blond": "yellow",
+    "blonde": "yellow",
+    "lemon": "yellow",
+    "amber": "orange",
+    "tan": "brown",
+    "beige": "brown",
+    "chocolate": "brown",
+    "khaki": "brown",
+    "bronze": "brown",
+    "silver": "gray",
+    "grey": "gray",
+    "olive": "green",
+    "lime": "green",
+    "emerald": "green",
+    "mint": "green",
+    "ivory": "white",
+    "cream": "white",
+    "ebony": "black",
+    "bluish": "blue",
+    "reddish": "red",
+    "greenish": "green",
+    "yellowish": "yellow",
+    "brownish": "brown",
+    "grayish": "gray",
+    "greyish": "gray",
+    "purplish": "purple",
+    "pinkish": "pink",
+    "whitish": "white",
+    "blackish": "black",
+    "near": "next to",
+    "by": "beside",
+    "under": "next to",
+    "above": "next to",
+    "behind": "beside",
+}
