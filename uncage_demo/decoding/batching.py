@@ -1,0 +1,143 @@
+"""Forwards for several runs at once: equal inputs share one forward, different ones go as a batch where that changes nothing.
+
+A sample must come out the same alone and in a batch, bit for bit. Whether a batched forward has that property depends on the
+machine's matrix kernels, so it is measured once for each backend and batch shape, and batches are used only where it holds.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from uncage_demo.backends.base import Backend, Capture, ForwardOutput
+
+# A backend may lower this with an attribute `max_batch` (samples, before the doubling for guidance).
+MAX_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One sample's forward.
+
+    Args:
+        tokens: "n" int64, -1 = masked.
+        step, num_steps: s and T.
+        conditioning: from backend.encode_prompt; the same object means the same conditioning.
+        text_length: number of text tokens of the prompt.
+        unconditional: also run the unconditional half.
+        capture: attention wanted, or None.
+        suppress: text tokens hidden from attention.
+    """
+
+    tokens: np.ndarray
+    step: int
+    num_steps: int
+    conditioning: Any
+    text_length: int
+    unconditional: bool
+    capture: Capture | None
+    suppress: tuple[int, ...] = ()
+
+    @property
+    def shape_key(self) -> tuple[Any, ...]:
+        """Requests that agree here may go in one batch."""
+        return self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress
+
+    @property
+    def input_key(self) -> tuple[Any, ...]:
+        """Requests that agree here have the same output."""
+        return (*self.shape_key, id(self.conditioning), self.tokens.tobytes())
+
+
+_exact: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], bool]] = weakref.WeakKeyDictionary()
+
+
+def forward_all(backend: Backend, requests: Sequence[Request]) -> list[ForwardOutput]:
+    """Outputs of all requests in order, each with a batch axis of 1; equal requests get the same object.
+
+    Args:
+        backend: the model.
+        requests: any mix of steps, prompts and captures.
+
+    Returns:
+        One ForwardOutput a request: the same bits as `backend.forward` on that request alone.
+    """
+    unique: dict[tuple[Any, ...], Request] = {}
+    for request in requests:
+        unique.setdefault(request.input_key, request)
+    groups: dict[tuple[Any, ...], list[Request]] = {}
+    for request in unique.values():
+        groups.setdefault(request.shape_key, []).append(request)
+    outputs: dict[tuple[Any, ...], ForwardOutput] = {}
+    for group in groups.values():
+        for part in _chunks(backend, group):
+            for request, output in zip(part, _split(_forward(backend, part), len(part)), strict=True):
+                outputs[request.input_key] = output
+    return [outputs[request.input_key] for request in requests]
+
+
+def batch_is_exact(backend: Backend, requests: Sequence[Request]) -> bool:
+    """Whether a batch of this many requests gives every sample the bits that it gets alone; measured once, then remembered."""
+    first = requests[0]
+    # suppress and step select values, not shapes, but whether anything is hidden may select another kernel.
+    key = (len(requests), torch.get_num_threads(), first.text_length, first.unconditional, first.capture, bool(first.suppress))
+    known = _exact.setdefault(backend, {})
+    if key not in known:
+        # Kernels are chosen by shape, never by value, so the requests at hand are as good a probe as any.
+        batched = _split(_forward(backend, requests), len(requests))
+        known[key] = all(_same(together, _forward(backend, [request])) for together, request in zip(batched, requests, strict=True))
+    return known[key]
+
+
+def _chunks(backend: Backend, group: list[Request]) -> list[list[Request]]:
+    limit = max(1, int(getattr(backend, "max_batch", MAX_BATCH)))
+    parts = [group[i : i + limit] for i in range(0, len(group), limit)]
+    chunks: list[list[Request]] = []
+    for part in parts:
+        if len(part) == 1 or batch_is_exact(backend, part):
+            chunks.append(part)
+        else:
+            chunks.extend([request] for request in part)
+    return chunks
+
+
+def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:
+    first = requests[0]
+    grids = np.stack([request.tokens for request in requests])
+    tokens = torch.from_numpy(np.where(grids < 0, backend.mask_id, grids)).to(backend.device)
+    extra: dict[str, Any] = {"suppress": first.suppress} if first.suppress else {}
+    with torch.inference_mode():
+        return backend.forward(
+            tokens,
+            first.step,
+            first.num_steps,
+            [request.conditioning for request in requests],
+            unconditional=first.unconditional,
+            capture=first.capture,
+            **extra,
+        )
+
+
+def _split(output: ForwardOutput, count: int) -> list[ForwardOutput]:
+    def part(values: torch.Tensor | None, i: int) -> torch.Tensor | None:
+        return None if values is None else values[i : i + 1]
+
+    return [
+        ForwardOutput(output.cond[i : i + 1], part(output.uncond, i), part(output.attention, i), part(output.attention_full, i))
+        for i in range(count)
+    ]
+
+
+def _same(one: ForwardOutput, other: ForwardOutput) -> bool:
+    pairs = (
+        (one.cond, other.cond),
+        (one.uncond, other.uncond),
+        (one.attention, other.attention),
+        (one.attention_full, other.attention_full),
+    )
+    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)

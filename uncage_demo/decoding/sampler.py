@@ -1,0 +1,265 @@
+"""The decoding loop: forward -> which token -> how many -> where next -> commit, as an iterator of StepRecords. Nothing else.
+
+Shapes: n image tokens (y x grid, row-major), v codebook, k recorded text columns. A masked position is -1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from uncage_demo.backends.base import Backend, Capture, ForwardOutput
+from uncage_demo.decoding.batching import Request, forward_all
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
+from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
+from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
+from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at, sample_ids
+from uncage_demo.decoding.uncage import attention_contrast, blur_in_cells, untokenized_words, word_matrix
+from uncage_demo.trace import StepRecord
+
+__all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
+
+
+def decode(backend: Backend, run: Run, *, record: RecordOptions | None = None) -> Iterator[StepRecord]:
+    """Decode one sample step by step.
+
+    Args:
+        backend: the model.
+        run: prompt, settings, starting point.
+        record: how much to keep of each step; None = everything but the full attention.
+
+    Yields:
+        One StepRecord a step, from the run's first step to T - 1.
+
+    Raises:
+        ValueError: settings that do not fit the backend or the prompt (before the first forward).
+        FloatingPointError: the model's logits are not finite.
+
+    Source: MaskGIT 2202.04200; the orders' own papers are named in `order`.
+    """
+    for records in decode_many(backend, [run], record=record):
+        yield records[0]
+
+
+def decode_many(
+    backend: Backend, runs: Sequence[Run], *, record: RecordOptions | None = None, timings_s: dict[str, float] | None = None
+) -> Iterator[list[StepRecord]]:
+    """Decode several samples in lockstep; each comes out exactly as `decode` alone would have made it.
+
+    Runs whose tokens and prompt are equal share one forward, others go as a batch where that is exact.
+
+    Args:
+        backend: the model.
+        runs: at least one; prompts, settings and numbers of steps may differ.
+        record: how much to keep of each step.
+        timings_s: if given, seconds spent in "forward" are added to it.
+
+    Yields:
+        One record a run; a run that has fewer steps than the others repeats its last record.
+
+    Raises:
+        ValueError: no runs, or settings that do not fit (before the first forward).
+    """
+    if not runs:
+        raise ValueError("runs: give at least one run")
+    options = record or RecordOptions()
+    conditionings: dict[Any, Any] = {}
+    states = [_begin(backend, run, options, conditionings) for run in runs]
+    latest: list[StepRecord | None] = [None] * len(states)
+    while any(not state.finished for state in states):
+        active = [i for i, state in enumerate(states) if not state.finished]
+        began = time.perf_counter()
+        outputs = forward_all(backend, [states[i].request() for i in active])
+        if timings_s is not None:
+            timings_s["forward"] = timings_s.get("forward", 0.0) + time.perf_counter() - began
+        for i, output in zip(active, outputs, strict=True):
+            latest[i] = states[i].advance(output)
+        yield [one for one in latest if one is not None]
+
+
+def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> _State:
+    config = resolve(backend, run)
+    if run.prompt not in conditionings:
+        conditionings[run.prompt] = backend.encode_prompt(run.prompt)
+    count = backend.info.grid[0] * backend.info.grid[1]
+    start = run.start or Start(tokens=np.full(count, -1, np.int64))
+    tokens = np.array(start.tokens, np.int64)
+    given = (tokens >= 0) & (True if start.unmask_step is None else np.asarray(start.unmask_step) < 0)
+    rank = None
+    if config.order == "halton":
+        offset = roll_offset(config.seed, count) if config.halton_randomize else 0
+        rank = visiting_rank(halton_order(*backend.info.grid), offset)
+    columns = recorded_columns(run.prompt)
+    readable = bool(run.prompt.subjects) and not untokenized_words(run.prompt)
+    return _State(
+        backend=backend,
+        run=run,
+        config=config,
+        options=options,
+        conditioning=conditionings[run.prompt],
+        start=start,
+        tokens=tokens,
+        step=start.step,
+        num_scheduled=count - int(given.sum()),
+        columns=columns,
+        words=word_matrix(run.prompt, columns) if readable else None,
+        rank=rank,
+    )
+
+
+@dataclass
+class _State:
+    """One run between two steps."""
+
+    backend: Backend
+    run: Run
+    config: DecodingConfig
+    options: RecordOptions
+    conditioning: Any
+    start: Start
+    tokens: np.ndarray
+    step: int
+    num_scheduled: int
+    columns: tuple[int, ...]
+    words: np.ndarray | None
+    rank: np.ndarray | None
+    empty: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.empty = np.zeros(len(self.tokens), np.float32)
+        self.empty.flags.writeable = False  # one array serves every record that has nothing to say here
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.config.num_steps
+
+    @property
+    def captures(self) -> bool:
+        """Attention is read when it is to be recorded, or when the score needs it."""
+        needed = self.words is not None and weight_at(self.config, self.step) != 0
+        return needed or self.options.level == "full" or self.options.full_attention
+
+    def request(self) -> Request:
+        capture = None
+        if self.captures:
+            # All columns, not just those recorded: what a column's numbers are must not depend on which others are wanted.
+            columns = self.columns if self.options.full_attention else None
+            capture = Capture(self.config.attention_source, columns, self.options.full_attention)
+        return Request(
+            tokens=self.tokens,
+            step=self.step,
+            num_steps=self.config.num_steps,
+            conditioning=self.conditioning,
+            text_length=len(self.run.prompt.tokens),
+            unconditional=guidance_at(self.config, self.step) != 1.0,
+            capture=capture,
+            suppress=self.run.suppress,
+        )
+
+    def advance(self, output: ForwardOutput) -> StepRecord:
+        """Take the three decisions of one step, commit, and tell what was done."""
+        config, step = self.config, self.step
+        first = step == self.start.step
+        masked = self.tokens < 0
+        with torch.inference_mode():
+            logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
+            sampled, opinion = self._choose_tokens(forbid_ids(logits, self.start.forbid), masked, first)
+            confidence = np.where(masked, opinion.confidence(sampled), np.float32(0))
+            entropy = opinion.entropy() if self.options.level == "full" or config.order == "entropy" else None
+            alternatives = opinion.top(self.options.alternatives) if self.options.level == "full" else (None, None)
+            margin = opinion.margin() if config.order == "margin" else None
+        attention, attention_full = self._read_attention(output)
+        context = StepContext(
+            step=step,
+            num_steps=config.num_steps,
+            masked=masked,
+            confidence=confidence,
+            noise=self._noise(masked),
+            contrast=self._contrast(attention),
+            weight=weight_at(config, step) if self.words is not None else 0.0,
+            margin=margin,
+            entropy=entropy,
+            rank=self.rank,
+        )
+        scores = np.where(masked, ORDERS[config.order](context, config), np.float32(-np.inf)).astype(np.float32)
+        committed, cutoff = self._choose_positions(scores, masked, first)
+        self.tokens = np.where(committed, sampled, self.tokens)
+        self.step += 1
+        keeps_attention = self.options.level == "full" or self.options.full_attention
+        return StepRecord(
+            step=step,
+            sampled=sampled.astype(np.int32),
+            committed=committed,
+            masked_before=masked,
+            confidence=confidence,
+            noise=context.noise,
+            contrast=context.contrast,
+            weight=context.weight,
+            scores=scores,
+            cutoff=cutoff,
+            attention=attention if keeps_attention else None,
+            attention_full=attention_full,
+            alternatives=alternatives[0],
+            alternative_probs=alternatives[1],
+            entropy=entropy if self.options.level == "full" else None,
+        )
+
+    def _choose_tokens(self, logits: torch.Tensor, masked: np.ndarray, first: bool) -> tuple[np.ndarray, TokenOpinion]:
+        """Which token: x0 at masked positions, the committed id elsewhere."""
+        drawn = sample_ids(logits, uniforms(self.config.seed, self.step, "token", len(masked)), self.config.token_temperature)
+        sampled = np.where(masked, drawn, self.tokens)
+        if first:
+            for position, token in self.start.keep.items():
+                sampled[position] = token
+        return sampled, TokenOpinion.from_logits(logits)
+
+    def _choose_positions(self, scores: np.ndarray, masked: np.ndarray, first: bool) -> tuple[np.ndarray, float]:
+        """How many and where next: the committed positions and the lowest score that won its place (inf when none did)."""
+        num_masked = int(masked.sum())
+        config = self.config
+        stay = mask_count(config.schedule, self.step, config.num_steps, self.num_scheduled, num_masked, config.schedule_power)
+        forced, candidates = np.zeros_like(masked), masked
+        if first:
+            forced[list(self.start.keep)] = True
+            candidates = masked.copy()
+            candidates[list(self.start.hold)] = False
+        committed = select(scores, candidates, num_masked - stay, forced)
+        earned = scores[committed & ~forced]
+        return committed, float(earned.min()) if len(earned) else float("inf")
+
+    def _noise(self, masked: np.ndarray) -> np.ndarray:
+        scale = noise_scale(self.config, self.step)
+        if scale == 0:
+            return self.empty
+        return np.where(masked, np.float32(scale) * gumbel(self.config.seed, self.step, len(masked)), np.float32(0))
+
+    def _contrast(self, attention: np.ndarray | None) -> np.ndarray:
+        if attention is None or self.words is None:
+            return self.empty
+        info, config = self.backend.info, self.config
+        assert config.contrast_blur is not None
+        return attention_contrast(
+            attention,
+            self.words,
+            self.run.prompt.subjects,
+            grid=info.grid,
+            sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
+            rescale=config.contrast_rescale,
+            mode=config.contrast_mode,
+        )
+
+    def _read_attention(self, output: ForwardOutput) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Recorded columns "k n" and, on request, every layer and head "l h k n"."""
+        if output.attention is None:
+            return None, None
+        attention = output.attention[0].float().cpu().numpy()
+        if output.attention_full is not None:
+            return attention, output.attention_full[0].float().cpu().numpy()
+        return attention[list(self.columns)], None

@@ -1,0 +1,78 @@
+"""How many: the number of positions that stay masked after each step. Knows counts only, no tensors.
+
+T = num_steps, s = 0-based step, N = number of positions the schedule counts over (those masked when decoding began).
+"""
+
+from __future__ import annotations
+
+import math
+
+from uncage_demo.decoding.config import SCHEDULE_NAMES
+
+# floor() of a value that is whole in exact arithmetic (N/2 at cos(pi/3)) must not depend on the last bit of the platform's cosine.
+_WHOLE_NUMBER_SLACK = 1e-9
+
+
+def scheduled_masked(schedule: str, step: int, num_steps: int, num_tokens: int, power: float = 2.0) -> int:
+    """What a schedule asks to stay masked after a step, before the limits that every step obeys (see `mask_count`).
+
+    Args:
+        schedule: "cosine" floor(N cos(pi/2 (s+1)/T)), "linear" floor(N (1 - (s+1)/T)), "power" floor(N (1 - ((s+1)/T)^power)),
+            or "arccos" N - max(s+1, floor(N (1 - 2/pi arccos((s+1)/T)))).
+        step: s, 0..T-1.
+        num_steps: T, >= 1.
+        num_tokens: N, >= 0.
+        power: exponent of "power", > 0.
+
+    Returns:
+        A count; may be negative for "arccos" with more steps than tokens.
+
+    Raises:
+        ValueError: unknown schedule, or a step outside 0..T-1.
+
+    Source: MaskGIT 2202.04200 section 3.2 (cosine, linear, power); 2503.17076 (arccos).
+    """
+    if schedule not in SCHEDULE_NAMES:
+        raise ValueError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULE_NAMES)}")
+    if num_steps < 1 or not 0 <= step < num_steps:
+        raise ValueError(f"step={step}: allowed are 0..{num_steps - 1} for num_steps={num_steps}")
+    done = step + 1
+    if schedule == "linear":
+        return num_tokens * (num_steps - done) // num_steps
+    ratio = done / num_steps
+    if schedule == "cosine":
+        return _floor(num_tokens * math.cos(math.pi / 2 * ratio))
+    if schedule == "power":
+        return _floor(num_tokens * (1.0 - ratio**power))
+    return num_tokens - max(done, _floor(num_tokens * (1.0 - 2.0 / math.pi * math.acos(ratio))))
+
+
+def mask_count(schedule: str, step: int, num_steps: int, num_tokens: int, num_masked: int, power: float = 2.0) -> int:
+    """Number of positions that stay masked after a step: m = max(1, min(num_masked - 1, scheduled)); 0 after the last step.
+
+    Args:
+        schedule: one of config.SCHEDULE_NAMES.
+        step: s, 0..T-1.
+        num_steps: T, >= 1.
+        num_tokens: N, the positions the schedule counts over.
+        num_masked: positions still masked when the step begins, 0..; 0 stays 0.
+        power: exponent of the "power" schedule.
+
+    Returns:
+        0..num_masked; the step commits num_masked minus this. A single remaining position waits for the last step.
+
+    Raises:
+        ValueError: unknown schedule, a step outside 0..T-1, or negative counts.
+
+    Source: MaskGIT 2202.04200; Meissonic src/scheduler.py (the limits).
+    """
+    if num_tokens < 0 or num_masked < 0:
+        raise ValueError(f"num_tokens={num_tokens}, num_masked={num_masked}: counts must be >= 0")
+    scheduled = scheduled_masked(schedule, step, num_steps, num_tokens, power)
+    if step == num_steps - 1 or num_masked == 0:
+        return 0
+    return max(1, min(num_masked - 1, scheduled))
+
+
+def _floor(value: float) -> int:
+    return math.floor(value + _WHOLE_NUMBER_SLACK)

@@ -1,0 +1,126 @@
+"""Which token: guidance, forbidden ids, sampling, and what the model thought of every position.
+
+Works on the logits of one sample, "n v" (n positions, v codebook). Knows nothing of orders, schedules or pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from uncage_demo.decoding.config import DecodingConfig
+
+# Rows of the float64 CDF held at once: bounds memory at 64x64 positions x 8,192 codes to 64 MB.
+_CDF_ROWS = 1024
+
+
+def guidance_at(config: DecodingConfig, step: int) -> float:
+    """Guidance scale g in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last.
+
+    Raises:
+        ValueError: when config.guidance_scale is None (the engine fills in the model's default first).
+    """
+    if config.guidance_scale is None:
+        raise ValueError("guidance_scale=None: resolve the configuration against a backend first")
+    if config.guidance_schedule == "constant" or config.num_steps == 1:
+        return float(config.guidance_scale)
+    return 1.0 + (float(config.guidance_scale) - 1.0) * step / (config.num_steps - 1)
+
+
+def apply_guidance(cond: Float[Tensor, "*n v"], uncond: Float[Tensor, "*n v"] | None, scale: float) -> Float[Tensor, "*n v"]:
+    """Classifier-free guidance l = u + g (c - u), in float32.
+
+    Args:
+        cond, uncond: logits of the conditional and unconditional half; uncond may be None when scale is 1.
+        scale: g >= 0; exactly 1 returns the conditional logits untouched.
+
+    Raises:
+        ValueError: when the unconditional half is missing and scale is not 1.
+
+    Source: 2207.12598; METHOD of Meissonic and aMUSEd (g = 9, g = 10).
+    """
+    if scale == 1.0:
+        return cond.float()
+    if uncond is None:
+        raise ValueError(f"guidance_scale={scale:g} needs the unconditional half of the logits")
+    uncond = uncond.float()
+    return uncond + scale * (cond.float() - uncond)
+
+
+def forbid_ids(logits: Float[Tensor, "n v"], forbidden: Mapping[int, Iterable[int]]) -> Float[Tensor, "n v"]:
+    """A copy of the logits with the forbidden ids of each position at minus infinity; the same tensor when nothing is forbidden."""
+    if not forbidden:
+        return logits
+    logits = logits.clone()
+    for position, ids in forbidden.items():
+        logits[position, list(ids)] = -torch.inf
+    return logits
+
+
+def sample_ids(logits: Float[Tensor, "n v"], uniforms: Float[np.ndarray, " n"], temperature: float = 1.0) -> Int64[np.ndarray, " n"]:
+    """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(logits / temperature)).
+
+    Args:
+        logits: "n v", after guidance; minus infinity means "never".
+        uniforms: "n" float64 in (0, 1), one a position.
+        temperature: >= 0; 0 takes the most probable id (lowest index on a tie).
+
+    Returns:
+        "n" int64 ids. The CDF is float64, so the draw is the same whatever the device sums like.
+
+    Source: METHOD of masked decoding (MaskGIT 2202.04200): tokens are sampled, the order decides which are kept.
+    """
+    if temperature == 0:
+        # argmax of a tie is not defined across devices; the first index of the maximum is.
+        return (logits == logits.amax(dim=-1, keepdim=True)).to(torch.uint8).argmax(dim=-1).cpu().numpy()
+    targets = torch.from_numpy(np.ascontiguousarray(uniforms, dtype=np.float64)).to(logits.device)
+    ids = []
+    for rows, wanted in zip(logits.split(_CDF_ROWS), targets.split(_CDF_ROWS), strict=True):
+        shifted = rows.double()
+        shifted = (shifted - shifted.amax(dim=-1, keepdim=True)) / temperature
+        cdf = shifted.exp_().cumsum(dim=-1)
+        # right=True: the first id whose CDF exceeds the target, so an id of probability 0 can never be drawn.
+        ids.append(torch.searchsorted(cdf, wanted[:, None] * cdf[:, -1:], right=True)[:, 0])
+    return torch.cat(ids).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class TokenOpinion:
+    """What the model thinks of every position, from p = softmax(l) after guidance and before token_temperature.
+
+    Args:
+        log_probs: "n v" float32 log p.
+    """
+
+    log_probs: Tensor
+
+    @classmethod
+    def from_logits(cls, logits: Float[Tensor, "n v"]) -> TokenOpinion:
+        """log softmax in float32 whatever the model's dtype."""
+        return cls(torch.log_softmax(logits.float(), dim=-1))
+
+    def confidence(self, ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """F_c = log p of the given ids, "n" float32."""
+        index = torch.from_numpy(ids).to(self.log_probs.device)[:, None]
+        return self.log_probs.gather(1, index)[:, 0].cpu().numpy()
+
+    def entropy(self) -> Float[np.ndarray, " n"]:
+        """Entropy of p, "n" float32, nats."""
+        probs = self.log_probs.exp()
+        # 0 log 0 = 0: a forbidden id has log p = -inf, and -inf * 0 would be NaN.
+        return -(probs * self.log_probs.clamp_min(-1e4)).sum(dim=-1).cpu().numpy()
+
+    def top(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` most probable ids "n a" int32 and their probabilities "n a" float32, most probable first."""
+        values, ids = self.log_probs.topk(min(count, self.log_probs.shape[-1]), dim=-1)
+        return ids.to(torch.int32).cpu().numpy(), values.exp().cpu().numpy()
+
+    def margin(self) -> Float[np.ndarray, " n"]:
+        """p(1st) - p(2nd), "n" float32 (1 for a codebook of one)."""
+        _, probs = self.top(2)
+        return probs[:, 0] - probs[:, 1] if probs.shape[1] > 1 else np.ones(len(probs), np.float32)

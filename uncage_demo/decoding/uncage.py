@@ -1,0 +1,159 @@
+"""The contrastive attention score of UNCAGE: attention of the image tokens to the subjects' words -> F_a.
+
+Numpy only. Shapes: w words, n image tokens (y x grid, row-major), k text columns. Inner sums are float64, results float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+from uncage_demo.decoding.config import CONTRAST_MODES, RESCALE_MODES
+from uncage_demo.types import Prompt, Subject
+
+# Beyond four sigma a Gaussian weighs less than 1e-4 of its peak.
+_BLUR_REACH_SIGMAS = 4.0
+
+
+def contrastive_score(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], mode: str = "both") -> Float[np.ndarray, " n"]:
+    """F_a: for each object the weakest of its own maps minus the strongest foreign map, then the best object a position.
+
+    Args:
+        maps: "w n" one map a word of the prompt.
+        subjects: objects with attributes; a group's map is the mean of its words' maps.
+        mode: "both" min over P_o minus max over N_o; "positive" min over P_o; "negative" the object's own map minus max over N_o.
+
+    Returns:
+        "n" float32. Zeros without subjects. Without negatives (a single object) the subtracted maximum is 0.
+
+    Raises:
+        ValueError: an unknown mode, or a word index outside the maps.
+
+    Source: 2508.05399 eq. 2 and 3.
+    """
+    if mode not in CONTRAST_MODES:
+        raise ValueError(f"mode={mode!r}: choose one of {', '.join(CONTRAST_MODES)}")
+    if not subjects:
+        return np.zeros(maps.shape[1], np.float32)
+    groups = [[_group_map(maps, group) for group in subject.groups] for subject in subjects]
+    best = None
+    for o, own in enumerate(groups):
+        positive = own[0] if mode == "negative" else np.minimum.reduce(own)
+        foreign = [group for other, others in enumerate(groups) if other != o for group in others]
+        score = positive - np.maximum.reduce(foreign) if foreign and mode != "positive" else positive
+        best = score if best is None else np.maximum(best, score)
+    assert best is not None
+    return best.astype(np.float32)
+
+
+def rescale_maps(maps: Float[np.ndarray, "w n"], mode: str) -> Float[np.ndarray, "w n"]:
+    """Rescale every map on its own so that words of different strength can be compared.
+
+    Args:
+        maps: "w n", >= 0.
+        mode: "none"; "max" divides by the maximum; "minmax" stretches to 0..1; "mean" divides by the mean.
+
+    Returns:
+        "w n" float64. A map that is zero everywhere (or flat, under "minmax") becomes zeros, never NaN.
+
+    Raises:
+        ValueError: unknown mode.
+    """
+    maps = maps.astype(np.float64)
+    if mode == "none":
+        return maps
+    if mode == "minmax":
+        maps = maps - maps.min(axis=1, keepdims=True)
+    elif mode not in RESCALE_MODES:
+        raise ValueError(f"contrast_rescale={mode!r}: choose one of {', '.join(RESCALE_MODES)}")
+    size = maps.mean(axis=1, keepdims=True) if mode == "mean" else maps.max(axis=1, keepdims=True)
+    return np.divide(maps, size, out=np.zeros_like(maps), where=size > 0)
+
+
+def blur_maps(maps: Float[np.ndarray, "w n"], grid: tuple[int, int], sigma: tuple[float, float]) -> Float[np.ndarray, "w n"]:
+    """Separable Gaussian blur of maps on a grid; weights that fall outside are left out and the rest sum to 1.
+
+    Args:
+        maps: "w n" with n = y * x of `grid`.
+        grid: (y, x).
+        sigma: standard deviation in cells along y and x, >= 0; 0 leaves that axis alone.
+
+    Returns:
+        "w n" float64; a constant map stays constant up to the border.
+    """
+    height, width = grid
+    fields = maps.astype(np.float64).reshape(-1, height, width)
+    if sigma[0] > 0:
+        fields = _blur_matrix(height, float(sigma[0])) @ fields
+    if sigma[1] > 0:
+        fields = fields @ _blur_matrix(width, float(sigma[1])).T
+    return fields.reshape(maps.shape)
+
+
+def word_matrix(prompt: Prompt, columns: Sequence[int]) -> Float[np.ndarray, "w k"]:
+    """Averages text columns into words: row w is 1/m at the m recorded columns of word w, zeros for a word without tokens."""
+    place = {token: k for k, token in enumerate(columns)}
+    matrix = np.zeros((len(prompt.words), len(place)))
+    for w, word in enumerate(prompt.words):
+        present = [place[token] for token in word.tokens if token in place]
+        matrix[w, present] = 1.0 / max(1, len(present))
+    return matrix
+
+
+def attention_contrast(
+    attention: Float[np.ndarray, "k n"],
+    words: Float[np.ndarray, "w k"],
+    subjects: Sequence[Subject],
+    *,
+    grid: tuple[int, int],
+    sigma: tuple[float, float],
+    rescale: str = "max",
+    mode: str = "both",
+) -> Float[np.ndarray, " n"]:
+    """From captured attention to F_a: columns -> word maps -> rescale -> blur -> eq. 2 and 3.
+
+    Args:
+        attention: "k n" attention of each image token to each text column, at the token grid.
+        words: "w k" from `word_matrix`.
+        subjects: the prompt's subjects.
+        grid: token grid (y, x).
+        sigma: blur in token-grid cells along y and x.
+        rescale, mode: DecodingConfig.contrast_rescale and contrast_mode.
+
+    Returns:
+        "n" float32, finite.
+
+    Source: 2508.05399 section 3.
+    """
+    maps = rescale_maps(words @ attention.astype(np.float64), rescale)
+    return contrastive_score(blur_maps(maps, grid, sigma), subjects, mode)
+
+
+def blur_in_cells(sigma: float, grid: tuple[int, int], attention_grid: tuple[int, int]) -> tuple[float, float]:
+    """Blur given in attention-grid cells, expressed in token-grid cells (they differ where a model attends at lower resolution)."""
+    return sigma * grid[0] / attention_grid[0], sigma * grid[1] / attention_grid[1]
+
+
+def untokenized_words(prompt: Prompt) -> list[str]:
+    """Subject words that the text encoder gave no token to (cut off); contrast cannot be computed for them."""
+    return [prompt.words[w].text for s in prompt.subjects for group in s.groups for w in group if not prompt.words[w].tokens]
+
+
+def _group_map(maps: np.ndarray, group: Sequence[int]) -> np.ndarray:
+    rows = list(group)
+    if not rows or min(rows) < 0 or max(rows) >= len(maps):
+        raise ValueError(f"word group {tuple(rows)}: give at least one word index from 0 to {len(maps) - 1}")
+    return maps[rows].astype(np.float64).mean(axis=0) if len(rows) > 1 else maps[rows[0]].astype(np.float64)
+
+
+@lru_cache(maxsize=64)
+def _blur_matrix(size: int, sigma: float) -> np.ndarray:
+    distance = np.arange(size)[:, None] - np.arange(size)[None, :]
+    weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    weights[np.abs(distance) > np.ceil(_BLUR_REACH_SIGMAS * sigma)] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights.flags.writeable = False
+    return weights
