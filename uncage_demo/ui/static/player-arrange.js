@@ -1,0 +1,122 @@
+// The stages on the page, and what keys, pointers and fields do.
+(function (parts) {
+  "use strict";
+
+  const { make, button } = parts.dom;
+  const { Stage } = parts.stage;
+
+  function stageNode(player, run, compact) {
+    const { model } = player;
+    const box = make("article", "up-stage");
+    box.dataset.run = String(run.index);
+    const head = make("header", "up-stage-head");
+    const title = make(compact ? "span" : "h3", "up-title", compact ? `Seed ${run.raw.seed}` : run.title);
+    head.append(make("span", "up-letter", run.letter), title);
+    const canvas = make("canvas", "up-canvas");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Run ${run.letter}, ${run.title}. Arrow keys move between cells, Enter pins a cell.`);
+    canvas.style.aspectRatio = `${model.grid[1]} / ${model.grid[0]}`;
+    const frame = make("div", "up-frame");
+    frame.append(canvas);
+    box.append(head, frame);
+    const verdict = parts.words.verdict(run, model);
+    if (verdict) box.append(verdict);
+    return { box, canvas, head };
+  }
+
+  function watchStage(player, stage) {
+    const { canvas } = stage;
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "touch") player.setState({ hover: stage.cellAt(event), touched: stage.run.index });
+    });
+    canvas.addEventListener("pointerleave", () => player.setState({ hover: -1 }));
+    canvas.addEventListener("click", (event) => {
+      const cell = stage.cellAt(event);
+      player.setState({ pin: cell === player.state.pin ? -1 : cell, touched: stage.run.index });
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const { columns, rows } = stage;
+      const at = player.state.hover >= 0 ? player.state.hover : player.state.pin;
+      const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      if (moves[event.key]) {
+        const from = at >= 0 ? at : Math.floor(rows / 2) * columns + Math.floor(columns / 2);
+        const x = Math.max(0, Math.min(columns - 1, (from % columns) + moves[event.key][0]));
+        const y = Math.max(0, Math.min(rows - 1, Math.floor(from / columns) + moves[event.key][1]));
+        player.setState({ hover: at >= 0 ? y * columns + x : from, touched: stage.run.index });
+      } else if (event.key === "Enter") player.setState({ pin: at === player.state.pin ? -1 : at });
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    canvas.addEventListener("blur", () => player.setState({ hover: -1 }));
+  }
+
+  // Up to six stages side by side; more become a grid of small ones, a row an order and a column a seed.
+  function stages(player, home) {
+    const { model } = player;
+    const out = [];
+    const add = (run, into, compact) => {
+      const { box, canvas } = stageNode(player, run, compact);
+      into.append(box);
+      const stage = new Stage(canvas, run, model, player.pictures);
+      stage.box = box;
+      watchStage(player, stage);
+      out.push(stage);
+    };
+    if (!model.grid_view) {
+      for (const run of model.runs) add(run, home, false);
+      return out;
+    }
+    const rows = new Map();
+    for (const run of model.runs) {
+      const name = run.title.replace(/, seed \d+$/, "");
+      rows.set(name, [...(rows.get(name) || []), run]);
+    }
+    for (const [name, runs] of rows) {
+      const line = make("section", "up-grid-row");
+      line.append(make("h3", "up-grid-name", name));
+      const cells = make("div", "up-grid-cells");
+      for (const run of runs) add(run, cells, true);
+      line.append(cells);
+      home.append(line);
+    }
+    return out;
+  }
+
+  function wire(player) {
+    const { hook } = player;
+    hook.object.addEventListener("change", () => player.setState({ object: Number(hook.object.value) }));
+    hook.word.addEventListener("change", () => player.setState({ word: Number(hook.word.value) }));
+    hook.lock.addEventListener("change", () => player.setState({ locked: hook.lock.checked }));
+    hook.blend.addEventListener("input", () => {
+      player.setState({ [player.state.layer === "picture" ? "cover" : "blend"]: Number(hook.blend.value) });
+    });
+    hook.layers.addEventListener("keydown", (event) => {
+      const turn = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!turn) return;
+      const nodes = player.layerButtons;
+      const next = (nodes.findIndex((n) => n.dataset.layer === player.state.layer) + turn + nodes.length) % nodes.length;
+      player.setState({ layer: nodes[next].dataset.layer });
+      nodes[next].focus();
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    hook.root.addEventListener("keydown", (event) => {
+      if (!player.model || event.altKey || event.ctrlKey || event.metaKey) return;
+      const tag = event.target.tagName;
+      if (tag === "INPUT" || tag === "SELECT" || tag === "TEXTAREA") return;
+      const { step } = player.state;
+      if (event.key === "ArrowLeft" || event.key === ",") player.clock.go(step - 1);
+      else if (event.key === "ArrowRight" || event.key === ".") player.clock.go(step + 1);
+      else if (event.key === "Home") player.clock.go(0);
+      else if (event.key === "End") player.clock.go(player.clock.last());
+      else if (event.key === " " && tag !== "BUTTON") player.clock.toggle();
+      else if (event.key === "Escape" && player.state.pin >= 0) player.setState({ pin: -1 });
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  parts.arrange = { stages, wire, button };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -1,0 +1,185 @@
+// The clock: play, pause, step, replay, speed, and the timeline with the commits of every step and the first difference.
+(function (parts) {
+  "use strict";
+
+  const SPEEDS = [0.25, 0.5, 1, 2, 4];
+  const WHOLE_RUN_S = 8; // at speed 1
+
+  // Icons as paths in a 24 x 24 box.
+  const ICONS = {
+    play: "M8 5.2v13.6L19 12z",
+    pause: "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z",
+    back: "M15.5 5.5v13L7.2 12zM5 5.5h1.8v13H5z",
+    forward: "M8.5 5.5v13l8.3-6.5zM17.2 5.5H19v13h-1.8z",
+    replay: "M12 5V1.8L7 6l5 4.2V7a5.5 5.5 0 1 1-5.5 5.5h-2A7.5 7.5 0 1 0 12 5z",
+  };
+
+  function icon(name) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    path.setAttribute("d", ICONS[name]);
+    svg.append(path);
+    return svg;
+  }
+
+  class Clock {
+    constructor(player) {
+      this.player = player;
+      const { hook } = player;
+      this.position = 0;
+      this.frame = 0;
+      for (const name of ["back", "forward", "replay"]) hook[name].append(icon(name));
+      hook.play.append(icon("play"));
+      hook.play.addEventListener("click", () => this.toggle());
+      hook.back.addEventListener("click", () => this.go(player.state.step - 1));
+      hook.forward.addEventListener("click", () => this.go(player.state.step + 1));
+      hook.replay.addEventListener("click", () => this.replay());
+      hook.speed.addEventListener("click", () => this.faster());
+      const line = hook.timeline;
+      line.addEventListener("pointerdown", (event) => {
+        line.setPointerCapture(event.pointerId);
+        this.dragging = true;
+        this.go(this.stepAt(event));
+      });
+      line.addEventListener("pointermove", (event) => this.dragging && this.go(this.stepAt(event)));
+      for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) line.addEventListener(name, () => (this.dragging = false));
+    }
+
+    stepAt(event) {
+      const box = this.player.hook.timeline.getBoundingClientRect();
+      const share = (event.clientX - box.left) / box.width;
+      return Math.floor(share * this.player.model.steps);
+    }
+
+    last() {
+      return this.player.model.done - 1;
+    }
+
+    // Any step chosen by hand stops playing.
+    go(step) {
+      this.stop();
+      this.player.follow = step >= this.last();
+      this.player.setState({ step: Math.max(0, Math.min(this.last(), Math.round(step))) });
+    }
+
+    toggle() {
+      if (this.player.state.playing) this.stop();
+      else this.start();
+    }
+
+    start() {
+      const { player } = this;
+      if (player.state.step >= this.last()) player.setState({ step: 0 });
+      this.position = player.state.step;
+      this.then = 0;
+      player.setState({ playing: true });
+      cancelAnimationFrame(this.frame);
+      this.frame = requestAnimationFrame((now) => this.tick(now));
+    }
+
+    stop() {
+      cancelAnimationFrame(this.frame);
+      if (this.player.state.playing) this.player.setState({ playing: false });
+    }
+
+    replay() {
+      this.player.setState({ step: 0 });
+      this.start();
+    }
+
+    faster() {
+      const next = (SPEEDS.indexOf(this.player.state.speed) + 1) % SPEEDS.length;
+      this.player.setState({ speed: SPEEDS[next] });
+    }
+
+    tick(now) {
+      const { player } = this;
+      if (!player.state.playing) return;
+      const passed = this.then ? Math.min(0.25, (now - this.then) / 1000) : 0;
+      this.then = now;
+      this.position += (passed * player.state.speed * player.model.steps) / WHOLE_RUN_S;
+      if (this.position >= this.last()) {
+        player.setState({ step: this.last() });
+        this.stop();
+        return;
+      }
+      if (Math.floor(this.position) !== player.state.step) player.setState({ step: Math.floor(this.position) });
+      this.frame = requestAnimationFrame((later) => this.tick(later));
+    }
+
+    // Commits a step as bars: run A, or the mean of many runs; drawn once a payload, size or theme.
+    drawBars() {
+      const { hook, model, theme } = this.player;
+      const width = hook.timeline.clientWidth, height = hook.timeline.clientHeight;
+      if (!width) return;
+      const ratio = Math.min(2, window.devicePixelRatio || 1);
+      const counts = new Float32Array(model.steps);
+      const runs = model.runs.length > 2 ? model.runs : model.runs.slice(0, 1);
+      for (const run of runs) for (let s = 0; s < run.steps; s++) counts[run.firstStep + s] += run.counts[s] / runs.length;
+      const most = Math.max(1, ...counts);
+      for (const [canvas, color] of [[hook.bars, theme.bar], [hook.played, theme.accent]]) {
+        canvas.width = Math.round(width * ratio);
+        canvas.height = Math.round(height * ratio);
+        const c = canvas.getContext("2d");
+        c.fillStyle = color;
+        const step = canvas.width / model.steps;
+        const gap = Math.min(2 * ratio, step * 0.25);
+        for (let s = 0; s < model.steps; s++) {
+          const bar = s < model.done ? Math.max(3 * ratio, (counts[s] / most) * (canvas.height - 2 * ratio)) : 2 * ratio;
+          c.globalAlpha = s < model.done ? 1 : 0.5;
+          c.beginPath();
+          c.roundRect(s * step + gap / 2, canvas.height - bar, step - gap, bar, Math.min(3 * ratio, (step - gap) / 2));
+          c.fill();
+        }
+      }
+    }
+
+    // A flag where a run first differs from run A; one click goes there.
+    drawForks() {
+      const { hook, model } = this.player;
+      hook.forks.replaceChildren();
+      const at = new Map();
+      for (const run of model.runs) {
+        if (run.divergence === null || run.divergence === undefined) continue;
+        at.set(run.divergence, [...(at.get(run.divergence) || []), run.letter]);
+      }
+      const first = Math.min(...at.keys());
+      for (const [step, letters] of at) {
+        if (model.runs.length > 6 && step !== first) continue;
+        const flag = parts.dom.button("up-fork", "", () => this.go(step));
+        flag.dataset.step = String(step);
+        flag.style.left = `${((step + 0.5) / model.steps) * 100}%`;
+        const name = model.runs.length === 2 ? "First difference" : `First difference of ${letters.join(", ")}`;
+        flag.setAttribute("aria-label", `${name}: go to step ${step + 1}`);
+        flag.append(parts.dom.make("span", "up-fork-text", model.runs.length > 6 ? "First difference" : name));
+        if ((step + 0.5) / model.steps > 0.7) flag.classList.add("up-fork-left");
+        hook.forks.append(flag);
+      }
+    }
+
+    update(changed) {
+      const { hook, state, model } = this.player;
+      if (changed.has("playing")) {
+        hook.play.replaceChildren(icon(state.playing ? "pause" : "play"));
+        hook.play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
+      }
+      if (changed.has("speed")) {
+        hook.speed.textContent = `${state.speed}×`;
+        hook.speed.setAttribute("aria-label", `Speed ${state.speed} times; press to change`);
+      }
+      if (changed.has("step") || changed.has("model")) {
+        const share = ((state.step + 1) / model.steps) * 100;
+        hook.played.style.clipPath = `inset(0 ${100 - share}% 0 0)`;
+        hook.thumb.style.left = `${share}%`;
+        hook.timeline.setAttribute("aria-valuemax", String(model.done));
+        hook.timeline.setAttribute("aria-valuenow", String(state.step + 1));
+        hook.timeline.setAttribute("aria-valuetext", `Step ${state.step + 1} of ${model.steps}`);
+        hook.count.textContent = `Step ${state.step + 1} of ${model.steps}`;
+      }
+    }
+  }
+
+  parts.clock = { Clock, SPEEDS, icon };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -1,0 +1,224 @@
+// Payload -> runs that the other files read. Pure data: no DOM. Names as in the Python payload module.
+(function (parts) {
+  "use strict";
+
+  const TYPES = { f4: Float32Array, u1: Uint8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, i4: Int32Array };
+
+  function bytes(text) {
+    const raw = atob(text);
+    const out = new Uint8Array(raw.length);
+    for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
+    return out;
+  }
+
+  function typed(entry) {
+    return entry ? new TYPES[entry.t](bytes(entry.d).buffer) : null;
+  }
+
+  class Run {
+    constructor(raw, index, payload) {
+      this.raw = raw;
+      this.index = index;
+      this.letter = String.fromCharCode(65 + index);
+      this.title = String(raw.title);
+      this.id = raw.id;
+      this.cells = payload.grid[0] * payload.grid[1];
+      this.steps = raw.steps_done;
+      this.firstStep = raw.first_step;
+      this.numSteps = raw.num_steps;
+      this.divergence = raw.divergence;
+      this.row = Math.ceil(this.cells / 8);
+      this.maskedBits = typed(raw.masked);
+      this.committedBits = typed(raw.committed);
+      this.sampled = typed(raw.sampled);
+      this.unmask = typed(raw.unmask_step);
+      this.confidence = typed(raw.confidence);
+      this.noise = typed(raw.noise);
+      this.scores = typed(raw.scores);
+      this.contrast = typed(raw.contrast);
+      this.weight = typed(raw.weight);
+      this.cutoff = typed(raw.cutoff);
+      this.mass = typed(raw.mass);
+      this.overlap = typed(raw.overlap);
+      this.special = typed(raw.health.special);
+      this.terms = raw.terms;
+      this.frames = raw.frames;
+      this.image = raw.image;
+      this.atStep = new Array(this.steps);
+      this.counts = new Int32Array(this.steps);
+      this.offsets = new Int32Array(this.steps + 1);
+      this.contrastOffsets = new Int32Array(this.steps);
+      let contrastEnd = 0;
+      for (let s = 0; s < this.steps; s++) {
+        const list = [];
+        for (let i = 0; i < this.cells; i++) {
+          if (this.bit(this.maskedBits, s, i)) list.push(i);
+          if (this.bit(this.committedBits, s, i)) this.counts[s]++;
+        }
+        this.atStep[s] = Int32Array.from(list);
+        this.offsets[s + 1] = this.offsets[s] + list.length;
+        this.contrastOffsets[s] = raw.contrast_at[s] ? contrastEnd : -1;
+        if (raw.contrast_at[s]) contrastEnd += list.length;
+      }
+      if (raw.attention) {
+        this.attentionWords = raw.attention.words;
+        this.attentionRow = new Map(this.attentionWords.map((w, k) => [w, k]));
+        this.codes = typed(raw.attention.codes);
+        this.decode = Float32Array.from({ length: 256 }, (_, q) => raw.attention.max * (q / 255) ** 2);
+      }
+      if (raw.alternatives) {
+        this.altCount = raw.alternatives.count;
+        this.altIds = typed(raw.alternatives.ids);
+        this.altCodes = typed(raw.alternatives.probs);
+        this.altFine = raw.alternatives.probs.t === "u2";
+      }
+    }
+
+    bit(bits, s, i) {
+      return (bits[s * this.row + (i >> 3)] >> (i & 7)) & 1;
+    }
+
+    // The clock counts steps of the whole run; a branch's records may begin later, a shorter run stays at its last step.
+    local(clock) {
+      return Math.max(0, Math.min(this.steps - 1, clock - this.firstStep));
+    }
+
+    masked(s, i) { return this.bit(this.maskedBits, s, i); }
+    committed(s, i) { return this.bit(this.committedBits, s, i); }
+    hidden(s, i) { return this.masked(s, i) && !this.committed(s, i); }
+
+    slot(s, i) {
+      const list = this.atStep[s];
+      let low = 0, high = list.length - 1;
+      while (low <= high) {
+        const mid = (low + high) >> 1;
+        if (list[mid] === i) return mid;
+        if (list[mid] < i) low = mid + 1; else high = mid - 1;
+      }
+      return -1;
+    }
+
+    contrastOf(s, slot) {
+      return this.contrastOffsets[s] < 0 ? 0 : this.contrast[this.contrastOffsets[s] + slot];
+    }
+
+    // The arithmetic of one candidate at one step, or null for a cell that was committed before.
+    candidate(s, i) {
+      const slot = this.slot(s, i);
+      if (slot < 0) return null;
+      const at = this.offsets[s] + slot;
+      const score = this.scores[at];
+      let rank = 1;
+      const list = this.atStep[s];
+      for (let k = 0; k < list.length; k++) {
+        const other = this.scores[this.offsets[s] + k];
+        if (other > score || (other === score && k < slot)) rank++;
+      }
+      return {
+        confidence: this.confidence[at], noise: this.noise[at], contrast: this.contrastOf(s, slot), weight: this.weight[s],
+        score, rank, candidates: list.length, count: this.counts[s], cutoff: this.cutoff[s], margin: score - this.cutoff[s],
+        picked: !!this.committed(s, i), terms: this.terms[s], token: this.sampled[s * this.cells + i],
+      };
+    }
+
+    alternatives(s, i) {
+      const slot = this.slot(s, i);
+      if (slot < 0 || !this.altIds) return [];
+      const from = (this.offsets[s] + slot) * this.altCount;
+      const out = [];
+      for (let k = 0; k < this.altCount; k++) {
+        const code = this.altCodes[from + k];
+        out.push({ id: this.altIds[from + k], prob: this.altFine ? code / 65535 : (code / 255) ** 2 });
+      }
+      return out;
+    }
+
+    // Which cells this step would commit with other terms: the `count` highest scores, ties to the lower index, in float32 as the engine adds.
+    pick(s, terms) {
+      const f = Math.fround;
+      const list = this.atStep[s];
+      const from = this.offsets[s];
+      const values = new Float32Array(list.length);
+      for (let k = 0; k < list.length; k++) {
+        let v = 0;
+        if (terms.confidence) v = this.confidence[from + k];
+        if (terms.noise) v = f(v + this.noise[from + k]);
+        if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.contrastOf(s, k)));
+        values[k] = v;
+      }
+      const order = Array.from(list.keys()).sort((a, b) => values[b] - values[a] || a - b);
+      const chosen = new Uint8Array(this.cells);
+      for (const k of order.slice(0, this.counts[s])) chosen[list[k]] = 1;
+      return chosen;
+    }
+
+    hasWord(w) { return !!this.codes && this.attentionRow.has(w); }
+
+    wordAt(s, w, i) {
+      const k = this.attentionRow.get(w);
+      return this.decode[this.codes[(s * this.attentionWords.length + k) * this.cells + i]];
+    }
+
+    // Mean attention to a group of words (those that name an object), into `out`.
+    wordsInto(s, words, out) {
+      out.fill(0);
+      const rows = words.filter((w) => this.hasWord(w));
+      for (const w of rows) {
+        const from = (s * this.attentionWords.length + this.attentionRow.get(w)) * this.cells;
+        for (let i = 0; i < this.cells; i++) out[i] += this.decode[this.codes[from + i]];
+      }
+      if (rows.length > 1) for (let i = 0; i < this.cells; i++) out[i] /= rows.length;
+      return out;
+    }
+
+    confidenceInto(s, out) {
+      return this.candidatesInto(s, out, (slot) => this.confidence[this.offsets[s] + slot]);
+    }
+
+    contrastInto(s, out) {
+      return this.candidatesInto(s, out, (slot) => this.contrastOf(s, slot));
+    }
+
+    candidatesInto(s, out, value) {
+      out.fill(NaN);
+      const list = this.atStep[s];
+      for (let k = 0; k < list.length; k++) out[list[k]] = value(k);
+      return out;
+    }
+
+    orderInto(s, out) {
+      const now = this.firstStep + s;
+      for (let i = 0; i < this.cells; i++) out[i] = this.unmask[i] >= 0 && this.unmask[i] <= now ? this.unmask[i] : NaN;
+      return out;
+    }
+  }
+
+  function parse(value) {
+    const payload = typeof value === "string" ? JSON.parse(value) : value;
+    if (!payload || payload.version !== 1 || !Array.isArray(payload.runs) || !payload.runs.length) {
+      throw new Error("This player reads payloads of version 1 with at least one run.");
+    }
+    const prompt = payload.prompt;
+    return {
+      payload,
+      grid: payload.grid,
+      cells: payload.grid[0] * payload.grid[1],
+      steps: payload.num_steps,
+      // While decoding, the clock ends where the records end.
+      done: Math.max(...payload.runs.map((r) => r.first_step + r.steps_done)),
+      words: prompt.words,
+      subjects: prompt.subjects,
+      text: prompt.text,
+      truncated: prompt.truncated,
+      scales: payload.scales,
+      tables: Object.fromEntries(Object.entries(payload.tables).map(([k, v]) => [k, typed(v)])),
+      atlas: payload.atlas,
+      runs: payload.runs.map((raw, i) => new Run(raw, i, payload)),
+      hasAttention: payload.runs.every((r) => r.attention),
+      hasContrast: payload.runs.some((r) => r.contrast_at.some(Boolean)),
+      grid_view: payload.detail === "grid" || payload.runs.length > 6,
+    };
+  }
+
+  parts.data = { parse, bytes, Run };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -1,0 +1,266 @@
+// One stage: a canvas that shows one run at one step. Pictures are decoded once and kept; maps are painted cell by cell and scaled up.
+(function (parts) {
+  "use strict";
+
+  // Decoded pictures, shared by all stages and kept over payload updates (a live run sends the same pictures again).
+  class Pictures {
+    constructor(onReady) {
+      this.ready = new Map();
+      this.grey = new Map();
+      this.pending = new Set();
+      this.onReady = onReady;
+    }
+
+    get(text) {
+      if (!text) return null;
+      const found = this.ready.get(text);
+      if (found) return found;
+      if (!this.pending.has(text)) this.load(text);
+      return null;
+    }
+
+    load(text) {
+      this.pending.add(text);
+      const blob = new Blob([parts.data.bytes(text)]);
+      createImageBitmap(blob).then(
+        (bitmap) => {
+          this.pending.delete(text);
+          this.ready.set(text, bitmap);
+          this.onReady();
+        },
+        () => this.ready.set(text, null)
+      );
+    }
+
+    // Maps lie on a grey picture, so that every colour seen can be read off the legend.
+    getGrey(text) {
+      const known = this.grey.get(text);
+      if (known) return known;
+      const bitmap = this.get(text);
+      if (!bitmap) return null;
+      const canvas = makeCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext("2d");
+      context.drawImage(bitmap, 0, 0);
+      context.globalCompositeOperation = "saturation";
+      context.fillStyle = "#808080";
+      context.fillRect(0, 0, canvas.width, canvas.height);
+      this.grey.set(text, canvas);
+      return canvas;
+    }
+
+    keep(texts) {
+      for (const map of [this.ready, this.grey]) {
+        for (const [text, picture] of map) {
+          if (texts.has(text)) continue;
+          if (picture && picture.close) picture.close();
+          map.delete(text);
+        }
+      }
+    }
+  }
+
+  function makeCanvas(width, height) {
+    const canvas = document.createElement("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    return canvas;
+  }
+
+  class Stage {
+    constructor(canvas, run, model, pictures) {
+      this.canvas = canvas;
+      this.context = canvas.getContext("2d");
+      this.run = run;
+      this.model = model;
+      this.pictures = pictures;
+      const [rows, columns] = model.grid;
+      this.rows = rows;
+      this.columns = columns;
+      this.small = makeCanvas(columns, rows);
+      this.smallContext = this.small.getContext("2d");
+      this.image = this.smallContext.createImageData(columns, rows);
+      this.pixels = new Uint32Array(this.image.data.buffer);
+      this.veil = makeCanvas(1, 1);
+      this.tile = null;
+      this.values = new Float32Array(model.cells);
+      this.last = null;
+    }
+
+    resize() {
+      const width = this.canvas.clientWidth;
+      if (!width) return false;
+      const ratio = Math.min(2, window.devicePixelRatio || 1);
+      const w = Math.min(1200, Math.round(width * ratio));
+      const h = Math.round((w * this.rows) / this.columns);
+      if (this.canvas.width === w && this.canvas.height === h) return false;
+      this.canvas.width = w;
+      this.canvas.height = h;
+      this.tile = null;
+      return true;
+    }
+
+    cellAt(event) {
+      const box = this.canvas.getBoundingClientRect();
+      const x = Math.floor(((event.clientX - box.left) / box.width) * this.columns);
+      const y = Math.floor(((event.clientY - box.top) / box.height) * this.rows);
+      return x < 0 || y < 0 || x >= this.columns || y >= this.rows ? -1 : y * this.columns + x;
+    }
+
+    // view: {step, layer, blend, covered, paint(stage, s), other, hover, pin, pinned, whatIf, theme}
+    draw(view) {
+      const s = this.run.local(view.step);
+      const c = this.context;
+      const { width, height } = this.canvas;
+      c.globalAlpha = 1;
+      c.globalCompositeOperation = "source-over";
+      c.imageSmoothingEnabled = true;
+      c.fillStyle = view.theme.mask;
+      c.fillRect(0, 0, width, height);
+      const finished = s === this.run.numSteps - 1 - this.run.firstStep;
+      const text = finished && this.run.image ? this.run.image : this.run.frames ? this.run.frames[s] : this.run.image;
+      if (view.layer === "difference") this.difference(view, text);
+      else if (view.paint) {
+        this.picture(this.pictures.getGrey(text) || this.pictures.get(text), s, view);
+        view.paint(this, s);
+        this.smallContext.putImageData(this.image, 0, 0);
+        c.globalAlpha = view.blend;
+        c.imageSmoothingEnabled = false;
+        c.drawImage(this.small, 0, 0, width, height);
+        c.globalAlpha = 1;
+      } else {
+        this.picture(this.pictures.get(text), s, view);
+        if (view.layer === "picture") this.cover(s, view);
+      }
+      this.outlines(s, view);
+    }
+
+    picture(bitmap, s, view) {
+      const c = this.context;
+      if (bitmap) this.last = bitmap;
+      else if (this.run.frames && this.last && this.last.width) bitmap = this.last;
+      if (bitmap) c.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
+      else if (!this.run.frames && view.atlas) this.mosaic(s, view.atlas);
+    }
+
+    // Without pictures of the steps: every cell's token picture.
+    mosaic(s, atlas) {
+      const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
+      for (let i = 0; i < this.model.cells; i++) {
+        const at = atlas.place(this.run.sampled[s * this.run.cells + i]);
+        if (at) this.context.drawImage(atlas.bitmap, at.x, at.y, at.size, at.size, (i % this.columns) * w, Math.floor(i / this.columns) * h, w + 1, h + 1);
+      }
+    }
+
+    difference(view, text) {
+      const c = this.context;
+      const mine = this.pictures.get(text);
+      const base = view.reference && view.reference !== this.run ? view.reference : null;
+      if (!mine) return;
+      if (!base) {
+        this.picture(this.pictures.getGrey(text), 0, view);
+        return;
+      }
+      const at = base.local(view.step);
+      const finished = at === base.numSteps - 1 - base.firstStep;
+      const theirs = this.pictures.get(finished && base.image ? base.image : base.frames ? base.frames[at] : base.image);
+      c.drawImage(mine, 0, 0, this.canvas.width, this.canvas.height);
+      if (!theirs) return;
+      c.globalCompositeOperation = "difference";
+      c.drawImage(theirs, 0, 0, this.canvas.width, this.canvas.height);
+      c.globalCompositeOperation = "source-over";
+    }
+
+    // The still-masked cells, drawn as closed tiles.
+    cover(s, view) {
+      const { width, height } = this.canvas;
+      const colour = parts.colors.pack(0, 0, 0, 255);
+      for (let i = 0; i < this.model.cells; i++) this.pixels[i] = this.run.hidden(s, i) ? colour : 0;
+      this.smallContext.putImageData(this.image, 0, 0);
+      if (!this.tile || this.tileTheme !== view.theme.name) this.makeTile(view.theme);
+      if (this.veil.width !== width || this.veil.height !== height) {
+        this.veil.width = width;
+        this.veil.height = height;
+      }
+      const v = this.veil.getContext("2d");
+      v.globalCompositeOperation = "copy";
+      v.imageSmoothingEnabled = false;
+      v.drawImage(this.small, 0, 0, width, height);
+      v.globalCompositeOperation = "source-in";
+      v.drawImage(this.tile, 0, 0);
+      this.context.globalAlpha = view.blend;
+      this.context.drawImage(this.veil, 0, 0);
+      this.context.globalAlpha = 1;
+    }
+
+    makeTile(theme) {
+      const { width, height } = this.canvas;
+      this.tile = makeCanvas(width, height);
+      this.tileTheme = theme.name;
+      const c = this.tile.getContext("2d");
+      c.fillStyle = theme.mask;
+      c.fillRect(0, 0, width, height);
+      const w = width / this.columns, h = height / this.rows;
+      c.fillStyle = theme.maskMark;
+      c.beginPath();
+      for (let y = 0; y < this.rows; y++) {
+        for (let x = 0; x < this.columns; x++) {
+          const radius = Math.max(0.6, w * 0.07);
+          c.moveTo((x + 0.5) * w + radius, (y + 0.5) * h);
+          c.arc((x + 0.5) * w, (y + 0.5) * h, radius, 0, 2 * Math.PI);
+        }
+      }
+      c.fill();
+    }
+
+    // The border of a set of cells as one path.
+    border(inside) {
+      const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
+      const path = new Path2D();
+      for (let y = 0; y < this.rows; y++) {
+        for (let x = 0; x < this.columns; x++) {
+          const i = y * this.columns + x;
+          if (!inside(i)) continue;
+          const left = x * w, top = y * h, right = left + w, bottom = top + h;
+          if (y === 0 || !inside(i - this.columns)) { path.moveTo(left, top); path.lineTo(right, top); }
+          if (y === this.rows - 1 || !inside(i + this.columns)) { path.moveTo(left, bottom); path.lineTo(right, bottom); }
+          if (x === 0 || !inside(i - 1)) { path.moveTo(left, top); path.lineTo(left, bottom); }
+          if (x === this.columns - 1 || !inside(i + 1)) { path.moveTo(right, top); path.lineTo(right, bottom); }
+        }
+      }
+      return path;
+    }
+
+    stroke(path, color, halo, width, dash) {
+      const c = this.context;
+      c.lineCap = dash ? "butt" : "square";
+      c.setLineDash([]);
+      c.strokeStyle = halo;
+      c.lineWidth = width * 2.1;
+      c.stroke(path);
+      c.setLineDash(dash || []);
+      c.strokeStyle = color;
+      c.lineWidth = width;
+      c.stroke(path);
+      c.setLineDash([]);
+    }
+
+    outlines(s, view) {
+      const unit = Math.max(1, Math.min(2, this.canvas.width / this.columns / 9)) * (this.canvas.width / Math.max(1, this.canvas.clientWidth));
+      if (view.outline) this.stroke(this.border((i) => this.run.committed(s, i)), "#ffffff", "rgba(12,14,20,.85)", unit * 0.9);
+      if (view.whatIf) {
+        const chosen = view.whatIf(this.run, s);
+        if (chosen) this.stroke(this.border((i) => chosen[i]), view.theme.whatIf, "rgba(12,14,20,.85)", unit * 1.2, [unit * 3.2, unit * 2.2]);
+      }
+      for (const [cell, pinned] of [[view.pin, true], [view.hover, false]]) {
+        if (cell < 0 || (!pinned && cell === view.pin)) continue;
+        const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
+        const path = new Path2D();
+        const grow = unit * 1.2;
+        path.rect((cell % this.columns) * w - grow, Math.floor(cell / this.columns) * h - grow, w + 2 * grow, h + 2 * grow);
+        this.stroke(path, pinned ? view.theme.accent : "#ffffff", pinned ? "#ffffff" : "rgba(12,14,20,.9)", unit * (pinned ? 1.7 : 1.3));
+      }
+    }
+  }
+
+  parts.stage = { Stage, Pictures, makeCanvas };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));

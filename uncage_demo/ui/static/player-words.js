@@ -1,0 +1,144 @@
+// Words of the prompt as chips, verdict badges, and the diagnosis in words.
+(function (parts) {
+  "use strict";
+
+  const { make, button } = parts.dom;
+
+  function tint(node, color) {
+    if (color) node.style.setProperty("--tint", color);
+    return node;
+  }
+
+  class Words {
+    constructor(player) {
+      this.player = player;
+    }
+
+    build() {
+      const { hook, model } = this.player;
+      const line = hook.prompt;
+      line.replaceChildren();
+      this.chips = [];
+      let end = 0;
+      model.words.forEach((word, index) => {
+        if (word.start > end) line.append(document.createTextNode(model.text.slice(end, word.start)));
+        end = Math.max(end, word.end);
+        const chip = button(`up-word up-${word.role || "plain"}`, word.text, () => this.choose(index));
+        const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
+        if (owner) tint(chip, owner.color);
+        const what = owner ? `${word.role} of ${owner.label}` : "not a subject";
+        chip.title = `${word.text} (${what})`;
+        chip.dataset.word = String(index);
+        chip.setAttribute("aria-pressed", "false");
+        chip.disabled = !model.runs.some((run) => run.hasWord(index));
+        line.append(chip);
+        this.chips.push(chip);
+      });
+      if (end < model.text.length) line.append(document.createTextNode(model.text.slice(end)));
+    }
+
+    choose(index) {
+      const { state } = this.player;
+      const off = state.layer === "word" && state.word === index;
+      this.player.setState(off ? { layer: "picture" } : { layer: "word", word: index });
+    }
+
+    update(changed) {
+      if (!changed.has("layer") && !changed.has("word") && !changed.has("object") && !changed.has("model")) return;
+      const { state, model } = this.player;
+      this.chips.forEach((chip, index) => {
+        const word = state.layer === "word" && state.word === index;
+        const object = state.layer === "object" && state.object >= 0 && model.subjects[state.object].object.includes(index);
+        chip.setAttribute("aria-pressed", String(word || object));
+      });
+    }
+  }
+
+  // A scorer's judgement, marked as such: one mark an object.
+  function verdict(run, model) {
+    const said = run.raw.verdict;
+    if (!said) return null;
+    const box = make("div", "up-verdict");
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", `Judged by a model (${said.scorer || "scorer"}), not the truth`);
+    model.subjects.forEach((subject, index) => {
+      const found = said.objects_found[index], right = said.colors_right[index];
+      const mark = found ? (right ? "✓" : "~") : "✗";
+      const badge = tint(make("span", `up-badge ${found ? (right ? "up-good" : "up-half") : "up-bad"}`), subject.color);
+      badge.append(make("span", "up-mark", mark), make("span", "", subject.label));
+      const words = found ? (right ? "found" : "found, but in another colour") : "not found";
+      badge.title = `${subject.label}: ${words}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.append(make("span", "up-hidden", `: ${words}`));
+      box.append(badge);
+    });
+    if (said.extra_objects > 0) {
+      const extra = make("span", "up-badge up-half", `+${said.extra_objects} extra`);
+      extra.title = "Objects that were not asked for, says the scorer";
+      box.append(extra);
+    }
+    box.append(make("span", "up-judge", "model’s judgement"));
+    return box;
+  }
+
+  class Findings {
+    constructor(player) {
+      this.player = player;
+    }
+
+    build() {
+      const { hook, model } = this.player;
+      hook.findings.replaceChildren();
+      const some = model.runs.filter((run) => run.raw.findings && run.raw.findings.length);
+      hook.findings.hidden = !some.length;
+      if (!some.length) return;
+      hook.findings.append(make("h3", "up-heading", "What happened"));
+      const columns = make("div", "up-finding-columns");
+      for (const run of some) {
+        const box = make("div", "up-finding-run");
+        const head = make("p", "up-finding-head");
+        head.append(make("span", "up-letter", run.letter), make("span", "", run.title));
+        const list = make("ul", "up-finding-list");
+        for (const finding of run.raw.findings) list.append(this.entry(finding, run));
+        box.append(head, list);
+        columns.append(box);
+      }
+      hook.findings.append(columns);
+    }
+
+    entry(finding, run) {
+      const { model } = this.player;
+      const item = make("li", "up-finding");
+      const subject = model.subjects[finding.subject];
+      if (subject) tint(item, subject.color);
+      item.append(make("p", "", finding.text));
+      const step = Number.isInteger(finding.step) ? finding.step : null;
+      if (step !== null || finding.layer) {
+        const words = step !== null ? `Show step ${step + 1}` : "Show";
+        const go = button("up-link", words, () => this.jump(finding));
+        go.setAttribute("aria-label", `${words}: ${finding.text}`);
+        item.append(go);
+      }
+      if (typeof finding.confidence === "string") item.append(make("span", "up-weak", finding.confidence));
+      return item;
+    }
+
+    jump(finding) {
+      const { player } = this;
+      const { model } = player;
+      const patch = {};
+      if (Number.isInteger(finding.word) && model.words[finding.word]) Object.assign(patch, { layer: "word", word: finding.word });
+      if (Number.isInteger(finding.subject) && model.subjects[finding.subject]) patch.object = finding.subject;
+      if (typeof finding.layer === "string" && player.painter.available(finding.layer)) patch.layer = finding.layer;
+      if (patch.layer === "word" && patch.word === undefined && player.state.word < 0 && model.subjects[finding.subject]) {
+        patch.word = model.subjects[finding.subject].object[0];
+      }
+      if (Number.isInteger(finding.cell) && finding.cell >= 0 && finding.cell < model.cells) patch.pin = finding.cell;
+      player.clock.stop();
+      if (Number.isInteger(finding.step)) patch.step = Math.max(0, Math.min(model.done - 1, finding.step));
+      player.setState(patch);
+      player.hook.stages.scrollIntoView({ block: "nearest", behavior: player.calm ? "auto" : "smooth" });
+    }
+  }
+
+  parts.words = { Words, Findings, verdict, tint };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -1,0 +1,335 @@
+// The player: one state, one clock, any number of stages. UncagePlayer.mount(root, payload, options) -> instance.
+(function (parts) {
+  "use strict";
+
+  const { make, button, number } = parts.dom;
+  const { LAYERS, Painter } = parts.layers;
+
+  const THEMES = {
+    light: { name: "light", mask: "#E9EBF0", maskMark: "#B9C0CC", accent: "#5B46D6", bar: "#C9CEDA", whatIf: "#FFB000", ink: "#16181D", line: "#DDE0E6" },
+    dark: { name: "dark", mask: "#1F232D", maskMark: "#4A5264", accent: "#A79BFF", bar: "#3A4152", whatIf: "#FFC53D", ink: "#F2F4F8", line: "#2B303B" },
+  };
+
+  const START = {
+    step: 0, playing: false, speed: 1, layer: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
+    pin: -1, hover: -1, whatIf: null, focus: null,
+  };
+  const SHARED = ["step", "speed", "layer", "object", "word", "cover", "blend", "locked", "pin", "focus"];
+
+  class Player {
+    constructor(root, payload, options) {
+      this.options = options || {};
+      this.root = root;
+      // The skeleton is fixed markup shipped with this script; nothing of a payload is ever parsed as markup.
+      if (!root.querySelector("[data-up=root]")) root.innerHTML = parts.skeleton;
+      this.hook = {};
+      for (const node of root.querySelectorAll("[data-up]")) this.hook[node.dataset.up] = node;
+      this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      this.state = { ...START };
+      this.pictures = new parts.stage.Pictures(() => this.redraw());
+      this.clock = new parts.clock.Clock(this);
+      this.words = new parts.words.Words(this);
+      this.findings = new parts.words.Findings(this);
+      this.inspector = new parts.cards.Inspector(this);
+      this.curves = new parts.curves.Curves(this);
+      this.follow = true;
+      this.changed = new Set();
+      this.cleanups = [];
+      this.watchTheme();
+      this.wire();
+      this.observer = new ResizeObserver(() => this.resized());
+      this.observer.observe(this.hook.root);
+      if (payload) this.setPayload(payload);
+      if (payload && this.options.autoplay && !this.calm) this.clock.start();
+    }
+
+    // --- data ---
+    setPayload(value) {
+      const before = this.model;
+      const model = parts.data.parse(value);
+      const growing = before && before.done < before.steps && model.text === before.text && model.runs.length === before.runs.length;
+      this.model = model;
+      this.painter = new Painter(model);
+      const patch = {};
+      if (!growing) {
+        this.clock.stop();
+        Object.assign(patch, { pin: -1, hover: -1, whatIf: null, focus: null, step: model.done < model.steps ? model.done - 1 : 0 });
+        this.follow = true;
+      } else if (this.follow && !this.state.playing) patch.step = model.done - 1;
+      if (this.options.state && !before) Object.assign(patch, this.pickState(this.options.state));
+      this.state = { ...this.state, ...patch };
+      this.repair();
+      this.build();
+      this.setState({}, ["model", ...Object.keys(this.state)]);
+    }
+
+    // Settings that this payload does not have fall back to ones it has.
+    repair() {
+      const { state, model } = this;
+      const whole = (v, low, high, other) => (Number.isInteger(v) && v >= low && v <= high ? v : other);
+      state.step = whole(state.step, 0, model.done - 1, Math.max(0, Math.min(model.done - 1, Number(state.step) || 0)));
+      state.object = whole(state.object, 0, model.subjects.length - 1, -1);
+      state.word = whole(state.word, 0, model.words.length - 1, -1);
+      state.pin = whole(state.pin, 0, model.cells - 1, -1);
+      if (!LAYERS.some((l) => l.key === state.layer) || !this.painter.available(state.layer)) state.layer = "picture";
+      if (state.layer === "word" && state.word < 0) state.word = this.firstWord();
+      if (!parts.clock.SPEEDS.includes(state.speed)) state.speed = 1;
+    }
+
+    firstWord() {
+      const { model } = this;
+      const subject = model.subjects.find((s) => model.runs[0].hasWord(s.object[0]));
+      return subject ? subject.object[0] : model.words.findIndex((_, i) => model.runs[0].hasWord(i));
+    }
+
+    pickState(given) {
+      return Object.fromEntries(Object.entries(given || {}).filter(([k]) => SHARED.includes(k)));
+    }
+
+    setStep(step) {
+      this.clock.go(step);
+    }
+
+    setState(patch, also) {
+      for (const [key, value] of Object.entries(patch)) {
+        if (this.state[key] === value) continue;
+        this.state[key] = value;
+        this.changed.add(key);
+      }
+      for (const key of also || []) this.changed.add(key);
+      if (this.changed.has("layer") && this.state.layer === "word" && this.state.word < 0) this.state.word = this.firstWord();
+      if (this.changed.size && !this.frame) this.frame = requestAnimationFrame(() => this.render());
+    }
+
+    emit(name, detail) {
+      const handler = this.options.onEvent;
+      if (handler) handler(name, detail);
+      this.root.dispatchEvent(new CustomEvent(`uncage-${name}`, { detail, bubbles: true }));
+    }
+
+    // --- building what a payload needs ---
+    build() {
+      const { hook, model } = this;
+      hook.note.hidden = !model.truncated;
+      hook.note.textContent = model.truncated ? `Too long for this model; it did not read “${model.truncated}”.` : "";
+      hook.root.classList.toggle("up-is-grid", model.grid_view);
+      this.words.build();
+      this.buildLayers();
+      this.buildStages();
+      this.buildSelects();
+      this.findings.build();
+      this.inspector.build();
+      this.curves.build();
+      this.clock.drawForks();
+      this.preload();
+    }
+
+    buildLayers() {
+      this.hook.layers.replaceChildren();
+      this.layerButtons = LAYERS.filter((l) => this.painter.available(l.key)).map((layer) => {
+        const node = button("up-layer", layer.name, () => this.setState({ layer: layer.key }));
+        node.setAttribute("role", "radio");
+        node.dataset.layer = layer.key;
+        this.hook.layers.append(node);
+        return node;
+      });
+    }
+
+    buildStages() {
+      const { model, hook } = this;
+      hook.stages.replaceChildren();
+      hook.stages.style.setProperty("--count", String(model.runs.length));
+      hook.stages.dataset.count = String(model.runs.length);
+      this.stages = parts.arrange.stages(this, hook.stages);
+      for (const stage of this.stages) this.observer.observe(stage.canvas);
+    }
+
+    buildSelects() {
+      const { model, hook } = this;
+      hook.object.replaceChildren();
+      hook.object.append(new Option("All objects", "-1"));
+      model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
+      hook.word.replaceChildren();
+      model.words.forEach((w, i) => model.runs[0].hasWord(i) && hook.word.append(new Option(w.text, String(i))));
+    }
+
+    // All pictures are asked for at once, those near the clock first.
+    preload() {
+      const { model, state } = this;
+      const wanted = new Set();
+      const order = Array.from({ length: model.done }, (_, i) => i).sort((a, b) => (a < state.step) - (b < state.step) || a - b);
+      for (const run of model.runs) if (run.image) wanted.add(run.image);
+      for (const step of order) for (const run of model.runs) if (run.frames) wanted.add(run.frames[run.local(step)]);
+      if (model.atlas) wanted.add(model.atlas.image);
+      this.pictures.keep(wanted);
+      for (const text of wanted) this.pictures.get(text);
+    }
+
+    // --- showing ---
+    redraw() {
+      this.setState({}, ["pictures"]);
+    }
+
+    view() {
+      const { state, model } = this;
+      return {
+        step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
+        reference: model.runs[0], hover: state.hover, pin: state.pin, outline: state.layer !== "guess" && state.layer !== "order",
+        whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
+      };
+    }
+
+    atlas() {
+      const { atlas } = this.model;
+      if (!atlas) return null;
+      const bitmap = this.pictures.get(atlas.image);
+      if (!bitmap) return null;
+      if (!atlas.index) Object.defineProperty(atlas, "index", { value: new Map(atlas.ids.map((id, k) => [id, k])) });
+      return {
+        bitmap,
+        place: (id) => {
+          const k = atlas.index.get(id);
+          return k === undefined ? null : { x: (k % atlas.columns) * atlas.tile, y: Math.floor(k / atlas.columns) * atlas.tile, size: atlas.tile };
+        },
+      };
+    }
+
+    render() {
+      this.frame = 0;
+      const { state, changed, hook } = this;
+      this.changed = new Set();
+      if (!this.model) return;
+      const started = performance.now();
+      const look = ["layer", "object", "word", "locked", "model", "theme"].some((k) => changed.has(k));
+      if (look) this.paint = this.painter.painter(state);
+      if (changed.has("theme") || changed.has("model") || changed.has("size")) this.clock.drawBars();
+      const view = this.view();
+      for (const stage of this.stages) {
+        stage.resize();
+        stage.draw(view);
+      }
+      this.clock.update(changed);
+      this.words.update(changed);
+      if (look || changed.has("blend") || changed.has("cover")) this.updateLegend();
+      else if (!state.locked) this.updateScale();
+      this.inspector.update(changed);
+      this.curves.update(changed);
+      if (changed.has("step") || changed.has("playing")) this.announce();
+      if (SHARED.some((k) => changed.has(k)) && !state.playing) this.emit("state", this.pickState(state));
+      this.lastFrameMs = performance.now() - started;
+      hook.root.dataset.step = String(state.step);
+    }
+
+    announce() {
+      const { state, model, hook } = this;
+      if (state.playing) return;
+      const counts = model.runs.slice(0, 2).map((run) => run.counts[run.local(state.step)]);
+      const words = `Step ${state.step + 1} of ${model.steps}; ${counts[0]} cells committed.`;
+      if (hook.live.textContent !== words) hook.live.textContent = words;
+    }
+
+    updateLegend() {
+      const { state, hook, model } = this;
+      for (const node of this.layerButtons) {
+        const on = node.dataset.layer === state.layer;
+        node.setAttribute("aria-checked", String(on));
+        node.tabIndex = on ? 0 : -1;
+      }
+      hook.about.textContent = LAYERS.find((l) => l.key === state.layer).about;
+      hook.objectField.hidden = state.layer !== "object";
+      hook.wordField.hidden = state.layer !== "word";
+      hook.object.value = String(state.object);
+      hook.word.value = String(state.word);
+      const scale = this.painter.scale(state);
+      const picture = state.layer === "picture";
+      hook.blendField.hidden = !picture && !scale;
+      hook.blendName.textContent = picture ? "Cover" : "Blend";
+      hook.blend.value = String(picture ? state.cover : state.blend);
+      hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
+      hook.lockField.hidden = !scale || state.layer === "order";
+      hook.lock.checked = state.locked;
+      hook.lockName.textContent = model.runs.length > 1 ? "One scale for all stages and steps" : "One scale for all steps";
+      this.updateScale();
+    }
+
+    updateScale() {
+      const { state, hook, model } = this;
+      const scale = this.painter.scale(state);
+      const difference = state.layer === "difference";
+      hook.scale.hidden = !scale && !difference;
+      if (hook.scale.hidden) return;
+      const locked = state.locked || difference || state.layer === "order";
+      const [low, high] = difference ? [0, 255] : [scale.low + (scale.offset || 0), scale.high + (scale.offset || 0)];
+      const digits = difference ? 0 : scale.digits;
+      hook.low.textContent = locked ? number(low, digits) : "own low";
+      hook.high.textContent = locked ? number(high, digits) : "own high";
+      const same = difference || state.layer === "order" ? "" : locked ? "" : ". Each map has its own scale: do not compare";
+      hook.unit.textContent = (difference ? "difference of channel values" : scale.unit) + same;
+      hook.scale.classList.toggle("up-per-map", !locked);
+      const ramp = this.painter.gradient(state);
+      hook.ramp.classList.toggle("up-ramp-objects", !ramp);
+      hook.ramp.style.backgroundImage = ramp;
+      hook.ramp.setAttribute("aria-label", `Colour scale from ${hook.low.textContent} to ${hook.high.textContent}, ${hook.unit.textContent}`);
+      if (!ramp && this.rampOf !== model) {
+        hook.ramp.replaceChildren();
+        for (const s of model.subjects) {
+          const band = make("span", "up-band");
+          band.style.backgroundImage = `linear-gradient(to right, transparent, ${s.color})`;
+          hook.ramp.append(band);
+        }
+        this.rampOf = model;
+      }
+    }
+
+    resized() {
+      this.setState({}, ["size"]);
+    }
+
+    // --- theme: data-theme on the root or above wins, then a "dark" class (Gradio), then the system ---
+    watchTheme() {
+      const system = matchMedia("(prefers-color-scheme: dark)");
+      const read = () => {
+        const named = this.root.closest("[data-theme]");
+        const dark = named ? named.dataset.theme === "dark" : this.root.closest(".dark") ? true : document.querySelector(".gradio-container") ? false : system.matches;
+        this.theme = THEMES[dark ? "dark" : "light"];
+        this.hook.root.dataset.upTheme = this.theme.name;
+        this.setState({}, ["theme"]);
+      };
+      system.addEventListener("change", read);
+      const watcher = new MutationObserver(read);
+      for (let node = this.root; node; node = node.parentElement) watcher.observe(node, { attributes: true, attributeFilter: ["data-theme", "class"] });
+      this.cleanups.push(() => system.removeEventListener("change", read), () => watcher.disconnect());
+      read();
+    }
+
+    wire() {
+      parts.arrange.wire(this);
+    }
+
+    destroy() {
+      this.clock.stop();
+      cancelAnimationFrame(this.frame);
+      this.observer.disconnect();
+      for (const clean of this.cleanups) clean();
+      this.root.replaceChildren();
+    }
+  }
+
+  window.UncagePlayer = {
+    layers: LAYERS.map((l) => l.key),
+    mount(root, payload, options) {
+      const player = new Player(root, payload, options);
+      return {
+        setPayload: (value) => player.setPayload(value),
+        setStep: (step) => player.setStep(step),
+        setState: (state) => { Object.assign(player.state, player.pickState(state)); player.repair(); player.setState({}, Object.keys(player.state)); },
+        play: () => player.clock.start(),
+        pause: () => player.clock.stop(),
+        get state() { return { ...player.state }; },
+        get frameMs() { return player.lastFrameMs; },
+        destroy: () => player.destroy(),
+        player,
+      };
+    },
+  };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
