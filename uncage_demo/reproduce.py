@@ -1,0 +1,91 @@
+"""What reproduces a finished run: the command line and the Python that decode it again. Reads traces and settings; runs nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.trace import Trace
+
+_DEFAULTS = DecodingConfig().to_dict()
+PROGRAM = ("python", "-m", "uncage_demo")
+
+
+def command_line(traces: Sequence[Trace], *, subjects: str = "", out: str = "run") -> str:
+    """The shell command that makes these runs again; quoted so that a prompt cannot become a command.
+
+    Args:
+        traces: runs of one prompt and model. Runs that differ only in order and seed become one command, others one command each.
+        subjects: the correction of the prompt's subjects as given to `--subjects`, "" when there was none.
+        out: the folder to write.
+
+    Returns:
+        One command a line.
+
+    Raises:
+        ValueError: no traces, or a branch (it continues another run and is made again from that run's trace, not from a prompt).
+    """
+    _check(traces)
+    shared = [_settings(t, without=("order", "seed")) for t in traces]
+    orders = list(dict.fromkeys(str(t.config["order"]) for t in traces))
+    seeds = list(dict.fromkeys(int(t.config["seed"]) for t in traces))
+    full_grid = sorted((str(t.config["order"]), int(t.config["seed"])) for t in traces) == sorted((o, s) for o in orders for s in seeds)
+    if len(traces) > 1 and (not full_grid or any(s != shared[0] for s in shared)):
+        return "\n".join(command_line([t], subjects=subjects, out=f"{out}/{i + 1}") for i, t in enumerate(traces))
+    first = traces[0]
+    parts = [*PROGRAM, "generate" if len(orders) == 1 else "compare", "--model", first.model.id]
+    parts += ["--order", orders[0]] if len(orders) == 1 else ["--orders", ",".join(orders)]
+    parts += ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", ",".join(map(str, seeds))]
+    for name, value in shared[0].items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            parts += [f"--{flag}" if value else f"--no-{flag}"]
+        else:
+            parts += [f"--{flag}", *(map(_text, value) if isinstance(value, list) else [_text(value)])]
+    parts += ["--subjects", subjects] if subjects else []
+    # the prompt comes last, after "--", so that one that begins with a dash is not taken for an option
+    return shlex.join([*parts, "--out", out, "--", first.prompt.text])
+
+
+def python_snippet(traces: Sequence[Trace], *, overrides: Sequence[dict[str, Any]] | None = None) -> str:
+    """Python that makes these runs again through the public API; the prompt appears as a literal.
+
+    Args:
+        traces: runs of one prompt and model.
+        overrides: the correction of the prompt's subjects, None when there was none.
+
+    Raises:
+        ValueError: as `command_line`.
+    """
+    _check(traces)
+    first = traces[0]
+    given = "" if overrides is None else f", overrides={list(overrides)!r}"
+    lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({first.model.id!r})"]
+    lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
+    for trace in traces:
+        values = {"order": trace.config["order"], "seed": trace.config["seed"], **_settings(trace, without=("order", "seed"))}
+        arguments = ", ".join(f"{n}={tuple(v) if isinstance(v, list) else v!r}" for n, v in values.items())
+        lines.append(f"    ud.DecodingConfig({arguments}),")
+    return "\n".join([*lines, "]", "traces = ud.compare(backend, prompt, configs)"])
+
+
+def _settings(trace: Trace, without: tuple[str, ...]) -> dict[str, Any]:
+    """The run's settings that differ from their defaults."""
+    return {n: v for n, v in trace.config.items() if n in _DEFAULTS and n not in without and v != _DEFAULTS[n]}
+
+
+def _text(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _check(traces: Sequence[Trace]) -> None:
+    if not traces:
+        raise ValueError("0 traces: give at least one")
+    for trace in traces:
+        if trace.lineage:
+            parent, step = trace.lineage.get("parent", "?"), trace.lineage.get("at_step", "?")
+            raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")
+        if (trace.prompt.text, trace.model.id) != (traces[0].prompt.text, traces[0].model.id):
+            raise ValueError("the traces have different prompts or models: give runs that belong together")
