@@ -1,0 +1,231 @@
+"""What a trace shows about its objects: which cells each word leads in, when that settled, how objects and attributes mix. Numbers only.
+
+Shapes: s recorded step, o object, n cell (y x grid, row-major). A map here is *relative*: attention divided by its own average over
+the picture at that step, so that words with a loud map and words with a quiet one can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from uncage_demo.trace import Trace
+
+NOBODY = -1
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Every number the diagnosis decides by.
+
+    Args:
+        own_gap: an object leads in a cell when its share of the objects' relative maps there exceeds the next one's by this (0..1);
+            0.2 is 60 % against 40 %.
+        own_floor: and its map there is at least this many times its own average.
+        evidence_at: "commit" reads each cell when it was committed, "final" all cells at the last recorded step.
+        smooth_steps: maps are averaged over this many neighbouring steps (odd).
+        missing_share: an object whose largest connected patch of led cells is at most this share of the picture is called missing.
+        mixture_mix: two objects are called mixed when at least this share of the borders among their cells lies between them.
+        mixture_overlap: or when the parts of their maps above average coincide at least this much (0..1), both maps being peaked:
+        peaked: a map is peaked when at least this share of it (0..1) would have to move to make it flat.
+        leak_share: an attribute leaks when the other object has at least this share of the attribute's map (mean over its cells against
+            the mean over its own object's cells; 0.5 is even).
+        settled_overlap: an object is settled from the first step on after which its cells always overlap the final ones (intersection
+            over union) at least this much.
+        weak_strength: evidence is weak below this (the lead of the leading object, at its best tenth of cells).
+        strong_strength: and strong from this on.
+    """
+
+    own_gap: float = 0.2
+    own_floor: float = 1.1
+    evidence_at: str = "commit"
+    smooth_steps: int = 3
+    missing_share: float = 0.03
+    mixture_mix: float = 0.25
+    mixture_overlap: float = 0.75
+    peaked: float = 0.2
+    leak_share: float = 0.55
+    settled_overlap: float = 0.6
+    weak_strength: float = 0.2
+    strong_strength: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.evidence_at not in ("commit", "final"):
+            raise ValueError(f'evidence_at={self.evidence_at!r}: choose "commit" or "final"')
+        if self.smooth_steps < 1 or self.smooth_steps % 2 == 0:
+            raise ValueError(f"smooth_steps={self.smooth_steps}: give an odd number, at least 1")
+        if not 0 <= self.own_floor <= 100:
+            raise ValueError(f"own_floor={self.own_floor!r}: give a number from 0 to 100")
+        for name in fields(self):
+            value = getattr(self, name.name)
+            if name.name not in ("own_floor", "evidence_at", "smooth_steps") and not 0 <= value <= 1:
+                raise ValueError(f"{name.name}={value!r}: give a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Measurements of one trace.
+
+    Args:
+        steps: the s recorded steps that hold attention, ascending.
+        owner: "s n" int: index of the object that leads in each cell at each recorded step, NOBODY where none does.
+        cells: "n" int: the same where the verdict reads it (Thresholds.evidence_at).
+        maps: "o n" float: relative maps, read at the same place.
+        attributes: {(object, attribute number): "n" relative map read at the same place}.
+        read_at: "n" int: the recorded step (index into `steps`) at which each cell was read.
+        strength: 0..1, how clearly objects are told apart.
+        silent: objects whose words have no recorded attention; nothing can be said of them.
+    """
+
+    steps: tuple[int, ...]
+    owner: np.ndarray
+    cells: np.ndarray
+    maps: np.ndarray
+    attributes: dict[tuple[int, int], np.ndarray]
+    read_at: np.ndarray
+    strength: float
+    silent: tuple[int, ...]
+
+
+def measure(trace: Trace, thresholds: Thresholds) -> Evidence | None:
+    """Measurements of a trace; None when it has no subjects or no recorded attention."""
+    steps = tuple(k for k, record in enumerate(trace.steps) if record.attention is not None)
+    subjects = trace.prompt.subjects
+    if not steps or not subjects:
+        return None
+    words = np.stack([trace.word_maps(k) for k in steps]).astype(np.float64)  # s w n
+    recorded = set(trace.columns)
+    heard = [bool(recorded & set(word.tokens)) for word in trace.prompt.words]
+    silent = tuple(o for o, subject in enumerate(subjects) if not any(heard[w] for w in subject.object))
+    read_at = _read_at(trace, steps, thresholds.evidence_at)
+    relative = np.stack([_relative(words, s.object, heard, thresholds.smooth_steps) for s in subjects], axis=1)  # s o n
+    lead, owner = _owners(relative, thresholds)
+    cell = np.arange(relative.shape[2])
+    attributes = {
+        (o, a): _relative(words, group, heard, thresholds.smooth_steps)[read_at, cell]
+        for o, subject in enumerate(subjects)
+        for a, group in enumerate(subject.attributes)
+        if any(heard[w] for w in group)
+    }
+    leads = np.sort(lead[read_at, cell])
+    strength = float(leads[-max(1, len(leads) // 10) :].mean())
+    maps = relative[read_at, :, cell].T
+    return Evidence(steps, owner, owner[read_at, cell], maps, attributes, read_at, strength, silent)
+
+
+def largest_patch(cells: np.ndarray, grid: tuple[int, int]) -> int:
+    """Number of cells in the largest 4-connected patch of a "n" bool mask over a (y, x) grid."""
+    height, width = grid
+    left = set(np.flatnonzero(cells).tolist())
+    best = 0
+    while left:
+        stack, size = [left.pop()], 1
+        while stack:
+            y, x = divmod(stack.pop(), width)
+            for ny, nx in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                cell = ny * width + nx
+                if 0 <= ny < height and 0 <= nx < width and cell in left:
+                    left.remove(cell)
+                    stack.append(cell)
+                    size += 1
+        best = max(best, size)
+    return best
+
+
+def mix(cells: np.ndarray, a: int, b: int, grid: tuple[int, int]) -> float:
+    """Share of the borders among the cells of two objects that lie between them: about 0.05 for neighbouring blobs, 1 for a chessboard."""
+    field = cells.reshape(grid)
+    between = within = 0
+    for one, two in ((field[:, :-1], field[:, 1:]), (field[:-1], field[1:])):
+        mine = np.isin(one, (a, b)) & np.isin(two, (a, b))
+        between += int((mine & (one != two)).sum())
+        within += int((mine & (one == two)).sum())
+    return between / (between + within) if between + within else 0.0
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """How much the above-average parts of two relative maps "n" coincide, each scaled to sum 1: 0 apart, 1 the same."""
+    parts = [np.maximum(m - 1.0, 0.0) for m in (first, second)]
+    if any(part.sum() <= 0 for part in parts):
+        return 0.0
+    return float(np.minimum(*(part / part.sum() for part in parts)).sum())
+
+
+def peakedness(relative: np.ndarray) -> float:
+    """Share of a relative map "n" that would have to move to make it flat: 0 flat, near 1 a single cell."""
+    return float(np.maximum(relative - 1.0, 0.0).mean())
+
+
+def leak(attribute: np.ndarray, own: np.ndarray, other: np.ndarray) -> float | None:
+    """Share of an attribute's relative map "n" that another object's cells have (mean against mean); None when either has no cells."""
+    if not own.any() or not other.any():
+        return None
+    mine, theirs = float(attribute[own].mean()), float(attribute[other].mean())
+    return theirs / (mine + theirs) if mine + theirs > 0 else None
+
+
+def settled_at(owner: np.ndarray, index: int, threshold: float) -> int | None:
+    """Index of the first recorded step from which on an object's cells stay those of the end; None when it has none at the end."""
+    mine = owner == index
+    final = mine[-1]
+    if not final.any():
+        return None
+    union = (mine | final).sum(axis=1)
+    agree = (mine & final).sum(axis=1) / np.maximum(union, 1) >= threshold
+    changed = np.flatnonzero(~agree)
+    return int(changed[-1]) + 1 if len(changed) else 0
+
+
+def swapped_picks(trace: Trace) -> dict[int, int]:
+    """For each guided step, how many of the committed cells would not have been picked without the contrast term.
+
+    Picks are re-ranked exactly as the engine ranks: highest score first, ties by index, as many as were committed.
+    """
+    changes = {}
+    for index, record in enumerate(trace.steps):
+        if record.weight == 0:
+            continue
+        plain = np.asarray(record.scores, np.float64) - record.weight * np.asarray(record.contrast, np.float64)
+        plain = np.where(record.masked_before, plain, -np.inf)
+        picks = np.argsort(-plain, kind="stable")[: int(record.committed.sum())]
+        changes[index] = int((~record.committed[picks]).sum())
+    return changes
+
+
+def _read_at(trace: Trace, steps: Sequence[int], when: str) -> np.ndarray:
+    """Index into `steps` at which each cell is read: its commit step (the first recorded one after it), or the last."""
+    commits = np.asarray(trace.unmask_step).reshape(-1)
+    if when == "final":
+        return np.full(commits.shape, len(steps) - 1)
+    first = trace.steps[0].step
+    return np.minimum(np.searchsorted([trace.steps[k].step for k in steps], np.maximum(commits, first)), len(steps) - 1)
+
+
+def _relative(words: np.ndarray, group: Sequence[int], heard: Sequence[bool], window: int) -> np.ndarray:
+    """Relative map "s n" of a word group: mean of its heard words, averaged over neighbouring steps, divided by its average."""
+    rows = [w for w in group if heard[w]]
+    if not rows:
+        return np.ones((words.shape[0], words.shape[2]))
+    raw = words[:, rows].mean(axis=1)
+    half = window // 2
+    smooth = np.stack([raw[max(0, k - half) : k + half + 1].mean(axis=0) for k in range(len(raw))])
+    mean = smooth.mean(axis=1, keepdims=True)
+    return np.where(mean > 0, smooth / np.where(mean > 0, mean, 1), 1.0)
+
+
+def _owners(relative: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    """Lead of the leading object "s n" (0..1) and who it is, NOBODY where the lead or the map is too small.
+
+    One object alone is compared with a flat map.
+    """
+    field = relative if relative.shape[1] > 1 else np.concatenate([relative, np.ones_like(relative)], axis=1)
+    total = field.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, field / np.where(total > 0, total, 1), 1 / field.shape[1])
+    ranked = np.sort(shares, axis=1)
+    lead = ranked[:, -1] - ranked[:, -2]
+    best = shares.argmax(axis=1)
+    value = np.take_along_axis(field, best[:, None], axis=1)[:, 0]
+    owns = (lead >= thresholds.own_gap) & (value >= thresholds.own_floor) & (best < relative.shape[1])
+    return np.where(best < relative.shape[1], lead, 0.0), np.where(owns, best, NOBODY)
