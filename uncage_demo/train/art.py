@@ -104,7 +104,9 @@ def _load_package(package: Package, cache: Path) -> dict:
     if not archive.exists():
         npm = shutil.which("npm")
         if npm is None:
-            raise RuntimeError(f"npm is needed once to fetch {package.name}@{package.version}; install Node.js, or put {archive.name} into {cache}")
+            raise RuntimeError(
+                f"npm is needed once to fetch {package.name}@{package.version}; install Node.js, or put {archive.name} into {cache}"
+            )
         done = subprocess.run([npm, "pack", f"{package.name}@{package.version}", "--silent"], cwd=cache, capture_output=True, text=True)
         if done.returncode != 0 or not archive.exists():
             raise RuntimeError(f"npm pack {package.name}@{package.version} failed: {done.stderr.strip()[-400:]}")
@@ -178,7 +180,9 @@ def sprite(rgba: np.ndarray, size_px: int, margin_px: int = 2) -> np.ndarray:
     premultiplied[..., :3] *= rgba[..., 3:]
     inner = size_px - 2 * margin_px
     channels = [
-        np.asarray(Image.fromarray(premultiplied[..., c]).resize((inner, inner), Image.Resampling.LANCZOS if c == 3 else Image.Resampling.BOX))
+        np.asarray(
+            Image.fromarray(premultiplied[..., c]).resize((inner, inner), Image.Resampling.LANCZOS if c == 3 else Image.Resampling.BOX)
+        )
         for c in range(4)
     ]
     out = np.zeros((size_px, size_px, 4), np.float32)

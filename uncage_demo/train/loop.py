@@ -61,7 +61,8 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list[
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in modules.items():
         module.load_state_dict(state["modules"][name])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+    # No optimizers: the caller only wants the weights.
+    for optimizer, saved in zip(optimizers, state["optimizers"] if optimizers else [], strict=True):
         optimizer.load_state_dict(saved)
     return Progress(**state["progress"])
 

@@ -7,6 +7,7 @@ Knows art and vocabulary, not models' training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Placed:
 
     @property
     def phrase(self) -> str:
-        """"a pink apple" with the right article; "glasses" takes none."""
+        """ "a pink apple" with the right article; "glasses" takes none."""
         words = f"{self.color} {self.noun}".strip()
         if self.noun == "glasses":
             return words
@@ -53,11 +54,13 @@ class Scene:
         objects: placed objects, in the caption's order.
         tiles: "y x" int: 0 = plain paper, 1 + theme * TILES_PER_THEME + k = decoration.
         caption: the text.
+        word_owners: for every word and comma of the caption, the index of the object it describes; -1 for the others.
     """
 
     objects: tuple[Placed, ...]
     tiles: np.ndarray
     caption: str
+    word_owners: tuple[int, ...]
 
 
 class SpriteAtlas:
@@ -79,12 +82,17 @@ class SpriteAtlas:
             self.touched[noun] = alpha.max(axis=(1, 3)) > 0.02
         self.tiles = background_tiles()
 
-    def render(self, scene: Scene) -> np.ndarray:
-        """Picture "H W 3" float32 in 0..1."""
+    def visible_tiles(self, scene: Scene) -> np.ndarray:
+        """Background cells "y x" int as drawn: plain paper where an object touches the cell."""
         tiles = scene.tiles.copy()
         for placed in scene.objects:
             box = tiles[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
             box[self.touched[placed.noun]] = 0
+        return tiles
+
+    def render(self, scene: Scene) -> np.ndarray:
+        """Picture "H W 3" float32 in 0..1."""
+        tiles = self.visible_tiles(scene)
         canvas = self.tiles[tiles].transpose(0, 2, 1, 3, 4).reshape(IMAGE_PX, IMAGE_PX, 3)
         for placed in scene.objects:
             art = self.sprites[placed.noun, placed.color]
@@ -116,7 +124,7 @@ def background_tiles() -> np.ndarray:
         w = -(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)
         return (np.abs(u) < 0.6) & (np.abs(w) < 0.26 * (1 - (u / 0.6) ** 2))
 
-    white, mint, rose, sky, sand = (0.985, 0.99, 0.995), (0.72, 0.86, 0.8), (0.93, 0.82, 0.85), (0.74, 0.84, 0.93), (0.95, 0.9, 0.76)
+    white, mint, rose, sky, sand = (1.0, 1.0, 1.0), (0.56, 0.78, 0.68), (0.94, 0.68, 0.75), (0.56, 0.74, 0.92), (0.95, 0.83, 0.54)
     tiles = [np.broadcast_to(PAPER, (PATCH_PX, PATCH_PX, 3)).astype(np.float32)]
     tiles += [draw(disc(0, 0, 0.42), white), draw(disc(-0.35, 0.3, 0.26) | disc(0.4, -0.35, 0.3), white)]
     tiles += [draw(disc(0.1, 0.1, 0.5), rose), draw(disc(0, 0, 0.34), sky)]
@@ -164,15 +172,21 @@ def sample_subjects(rng: np.random.Generator, count: int) -> list[tuple[str, str
     return [(noun, sample_color(rng, noun)) for noun in nouns]
 
 
-def caption_of(objects: list[Placed], rng: np.random.Generator) -> str:
-    """A caption that names the objects in order."""
-    phrases = [placed.phrase for placed in objects]
-    if len(phrases) == 2:
-        link = " with " if objects[1].noun in WORN and rng.random() < 0.6 else " and "
-        return link.join(phrases)
-    if len(phrases) == 3:
-        return phrases[0] + (", " if rng.random() < 0.5 else " and ") + phrases[1] + " and " + phrases[2]
-    return phrases[0]
+def caption_of(objects: Sequence[Placed], rng: np.random.Generator) -> tuple[str, tuple[int, ...]]:
+    """A caption that names the objects in order, and the owner of each of its words (see Scene)."""
+    links = [" and "] * (len(objects) - 1)
+    if len(objects) == 2 and objects[1].noun in WORN and rng.random() < 0.6:
+        links = [" with "]
+    if len(objects) == 3 and rng.random() < 0.5:
+        links[0] = ", "
+    caption, owners = "", []
+    for index, placed in enumerate(objects):
+        if index:
+            caption += links[index - 1]
+            owners.append(-1)
+        caption += placed.phrase
+        owners += [-1 if word in ("a", "an") else index for word in placed.phrase.split()]
+    return caption, tuple(owners)
 
 
 def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float] = (0.2, 0.55, 0.25)) -> Scene:
@@ -185,4 +199,4 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float] =
     count = 1 + int(rng.choice(3, p=np.array(weights) / sum(weights)))
     layout = sample_layout(rng, count)
     objects = [Placed(noun, color, y, x) for (noun, color), (y, x) in zip(sample_subjects(rng, count), layout, strict=True)]
-    return Scene(tuple(objects), sample_tiles(rng), caption_of(objects, rng))
+    return Scene(tuple(objects), sample_tiles(rng), *caption_of(objects, rng))

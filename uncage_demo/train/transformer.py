@@ -1,0 +1,208 @@
+"""Stage 2: the masked generative transformer, trained on scenes stamped in token space.
+
+Source: masking by arccos (2202.04200); condition dropout for classifier-free guidance (2207.12598); Muon for the matrices (Jordan, 2024).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uncage_demo.models import vocab
+from uncage_demo.models.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.train import loop
+from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
+
+CONDITION_DROPOUT = 0.1
+BACKGROUND_WEIGHT = 0.25
+GROUNDING_WEIGHT = 0.1
+EVAL_SEED = 990_002
+NULL_TEXT = (vocab.START, vocab.END, *[vocab.PAD] * (vocab.TEXT_LENGTH - 2))
+
+
+def scene_weights(fraction: float) -> tuple[float, float, float]:
+    """How often scenes have one, two, three objects: single objects first, then more of the hard ones.
+
+    Args:
+        fraction: done part of the training budget, 0..1.
+    """
+    ramp = min(1.0, fraction / 0.3)
+    return 0.7 - 0.5 * ramp, 0.25 + 0.3 * ramp, 0.05 + 0.2 * ramp
+
+
+def mask_tokens(tokens: Tensor, mask_id: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Masked tokens "b n" and the mask "b n" bool; the share masked is cos(pi/2 u) with u uniform (2202.04200)."""
+    b, n = tokens.shape
+    share = np.cos(np.pi / 2 * rng.random(b))
+    count = np.clip(np.rint(share * n), 1, n)
+    rank = rng.random((b, n)).argsort(axis=1).argsort(axis=1)
+    masked = torch.from_numpy(rank < count[:, None])
+    return torch.where(masked, mask_id, tokens), masked
+
+
+def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) -> Tensor:
+    """Cross-entropy that makes the grounded heads readable.
+
+    An object's cells should attend to the words of that object (noun and colour alike), background cells to the start token.
+
+    Args:
+        text_logits: "l b n t" attention logits of the grounded heads.
+        batch: with owners of cells and words.
+        conditioned: "b" bool; samples whose caption was dropped do not count.
+    """
+    visible = (batch.text_ids != vocab.PAD)[None, :, None]
+    log_share = text_logits.masked_fill(~visible, -1e4).log_softmax(-1)
+    own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)
+    start = torch.zeros_like(own)
+    start[..., 0] = True
+    target = torch.where((batch.owner >= 0)[..., None], own, start).float()
+    target = target / target.sum(-1, keepdim=True).clamp(min=1)
+    weight = torch.where(batch.owner >= 0, 1.0, BACKGROUND_WEIGHT) * conditioned[:, None]
+    return -(target * log_share).sum(-1).mul(weight).sum() / weight.sum().clamp(min=1) / text_logits.shape[0]
+
+
+def make_optimizers(model: SceneTransformer, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and convolutions."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=peak, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def learning_rate(peak: float, step: int, fraction: float) -> float:
+    """Warm-up over 200 steps, constant, then linear to zero over the last 40 % of the budget."""
+    return peak * min(1.0, (step + 1) / 200) * min(1.0, max(0.0, (1 - fraction) / 0.4) + 0.002)
+
+
+def train(
+    scenes: TokenScenes,
+    folder: Path,
+    *,
+    budget_s: float,
+    seed: int = 0,
+    batch: int = 48,
+    peak: float = 2e-3,
+    device: torch.device | str = "cpu",
+    max_steps: int | None = None,
+    **architecture: int,
+) -> SceneTransformer:
+    """Train the generator for a time budget; returns it.
+
+    Args:
+        scenes: the source of examples.
+        folder: checkpoints and log.
+        budget_s: seconds of training (over all resumed runs).
+        seed: initial weights, data order, masks.
+        batch: scenes a step.
+        peak: highest learning rate.
+        device: where to train.
+        max_steps: stop after this many steps instead of a time.
+        architecture: overrides of SceneTransformer's defaults.
+    """
+    device = torch.device(device)
+    torch.manual_seed(seed)
+    model = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH, **architecture).to(device).train()
+    optimizers = make_optimizers(model, peak)
+    null_text = torch.tensor(NULL_TEXT)
+
+    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+        rng = loop.batch_rng(seed, "transformer", step)
+        examples = scenes.batch(rng, batch, scene_weights(fraction))
+        masked_tokens, masked = mask_tokens(examples.tokens, model.mask_id, rng)
+        conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
+        examples.text_ids = torch.where(conditioned[:, None], examples.text_ids, null_text)
+        examples = TokenBatch(*(part.to(device) for part in vars(examples).values()))
+        masked_tokens, masked, conditioned = masked_tokens.to(device), masked.to(device), conditioned.to(device)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(peak, step, fraction)
+        with loop.autocast(device):
+            output = model(masked_tokens, examples.text_ids, return_text_logits=True)
+        chosen, owners = output.logits[masked].float(), examples.owner[masked]
+        nll = F.cross_entropy(chosen, examples.tokens[masked], reduction="none")
+        weight = torch.where(owners >= 0, 1.0, BACKGROUND_WEIGHT)
+        loss = (nll * weight).sum() / weight.sum()
+        assert output.text_logits is not None
+        grounding = grounding_loss(output.text_logits, examples, conditioned)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        (loss + GROUNDING_WEIGHT * grounding).backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        objects = nll.detach()[owners >= 0].mean().nan_to_num().item()
+        return {"loss": loss.item(), "object_nll": objects, "grounding": grounding.item(), "grad_norm": float(norm)}, batch
+
+    loop.run(
+        "transformer",
+        folder,
+        modules={"transformer": model},
+        optimizers=optimizers,
+        train_step=train_step,
+        budget_s=budget_s,
+        max_steps=max_steps,
+        report=lambda _: evaluate(model, scenes),
+    )
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluate(model: SceneTransformer, scenes: TokenScenes, count: int = 192, seed: int = EVAL_SEED) -> dict[str, float]:
+    """Held-out figures on unseen two-object scenes with half of the cells masked.
+
+    Returns:
+        Cross-entropy of masked object and background cells (nats), and for every layer and head the area under the curve at telling the
+        first object's cells from the second's by own minus other noun's attention ("auc_l{layer}h{head}").
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    examples = scenes.batch(rng, count, (0.0, 1.0, 0.0))
+    rank = rng.random(examples.tokens.shape).argsort(axis=1).argsort(axis=1)
+    masked = torch.from_numpy(rank < examples.tokens.shape[1] // 2)
+    tokens = torch.where(masked, model.mask_id, examples.tokens)
+    request = AttentionRequest(None, tuple(range(vocab.TEXT_LENGTH)), full=True)
+    nll, maps = [], []
+    for part in torch.arange(count).split(48):
+        with loop.autocast(device):
+            output = model(tokens[part].to(device), examples.text_ids[part].to(device), request=request)
+        nll.append(F.cross_entropy(output.logits.float().transpose(1, 2).cpu(), examples.tokens[part], reduction="none"))
+        assert output.attention_full is not None
+        maps.append(output.attention_full.cpu())
+    loss, attention = torch.cat(nll), torch.cat(maps)
+    figures = {
+        "eval_object_nll": float(loss[masked & (examples.owner >= 0)].mean()),
+        "eval_background_nll": float(loss[masked & (examples.owner < 0)].mean()),
+    }
+    for layer in range(attention.shape[1]):
+        for head in range(attention.shape[2]):
+            figures[f"auc_l{layer}h{head}"] = binding_auc(attention[:, layer, head], examples, masked)
+    model.train(was_training)
+    return figures
+
+
+def binding_auc(attention: Tensor, examples: TokenBatch, where: Tensor) -> float:
+    """Area under the curve (0..1) of attention(noun of object 0) - attention(noun of object 1) at telling object 0's cells from object 1's.
+
+    Args:
+        attention: "b t n" attention of image cells to text tokens.
+        examples: two-object scenes; the last word of an object is its noun.
+        where: "b n" bool: cells that count.
+    """
+    areas = []
+    for b in range(attention.shape[0]):
+        nouns = [int((examples.word_owner[b] == index).nonzero().max()) for index in (0, 1)]
+        score = attention[b, nouns[0]] - attention[b, nouns[1]]
+        first, second = (score[(examples.owner[b] == index) & where[b]] for index in (0, 1))
+        if len(first) and len(second):
+            wins = (first[:, None] > second[None]).float() + 0.5 * (first[:, None] == second[None]).float()
+            areas.append(float(wins.mean()))
+    return float(np.mean(areas))
