@@ -1,0 +1,212 @@
+"""The page's functions for programs: named endpoints for gradio_client and `view API`, and MCP tools. Typed, documented, few."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import gradio as gr
+from PIL import Image
+
+from uncage_demo.decoding.config import CONTRAST_MODES, ORDER_NAMES
+from uncage_demo.types import Verdict
+from uncage_demo.ui import settings as options
+from uncage_demo.ui.handlers import Handlers, explained
+from uncage_demo.ui.models import DEVICE_QUEUE, about, default_model, model_choices
+from uncage_demo.ui.settings import Settings
+
+
+def add_api(handlers: Handlers) -> None:
+    """Register the endpoints `generate`, `compare`, `parse`, `open_trace`, `list_models` in the current Blocks."""
+
+    @explained
+    def generate(
+        prompt: str,
+        order: str,
+        seed: int,
+        num_steps: int,
+        contrast_weight: float,
+        contrast_steps: int | None,
+        contrast_mode: str,
+        guidance_scale: float | None,
+        model: str,
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Generate one picture with a masked generative transformer and record every step.
+
+        Args:
+            prompt: what to draw, for example "a turtle and a pink apple".
+            order: which positions are committed next: meissonic is the baseline, uncage the guided order.
+            seed: 0 to 9007199254740991; 0 is a seed like any other.
+            num_steps: decoding steps, 1 to 256.
+            contrast_weight: w_a, weight of the attention contrast (uncage only); 0 equals the baseline.
+            contrast_steps: number of guided steps; blank means a quarter of num_steps.
+            contrast_mode: both, positive or negative terms of the contrast.
+            guidance_scale: classifier-free guidance; blank means the model's default.
+            model: name of the model, see list_models.
+
+        Returns:
+            The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
+        """
+        shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
+        return _finished(handlers, prompt, Settings(model, (order,), shared))[0]
+
+    @explained
+    def compare(
+        prompt: str, orders: list[str], seed: int, num_steps: int, contrast_weight: float, model: str
+    ) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+        """Generate one prompt in several decoding orders from one seed, side by side.
+
+        Args:
+            prompt: what to draw.
+            orders: one to six orders.
+            seed: 0 to 9007199254740991.
+            num_steps: decoding steps, 1 to 256.
+            contrast_weight: w_a of the guided order.
+            model: name of the model, see list_models.
+
+        Returns:
+            The pictures, the trace files and the summaries, in the order of `orders`.
+        """
+        shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
+        made = _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared))
+        return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+
+    @explained
+    def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
+        """Check and summarise a trace file.
+
+        Args:
+            trace: an .npz file made by this project.
+
+        Returns:
+            The finished picture and a summary: prompt, objects, settings, model, steps.
+        """
+        from uncage_demo.trace import Trace
+
+        loaded = Trace.load(trace)
+        return _picture(loaded.image), summary(loaded, None)
+
+    with gr.Group(visible=False):
+        prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
+        order = gr.Dropdown(list(ORDER_NAMES), value="uncage", label="order")
+        orders = gr.Dropdown(list(ORDER_NAMES), value=["meissonic", "uncage"], multiselect=True, label="orders")
+        seed = gr.Number(0, precision=0, label="seed")
+        steps = gr.Number(32, precision=0, label="num_steps")
+        weight = gr.Number(3.0, label="contrast_weight")
+        guided = gr.Number(None, precision=0, label="contrast_steps")
+        mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
+        scale = gr.Number(None, label="guidance_scale")
+        model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
+        given = gr.File(label="trace", type="filepath")
+        picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
+        pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
+        device: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": DEVICE_QUEUE}
+        gr.Button().click(
+            generate,
+            [prompt, order, seed, steps, weight, guided, mode, scale, model],
+            [picture, trace_file, said],
+            api_name="generate",
+            **device,
+        )
+        gr.Button().click(
+            compare, [prompt, orders, seed, steps, weight, model], [pictures, trace_files, many_said], api_name="compare", **device
+        )
+        gr.Button().click(open_trace, given, [picture, said], api_name="open_trace", concurrency_limit=2)
+    add_readers(handlers)
+
+
+def add_readers(handlers: Handlers) -> None:
+    """Endpoints that neither decode nor make files."""
+
+    def parse(prompt: str, model: str = "embedded") -> dict:
+        """Read a prompt the way guidance reads it: objects with their attributes, and words that the model cannot draw.
+
+        Args:
+            prompt: what to draw.
+            model: name of the model, see list_models.
+
+        Returns:
+            {"objects": [{"label", "noun", "colors", "words"}], "unknown": [{"word", "suggestions"}], "truncated"}.
+        """
+        from uncage_demo.prompt import parse_prompt
+
+        read = parse_prompt(prompt, handlers.slot.reader(str(model)))
+        return {
+            "objects": [
+                {"label": s.label, "noun": s.noun, "colors": list(s.colors), "words": [[read.words[w].text for w in g] for g in s.groups]}
+                for s in read.subjects
+            ],
+            "unknown": [{"word": read.words[u.word].text, "suggestions": list(u.suggestions)} for u in read.unknown],
+            "truncated": read.truncated,
+        }
+
+    def list_models() -> list[dict]:
+        """The models on offer: name, what each can draw, what it costs.
+
+        Returns:
+            A list of {"id", "title", "draws", "cost", "download_gb", "present"}.
+        """
+        return [about(name) for _, name in model_choices()]
+
+    # real types instead of text, because the model's names are known only now
+    parse.__annotations__ = {"prompt": str, "model": Literal[tuple(name for _, name in model_choices())], "return": dict}
+    parse.__defaults__ = (default_model(),)
+    list_models.__annotations__ = {"return": list[dict]}
+    gr.api(explained(parse), api_name="parse", queue=False)
+    gr.api(explained(list_models), api_name="list_models", queue=False)
+
+
+def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
+    """What a program wants to know of a run besides its arrays."""
+    return {
+        "prompt": trace.prompt.text,
+        "objects": [s.label for s in trace.prompt.subjects],
+        "settings": trace.config,
+        "model": {"id": trace.model.id, "title": trace.model.title, "weights": trace.model.weight_hash},
+        "steps": len(trace.steps),
+        "timings_s": trace.timings_s,
+        "verdict": None
+        if verdict is None
+        else {
+            "objects_found": list(verdict.objects_found),
+            "colors_right": list(verdict.colors_right),
+            "extra_objects": verdict.extra_objects,
+            "all_correct": verdict.all_correct,
+            "scorer": verdict.scorer,
+            "note": "a model's judgement, not the truth",
+        },
+    }
+
+
+def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mode: Any) -> dict[str, Any]:
+    given = {
+        "seed": seed,
+        "num_steps": num_steps,
+        "contrast_weight": weight,
+        "contrast_steps": guided,
+        "guidance_scale": scale,
+        "contrast_mode": mode,
+    }
+    return {name: options.tidy(name, value) for name, value in given.items()}
+
+
+def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str, str, dict[str, Any]]]:
+    """(picture file, trace file, summary) of every order."""
+    from uncage_demo import runner
+
+    prompt, backend = handlers.understood_prompt(text, "", chosen.model)
+    with handlers.slot.decoding:
+        traces = runner.compare(backend, prompt, chosen.configs())
+    made = []
+    for trace in traces:
+        path = Path(tempfile.mkdtemp()) / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
+        trace.save(path)
+        made.append((_picture(trace.image), str(path), summary(trace, handlers.judged(backend, prompt, trace))))
+    return made
+
+
+def _picture(image: Any) -> str:
+    path = Path(tempfile.mkdtemp()) / "picture.png"
+    Image.fromarray(image).save(path)
+    return str(path)

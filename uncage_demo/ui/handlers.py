@@ -1,0 +1,349 @@
+"""What happens on the server when a visitor does something: parse, generate, branch, open. Every error becomes a message.
+
+Handlers answer with messages: JSON texts for the page's scripts. Big data (payloads of finished runs) is fetched by id when a stage shows it.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from uncage_demo import runner
+from uncage_demo.backends.base import Backend
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.prompt import check_drawable, parse_prompt
+from uncage_demo.reproduce import command_line, python_snippet
+from uncage_demo.trace import Trace
+from uncage_demo.types import Prompt, Verdict
+from uncage_demo.ui import chips, live
+from uncage_demo.ui import settings as options
+from uncage_demo.ui.examples import Example, Examples
+from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.session import TraceStore
+from uncage_demo.ui.settings import Settings
+
+log = logging.getLogger(__name__)
+_sequence = itertools.count(1)
+
+
+def message(kind: str, **data: Any) -> str:
+    """A message to a component's script: JSON text with a number that makes it new, and no "<" in it."""
+    return json.dumps({"kind": kind, "seq": next(_sequence), **data}, default=str).replace("<", "\\u003c")
+
+
+def explained(function: Callable[..., Any]) -> Callable[..., Any]:
+    """ValueErrors become gr.Error with their message; anything else is logged in full and told in one sentence."""
+    if _is_generator(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from function(*args, **kwargs)
+            except Exception as error:
+                raise _told(error) from error
+
+        return generator
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise _told(error) from error
+
+    return plain
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    return inspect.isgeneratorfunction(function)
+
+
+def _told(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
+        return gr.Error(str(error), duration=12)
+    log.exception("a handler failed")
+    return gr.Error(f"Something went wrong on the server ({type(error).__name__}). Nothing was lost; try again.", duration=12)
+
+
+class Handlers:
+    """The page's handlers over one model slot and one store of runs.
+
+    Args:
+        slot: loads models on first use.
+        examples: shipped runs.
+    """
+
+    def __init__(self, slot: ModelSlot | None = None, examples: Examples | None = None) -> None:
+        self.slot = slot or ModelSlot()
+        self.examples = examples or Examples()
+        self.store = TraceStore(shipped=self.examples.entry)
+
+    # -- prompt ---------------------------------------------------------------------------------------------------------
+
+    def understood_prompt(self, text: str, edits: str, model: str, allow_download: bool = False) -> tuple[Prompt, Backend]:
+        """Parsed and corrected prompt with its backend, loaded; refused when it holds words that the model cannot draw.
+
+        Raises:
+            ValueError: for a blank or oversized prompt, corrections that do not fit it, or words outside the model's vocabulary.
+        """
+        text = (text or "").strip()
+        if len(text) > options.MAX_PROMPT_CHARS:
+            raise ValueError(f"The prompt has {len(text)} characters; at most {options.MAX_PROMPT_CHARS} are allowed.")
+        reader = self.slot.reader(model)
+        check_drawable(parse_prompt(text, reader, chips.read_edits(edits)), reader)  # refuse before a model is loaded for nothing
+        backend = self.slot.get(model, allow_download)
+        prompt = parse_prompt(text, backend, chips.read_edits(edits))
+        check_drawable(prompt, backend)
+        return prompt, backend
+
+    def chips_for(self, text: str, edits: str, model: str) -> tuple[str, str]:
+        """(chips value, corrections kept) without loading a model; a blank prompt gives the vocabulary alone."""
+        reader, title = self.slot.reader(model), self.slot.title(model)
+        text = (text or "").strip()
+        if len(text) > options.MAX_PROMPT_CHARS:
+            raise ValueError(f"The prompt has {len(text)} characters; at most {options.MAX_PROMPT_CHARS} are allowed.")
+        note = ""
+        try:
+            prompt = parse_prompt(text, reader, chips.read_edits(edits))
+        except ValueError as error:
+            note = f"Corrections undone: {error}" if edits else ""
+            edits = ""
+            try:
+                prompt = parse_prompt(text, reader)
+            except ValueError as reason:  # blank, or nothing but punctuation: there are no words to show
+                prompt, note = Prompt(text, (), ()), str(reason) if text else ""
+        return chips.chips_value(prompt, reader.vocabulary, title, edits, note), edits
+
+    def edited(self, text: str, edits: str, model: str, click: Any) -> tuple[str, str]:
+        """(chips value, corrections kept) after a click on a chip."""
+        prompt = parse_prompt((text or "").strip(), self.slot.reader(model), chips.read_edits(edits))
+        vocabulary = self.slot.reader(model).vocabulary
+        prompt = chips.edit(prompt, vocabulary, click.get("action"), click.get("word"), click.get("subject"))
+        kept = chips.write_edits(prompt)
+        return chips.chips_value(prompt, vocabulary, self.slot.title(model), kept), kept
+
+    def replaced(self, text: str, model: str, click: Any) -> str:
+        """The prompt's text after taking a suggestion for an unknown word."""
+        text = (text or "").strip()
+        return chips.replace_word(text, parse_prompt(text, self.slot.reader(model)), click.get("word"), click.get("text"))
+
+    def added(self, text: str, model: str, click: Any) -> str:
+        """The prompt's text after choosing a word that the model can draw."""
+        return chips.add_word(text or "", click.get("kind"), click.get("text"), self.slot.reader(model).vocabulary)
+
+    # -- runs -----------------------------------------------------------------------------------------------------------
+
+    def decode(self, backend: Backend, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | list[Trace]]:
+        """Progress messages while decoding, then the finished traces. Holds the device; closing it stops at the next step."""
+        with self.slot.decoding:
+            many = len(runs) > options.MAX_STAGES
+            last = -1.0
+            for item, pictures in live.with_pictures(runner.stream(backend, runs), backend.info.grid, 112 if many else live.LIVE_PX):
+                if item.traces is not None:
+                    yield item.traces
+                    return
+                if pictures is None and item.elapsed_s - last < live.MIN_INTERVAL_S:
+                    yield ""  # nothing to say, but a place where Cancel can stop the run
+                    continue
+                last = item.elapsed_s
+                data: dict[str, Any] = {"step": item.step, "num_steps": item.num_steps, "elapsed_s": item.elapsed_s, **extra}
+                if pictures is not None:
+                    data["runs"] = [{**picture, "label": label} for picture, label in zip(pictures, labels, strict=True)]
+                yield message("progress", **data)
+
+    def judged(self, backend: Backend, prompt: Prompt, trace: Trace) -> Verdict | None:
+        """The model's own scorer on a finished run, where it has one."""
+        return backend.judge(trace, prompt)
+
+    def generate(self, text: str, edits: str, chosen: Settings, *, allow_download: bool = False) -> Iterator[tuple[str, str | None]]:
+        """Decode one prompt in every order of `chosen`, side by side from one seed.
+
+        Yields:
+            (message for the stage, chips value or None).
+        """
+        if not self.slot.is_loaded(chosen.model):
+            yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…"), None
+        prompt, backend = self.understood_prompt(text, edits, chosen.model, allow_download)
+        shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
+        yield message("progress", phase="Waiting for the device…" if self.slot.decoding.locked() else "Decoding…"), shown
+        configs = chosen.configs()
+        labels = [options.order_title(c.order) for c in configs]
+        for answer in self.decode(backend, [runner.Run(prompt, c) for c in configs], labels):
+            if isinstance(answer, str):
+                if answer:
+                    yield answer, None
+                continue
+            ids = [self.store.add(trace, self.judged(backend, prompt, trace), edits) for trace in answer]
+            yield self.shown(ids, chosen, edits, step=answer[0].steps[-1].step), None
+
+    def shown(self, ids: Sequence[str], chosen: Settings | None, edits: str = "", **extra: Any) -> str:
+        """The message that puts finished runs on stage, with what reproduces them."""
+        return message("traces", **self.told(ids, chosen, edits), **extra)
+
+    def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
+        """Ids of runs with the link, command line and Python that reproduce them; without these where nothing does (a branch)."""
+        traces = [entry.trace for entry in self.store.get_many(ids)]
+        if chosen is None or any(trace.lineage for trace in traces):
+            return {"ids": list(ids), "query": None}
+        return {
+            "ids": list(ids),
+            "query": options.to_query(traces[0].prompt.text, chosen, edits),
+            "command": command_line(traces, subjects=edits),
+            "python": python_snippet(traces, overrides=chips.read_edits(edits)),
+        }
+
+    def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
+        """Decode one prompt in several orders with several seeds, all on one clock."""
+        if not self.slot.is_loaded(chosen.model):
+            yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…")
+        prompt, backend = self.understood_prompt(text, edits, chosen.model)
+        runs, labels = [], []
+        for seed in seeds:
+            for config in chosen.with_shared(seed=seed).configs():
+                runs.append(runner.Run(prompt, config))
+                labels.append(f"{options.order_title(config.order)}, seed {seed}")
+        yield message("progress", phase="Decoding…")
+        for answer in self.decode(backend, runs, labels, columns=len(chosen.orders)):
+            if isinstance(answer, str):
+                if answer:
+                    yield answer
+                continue
+            ids = [self.store.add(trace, self.judged(backend, prompt, trace), edits) for trace in answer]
+            width = len(chosen.orders)
+            rows = []
+            for number, seed in enumerate(seeds):
+                row = ids[number * width : (number + 1) * width]
+                rows.append({"seed": seed, **self.told(row, chosen.with_shared(seed=seed), edits)})
+            yield message("grid", ids=ids, rows=rows, columns=width)
+
+    def branch(self, ids: Any, event: Any) -> Iterator[str]:
+        """Decode on from a step of a run with a change; the branch joins the stages as a new one.
+
+        Args:
+            ids: the runs on stage.
+            event: what the player reports: run (index), step, and keep / drop / forbid / order / word.
+        """
+        if not isinstance(ids, list) or not isinstance(event, dict):
+            raise ValueError("a branch needs the runs on stage and a change")
+        entries = self.store.get_many(ids[: options.MAX_STAGES])
+        number = event.get("run")
+        if not isinstance(number, int) or not 0 <= number < len(entries):
+            raise ValueError(f"run={number!r}: choose one of the {len(entries)} runs on stage")
+        parent = entries[number]
+        backend = self.slot.get(parent.trace.model.id)
+        if backend.info.weight_hash != parent.trace.model.weight_hash:
+            raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
+        changes = branch_arguments(parent.trace, event)
+        yield message("progress", phase="Decoding the branch…")
+        with self.slot.decoding:
+            trace = None
+            for answer in stepwise(functools.partial(runner.branch, backend, parent.trace, **changes)):
+                if isinstance(answer, Trace):
+                    trace = answer
+                else:
+                    yield message("progress", **answer, from_step=changes["at_step"])
+        assert trace is not None  # stepwise ends with the trace or raises
+        identity = self.store.add(trace, self.judged(backend, trace.prompt, trace), parent.edits)
+        kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
+        yield message("traces", ids=[*kept, identity], query=None, step=changes["at_step"], branch=identity)
+
+    # -- shipped and opened runs ----------------------------------------------------------------------------------------
+
+    def show_example(self, example: Example, **extra: Any) -> str:
+        """The message that puts a shipped example on stage."""
+        entries = self.store.get_many(example.ids[: options.MAX_STAGES])
+        chosen = options.settings_of_traces([e.trace for e in entries])
+        return self.shown([e.id for e in entries], chosen, example=example.name, **extra)
+
+    def open_trace(self, path: str) -> tuple[str, Trace]:
+        """Load an untrusted trace file; (message for the stage, trace).
+
+        Raises:
+            ValueError: naming what is wrong with the file.
+        """
+        trace = Trace.load(path)
+        identity = self.store.add(trace)
+        try:
+            chosen = options.settings_of_traces([trace])
+        except ValueError:
+            chosen = None
+        return self.shown([identity], chosen, opened=True), trace
+
+
+def stepwise(work: Callable[..., Trace]) -> Iterator[dict[str, Any] | Trace]:
+    """Run `work(on_step=...)` in a thread and tell its steps as they come, then its trace; closing the iterator stops it at the next step."""
+    news: queue.Queue[Any] = queue.Queue()
+    stop = threading.Event()
+    began = time.perf_counter()
+
+    def on_step(step: int, num_steps: int, records: Any) -> None:
+        if stop.is_set():
+            raise runner.Cancelled
+        news.put({"step": step, "num_steps": num_steps, "elapsed_s": time.perf_counter() - began})
+
+    def run() -> None:
+        try:
+            news.put(work(on_step=on_step))
+        except BaseException as error:
+            news.put(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = news.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            if isinstance(item, Trace):
+                return
+    finally:
+        stop.set()
+        thread.join()
+
+
+def branch_arguments(trace: Trace, event: dict[str, Any]) -> dict[str, Any]:
+    """What the player reports of a branch or a knock-out -> arguments of runner.branch; everything in it is untrusted.
+
+    Args:
+        trace: the run to branch from.
+        event: step; then action ("keep" | "drop" | "forbid") with cell and token, or order, or word.
+
+    Raises:
+        ValueError: naming the value and what is allowed.
+    """
+    arguments: dict[str, Any] = {"at_step": _whole(event, "step", trace.steps[0].step, trace.steps[-1].step)}
+    if event.get("order"):
+        arguments["config"] = DecodingConfig.from_dict({**trace.config, "order": event["order"]})
+    elif event.get("word") is not None:
+        arguments["suppress_word"] = _whole(event, "word", 0, len(trace.prompt.words) - 1)
+    else:
+        cell = _whole(event, "cell", 0, trace.tokens.size - 1)
+        action = event.get("action")
+        if action in ("keep", "drop"):
+            arguments[action] = (cell,)
+        elif action == "forbid":
+            arguments["forbid"] = {cell: (_whole(event, "token", 0, trace.model.codebook_size - 1),)}
+        else:
+            raise ValueError(f"action={action!r}: choose keep, drop or forbid")
+    return arguments
+
+
+def _whole(event: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = event.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: give a whole number from {low} to {high}")
+    return value

@@ -1,0 +1,259 @@
+"""The page: prompt, chips, settings, stage, comparison, lessons, results. Layout and wiring only; what happens is in handlers.py."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import gradio as gr
+
+from uncage_demo.ui import exports, pages, theme
+from uncage_demo.ui import settings as options
+from uncage_demo.ui.api import add_api
+from uncage_demo.ui.examples import Examples
+from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.models import DEVICE_QUEUE, ModelSlot, default_model, model_choices
+from uncage_demo.ui.panel import Panel, build_panel
+
+QUEUE_SIZE = 24
+EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
+
+
+def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) -> gr.Blocks:
+    """The whole page; no model is loaded before somebody asks for one.
+
+    Args:
+        slot: where models come from (tests pass one with a tiny real model).
+        examples: shipped runs.
+    """
+    handlers = Handlers(slot, examples)
+    with gr.Blocks(title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True) as demo:
+        gr.HTML(
+            html_template=theme.static_text("header.html"), js_on_load=theme.attach_script("UncagePage.attach.header"), elem_id="uc-header"
+        )
+        with gr.Tabs(elem_id="uc-tabs") as tabs:
+            with gr.Tab("Play", id="play"):
+                page = _play(handlers)
+            with gr.Tab("Compare", id="compare"):
+                pages.compare(handlers, page["prompt"], page["edits"], page["panel"])
+            with gr.Tab("Learn", id="learn"):
+                lesson = pages.learn(handlers)
+            with gr.Tab("Results", id="results"):
+                pages.results(handlers, page["stage"], tabs)
+        add_api(handlers)
+        _restore(demo, handlers, page, tabs, lesson)
+    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+    return demo
+
+
+def _play(handlers: Handlers) -> dict[str, Any]:
+    """The first tab; returns the components that others refer to."""
+    edits = gr.State("")
+    with gr.Row(elem_id="uc-ask"):
+        prompt = gr.Textbox(
+            EXAMPLE_PROMPTS[0],
+            show_label=False,
+            label="Prompt",
+            placeholder="a turtle and a pink apple",
+            lines=1,
+            max_lines=3,
+            max_length=options.MAX_PROMPT_CHARS,
+            container=False,
+            elem_id="uc-prompt",
+            scale=1,
+        )
+        generate = gr.Button("Generate", variant="primary", elem_id="uc-generate", scale=0)
+        cancel = gr.Button("Cancel", elem_id="uc-cancel", scale=0)
+    chip_line = gr.HTML(
+        "",
+        html_template='<div class="uc-chips-root"></div>',
+        js_on_load=theme.attach_script("UncageChips.attach", ("word_edit", "word_replace", "word_add", "word_reset")),
+        elem_id="uc-chips",
+        apply_default_css=False,
+    )
+    with gr.Accordion("Settings", open=False, elem_id="uc-settings"):
+        panel, preset, new_seed = build_panel(model_choices(), default_model())
+        download = gr.Checkbox(False, label="Download this model when I press Generate", elem_id="uc-download", container=False)
+        about_model = gr.HTML(
+            html_template=theme.static_text("model.html"), js_on_load=theme.attach_script("UncagePage.attach.model"), elem_id="uc-model"
+        )
+    place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
+    stage = gr.HTML(
+        "",
+        html_template=theme.static_text("stage.html"),
+        js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch",)),
+        server_functions=[exports.payload_function(handlers)],
+        elem_id="uc-stage",
+        apply_default_css=False,
+    )
+    gr.HTML(
+        html_template=theme.static_text("takeaway.html"),
+        js_on_load=theme.attach_script("UncagePage.attach.takeaway"),
+        server_functions=[exports.export_function(handlers)],
+        elem_id="uc-takeaway",
+        apply_default_css=False,
+    )
+    with gr.Row(elem_id="uc-more"):
+        example = gr.Dropdown(
+            [(e.title, e.name) for e in handlers.examples.all], value=None, label="Finished examples", elem_id="uc-examples", min_width=200
+        )
+        opened = gr.UploadButton("Open a trace (.npz)", file_types=[".npz"], elem_id="uc-open", size="sm")
+    _wire_prompt(handlers, prompt, edits, chip_line, panel)
+    _wire_panel(panel, preset, new_seed)
+    running = _wire_runs(handlers, prompt, edits, chip_line, panel, stage, (generate, place, download))
+    cancel.click(
+        lambda: message("idle", text="Stopped. The last finished run is still here."),
+        None,
+        stage,
+        cancels=running,
+        queue=False,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    panel.model.change(explained(exports.model_facts), panel.model, about_model, api_visibility="private", show_progress="hidden")
+
+    @explained
+    def open_trace(path: str) -> tuple[Any, ...]:
+        shown, trace = handlers.open_trace(path)
+        from uncage_demo.ui.chips import chips_value
+
+        return shown, trace.prompt.text, chips_value(trace.prompt, None, trace.model.title)
+
+    opened.upload(open_trace, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
+
+    @explained
+    def show_example(name: str | None) -> tuple[Any, ...]:
+        if not name:
+            return (gr.skip(), gr.skip(), gr.skip(), gr.skip(), *[gr.skip()] * len(panel.inputs))
+        return restored_example(handlers, panel, name, autoplay=True)
+
+    example.input(
+        show_example,
+        example,
+        [stage, prompt, edits, chip_line, *panel.inputs],
+        api_visibility="private",
+        show_progress="hidden",
+        queue=False,
+    )
+    return {"prompt": prompt, "edits": edits, "chips": chip_line, "panel": panel, "stage": stage, "model": about_model}
+
+
+def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel) -> None:
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+
+    @explained
+    def reread(text: str, kept: str, model: str) -> tuple[str, str]:
+        return handlers.chips_for(text, kept, model)
+
+    prompt.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
+    panel.model.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
+
+    @explained
+    def edited(text: str, kept: str, model: str, event: gr.EventData) -> tuple[str, str]:
+        return handlers.edited(text, kept, model, event._data)
+
+    @explained
+    def replaced(text: str, model: str, event: gr.EventData) -> str:
+        return handlers.replaced(text, model, event._data)
+
+    @explained
+    def added(text: str, model: str, event: gr.EventData) -> str:
+        return handlers.added(text, model, event._data)
+
+    chip_line.word_edit(edited, [prompt, edits, panel.model], [chip_line, edits], **quiet)
+    chip_line.word_replace(replaced, [prompt, panel.model], prompt, **quiet)
+    chip_line.word_add(added, [prompt, panel.model], prompt, **quiet)
+    chip_line.word_reset(
+        explained(lambda text, model: handlers.chips_for(text, "", model)), [prompt, panel.model], [chip_line, edits], **quiet
+    )
+
+
+def _wire_panel(panel: Panel, preset: gr.Dropdown, new_seed: gr.Button) -> None:
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    new_seed.click(lambda: secrets.randbelow(2**31), None, panel.shared["seed"], **quiet)
+
+    @explained
+    def apply(name: str | None, *values: Any) -> Any:
+        return panel.apply_preset(name, values) if name else list(values)
+
+    preset.input(apply, [preset, *panel.inputs], panel.inputs, **quiet)
+
+
+def _wire_runs(
+    handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel, stage: gr.HTML, shown: tuple[Any, Any, Any]
+) -> list[Any]:
+    """Generate by click and Enter, branches from the player; returns the events that Cancel stops."""
+    generate, place, download = shown
+
+    @explained
+    def run(text: str, kept: str, allowed: bool, *values: Any) -> Any:
+        for news, chips_now in handlers.generate(text, kept, panel.settings(values), allow_download=bool(allowed)):
+            yield news or gr.skip(), gr.skip() if chips_now is None else chips_now
+
+    @explained
+    def branch(event: gr.EventData) -> Any:
+        for news in handlers.branch(event._data.get("ids"), event._data.get("event")):
+            yield news or gr.skip()
+
+    device: dict[str, Any] = {
+        "concurrency_limit": 1,
+        "concurrency_id": DEVICE_QUEUE,
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": place,
+    }
+    settle = "() => window.UncagePage && window.UncagePage.settle()"
+    started = gr.on(
+        [generate.click, prompt.submit], run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device
+    )
+    branched = stage.branch(branch, None, stage, trigger_mode="once", **device)
+    for event in (started, branched):
+        event.failure(None, None, None, js=settle)
+    return [started, branched]
+
+
+def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:
+    """(stage, prompt, edits, chips, *panel values) of a shipped example."""
+    from uncage_demo.ui.chips import chips_value
+
+    example = handlers.examples.get(name)
+    traces = [handlers.store.get(identity).trace for identity in example.ids[: options.MAX_STAGES]]
+    parsed = traces[0].prompt
+    return (
+        handlers.show_example(example, **extra),
+        parsed.text,
+        "",
+        chips_value(parsed, pages.shipped_vocabulary(traces[0].model.id), traces[0].model.title),
+        *panel.values(options.settings_of_traces(traces)),
+    )
+
+
+def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr.Tabs, lesson: gr.HTML) -> None:
+    """On load: a link's prompt, settings and step; a lesson's tab; otherwise the first shipped example, playing."""
+    panel: Panel = page["panel"]
+    outputs = [page["stage"], page["prompt"], page["edits"], page["chips"], *panel.inputs, tabs, lesson, page["model"]]
+
+    def nothing() -> list[Any]:
+        return [gr.skip()] * len(outputs)
+
+    @explained
+    def restore(request: gr.Request) -> list[Any]:
+        query = dict(request.query_params)
+        filled = nothing()
+        filled[-1] = exports.model_facts(default_model())
+        if "lesson" in query:
+            filled[-3], filled[-2] = gr.Tabs(selected="learn"), message("lesson", number=pages.lesson_number(query["lesson"]))
+        elif query.get("tab") in ("compare", "learn", "results"):
+            filled[-3] = gr.Tabs(selected=query["tab"])
+        if "prompt" in query:
+            text, chosen, step, kept = options.from_query(query)
+            filled[1 : 4 + len(panel.inputs)] = [text, kept, gr.skip(), *panel.values(chosen)]
+            filled[0] = message("restored", restore_step=step, run=bool(text))
+        elif handlers.examples.all:
+            name = query.get("example") or handlers.examples.all[0].name
+            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query)
+        else:
+            filled[0] = message("idle", text="No finished example is installed; press Generate.")
+        return filled
+
+    demo.load(restore, None, outputs, api_visibility="private", show_progress="hidden", queue=False)

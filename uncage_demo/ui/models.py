@@ -1,0 +1,136 @@
+"""The model slot of the page: loaded on first use behind a lock, never at import; one device, one decode at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uncage_demo.backends.base import Backend
+from uncage_demo.backends.catalog import describe, offered
+from uncage_demo.models.vocab import VOCABULARY, tokenize
+from uncage_demo.types import TextToken
+
+DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
+DEFAULT_MODEL = "embedded"
+
+
+def _load(name: str, allow_download: bool) -> Backend:
+    if name == DEFAULT_MODEL:
+        from uncage_demo.backends import load_backend
+
+        return load_backend(name, device=preferred_device())
+    from uncage_demo.backends.catalog import load_large
+
+    return load_large(name, device=preferred_device(), download=allow_download)
+
+
+def preferred_device() -> str:
+    """ "cuda" where there is one, else "cpu"; UNCAGE_DEVICE overrides."""
+    chosen = os.environ.get("UNCAGE_DEVICE")
+    if chosen:
+        return chosen
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass
+class ModelSlot:
+    """Loaded backends by name: the embedded model stays, of the others only the last used one does.
+
+    Args:
+        load: (name, download allowed) -> backend; injectable so that tests use a tiny real model.
+    """
+
+    load: Callable[[str, bool], Backend] = _load
+
+    def __post_init__(self) -> None:
+        self._loading = threading.Lock()
+        self._decoding = threading.Lock()
+        self._backends: dict[str, Backend] = {}
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether get(name) returns at once."""
+        return name in self._backends
+
+    def get(self, name: str, allow_download: bool = False) -> Backend:
+        """The backend of that name, loaded when needed.
+
+        Raises:
+            ValueError: for a model that this deployment does not offer, or that is not here and may not be fetched.
+        """
+        if name not in {model for _, model in model_choices()}:
+            raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(m for _, m in model_choices())}")
+        with self._loading:
+            if name not in self._backends:
+                for other in [n for n in self._backends if n != DEFAULT_MODEL]:
+                    del self._backends[other]
+                self._backends[name] = self.load(name, allow_download)
+            return self._backends[name]
+
+    def reader(self, name: str) -> Any:
+        """What can parse a prompt for a model without loading it: its own words where they are known, else plain words."""
+        if name in self._backends:
+            return self._backends[name]
+        return EmbeddedReader() if name == DEFAULT_MODEL else WordReader()
+
+    def title(self, name: str) -> str:
+        """Readable name of a model, without loading it."""
+        return self._backends[name].info.title if name in self._backends else title_of(name)
+
+    @property
+    def decoding(self) -> threading.Lock:
+        """Held while a run decodes."""
+        return self._decoding
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """(title, name) of every model on offer (UNCAGE_MODELS limits them)."""
+    return [(entry.title, entry.id) for entry in offered()]
+
+
+def default_model() -> str:
+    """The model that the page starts with: the first one offered."""
+    return offered()[0].id
+
+
+def title_of(name: str) -> str:
+    """Readable name of a model, without loading it."""
+    return next((entry.title for entry in offered() if entry.id == name), name)
+
+
+def about(name: str) -> dict[str, Any]:
+    """What the page says of a model before it is loaded: what it can draw, what it costs, whether it is here.
+
+    Raises:
+        ValueError: for a model that is not on offer.
+    """
+    for entry in offered():
+        if entry.id == name:
+            return describe([entry])[0]
+    raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(e.id for e in offered())}")
+
+
+class WordReader:
+    """Reads words where no text encoder is loaded: every word is one token, every word can be drawn."""
+
+    vocabulary = None
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """One token a word, split at blanks and punctuation."""
+        return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)), ""
+
+
+class EmbeddedReader:
+    """The embedded model's words without its weights."""
+
+    vocabulary = VOCABULARY
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """As the embedded model reads it."""
+        tokens, _, truncated = tokenize(text)
+        return tokens, truncated

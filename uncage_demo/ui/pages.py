@@ -1,0 +1,105 @@
+"""The tabs beside the stage: comparison grid, lessons, results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from uncage_demo.types import Vocabulary
+from uncage_demo.ui import exports, lessons, theme
+from uncage_demo.ui import settings as options
+from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.models import DEVICE_QUEUE
+from uncage_demo.ui.panel import Panel
+
+
+def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Panel) -> None:
+    """Up to six orders by four seeds on one clock. Prompt and the other settings are those of the first tab."""
+    with gr.Row(elem_classes="uc-settings-row", elem_id="uc-compare-ask"):
+        orders = gr.Dropdown(
+            options.order_choices(),
+            value=["meissonic", "uncage", "halton"],
+            multiselect=True,
+            max_choices=options.MAX_STAGES,
+            label="Orders (up to 6)",
+            scale=3,
+            min_width=260,
+        )
+        seeds = gr.Textbox(
+            "0-3", label="Seeds (up to 4)", info=None, placeholder="0-3 or 5, 8, 13", scale=1, min_width=110, elem_id="uc-seeds"
+        )
+        run = gr.Button("Compare", variant="primary", elem_id="uc-compare", scale=0, min_width=112)
+        stop = gr.Button("Cancel", elem_id="uc-compare-cancel", scale=0, min_width=112)
+    place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue")
+    grid = gr.HTML(
+        message("idle"),
+        html_template=theme.static_text("grid.html"),
+        js_on_load=theme.attach_script("UncageGrid.attach"),
+        server_functions=[exports.payload_function(handlers)],
+        elem_id="uc-grid",
+        apply_default_css=False,
+    )
+
+    @explained
+    def start(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
+        setting = panel.settings(values, chosen)
+        for news in handlers.compare(text, kept, setting, options.parse_seeds(typed)):
+            yield news or gr.skip()
+
+    event = run.click(
+        start,
+        [prompt, edits, orders, seeds, *panel.inputs],
+        grid,
+        concurrency_limit=1,
+        concurrency_id=DEVICE_QUEUE,
+        api_visibility="private",
+        show_progress="minimal",
+        show_progress_on=place,
+        trigger_mode="once",
+    )
+    event.failure(None, None, None, js="() => window.UncageGrid && window.UncageGrid.settle()")
+    stop.click(
+        lambda: message("stopped", text="Stopped."),
+        None,
+        grid,
+        cancels=[event],
+        queue=False,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def learn(handlers: Handlers) -> gr.HTML:
+    """Six lessons on shipped runs; everything happens in the browser."""
+
+    def lesson(data: Any) -> str:
+        return lessons.lesson_text(handlers.examples, data)
+
+    return gr.HTML(
+        message("lesson", number=0),
+        html_template=theme.static_text("lessons.html"),
+        js_on_load=theme.attach_script("UncageLessons.attach"),
+        server_functions=[lesson, exports.payload_function(handlers)],
+        elem_id="uc-learn",
+        apply_default_css=False,
+    )
+
+
+def lesson_number(text: Any) -> int:
+    """Lesson of a link, 1-based; 0 for the list. Anything else than a number of a lesson shows the list."""
+    return int(text) if str(text).isdigit() and 1 <= int(text) <= len(lessons.all_lessons()) else 0
+
+
+def shipped_vocabulary(model: str) -> Vocabulary | None:
+    """What a shipped run's model can draw, without loading it."""
+    from uncage_demo.models.vocab import VOCABULARY
+
+    return VOCABULARY if model == "embedded" else None
+
+
+def results(handlers: Handlers, stage: gr.HTML, tabs: gr.Tabs) -> None:
+    """The shipped benchmark results, and any single picture's run decoded again."""
+    from uncage_demo.ui.results import build
+
+    build(handlers, stage, tabs)

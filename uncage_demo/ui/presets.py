@@ -1,0 +1,63 @@
+"""Named settings: what a preset changes, and why someone would choose it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings.
+
+    Args:
+        name: as shown.
+        orders: the two stages.
+        shared: DecodingConfig fields that differ from the defaults.
+        about: one sentence for people.
+    """
+
+    name: str
+    orders: tuple[str, str]
+    about: str
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
+# Source: 2508.05399 (w_a 3, first quarter of the steps, noise 1 -> 0.01); Meissonic's own pipeline anneals its noise from 2 to 0.
+PRESETS = (
+    Preset("UNCAGE, as published", ("meissonic", "uncage"), "Weight 3 in the first quarter of the steps; noise 1 to 0.01."),
+    Preset("UNCAGE in every step", ("meissonic", "uncage"), "The paper's dagger: the contrast acts to the end.", {"contrast_steps": 256}),
+    Preset(
+        "Positive term only",
+        ("meissonic", "uncage"),
+        "Own words attract; other objects' words do not repel.",
+        {"contrast_mode": "positive"},
+    ),
+    Preset(
+        "Negative term only",
+        ("meissonic", "uncage"),
+        "Other objects' words repel; own words do not attract.",
+        {"contrast_mode": "negative"},
+    ),
+    Preset("Strong guidance", ("meissonic", "uncage"), "Weight 12: see what too much of it does.", {"contrast_weight": 12.0}),
+    Preset(
+        "Meissonic pipeline noise",
+        ("meissonic", "uncage"),
+        "Order noise from 2 down to 0, as the released pipeline does.",
+        {"noise_temperature": (2.0, 0.0)},
+    ),
+    Preset("Does order matter? Random and Halton", ("random", "halton"), "No confidence at all: chance against an even spread."),
+    Preset("Greedy confidence and noise", ("confidence", "meissonic"), "What the Gumbel noise is good for."),
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        ValueError: naming the presets there are.
+    """
+    for candidate in PRESETS:
+        if candidate.name == name:
+            return candidate
+    raise ValueError(f"preset {name!r}: choose one of {', '.join(p.name for p in PRESETS)}")

@@ -1,0 +1,173 @@
+// The prompt as the model reads it: one chip a word, objects in their colours, corrected by click.
+// The value is a JSON string written by the server; every text from it goes through textContent.
+(function () {
+  "use strict";
+
+  function make(tag, className, text) {
+    const node = document.createElement(tag);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    return node;
+  }
+
+  function button(className, text, onClick) {
+    const node = make("button", className, text);
+    node.type = "button";
+    node.addEventListener("click", onClick);
+    return node;
+  }
+
+  function attach(context) {
+    const { element, trigger, props, watch } = context;
+    let open = -1;
+    let focusWord = -1;
+
+    function read() {
+      try {
+        return JSON.parse(props.value || "null");
+      } catch {
+        return null;
+      }
+    }
+
+    function send(name, data, word) {
+      open = -1;
+      focusWord = word === undefined ? -1 : word;
+      trigger(name, data);
+    }
+
+    function colorOf(state, word) {
+      return word.subject >= 0 && state.subjects[word.subject] ? state.subjects[word.subject].color : "";
+    }
+
+    function describe(state, word) {
+      const owner = word.subject >= 0 ? state.subjects[word.subject].label : "";
+      if (word.role === "object") return `${word.text}: object`;
+      if (word.role === "attribute") return `${word.text}: belongs to ${owner}`;
+      if (word.role === "unknown") return `${word.text}: this model cannot draw it`;
+      return `${word.text}: not used by guidance`;
+    }
+
+    function chip(state, word, index) {
+      const node = button(`uc-chip uc-${word.role}`, word.text, () => {
+        open = open === index ? -1 : index;
+        focusWord = index;
+        render();
+      });
+      const color = colorOf(state, word);
+      if (color) node.style.setProperty("--chip", color);
+      node.setAttribute("aria-label", `${describe(state, word)}. Change`);
+      node.setAttribute("aria-expanded", String(open === index));
+      node.title = describe(state, word);
+      node.dataset.word = String(index);
+      return node;
+    }
+
+    function editor(state, word, index) {
+      const row = make("div", "uc-editor");
+      row.setAttribute("role", "group");
+      row.setAttribute("aria-label", `Change ${word.text}`);
+      row.append(make("span", "uc-editor-name", describe(state, word)));
+      if (word.role === "unknown") {
+        for (const near of word.suggestions) {
+          row.append(button("uc-small uc-suggest", `Use “${near}”`, () => send("word_replace", { word: index, text: near }, index)));
+        }
+      }
+      if (word.role !== "object" && word.role !== "unknown") {
+        row.append(button("uc-small", "Make it an object", () => send("word_edit", { action: "make_object", word: index }, index)));
+      }
+      if (word.role !== "unknown") {
+        state.subjects.forEach((subject, number) => {
+          const own = word.role === "object" && number === word.subject;
+          const already = word.role === "attribute" && number === word.subject;
+          if (own || already) return;
+          const node = button("uc-small uc-to", `Attach to ${subject.label}`, () =>
+            send("word_edit", { action: "attach", word: index, subject: number }, index));
+          node.style.setProperty("--chip", subject.color);
+          row.append(node);
+        });
+      }
+      if (word.role === "object" || word.role === "attribute") {
+        row.append(button("uc-small", word.role === "object" ? "Not an object" : "Detach", () =>
+          send("word_edit", { action: "detach", word: index }, index)));
+      }
+      row.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") {
+          open = -1;
+          focusWord = index;
+          render();
+        }
+      });
+      return row;
+    }
+
+    function unknownNotes(state) {
+      const box = make("div", "uc-unknown-notes");
+      state.words.forEach((word, index) => {
+        if (word.role !== "unknown") return;
+        const line = make("div", "uc-note");
+        line.append(make("span", "", `This model cannot draw “${word.text}”.`));
+        for (const near of word.suggestions) {
+          line.append(button("uc-small uc-suggest", near, () => send("word_replace", { word: index, text: near }, index)));
+        }
+        if (!word.suggestions.length) line.append(make("span", "uc-muted", "No near word. Choose from the list below, or a large model in Settings."));
+        box.append(line);
+      });
+      return box;
+    }
+
+    function vocabulary(state, wasOpen) {
+      const details = make("details", "uc-vocabulary");
+      details.open = wasOpen;
+      details.append(make("summary", "", `What ${state.model} can draw`));
+      if (!state.vocabulary) {
+        details.append(make("p", "uc-muted", "Any words. Objects and attributes are found by grammar; correct them by clicking a word."));
+        return details;
+      }
+      for (const [title, names, kind] of [["Objects", state.vocabulary.objects, "object"], ["Colours", state.vocabulary.colors, "color"]]) {
+        const line = make("div", "uc-words");
+        line.append(make("span", "uc-muted uc-words-title", title));
+        for (const name of names) {
+          line.append(button("uc-small", name, () => send("word_add", { kind, text: name })));
+        }
+        details.append(line);
+      }
+      return details;
+    }
+
+    function render() {
+      const state = read();
+      const wasOpen = Boolean(element.querySelector(".uc-vocabulary[open]"));
+      const root = element.querySelector(".uc-chips-root") || element;
+      root.replaceChildren();
+      if (!state) return;
+      const line = make("div", "uc-chips");
+      line.setAttribute("role", "group");
+      line.setAttribute("aria-label", "The prompt as the model reads it");
+      state.words.forEach((word, index) => line.append(chip(state, word, index)));
+      if (state.edited) line.append(button("uc-small uc-reset", "Undo corrections", () => send("word_reset", {})));
+      if (open < 0) line.append(vocabulary(state, wasOpen));
+      root.append(line);
+      if (open >= 0 && state.words[open]) root.append(editor(state, state.words[open], open));
+      else open = -1;
+      if (open >= 0) line.append(vocabulary(state, wasOpen));
+      if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
+      if (state.message) root.append(make("div", "uc-note", state.message));
+      root.append(unknownNotes(state));
+      if (focusWord >= 0) {
+        const target = root.querySelector(`[data-word="${focusWord}"]`);
+        if (target) target.focus({ preventScroll: true });
+        focusWord = -1;
+      }
+    }
+
+    watch("value", () => {
+      const state = read();
+      if (state && open >= state.words.length) open = -1;
+      render();
+    });
+    render();
+  }
+
+  window.UncageChips = { attach };
+})();

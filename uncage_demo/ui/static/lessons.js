@@ -1,0 +1,181 @@
+// Lessons: a text with goals beside a player on a shipped run. A goal is met by doing it in the player; nothing is asked of the server.
+(function () {
+  "use strict";
+
+  const STORE = "uncage-lessons-done";
+  const CHECK_MS = 150;
+
+  function done() {
+    try {
+      return new Set(JSON.parse(localStorage.getItem(STORE) || "[]"));
+    } catch {
+      return new Set();
+    }
+  }
+
+  function remember(number) {
+    try {
+      localStorage.setItem(STORE, JSON.stringify([...done().add(number)]));
+    } catch {
+      // a browser that stores nothing still teaches
+    }
+  }
+
+  // A goal is a set of conditions on the player's state, all of which must hold at once.
+  function met(goal, state, seen) {
+    const tests = {
+      layer: (v) => state.layer === v,
+      layers: (v) => v.every((name) => seen.layers.has(name)),
+      step_at_least: (v) => state.step + 1 >= v,
+      step_at_most: (v) => state.step + 1 <= v,
+      to_end: () => state.step >= seen.last,
+      pin: (v) => (state.pin >= 0) === v,
+      pins: (v) => seen.pins.size >= v,
+      object: (v) => (v === true ? state.object >= 0 : state.object === v),
+      word: () => state.word >= 0 && state.layer === "word",
+      words: (v) => seen.words.size >= v,
+      at_fork: () => seen.fork !== null && state.step === seen.fork,
+      what_if: () => Boolean(state.whatIf),
+      what_if_weight: (v) => Boolean(state.whatIf) && Math.abs(state.whatIf.weight - v) < 0.051,
+      what_if_weight_at_least: (v) => Boolean(state.whatIf) && state.whatIf.weight >= v,
+      what_if_off: (v) => Boolean(state.whatIf) && state.whatIf[v] === false,
+      unlocked: () => state.locked === false,
+    };
+    return Object.entries(goal).every(([name, value]) => (tests[name] ? tests[name](value) : false));
+  }
+
+  function attach(context) {
+    const page = window.UncagePage;
+    const { make, button, parse } = page;
+    const { element, props, server, watch } = context;
+    const list = element.querySelector(".uc-lesson-list");
+    const text = element.querySelector(".uc-lesson");
+    const host = element.querySelector(".uc-player-host");
+    let lastSeq = null;
+    let player = null;
+    let timer = 0;
+    let ticket = 0;
+
+    function stop() {
+      clearInterval(timer);
+      if (player) player.destroy();
+      player = null;
+      host.replaceChildren();
+    }
+
+    function address(number) {
+      const link = new URL(window.location.href);
+      link.searchParams.delete("prompt");
+      if (number) link.searchParams.set("lesson", String(number));
+      else link.searchParams.delete("lesson");
+      history.replaceState(null, "", link);
+    }
+
+    async function showList() {
+      stop();
+      text.replaceChildren();
+      element.classList.remove("uc-in-lesson");
+      const answer = parse(await server.lesson({ number: 0 }));
+      if (!answer || answer.error) return tell(answer);
+      const finished = done();
+      list.hidden = false;
+      list.replaceChildren();
+      answer.lessons.forEach((lesson, index) => {
+        const card = button("uc-lesson-card", undefined, () => open(index + 1));
+        card.append(
+          make("span", "uc-lesson-number", finished.has(index + 1) ? "✓" : String(index + 1)),
+          make("strong", "", lesson.title),
+          make("span", "uc-muted", lesson.about),
+          make("span", "uc-muted uc-lesson-minutes", `${lesson.minutes} min`),
+        );
+        card.setAttribute("aria-label", `Lesson ${index + 1}: ${lesson.title}${finished.has(index + 1) ? ", done" : ""}`);
+        list.append(card);
+      });
+    }
+
+    function tell(answer) {
+      list.hidden = true;
+      text.replaceChildren(make("p", "uc-stage-note", answer ? answer.error : "The server did not answer. Is it still running?"));
+    }
+
+    async function open(number) {
+      const mine = ++ticket;
+      if (!number) {
+        address(0);
+        return showList();
+      }
+      stop();
+      const lesson = parse(await server.lesson({ number }));
+      if (mine !== ticket) return;
+      if (!lesson || lesson.error) return tell(lesson);
+      const answer = parse(await server.payload({ ids: lesson.ids }));
+      if (mine !== ticket) return;
+      if (!answer || answer.error) return tell(answer);
+      address(number);
+      list.hidden = true;
+      element.classList.add("uc-in-lesson");
+      run(lesson, answer.payload);
+    }
+
+    function run(lesson, payload) {
+      player = window.UncagePlayer.mount(host, payload, { state: lesson.start || {} });
+      const forks = payload.runs.map((r) => r.divergence).filter((v) => v !== null && v !== undefined);
+      const seen = { layers: new Set(), pins: new Set(), words: new Set(), last: Math.max(...payload.runs.map((r) => r.steps_done)) - 1, fork: forks.length ? Math.min(...forks) : null };
+      let current = 0;
+      render(lesson, current);
+      element.dataset.lesson = String(lesson.number);
+      element.dataset.step = "0";
+      timer = setInterval(() => {
+        if (!player || current >= lesson.steps.length || element.offsetParent === null) return;
+        const state = player.state;
+        seen.layers.add(state.layer);
+        if (state.pin >= 0) seen.pins.add(state.pin);
+        if (state.layer === "word" && state.word >= 0) seen.words.add(state.word);
+        if (!met(lesson.steps[current].goal, state, seen)) return;
+        current += 1;
+        seen.layers.clear();
+        seen.pins.clear();
+        seen.words.clear();
+        element.dataset.step = String(current);
+        if (current === lesson.steps.length) remember(lesson.number);
+        render(lesson, current);
+      }, CHECK_MS);
+    }
+
+    function render(lesson, current) {
+      text.replaceChildren();
+      const top = make("div", "uc-lesson-top");
+      top.append(button("uc-small", "All lessons", () => open(0)), make("span", "uc-muted", `Lesson ${lesson.number} of ${lesson.count}`));
+      text.append(top, make("h2", "", lesson.title));
+      for (const paragraph of lesson.intro) text.append(make("p", "", paragraph));
+      const steps = make("ol", "uc-lesson-steps");
+      lesson.steps.forEach((step, index) => {
+        if (index > current) return;
+        const item = make("li", index < current ? "uc-done" : "uc-now");
+        item.append(make("p", "uc-do", step.do));
+        if (index < current) item.append(make("p", "uc-then", step.then));
+        steps.append(item);
+      });
+      text.append(steps);
+      const left = lesson.steps.length - current;
+      if (left) text.append(make("p", "uc-muted", left === 1 ? "Last step." : `${left} steps to go.`));
+      else {
+        text.append(make("p", "uc-lesson-end", lesson.end));
+        const next = lesson.number < lesson.count;
+        text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => open(next ? lesson.number + 1 : 0)));
+      }
+    }
+
+    function receive() {
+      const message = parse(props.value);
+      if (!message || message.seq === lastSeq) return;
+      lastSeq = message.seq;
+      if (message.kind === "lesson") open(message.number);
+    }
+
+    watch("value", receive);
+    receive();
+  }
+
+  window.UncageLessons = { attach };
+})();

@@ -1,0 +1,121 @@
+"""Looks of the page: system fonts (nothing is fetched), a quiet neutral theme, and the static files that every page load gets."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from uncage_demo.render.report import player_script, player_style
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("chips.js", "page.js", "grid.js", "lessons.js")
+
+_SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+def theme() -> gr.themes.Base:
+    """Neutral greys with one ink colour; object colours are the only strong colours on the page."""
+    return gr.themes.Base(
+        primary_hue="slate",
+        secondary_hue="slate",
+        neutral_hue="slate",
+        radius_size="md",
+        spacing_size="md",
+        font=_SANS,
+        font_mono=_MONO,
+    ).set(
+        body_background_fill="#f7f8fa",
+        body_background_fill_dark="#14161a",
+        body_text_color="#1b1f27",
+        body_text_color_dark="#e8eaee",
+        body_text_color_subdued="#5a6372",
+        body_text_color_subdued_dark="#a3acba",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#1b1e24",
+        background_fill_secondary="#f1f3f6",
+        background_fill_secondary_dark="#22262d",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1b1e24",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_text_color="#5a6372",
+        block_label_text_color_dark="#a3acba",
+        border_color_primary="#dde1e7",
+        border_color_primary_dark="#333943",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#15181d",
+        input_border_color="#c9cfd8",
+        input_border_color_dark="#3c434f",
+        input_border_color_focus="#3b6fd4",
+        input_border_color_focus_dark="#7aa5ff",
+        button_primary_background_fill="#1f2937",
+        button_primary_background_fill_hover="#111827",
+        button_primary_background_fill_dark="#e8eaee",
+        button_primary_background_fill_hover_dark="#ffffff",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#14161a",
+        button_secondary_background_fill="#ffffff",
+        button_secondary_background_fill_dark="#22262d",
+        button_secondary_border_color="#c9cfd8",
+        button_secondary_border_color_dark="#3c434f",
+        slider_color="#3b6fd4",
+        slider_color_dark="#7aa5ff",
+    )
+
+
+@cache
+def static_text(name: str) -> str:
+    """Text of a file in ui/static.
+
+    Raises:
+        FileNotFoundError: when the installation lacks it.
+    """
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """What goes into the page's head: the scripts, inline so that any root path works, and the viewport."""
+    parts = ['<meta name="viewport" content="width=device-width, initial-scale=1">']
+    for text in (player_script(), *map(static_text, SCRIPTS)):
+        if "</script" in text.lower():
+            raise ValueError("a script in ui/static contains a closing script tag and cannot be inlined")
+        parts.append(f"<script>{text}</script>")
+    return "\n".join(parts)
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments of launch() that belong to the page: theme, styles, scripts, MCP where its package is installed."""
+    import importlib.util
+
+    return {
+        "theme": theme(),
+        "css": f"{player_style()}\n{static_text('page.css')}",
+        "head": head(),
+        "footer_links": ["api", "gradio", "settings"],
+        "run_history": False,
+        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "max_file_size": "64mb",
+        "ssr_mode": False,
+    }
+
+
+def attach_script(name: str, events: tuple[str, ...] = ()) -> str:
+    """js_on_load of a component whose behaviour lives in a static script.
+
+    Args:
+        name: path below `window`, e.g. "UncagePage.attach.stage" or "UncageChips.attach".
+        events: names that Python listens to; they must occur in this text.
+    """
+    listed = ", ".join(f'"{event}"' for event in events)
+    return (
+        f"const events = [{listed}];\n"
+        "(function start(tries) {\n"
+        f"  const found = {name!r}.split('.').reduce((o, k) => (o ? o[k] : undefined), window);\n"
+        "  if (!found) return tries ? setTimeout(() => start(tries - 1), 50) : undefined;\n"
+        "  found({ element, trigger, props, server: typeof server === 'undefined' ? {} : server, watch, upload, events });\n"
+        "})(200);\n"
+    )
