@@ -20,7 +20,7 @@ from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
 from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
-from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at, sample_ids
+from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.decoding.uncage import attention_contrast, blur_in_cells, untokenized_words, word_matrix
 from uncage_demo.trace import StepRecord
 
@@ -213,12 +213,13 @@ class _State:
 
     def _choose_tokens(self, logits: torch.Tensor, masked: np.ndarray, first: bool) -> tuple[np.ndarray, TokenOpinion]:
         """Which token: x0 at masked positions, the committed id elsewhere."""
-        drawn = sample_ids(logits, uniforms(self.config.seed, self.step, "token", len(masked)), self.config.token_temperature)
+        opinion = TokenOpinion.from_logits(logits)
+        drawn = opinion.sample(uniforms(self.config.seed, self.step, "token", len(masked)), self.config.token_temperature)
         sampled = np.where(masked, drawn, self.tokens)
         if first:
             for position, token in self.start.keep.items():
                 sampled[position] = token
-        return sampled, TokenOpinion.from_logits(logits)
+        return sampled, opinion
 
     def _choose_positions(self, scores: np.ndarray, masked: np.ndarray, first: bool) -> tuple[np.ndarray, float]:
         """How many and where next: the committed positions and the lowest score that won its place (inf when none did)."""

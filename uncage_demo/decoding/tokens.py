@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from uncage_demo.decoding.config import DecodingConfig
 
 # Rows of the float64 CDF held at once: bounds memory at 64x64 positions x 8,192 codes to 64 MB.
 _CDF_ROWS = 1024
+_LOG_OF_NOTHING = -1e4
 
 
 def guidance_at(config: DecodingConfig, step: int) -> float:
@@ -62,63 +63,68 @@ def forbid_ids(logits: Float[Tensor, "n v"], forbidden: Mapping[int, Iterable[in
     return logits
 
 
-def sample_ids(logits: Float[Tensor, "n v"], uniforms: Float[np.ndarray, " n"], temperature: float = 1.0) -> Int64[np.ndarray, " n"]:
-    """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(logits / temperature)).
-
-    Args:
-        logits: "n v", after guidance; minus infinity means "never".
-        uniforms: "n" float64 in (0, 1), one a position.
-        temperature: >= 0; 0 takes the most probable id (lowest index on a tie).
-
-    Returns:
-        "n" int64 ids. The CDF is float64, so the draw is the same whatever the device sums like.
-
-    Source: METHOD of masked decoding (MaskGIT 2202.04200): tokens are sampled, the order decides which are kept.
-    """
-    if temperature == 0:
-        # argmax of a tie is not defined across devices; the first index of the maximum is.
-        return (logits == logits.amax(dim=-1, keepdim=True)).to(torch.uint8).argmax(dim=-1).cpu().numpy()
-    targets = torch.from_numpy(np.ascontiguousarray(uniforms, dtype=np.float64)).to(logits.device)
-    ids = []
-    for rows, wanted in zip(logits.split(_CDF_ROWS), targets.split(_CDF_ROWS), strict=True):
-        shifted = rows.double()
-        shifted = (shifted - shifted.amax(dim=-1, keepdim=True)) / temperature
-        cdf = shifted.exp_().cumsum(dim=-1)
-        # right=True: the first id whose CDF exceeds the target, so an id of probability 0 can never be drawn.
-        ids.append(torch.searchsorted(cdf, wanted[:, None] * cdf[:, -1:], right=True)[:, 0])
-    return torch.cat(ids).cpu().numpy()
-
-
 @dataclass(frozen=True)
 class TokenOpinion:
-    """What the model thinks of every position, from p = softmax(l) after guidance and before token_temperature.
+    """What the model thinks of every position: p = softmax(l) after guidance. One exponential serves sampling, confidence and entropy.
 
     Args:
-        log_probs: "n v" float32 log p.
+        shifted: "n v" float32 logits minus their maximum of the row; forbidden ids far below 0.
+        weights: "n v" float32 exp(shifted); 0 for forbidden ids.
+        total: "n" float64 row sums of the weights, so that p = weights / total.
     """
 
-    log_probs: Tensor
+    shifted: Tensor
+    weights: Tensor
+    total: Tensor
 
     @classmethod
     def from_logits(cls, logits: Float[Tensor, "n v"]) -> TokenOpinion:
-        """log softmax in float32 whatever the model's dtype."""
-        return cls(torch.log_softmax(logits.float(), dim=-1))
+        """Read logits in float32 whatever the model's dtype; minus infinity means "never"."""
+        logits = logits.float()
+        # A finite floor whose exponential is exactly 0: -inf would turn 0 log 0 into NaN. NaN itself passes through.
+        shifted = (logits - logits.amax(dim=-1, keepdim=True)).clamp_min_(_LOG_OF_NOTHING)
+        weights = shifted.exp()
+        return cls(shifted, weights, weights.sum(dim=-1, dtype=torch.float64))
+
+    def sample(self, uniforms: Float[np.ndarray, " n"], temperature: float = 1.0) -> Int64[np.ndarray, " n"]:
+        """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(l / temperature)).
+
+        Args:
+            uniforms: "n" float64 in (0, 1), one a position.
+            temperature: >= 0; 0 takes the most probable id (lowest index on a tie).
+
+        Returns:
+            "n" int64 ids, never one of probability 0. The CDF is summed in float64, so the draw does not hang on how a device sums.
+
+        Source: MaskGIT 2202.04200 (every token is sampled, the order decides which are kept).
+        """
+        if temperature == 0:
+            # argmax of a tie is not the same on every device; the first index of the maximum is.
+            return (self.shifted == 0).to(torch.uint8).argmax(dim=-1).cpu().numpy()
+        targets = torch.from_numpy(np.ascontiguousarray(uniforms, dtype=np.float64)).to(self.shifted.device)
+        weights = self.weights if temperature == 1 else (self.shifted / temperature).exp()
+        ids = []
+        for rows, wanted in zip(weights.split(_CDF_ROWS), targets.split(_CDF_ROWS), strict=True):
+            cdf = rows.cumsum(dim=-1, dtype=torch.float64)
+            # right=True: the first id whose CDF exceeds the target, so an id of probability 0 is never drawn.
+            ids.append(torch.searchsorted(cdf, wanted[:, None] * cdf[:, -1:], right=True)[:, 0])
+        # NaN logits leave the range; the order's score, NaN too, is what reports them.
+        return torch.cat(ids).clamp_max_(self.shifted.shape[1] - 1).cpu().numpy()
 
     def confidence(self, ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """F_c = log p of the given ids, "n" float32."""
-        index = torch.from_numpy(ids).to(self.log_probs.device)[:, None]
-        return self.log_probs.gather(1, index)[:, 0].cpu().numpy()
+        """F_c = log p of the given ids, "n" float32, before any token temperature."""
+        index = torch.from_numpy(ids).to(self.shifted.device)[:, None]
+        return (self.shifted.gather(1, index)[:, 0] - self.total.log()).float().cpu().numpy()
 
     def entropy(self) -> Float[np.ndarray, " n"]:
-        """Entropy of p, "n" float32, nats."""
-        probs = self.log_probs.exp()
-        # 0 log 0 = 0: a forbidden id has log p = -inf, and -inf * 0 would be NaN.
-        return -(probs * self.log_probs.clamp_min(-1e4)).sum(dim=-1).cpu().numpy()
+        """Entropy of p, "n" float32, nats: log total - sum(p shifted)."""
+        mean = torch.linalg.vecdot(self.weights, self.shifted).double() / self.total
+        return (self.total.log() - mean).float().cpu().numpy()
 
-    def top(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def top(self, count: int) -> tuple[Int32[np.ndarray, "n a"], Float[np.ndarray, "n a"]]:
         """The `count` most probable ids "n a" int32 and their probabilities "n a" float32, most probable first."""
-        values, ids = self.log_probs.topk(min(count, self.log_probs.shape[-1]), dim=-1)
-        return ids.to(torch.int32).cpu().numpy(), values.exp().cpu().numpy()
+        values, ids = self.weights.topk(min(count, self.weights.shape[-1]), dim=-1)
+        return ids.to(torch.int32).cpu().numpy(), (values / self.total[:, None]).float().cpu().numpy()
 
     def margin(self) -> Float[np.ndarray, " n"]:
         """p(1st) - p(2nd), "n" float32 (1 for a codebook of one)."""
