@@ -93,9 +93,8 @@ def fetch_icons(cache: Path) -> dict[str, str]:
         icon = data["icons"][name]
         width, height = icon.get("width", data.get("width", 16)), icon.get("height", data.get("height", 16))
         body = icon["body"].replace("currentColor", BENCH_TINT)
-        icons[noun] = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{body}</svg>'
-        )
+        namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        icons[noun] = f'<svg {namespaces} viewBox="0 0 {width} {height}">{body}</svg>'
     return icons
 
 

@@ -1,4 +1,4 @@
-"""Stage 1: the image tokenizer, trained on random scenes; then its decoder alone with the codes fixed."""
+"""Stage 1: the image tokenizer, trained on random scenes."""
 
 from __future__ import annotations
 
@@ -48,10 +48,9 @@ def train(
     seed: int = 0,
     batch: int = 16,
     device: torch.device | str = "cpu",
-    decoder_only: bool = False,
-    start: ImageTokenizer | None = None,
+    model: ImageTokenizer | None = None,
 ) -> ImageTokenizer:
-    """Train the tokenizer for a time budget (or only its decoder, with the codes kept as they are); returns it.
+    """Train the tokenizer for a time budget; returns it.
 
     Args:
         atlas: the art.
@@ -60,24 +59,21 @@ def train(
         seed: data order and initial weights.
         batch: scenes a step.
         device: where to train.
-        decoder_only: keep encoder and codes; only pictures get better. Needs `start`.
-        start: a trained tokenizer to go on from.
+        model: what to train (in place); None = the shipped architecture.
     """
     device = torch.device(device)
     torch.manual_seed(seed)
-    model = start if start is not None else ImageTokenizer()
+    if model is None:
+        model = ImageTokenizer()
     model = model.to(device, memory_format=torch.channels_last).train()
-    model.encoder.requires_grad_(not decoder_only)
-    stage = "decoder" if decoder_only else "tokenizer"
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
-        peak = 1.5e-3 if decoder_only else 2e-3
-        rate = peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch)
+        images, weight = picture_batch(atlas, loop.batch_rng(seed, "tokenizer", step), batch)
         images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
         with loop.autocast(device):
             output, _ = model(images)
@@ -90,7 +86,7 @@ def train(
         return {"loss": loss.item(), "psnr_db": -10 * math.log10(mse)}, batch
 
     loop.run(
-        stage,
+        "tokenizer",
         folder,
         modules={"tokenizer": model},
         optimizers=[optimizer],

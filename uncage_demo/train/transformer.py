@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.models import vocab
-from uncage_demo.models.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train import loop
+from uncage_demo.train.binding import head_table
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
 CONDITION_DROPOUT = 0.1
@@ -91,7 +92,7 @@ def train(
     peak: float = 2e-3,
     device: torch.device | str = "cpu",
     max_steps: int | None = None,
-    **architecture: int,
+    model: SceneTransformer | None = None,
 ) -> SceneTransformer:
     """Train the generator for a time budget; returns it.
 
@@ -104,11 +105,13 @@ def train(
         peak: highest learning rate.
         device: where to train.
         max_steps: stop after this many steps instead of a time.
-        architecture: overrides of SceneTransformer's defaults.
+        model: what to train (in place); None = the shipped architecture.
     """
     device = torch.device(device)
     torch.manual_seed(seed)
-    model = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH, **architecture).to(device).train()
+    if model is None:
+        model = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH)
+    model = model.to(device).train()
     optimizers = make_optimizers(model, peak)
     null_text = torch.tensor(NULL_TEXT)
 
@@ -158,51 +161,25 @@ def evaluate(model: SceneTransformer, scenes: TokenScenes, count: int = 192, see
     """Held-out figures on unseen two-object scenes with half of the cells masked.
 
     Returns:
-        Cross-entropy of masked object and background cells (nats), and for every layer and head the area under the curve at telling the
-        first object's cells from the second's by own minus other noun's attention ("auc_l{layer}h{head}").
+        Cross-entropy of masked object and background cells (nats), and the best head's area under the curve for nouns (see binding).
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     rng = np.random.default_rng(seed)
     examples = scenes.batch(rng, count, (0.0, 1.0, 0.0))
-    rank = rng.random(examples.tokens.shape).argsort(axis=1).argsort(axis=1)
-    masked = torch.from_numpy(rank < examples.tokens.shape[1] // 2)
+    masked = torch.from_numpy(rng.random(examples.tokens.shape).argsort(axis=1).argsort(axis=1) < examples.tokens.shape[1] // 2)
     tokens = torch.where(masked, model.mask_id, examples.tokens)
-    request = AttentionRequest(None, tuple(range(vocab.TEXT_LENGTH)), full=True)
-    nll, maps = [], []
+    nll = []
     for part in torch.arange(count).split(48):
         with loop.autocast(device):
-            output = model(tokens[part].to(device), examples.text_ids[part].to(device), request=request)
+            output = model(tokens[part].to(device), examples.text_ids[part].to(device))
         nll.append(F.cross_entropy(output.logits.float().transpose(1, 2).cpu(), examples.tokens[part], reduction="none"))
-        assert output.attention_full is not None
-        maps.append(output.attention_full.cpu())
-    loss, attention = torch.cat(nll), torch.cat(maps)
+    loss = torch.cat(nll)
     figures = {
         "eval_object_nll": float(loss[masked & (examples.owner >= 0)].mean()),
         "eval_background_nll": float(loss[masked & (examples.owner < 0)].mean()),
+        "eval_noun_auc": max(row["noun_auc"] for row in head_table(model, scenes, 64, seed)),
     }
-    for layer in range(attention.shape[1]):
-        for head in range(attention.shape[2]):
-            figures[f"auc_l{layer}h{head}"] = binding_auc(attention[:, layer, head], examples, masked)
     model.train(was_training)
     return figures
-
-
-def binding_auc(attention: Tensor, examples: TokenBatch, where: Tensor) -> float:
-    """Area under the curve (0..1) of attention(noun of object 0) - attention(noun of object 1) at telling object 0's cells from object 1's.
-
-    Args:
-        attention: "b t n" attention of image cells to text tokens.
-        examples: two-object scenes; the last word of an object is its noun.
-        where: "b n" bool: cells that count.
-    """
-    areas = []
-    for b in range(attention.shape[0]):
-        nouns = [int((examples.word_owner[b] == index).nonzero().max()) for index in (0, 1)]
-        score = attention[b, nouns[0]] - attention[b, nouns[1]]
-        first, second = (score[(examples.owner[b] == index) & where[b]] for index in (0, 1))
-        if len(first) and len(second):
-            wins = (first[:, None] > second[None]).float() + 0.5 * (first[:, None] == second[None]).float()
-            areas.append(float(wins.mean()))
-    return float(np.mean(areas))

@@ -1,0 +1,142 @@
+"""Is binding readable in attention? Measured by layer and head on held-out, half-masked scenes with two objects.
+
+Never looks at generated pictures: the heads that guidance reads are chosen here, before any guidance is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uncage_demo.models import vocab
+from uncage_demo.models.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.train.scenes import sample_scene
+from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
+
+CHOICE_SEED = 990_004
+REPORT_SEED = 990_005
+
+
+@torch.no_grad()
+def half_masked_attention(
+    model: SceneTransformer, scenes: TokenScenes, count: int, seed: int, masked_frac: float = 0.5, colored: bool = False
+) -> tuple[Tensor, TokenBatch, Tensor]:
+    """Attention of every single-modal layer and head on unseen two-object scenes with a part of the cells masked.
+
+    Args:
+        colored: only scenes in which both objects have a colour word.
+
+    Returns:
+        attention "b l h t n", the scenes, and the mask "b n" bool.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = []
+    while len(chosen) < count:
+        scene = sample_scene(rng, (0.0, 1.0, 0.0))
+        if not colored or all(placed.color for placed in scene.objects):
+            chosen.append(scene)
+    examples = scenes.collate(chosen)
+    n = examples.tokens.shape[1]
+    masked = torch.from_numpy(rng.random(examples.tokens.shape).argsort(1).argsort(1) < round(masked_frac * n))
+    tokens = torch.where(masked, model.mask_id, examples.tokens)
+    request = AttentionRequest(None, tuple(range(vocab.TEXT_LENGTH)), full=True)
+    device = next(model.parameters()).device
+    maps = []
+    for part in torch.arange(count).split(32):
+        output = model(tokens[part].to(device), examples.text_ids[part].to(device), request=request)
+        assert output.attention_full is not None
+        maps.append(output.attention_full.cpu())
+    return torch.cat(maps), examples, masked
+
+
+def object_words(examples: TokenBatch, sample: int) -> list[tuple[int, int | None]]:
+    """(noun token, colour token or None) of the two objects of a sample: the noun is an object's last word."""
+    found = []
+    for index in (0, 1):
+        tokens = (examples.word_owner[sample] == index).nonzero().flatten().tolist()
+        found.append((tokens[-1], tokens[0] if len(tokens) > 1 else None))
+    return found
+
+
+def area_under_curve(positive: Tensor, negative: Tensor) -> float:
+    """Probability that a positive score exceeds a negative one (ties half), 0..1."""
+    wins = (positive[:, None] > negative[None]).float() + 0.5 * (positive[:, None] == negative[None]).float()
+    return float(wins.mean())
+
+
+def readability(attention: Tensor, examples: TokenBatch, where: Tensor) -> dict[str, float]:
+    """How readable binding is in one map.
+
+    Args:
+        attention: "b t n" attention of image cells to text tokens.
+        examples: the two-object scenes.
+        where: "b n" bool: cells that count.
+
+    Returns:
+        "noun_auc" and "color_auc" (area under the curve of own minus other word at telling one object's cells from the other's; colour
+        only where both objects have one), "noun_ratio" (own over other word inside an object's cells), "noun_gain" (attention to the own
+        word inside its cells over its mean over the picture).
+    """
+    areas: dict[str, list[float]] = {"noun": [], "color": []}
+    own_total = other_total = mean_total = 0.0
+    for b in range(attention.shape[0]):
+        words = object_words(examples, b)
+        cells = [(examples.owner[b] == index) & where[b] for index in (0, 1)]
+        if not (cells[0].any() and cells[1].any()):
+            continue
+        for index in (0, 1):
+            own, other = attention[b, words[index][0]], attention[b, words[1 - index][0]]
+            own_total += float(own[cells[index]].mean())
+            other_total += float(other[cells[index]].mean())
+            mean_total += float(own.mean())
+        for name, part in (("noun", 0), ("color", 1)):
+            first, second = words[0][part], words[1][part]
+            if first is not None and second is not None:
+                score = attention[b, first] - attention[b, second]
+                areas[name].append(area_under_curve(score[cells[0]], score[cells[1]]))
+    return {
+        "noun_auc": float(np.mean(areas["noun"])),
+        "color_auc": float(np.mean(areas["color"])) if areas["color"] else float("nan"),
+        "noun_ratio": own_total / max(other_total, 1e-12),
+        "noun_gain": own_total / max(mean_total, 1e-12),
+    }
+
+
+def head_table(model: SceneTransformer, scenes: TokenScenes, count: int = 256, seed: int = REPORT_SEED) -> list[dict[str, Any]]:
+    """Readability of every layer and head: dicts with layer, head and the figures of `readability` (masked cells only)."""
+    attention, examples, masked = half_masked_attention(model, scenes, count, seed)
+    colored, colored_examples, colored_masked = half_masked_attention(model, scenes, count // 2, seed + 1, colored=True)
+    rows = []
+    for layer in range(attention.shape[1]):
+        for head in range(attention.shape[2]):
+            row = readability(attention[:, layer, head], examples, masked)
+            row["color_auc"] = readability(colored[:, layer, head], colored_examples, colored_masked)["color_auc"]
+            rows.append({"layer": layer, "head": head, **row})
+    return rows
+
+
+def source_figures(
+    model: SceneTransformer, scenes: TokenScenes, pairs: list[tuple[int, int]] | None, count: int = 256, seed: int = REPORT_SEED
+) -> dict[str, float]:
+    """Readability of an average over (layer, head) pairs; None = every layer and head (the paper's setting)."""
+
+    def mean_map(attention: Tensor) -> Tensor:
+        if pairs is None:
+            return attention.mean(dim=(1, 2))
+        return torch.stack([attention[:, layer, head] for layer, head in pairs]).mean(0)
+
+    attention, examples, masked = half_masked_attention(model, scenes, count, seed)
+    figures = readability(mean_map(attention), examples, masked)
+    attention, examples, masked = half_masked_attention(model, scenes, count // 2, seed + 1, colored=True)
+    return figures | {"color_auc": readability(mean_map(attention), examples, masked)["color_auc"]}
+
+
+def choose_heads(model: SceneTransformer, scenes: TokenScenes, count: int = 256, margin: float = 0.02) -> list[tuple[int, int]]:
+    """The (layer, head) pairs that guidance reads by default: the best by mean area under the curve, and those within `margin` of it."""
+    rows = head_table(model, scenes, count, CHOICE_SEED)
+    score = {(row["layer"], row["head"]): (row["noun_auc"] + row["color_auc"]) / 2 for row in rows}
+    best = max(score.values())
+    return sorted(pair for pair, value in score.items() if value >= best - margin)

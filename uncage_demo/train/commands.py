@@ -1,0 +1,211 @@
+"""`train` and `model-card`: how the embedded model is made and measured, from art to model folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STAGES = ("tokenizer", "transformer", "detector", "export", "card")
+DEFAULT_FOLDER = Path("runs/emoji-scenes")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Device, batch sizes and seconds of training of each stage."""
+
+    device: str
+    tokenizer_s: float
+    transformer_s: float
+    detector_s: float
+    tokenizer_batch: int
+    transformer_batch: int
+    detector_batch: int
+
+
+PRESETS = {
+    "cpu": Preset("cpu", 900, 7200, 900, 16, 48, 32),
+    "gpu": Preset("cuda", 90, 420, 60, 64, 256, 128),
+}
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `train` and `model-card` to the command line."""
+    train = subparsers.add_parser(
+        "train",
+        help="make the embedded model: fetch the art, train tokenizer, transformer and detector, measure, write the model card",
+        description=(
+            "Makes the embedded model. Stages run in order and each resumes from its checkpoint when the command is run again: "
+            "tokenizer (image codes), transformer (the generator), detector (the judge), export (safetensors), card (measure everything). "
+            "The art is fetched once through npm by pinned package version."
+        ),
+    )
+    train.add_argument(
+        "--preset", choices=sorted(PRESETS), default="cpu", help="machine: cpu = 2 cores, about 2.5 hours; gpu = about 10 minutes"
+    )
+    train.add_argument("--stage", choices=STAGES, action="append", help="run only this stage (repeatable); default: all")
+    train.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"checkpoints and logs; default {DEFAULT_FOLDER}")
+    train.add_argument("--out", type=Path, default=None, help="model folder to write; default: the shipped one in assets/")
+    train.add_argument(
+        "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
+    )
+    train.add_argument("--seed", type=int, default=0, help="initial weights and data order; default 0")
+    train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB), for tests")
+    train.set_defaults(run=run_train)
+    card = subparsers.add_parser(
+        "model-card",
+        help="measure the embedded model on held-out seeds and write its model card",
+        description="Prints every figure with its 95 %% interval; writes README.md and metrics.json into the model folder.",
+    )
+    card.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder (for logs and the art)")
+    card.add_argument("--out", type=Path, default=None, help="model folder; default: the shipped one in assets/")
+    card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
+    card.set_defaults(run=run_card)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Run the wanted stages; returns the exit status.
+
+    Raises:
+        ValueError: a budget out of range.
+    """
+    if not 0.001 <= args.budget <= 100:
+        raise ValueError(f"--budget {args.budget}: give a number from 0.001 to 100")
+    import torch
+
+    from uncage_demo.train import detector as detector_stage
+    from uncage_demo.train import image_tokenizer
+    from uncage_demo.train import transformer as transformer_stage
+    from uncage_demo.train.scenes import SpriteAtlas
+    from uncage_demo.train.token_scenes import TokenScenes
+
+    preset, stages, folder = PRESETS[args.preset], args.stage or STAGES, args.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device(preset.device)
+    atlas = SpriteAtlas(folder / "art")
+    torch.manual_seed(args.seed)
+    parts = new_parts(args.tiny)
+    if "tokenizer" in stages:
+        image_tokenizer.train(
+            atlas,
+            folder,
+            budget_s=preset.tokenizer_s * args.budget,
+            seed=args.seed,
+            batch=preset.tokenizer_batch,
+            device=device,
+            model=parts["tokenizer"],
+        )
+        note_time(folder, "tokenizer", device)
+    else:
+        _restore(folder, "tokenizer", parts)
+    tokenizer = parts["tokenizer"].cpu().eval()
+    if "transformer" in stages:
+        transformer_stage.train(
+            TokenScenes(atlas, tokenizer),
+            folder,
+            budget_s=preset.transformer_s * args.budget,
+            seed=args.seed,
+            batch=preset.transformer_batch,
+            device=device,
+            model=parts["transformer"],
+        )
+        note_time(folder, "transformer", device)
+    elif "export" in stages:
+        _restore(folder, "transformer", parts)
+    if "detector" in stages:
+        detector_stage.train(
+            atlas,
+            tokenizer,
+            folder,
+            budget_s=preset.detector_s * args.budget,
+            seed=args.seed,
+            batch=preset.detector_batch,
+            device=device,
+            model=parts["detector"],
+        )
+        note_time(folder, "detector", device)
+    elif "export" in stages:
+        _restore(folder, "detector", parts)
+    if "export" in stages:
+        from uncage_demo.train.binding import choose_heads
+        from uncage_demo.train.export import export
+
+        cpu_parts = {name: part.cpu().eval() for name, part in parts.items()}
+        heads = choose_heads(cpu_parts["transformer"], TokenScenes(atlas, cpu_parts["tokenizer"]))  # type: ignore[arg-type]
+        settings = {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}}
+        export(_out(args), cpu_parts, settings)
+        print(f"wrote {_out(args)}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
+    if "card" in stages:
+        return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2))
+    return 0
+
+
+def new_parts(tiny: bool) -> dict[str, Any]:
+    """Fresh modules of the shipped architecture, or of a very small one."""
+    from uncage_demo.backends.embedded import STYLES
+    from uncage_demo.models import vocab
+    from uncage_demo.models.detector import Detector
+    from uncage_demo.models.tokenizer import ImageTokenizer
+    from uncage_demo.models.transformer import SceneTransformer
+
+    words, nouns, styles = len(vocab.WORDS), len(vocab.NOUNS), len(STYLES)
+    if tiny:
+        return {
+            "tokenizer": ImageTokenizer(encoder_width=64, decoder_widths=(32, 16, 16), blocks=(1, 1, 0)),
+            "transformer": SceneTransformer(words, vocab.TEXT_LENGTH, width=64, ratio=2, text_layers=1, multi_layers=1, single_layers=2),
+            "detector": Detector(nouns, styles, widths=(16, 32, 48)),
+        }
+    return {
+        "tokenizer": ImageTokenizer(),
+        "transformer": SceneTransformer(words, vocab.TEXT_LENGTH),
+        "detector": Detector(nouns, styles),
+    }
+
+
+def note_time(folder: Path, stage: str, device: Any) -> None:
+    """Record on what machine and for how long a stage was trained, for the model card."""
+    import torch
+
+    path = folder / "training.json"
+    notes = json.loads(path.read_text()) if path.exists() else {}
+    progress = torch.load(folder / f"{stage}.ckpt", map_location="cpu", weights_only=True)["progress"]
+    machine = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    notes[stage] = {
+        "machine": machine,
+        "seconds_s": round(progress["seconds_s"]),
+        "images": progress["images"],
+        "steps": progress["step"],
+        "torch": torch.__version__,
+        "finished": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    path.write_text(json.dumps(notes, indent=2) + "\n")
+
+
+def run_card(args: argparse.Namespace) -> int:
+    """Measure the model folder and write its card; returns the exit status."""
+    from uncage_demo.train.card import measure, write_card
+
+    metrics = measure(_out(args), args.folder / "art", seeds=tuple(range(args.seeds)))
+    text = write_card(_out(args), metrics, args.folder / "training.json")
+    print(text)
+    return 0
+
+
+def _out(args: argparse.Namespace) -> Path:
+    from uncage_demo.backends.embedded import ASSETS
+
+    return ASSETS if args.out is None else args.out
+
+
+def _restore(folder: Path, stage: str, parts: dict[str, Any]) -> None:
+    from uncage_demo.train.loop import load_checkpoint
+
+    path = folder / f"{stage}.ckpt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run the stage {stage!r} first")
+    load_checkpoint(path, {stage: parts[stage]}, [])

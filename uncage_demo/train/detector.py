@@ -1,0 +1,143 @@
+"""Stage 3: the detector, trained on rendered scenes and on tokenizer reconstructions of them; never on generated pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from uncage_demo.models import vocab
+from uncage_demo.models.detector import Detector, peaks
+from uncage_demo.models.tokenizer import ImageTokenizer
+from uncage_demo.train import loop
+from uncage_demo.train.scenes import GRID, SPRITE_CELLS, STYLES, Scene, SpriteAtlas, sample_scene
+
+EVAL_SEED = 990_003
+CENTRE = SPRITE_CELLS // 2
+COUNT_WEIGHTS = (0.15, 0.35, 0.5)
+CORRUPT_MAX_FRAC = 0.08
+
+
+def reconstruct(tokenizer: ImageTokenizer, images: Tensor, rng: np.random.Generator | None = None) -> Tensor:
+    """Tokenizer reconstructions "b 3 H W"; with rng, a few codes are replaced at random (generated pictures have such slips)."""
+    with torch.no_grad():
+        codes = tokenizer.encode(images)
+        if rng is not None:
+            share = rng.uniform(0, CORRUPT_MAX_FRAC, size=(len(images), 1, 1))
+            hit = torch.from_numpy(rng.random(codes.shape) < share)
+            noise = torch.from_numpy(rng.integers(tokenizer.fsq.codebook_size, size=codes.shape))
+            codes = torch.where(hit.to(codes.device), noise.to(codes.device), codes)
+        return tokenizer.decode(codes)
+
+
+def targets(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+    """Centre targets "b noun y x" in {0, 1} and colour targets "b y x" (-1 = does not count)."""
+    centre = torch.zeros(len(scenes), len(vocab.NOUNS), GRID, GRID)
+    style = torch.full((len(scenes), GRID, GRID), -1)
+    for b, scene in enumerate(scenes):
+        for placed in scene.objects:
+            y, x = placed.y + CENTRE, placed.x + CENTRE
+            centre[b, vocab.NOUNS.index(placed.noun), y, x] = 1
+            style[b, y - 1 : y + 2, x - 1 : x + 2] = STYLES.index(placed.color)
+    return centre, style
+
+
+def train(
+    atlas: SpriteAtlas,
+    tokenizer: ImageTokenizer,
+    folder: Path,
+    *,
+    budget_s: float,
+    seed: int = 0,
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+    model: Detector | None = None,
+) -> Detector:
+    """Train the detector for a time budget; returns it.
+
+    Args:
+        atlas: the art. tokenizer: trained, for the reconstructions.
+        folder: checkpoints and log.
+        budget_s: seconds of training.
+        seed, batch, device: as in the other stages.
+        model: what to train (in place); None = the shipped architecture.
+    """
+    device = torch.device(device)
+    torch.manual_seed(seed)
+    tokenizer = tokenizer.to(device).eval()
+    if model is None:
+        model = Detector(len(vocab.NOUNS), len(STYLES))
+    model = model.to(device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+        rng = loop.batch_rng(seed, "detector", step)
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
+        scenes = [sample_scene(rng, COUNT_WEIGHTS) for _ in range(batch)]
+        images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
+        half = batch // 2
+        with loop.autocast(device):
+            drawn = reconstruct(tokenizer, images[half:], rng).float()
+        images = torch.cat([images[:half], drawn]).contiguous(memory_format=torch.channels_last)
+        centre_target, style_target = (part.to(device) for part in targets(scenes))
+        with loop.autocast(device):
+            centre, style = model(images)
+        centre, style = centre.float(), style.float()
+        # Focal weighting: nearly all of the 24 x 144 outputs are easy zeros.
+        probability = centre.sigmoid()
+        miss = torch.where(centre_target > 0, 1 - probability, probability)
+        bce = F.binary_cross_entropy_with_logits(centre, centre_target, reduction="none")
+        centre_loss = (miss.detach().square() * bce).sum() / centre_target.sum()
+        style_loss = F.cross_entropy(style, style_target, ignore_index=-1)
+        optimizer.zero_grad(set_to_none=True)
+        (centre_loss + style_loss).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return {"centre_loss": centre_loss.item(), "color_loss": style_loss.item()}, batch
+
+    def report(_: loop.Progress) -> dict[str, float]:
+        figures = evaluate(model, tokenizer, atlas, count=128)
+        return {key: value for key, value in figures.items() if not key.endswith("_n")}
+
+    loop.run(
+        "detector",
+        folder,
+        modules={"detector": model},
+        optimizers=[optimizer],
+        train_step=train_step,
+        budget_s=budget_s,
+        report=report,
+        report_every_s=120,
+    )
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluate(model: Detector, tokenizer: ImageTokenizer, atlas: SpriteAtlas, count: int = 1000, seed: int = EVAL_SEED) -> dict[str, float]:
+    """Share of unseen scenes (0..1) in which all objects (and all colours) are right, nothing extra: rendered and reconstructed.
+
+    Returns:
+        "<kind>_objects_frac", "<kind>_colors_frac" (objects and colours right) for kind "rendered" and "reconstructed", and "scenes_n".
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    right = {f"{kind}_{what}_frac": 0 for kind in ("rendered", "reconstructed") for what in ("objects", "colors")}
+    for start in range(0, count, 32):
+        scenes = [sample_scene(rng) for _ in range(min(32, count - start))]
+        images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
+        for kind, pictures in (("rendered", images), ("reconstructed", reconstruct(tokenizer, images))):
+            for scene, found in zip(scenes, peaks(*model(pictures)), strict=True):
+                wanted = sorted((vocab.NOUNS.index(p.noun), STYLES.index(p.color), p.y + CENTRE, p.x + CENTRE) for p in scene.objects)
+                seen = sorted((noun, style, y, x) for noun, style, _, y, x in found)
+                same_objects = [(w[0], w[2], w[3]) for w in wanted] == [(s[0], s[2], s[3]) for s in seen]
+                right[f"{kind}_objects_frac"] += same_objects
+                right[f"{kind}_colors_frac"] += same_objects and wanted == seen
+    model.train(was_training)
+    return {key: value / count for key, value in right.items()} | {"scenes_n": float(count)}

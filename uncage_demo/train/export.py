@@ -1,0 +1,35 @@
+"""Writes the trained parts as a model folder: one safetensors file a part (half precision), config.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+MAX_FILE_BYTES = 10_000_000
+
+
+def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) -> None:
+    """Write `<part>.safetensors` (float16) and config.json.
+
+    Args:
+        folder: created when absent.
+        parts: "tokenizer", "transformer", "detector"; each has a `config` dict.
+        settings: further keys of config.json ("attention_heads", "blur", "defaults").
+
+    Raises:
+        ValueError: a file would be 10 MB or more, which a plain push to a Space refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in parts.items():
+        path = folder / f"{name}.safetensors"
+        state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
+        save_file(state, path, metadata={"format": "pt"})
+        if path.stat().st_size >= MAX_FILE_BYTES:
+            raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
+    config = {name: module.config for name, module in parts.items()} | settings
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
