@@ -135,12 +135,17 @@ def write_common(folder: Path) -> None:
 def write_meissonic(folder: Path, downsample: bool = False) -> Path:
     """A Meissonic checkpoint; returns the folder."""
     write_common(folder)
+    write_transformer(folder / "transformer", downsample)
+    return folder
+
+
+def write_transformer(folder: Path, downsample: bool = False) -> Path:
+    """config.json and weights of a Meissonic transformer; returns the folder."""
+    folder.mkdir(parents=True)
     model = tiny_transformer(downsample)
-    target = folder / "transformer"
-    target.mkdir()
     config = asdict(model.config) | {"_class_name": "Transformer2DModel", "in_channels": 64}
-    (target / "config.json").write_text(json.dumps(config))
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, target / "diffusion_pytorch_model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "diffusion_pytorch_model.safetensors")
     return folder
 
 

@@ -1,164 +1,149 @@
-"""Where checkpoints come from: a local folder, the hub's cache, or a download that somebody asked for.
-
-Nothing is fetched unless `download` is true; the size is reported before; downloads resume and land in huggingface_hub's cache.
-"""
+"""Loading a large model by name, folder or hub id: what it is, where it lies, on which device and in which dtype it runs."""
 
 from __future__ import annotations
 
-import fnmatch
-import logging
 import os
-import re
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-logger = logging.getLogger(__name__)
-Report = Callable[[str, int], None]
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# Half-precision copies, other formats and optimizer states that repositories keep beside the weights we read.
-_UNUSED = ("*.fp16.safetensors", "*.bin", "*.msgpack", "*.h5", "*.onnx*", "*.ckpt", "*non_ema*")
+import torch
 
+from uncage_demo.backends.catalog import ENTRIES, EXTRAS, PARTS, TOKENIZER, CatalogEntry, Family, offered
+from uncage_demo.backends.download import Checkpoint, ModelUnavailable, Report, is_folder, is_hub_id, obtain
+from uncage_demo.backends.large import LargeBackend
+from uncage_demo.backends.weights import read_json
 
-class ModelUnavailable(ValueError):
-    """A model is not on this machine and cannot be, or may not be, fetched now."""
+_USUAL_STEPS = {"meissonic": 64, "amused": 12}
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A repository (or folder) and the files needed of it.
-
-    Args:
-        source: hub id "owner/name" or a local folder.
-        needs: file patterns, each of which must match at least one file.
-        extras: further patterns to fetch when they exist.
-    """
-
-    source: str
-    needs: tuple[str, ...]
-    extras: tuple[str, ...] = ()
-
-
-def is_folder(source: str) -> bool:
-    """True when the text names an existing local folder (which then wins over a hub id of the same name)."""
-    return Path(source).expanduser().is_dir()
-
-
-def is_hub_id(source: str) -> bool:
-    """True for "owner/name"."""
-    return _HUB_ID.fullmatch(source) is not None and ".." not in source
-
-
-def missing(folder: Path, needs: Sequence[str]) -> list[str]:
-    """The patterns that no file below the folder matches."""
-    return [pattern for pattern in needs if not any(path.is_file() for path in folder.glob(pattern))]
-
-
-def present(checkpoint: Checkpoint) -> Path | None:
-    """The folder that holds a complete checkpoint on this machine, or None. Touches no network."""
-    if is_folder(checkpoint.source):
-        folder = Path(checkpoint.source).expanduser()
-        return folder if not missing(folder, checkpoint.needs) else None
-    if not is_hub_id(checkpoint.source):
-        return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, IncompleteSnapshotError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(checkpoint.source, local_files_only=True, **_filters(checkpoint)))
-    except (LocalEntryNotFoundError, IncompleteSnapshotError, HFValidationError, FileNotFoundError):
-        return None
-    return folder if not missing(folder, checkpoint.needs) else None
-
-
-def obtain(checkpoint: Checkpoint, *, download: bool = False, report: Report | None = None) -> Path:
-    """The folder of a checkpoint, fetched if need be and allowed.
+def load_large(
+    name_or_path: str,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype | None = None,
+    *,
+    download: bool = True,
+    report: Report | None = None,
+    text_encoder: str | None = None,
+    image_size_px: int | tuple[int, int] | None = None,
+    offload: bool = False,
+    compile: bool = False,
+    negative_prompt: str = "",
+) -> LargeBackend:
+    """Load Meissonic, Monetico, aMUSEd or a checkpoint laid out like one of them.
 
     Args:
-        checkpoint: what is wanted.
-        download: permission to fetch.
-        report: called with (source, bytes to fetch) before anything is fetched; raise in it to stop. None = a log line.
+        name_or_path: a catalogue name, a local folder, or a hub id ("owner/name").
+        device: "cpu", "cuda", "cuda:1", "mps".
+        dtype: "fp32", "fp16", "bf16" or a torch dtype; None = bf16 on GPUs that have it, fp16 on others, fp32 on CPUs.
+        download: fetch what is missing (asking for a model by name is asking for this); UNCAGE_DOWNLOAD=0 forbids it everywhere.
+        report: called with (source, bytes) before a download; raise in it to stop.
+        text_encoder: folder or hub id of another CLIP text encoder than the model's usual one.
+        image_size_px: (height, width) or one number, where the model allows other sizes than its usual one.
+        offload, compile, negative_prompt: see LargeBackend.
 
     Raises:
-        ModelUnavailable: incomplete folder, unknown or gated id, no network, no permission, no room on the disk.
+        ModelUnavailable: not here and not to be had.
+        ValueError: unfitting checkpoint, size, device or dtype; or a model that this deployment does not offer.
     """
-    if is_folder(checkpoint.source):
-        folder = Path(checkpoint.source).expanduser()
-        lacking = missing(folder, checkpoint.needs)
-        if lacking:
-            raise ModelUnavailable(f"{folder}: not a complete checkpoint, no file matches {', '.join(lacking)}")
-        return folder
-    found = present(checkpoint)
-    if found is not None:
-        return found
-    if not is_hub_id(checkpoint.source):
-        raise ModelUnavailable(f"{checkpoint.source!r}: no such folder, and not a hub id (owner/name) either")
-    if not download or not downloads_allowed():
-        raise ModelUnavailable(f"{checkpoint.source} is not on this machine, and downloading was not asked for (or UNCAGE_DOWNLOAD=0)")
-    return _fetch(checkpoint, report or log_size)
+    from uncage_demo.backends.amused import load_amused
+    from uncage_demo.backends.assemble import LoadOptions
+    from uncage_demo.backends.meissonic import load_meissonic
+
+    place, number = parse_device(device), parse_dtype(dtype, parse_device(device))
+    entry = find(name_or_path)
+    main, *rest = entry.checkpoints()
+    if text_encoder is not None:
+        main, rest = Checkpoint(main.source, (*PARTS, *TOKENIZER), EXTRAS), [Checkpoint(text_encoder, ("config.json", "*.safetensors"))]
+    folder = obtain(main, download=download, report=report)
+    text_folder = obtain(rest[0], download=download, report=report) if rest else folder / "text_encoder"
+    family = family_of(folder)
+    if entry.family not in (family, None):
+        raise ValueError(f"{folder}: holds a model of the {family} family, expected {entry.family}")
+    options = LoadOptions(
+        id=entry.id,
+        title=entry.title,
+        device=place,
+        dtype=number,
+        description=entry.draws,
+        default_steps=entry.default_steps if entry.family else _USUAL_STEPS[family],
+        image_size_px=image_size_px,
+        offload=offload,
+        compile=compile,
+        negative_prompt=negative_prompt,
+    )
+    return (load_meissonic if family == "meissonic" else load_amused)(folder, text_folder, options)
 
 
-def downloads_allowed() -> bool:
-    """False when the deployment forbids downloads with UNCAGE_DOWNLOAD=0 (or off, no, false)."""
-    return os.environ.get("UNCAGE_DOWNLOAD", "1").strip().lower() not in ("0", "off", "no", "false")
+def find(name_or_path: str) -> CatalogEntry:
+    """The entry of a catalogue name; for a folder or hub id a fresh entry whose family the checkpoint itself will tell.
+
+    Raises:
+        ValueError: a name that this deployment does not offer, or one that means nothing.
+    """
+    known = {entry.id: entry for entry in ENTRIES if entry.source}
+    limited = bool(os.environ.get("UNCAGE_MODELS", "").strip())
+    if name_or_path in known and not is_folder(name_or_path):
+        if known[name_or_path] not in offered():
+            raise ValueError(f"model {name_or_path!r} is not offered here; choose from {', '.join(e.id for e in offered())}")
+        return known[name_or_path]
+    if limited:
+        raise ValueError(f"model {name_or_path!r} is not offered here; choose from {', '.join(e.id for e in offered())}")
+    for entry in known.values():
+        if name_or_path == entry.source:
+            return entry
+    if is_folder(name_or_path):
+        name = Path(name_or_path).expanduser().resolve().name
+        return CatalogEntry(name, name, None, "", "", source=name_or_path)
+    if is_hub_id(name_or_path):
+        return CatalogEntry(name_or_path, name_or_path.split("/")[1], None, "", "", source=name_or_path)
+    raise ModelUnavailable(f"model {name_or_path!r}: choose {', '.join(known)}, a folder, or a hub id (owner/name)")
 
 
-def log_size(source: str, num_bytes: int) -> None:
-    """Default report: one log line."""
-    logger.warning("downloading %s: %.2f GB (resumes if interrupted)", source, num_bytes / 1e9)
+def family_of(folder: Path) -> Family:
+    """ "meissonic" or "amused", from what the transformer's config.json says of itself.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    config = read_json(folder / "transformer" / "config.json")
+    if config.get("_class_name") == "UVit2DModel" or "num_hidden_layers" in config:
+        return "amused"
+    if "num_single_layers" in config:
+        return "meissonic"
+    raise ValueError(
+        f"{folder / 'transformer'}: a {config.get('_class_name', 'model without _class_name')} is neither Meissonic nor aMUSEd"
+    )
 
 
-def _filters(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"allow_patterns": [*checkpoint.needs, *checkpoint.extras], "ignore_patterns": list(_UNUSED)}
+def parse_device(device: str | torch.device) -> torch.device:
+    """A torch device that exists on this machine.
 
-
-def _fetch(checkpoint: Checkpoint, report: Report) -> Path:
-    from huggingface_hub import constants, snapshot_download
-
-    options = _filters(checkpoint)
-    files = _asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, dry_run=True, **options))
-    names = [file.filename for file in files]
-    lacking = [pattern for pattern in checkpoint.needs if not any(fnmatch.fnmatch(name, pattern) for name in names)]
-    if lacking:
-        raise ModelUnavailable(f"{checkpoint.source}: this repository has no file matching {', '.join(lacking)}")
-    size = sum(file.file_size or 0 for file in files if file.will_download)
-    report(checkpoint.source, size)
-    cache = Path(constants.HF_HUB_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if size > free:
-        raise ModelUnavailable(f"{checkpoint.source}: needs {size / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in the hub's cache")
-    return Path(_asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, **options)))
-
-
-def _asking_hub(source: str, call: Callable[[], Any]) -> Any:
-    """Run a hub call; what goes wrong becomes a ModelUnavailable that says what to do."""
-    from huggingface_hub import errors
-    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
-
+    Raises:
+        ValueError: naming the device.
+    """
     try:
-        return call()
-    except errors.DryRunError as error:
-        raise _explain(source, error.__cause__ or ConnectionError()) from None
-    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, HTTPError, OSError) as error:
-        raise _explain(source, error) from None
+        place = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device={device!r}: use cpu, cuda, cuda:N or mps") from None
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if place.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device={device!r}: this machine has no such device")
+    return place
 
 
-def _explain(source: str, error: BaseException) -> ModelUnavailable:
-    from huggingface_hub import errors
-    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
+def parse_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """A floating-point dtype from its name, or the device's usual one.
 
-    if isinstance(error, errors.GatedRepoError):
-        return ModelUnavailable(f"{source}: the authors ask for an agreement first; accept it on the hub and log in with your token")
-    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) and error.response is not None else 0
-    if isinstance(error, (errors.RepositoryNotFoundError, errors.RevisionNotFoundError)) or status in (401, 404):
-        return ModelUnavailable(f"{source}: no such model on the hub (or it is private)")
-    offline = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError)
-    if isinstance(error, (*offline, HTTPError, ConnectionError, TimeoutError)) and not status:
-        return ModelUnavailable(
-            f"{source} is not (completely) on this machine and the hub cannot be reached: connect, or give a local folder"
-        )
-    text = str(error).strip().splitlines()
-    return ModelUnavailable(f"{source}: the download failed ({text[0] if text else type(error).__name__})")
+    Raises:
+        ValueError: naming the dtype and what is allowed.
+    """
+    if dtype is None:
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.float32
+    names = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    names |= {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    found = names.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in names.values():
+        raise ValueError(f"dtype={dtype!r}: use fp32, fp16 or bf16")
+    return found
