@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -155,7 +156,7 @@ def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
 
 
 def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
-    """Token grids "b n" int32 and pictures "b H W 3" uint8; all configs must have the same number of steps."""
+    """Token grids "b n" int32 and pictures "b H W 3" uint8."""
     runs = [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)]
     last = None
     for records in decode_many(backend, runs, record=RecordOptions(level="minimal")):
@@ -164,7 +165,9 @@ def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[D
         raise ValueError("nothing to decode: no prompt was given")
     # At the last step every position is committed, so `sampled` holds the finished grid.
     tokens = np.stack([record.sampled for record in last]).astype(np.int32)
-    images = backend.decode_tokens(torch.from_numpy(tokens.astype(np.int64)).to(backend.device))
+    # One at a time: in a batch, a convolution may differ in its last bit, and a picture must not depend on what is beside it.
+    ids = torch.from_numpy(tokens.astype(np.int64)).to(backend.device)
+    images = np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
     return tokens, images
 
 
@@ -204,12 +207,21 @@ def replay(backend: Backend, record: Record) -> Replay:
     return Replay(images[0], tokens[0], same, prompt, config)
 
 
+def package_version() -> str:
+    """This package's version: of the installed package, or of the checkout's pyproject.toml."""
+    try:
+        return metadata.version("uncage-demo")
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+
+
 def versions(backend: Backend) -> dict[str, str]:
     """Versions and hardware facts that can change the last bit of a result."""
     device = torch.device(backend.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
-        "uncage-demo": metadata.version("uncage-demo"),
+        "uncage-demo": package_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "device": name,

@@ -1,0 +1,285 @@
+"""The command line of the benchmark: bench, bench-report, bench-merge, bench-replay, speed. Parses, calls, prints; nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid
+from uncage_demo.bench.export import LAYOUTS
+from uncage_demo.bench.records import Record, read_many, write_records
+from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+
+SCORERS = ("detector", "clip", "clip-paper")
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add the benchmark's commands to argparse subparsers; each sets `run`: a function of the parsed arguments giving the exit code."""
+    bench = subparsers.add_parser("bench", help="run an experiment: prompts x seeds x methods, judged, written as JSON lines")
+    _model_arguments(bench)
+    bench.add_argument("--experiment", default="table1", choices=tuple(EXPERIMENTS), help="which methods to compare (default: table1)")
+    bench.add_argument("--experiment-file", type=Path, metavar="JSON", help='methods of your own: {"methods": {label: {setting: value}}}')
+    bench.add_argument("--grid", action="append", default=[], metavar="SETTING=A,B", help="compare all combinations (repeatable)")
+    bench.add_argument("--suite", action="append", default=[], choices=tuple(SUITES), help="prompts (repeatable; default: attend-excite)")
+    bench.add_argument("--prompts", action="append", default=[], type=Path, metavar="FILE", help="a prompt file: one a line, or JSON lists")
+    bench.add_argument("--published", action="store_true", help='write "a elephant" as the published Attend-and-Excite list does')
+    bench.add_argument(
+        "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"
+    )
+    bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
+    bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
+    bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
+    bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
+    bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
+    bench.add_argument("--batch", type=int, default=64, help="pictures decoded together (default: 64)")
+    bench.add_argument("--shard", metavar="I/N", help="do every N-th part only (default: what accelerate launch says, else all)")
+    bench.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="results; an interrupted run continues")
+    bench.add_argument("--images", type=Path, metavar="DIR", help="also save the pictures")
+    bench.add_argument("--layout", default="plain", choices=LAYOUTS, help="how they are laid out (for other projects' evaluators)")
+    bench.set_defaults(run=run_bench)
+
+    report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew the README's section")
+    report.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
+    report.add_argument("--out", type=Path, metavar="DIR", help="where tables and plots go")
+    report.add_argument("--readme", type=Path, metavar="FILE", help="renew the results section of this file")
+    report.add_argument("--check", action="store_true", help="with --readme: change nothing, fail when text and data disagree")
+    report.set_defaults(run=run_report)
+
+    merge = subparsers.add_parser("bench-merge", help="join result files of several machines; each line counts once")
+    merge.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
+    merge.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.gz")
+    merge.add_argument("--keep-first", action="store_true", help="where two lines contradict each other keep the first instead of refusing")
+    merge.set_defaults(run=run_merge)
+
+    replay = subparsers.add_parser("bench-replay", help="make the picture of one result line again, bit for bit")
+    replay.add_argument("line", help="a line's key (or its beginning), its number in the file counted from 1, or the JSON line itself")
+    replay.add_argument("--results", type=Path, help="the file that holds the line (not needed for a JSON line)")
+    replay.add_argument("--out", type=Path, metavar="FILE.png", help="save the picture")
+    replay.add_argument("--trace", type=Path, metavar="FILE.npz", help="save the full trace")
+    replay.add_argument("--device", default="cpu")
+    replay.set_defaults(run=run_replay)
+
+    speed = subparsers.add_parser("speed", help="what each feature costs; paired rounds in one process")
+    _model_arguments(speed)
+    speed.add_argument("--rounds", type=int, default=5, help="paired rounds (default: 5)")
+    speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
+    speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
+    speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps against which images a second are measured")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers")
+    speed.set_defaults(run=run_speed)
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """`uncage bench`."""
+    from uncage_demo.backends import load_backend
+    from uncage_demo.bench.export import ImageFolder
+    from uncage_demo.bench.run import run_experiment
+    from uncage_demo.prompt import parse_prompt
+
+    seeds = parse_seeds(args.seeds)
+    prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
+    shard = parse_shard(args.shard, os.environ)
+    backend = load_backend(args.model, device=args.device)
+    experiment = choose_experiment(args, backend)
+    scorer = _scorer(args.scorer, backend, args.device)
+    folder = ImageFolder(args.images, args.layout, [p.text for p in prompts], seeds) if args.images else None
+
+    def save(jobs: Sequence[Any], images: Any) -> None:
+        assert folder is not None
+        for job, image in zip(jobs, images, strict=True):
+            folder.save(job.method, parse_prompt(job.item.text, backend), job.config.seed, image)
+
+    def tell(made: int, total: int, images_per_s: float) -> None:
+        left_min = (total - made) / images_per_s / 60
+        print(f"\r{made} of {total} images, {images_per_s:.2f} images/s, {left_min:.0f} min left  ", end="", file=sys.stderr, flush=True)
+
+    out = args.out if shard[1] == 1 else args.out.with_suffix(f".{shard[0]}-of-{shard[1]}.jsonl")
+    summary = run_experiment(
+        backend,
+        experiment,
+        prompts,
+        seeds,
+        out,
+        scorer,
+        batch=args.batch,
+        shard=shard,
+        on_batch=tell,
+        on_images=save if folder else None,
+    )
+    print(file=sys.stderr)
+    print(
+        f"{out}: {summary.made} images made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
+        f"{summary.reused} taken over from equal ones, {summary.kept} there before"
+    )
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """`uncage bench-report`."""
+    from uncage_demo.bench.report import disagreement, replace_section, results_section, write_report
+    from uncage_demo.bench.results import build_tables
+    from uncage_demo.bench.tables import to_markdown
+
+    records = read_many(args.results)
+    if args.out:
+        for path in write_report(records, args.out):
+            print(path)
+    if args.readme:
+        text = args.readme.read_text(encoding="utf-8")
+        if args.check:
+            problem = disagreement(text, records)
+            print(problem or f"{args.readme} agrees with the data")
+            return 1 if problem else 0
+        args.readme.write_text(replace_section(text, results_section(records)), encoding="utf-8")
+    if not args.out and not args.readme:
+        for table in build_tables(records):
+            print(f"## {table.title}: {table.suite}\n\n{to_markdown(table)}")
+    return 0
+
+
+def run_merge(args: argparse.Namespace) -> int:
+    """`uncage bench-merge`."""
+    from uncage_demo.bench.records import merge
+
+    records = merge((read_many([path]) for path in args.results), keep_first=args.keep_first)
+    write_records(args.out, records)
+    print(f"{args.out}: {len(records)} lines")
+    return 0
+
+
+def run_replay(args: argparse.Namespace) -> int:
+    """`uncage bench-replay`; exit code 1 when the picture is not the same bit for bit."""
+    from PIL import Image
+
+    from uncage_demo.backends import load_backend
+    from uncage_demo.bench.run import replay, versions
+    from uncage_demo.runner import generate
+
+    record = find_record(args.line, args.results)
+    backend = load_backend(record["model"]["id"], device=args.device)
+    again = replay(backend, record)
+    if args.out:
+        Image.fromarray(again.image).save(args.out)
+    if args.trace:
+        generate(backend, again.prompt, again.config).save(args.trace)
+    print(
+        f"{record['prompt']!r}, {record['method']}, seed {record['seed']}: {'identical, bit for bit' if again.identical else 'DIFFERENT'}"
+    )
+    if not again.identical:
+        print(f"made with {record.get('versions')}\nhere      {versions(backend)}")
+    return 0 if again.identical else 1
+
+
+def run_speed(args: argparse.Namespace) -> int:
+    """`uncage speed`."""
+    from uncage_demo.backends import load_backend
+    from uncage_demo.bench.speed_report import measure, to_markdown
+
+    backend = load_backend(args.model, device=args.device)
+    steps = args.steps or backend.info.default_steps
+    result = measure(
+        backend, steps, args.rounds, parse_numbers(args.batches, "--batches"), parse_numbers(args.step_counts, "--step-counts")
+    )
+    print(to_markdown(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
+    """The experiment that the arguments ask for, built around the model's defaults and --steps, --set."""
+    from uncage_demo.decoding.config import DecodingConfig
+
+    shared: dict[str, Any] = {"num_steps": args.steps or backend.info.default_steps}
+    for assignment in args.set:
+        field, equals, text = assignment.partition("=")
+        if not equals or not field:
+            raise ValueError(f"--set {assignment!r}: write SETTING=VALUE")
+        try:
+            shared[field] = json.loads(text)
+        except json.JSONDecodeError:
+            shared[field] = text
+    setting = Setting(DecodingConfig.from_dict(shared), backend.info, backend.default_blur)
+    if args.experiment_file:
+        return from_json(setting, args.experiment_file.read_text(encoding="utf-8"), args.experiment_file.stem)
+    return grid(setting, args.grid) if args.grid else EXPERIMENTS[args.experiment](setting)
+
+
+def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None) -> list[BenchPrompt]:
+    """All prompts asked for; attend-excite when nothing is."""
+    names = list(suites) if suites or files else ["attend-excite"]
+    prompts = build_suites(names, published=published) + [prompt for path in files for prompt in load_prompts(path)]
+    prompts = split_prompts(prompts, split)
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: give a whole number from 1")
+    return prompts[:limit]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-3" -> [0, 1, 2, 3]; "0,2,5" -> [0, 2, 5]; both mix."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
+            raise ValueError(f'--seeds {text!r}: write "0-3" or "0,2,5"')
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def parse_numbers(text: str, name: str) -> list[int]:
+    """ "1,4,16" -> [1, 4, 16]."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"{name} {text!r}: write whole numbers from 1, with commas")
+    return [int(part) for part in parts]
+
+
+def parse_shard(text: str | None, environment: Any) -> tuple[int, int]:
+    """(i, n) of "I/N"; without it, what a launcher such as `accelerate launch` put into RANK and WORLD_SIZE; else (0, 1)."""
+    if text is None:
+        text = f"{environment.get('RANK', '0')}/{environment.get('WORLD_SIZE', '1')}"
+    index, slash, count = text.partition("/")
+    if not slash or not index.isdigit() or not count.isdigit() or int(index) >= int(count):
+        raise ValueError(f'--shard {text!r}: write I/N with I from 0 to N-1, such as "0/2"')
+    return int(index), int(count)
+
+
+def find_record(line: str, results: Path | None) -> Record:
+    """The record that `line` names: a JSON line, a number counted from 1, or (the beginning of) a key.
+
+    Raises:
+        ValueError: when nothing or more than one thing matches.
+    """
+    from uncage_demo.bench.records import validate
+
+    if line.lstrip().startswith("{"):
+        return validate(json.loads(line))
+    if results is None:
+        raise ValueError("name the file that holds the line: --results FILE")
+    records = read_many([results])
+    if line.isdigit() and 1 <= int(line) <= len(records):
+        return records[int(line) - 1]
+    found = [record for record in records if record["key"].startswith(line)]
+    if len(found) != 1:
+        raise ValueError(f"{line!r} matches {len(found)} of {len(records)} lines; give a longer part of the key, or a line number")
+    return found[0]
+
+
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="embedded", help="embedded (default), meissonic, monetico, amused")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+
+
+def _scorer(name: str, backend: Any, device: str) -> Any:
+    if name == "detector":
+        from uncage_demo.bench.scorers_detector import DetectorScorer
+
+        return DetectorScorer(backend)
+    from uncage_demo.bench.scorers_clip import load_clip_scorer
+
+    return load_clip_scorer("paper" if name == "clip-paper" else "corrected", device=device)

@@ -1,0 +1,170 @@
+"""How good a model is before any method is judged on it: success rates with intervals, failure counts, and how much the order matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from uncage_demo.backends.base import Backend
+from uncage_demo.bench.run import make_images
+from uncage_demo.bench.scorers_detector import FAILURES, DetectorScorer
+from uncage_demo.bench.statistics import Estimate, rate
+from uncage_demo.bench.suites import BenchPrompt, build_suites
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.prompt import parse_prompt
+from uncage_demo.types import Prompt
+
+QUALITY_SUITES = ("single-object", "attend-excite", "three-subjects")
+SPREAD_ORDERS = ("random", "confidence", "meissonic", "halton")
+_NAMES = {
+    "one": "at least one object",
+    "two": "at least two objects",
+    "all": "every object",
+    "colored": "asked colours right",
+    "bound": "every object in its colour",
+    "correct": "fully correct",
+    "no_extra": "no extra object",
+}
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One judged picture."""
+
+    item: BenchPrompt
+    order: str
+    seed: int
+    metrics: dict[str, float]
+
+
+def quality(
+    backend: Backend,
+    suites: Sequence[str] = QUALITY_SUITES,
+    seeds: Sequence[int] = (0, 1),
+    *,
+    base: DecodingConfig | None = None,
+    orders: Sequence[str] = SPREAD_ORDERS,
+    limit: int | None = None,
+    batch: int = 64,
+) -> dict[str, Any]:
+    """Judge a model by its own detector on suites of prompts, decoded with the baseline order.
+
+    Args:
+        backend: a model with a detector.
+        suites: keys of suites.SUITES.
+        seeds: noise of each prompt.
+        base: settings; None = the model's default steps and guidance with the baseline order.
+        orders: orders whose success on the two-animal prompts is compared (the spread); () leaves it out.
+        limit: at most this many prompts of each category, evenly spread over it (for a quick look); None = all.
+        batch: pictures decoded together.
+
+    Returns:
+        JSON-able dict: "rates": {suite: {category: {name: {value, low, high, count, clusters}}}} (category "all" is the whole suite),
+        "failures": {suite: {name: {"images": number of images that show it, "of": images judged}}}, "orders": {"rates": {order: {...}},
+        "spread_points": best minus worst, in points}, and what was run ("config", "seeds", "model", "scorer").
+        Intervals are 95 %, by bootstrap over prompts.
+
+    Raises:
+        ValueError: unknown suite or order, no seeds, or a backend without a detector.
+    """
+    if not seeds:
+        raise ValueError("seeds: give at least one")
+    base = base or DecodingConfig(num_steps=backend.info.default_steps)
+    prompts = _limited(build_suites(suites), limit)
+    judged, scorer = _judge(backend, prompts, seeds, base, batch)
+    rates: dict[str, dict[str, Any]] = {}
+    failed: dict[str, dict[str, Any]] = {}
+    for suite in dict.fromkeys(item.suite for item in prompts):
+        images = [image for image in judged if image.item.suite == suite]
+        categories = list(dict.fromkeys(image.item.category for image in images))
+        rates[suite] = {c: _rates([i for i in images if i.item.category == c]) for c in categories}
+        rates[suite]["all"] = _rates(images)
+        failed[suite] = {name: {"images": int(sum(i.metrics[name] for i in images)), "of": len(images)} for name in FAILURES}
+    result: dict[str, Any] = {"rates": rates, "failures": failed}
+    if orders:
+        result["orders"] = _spread(backend, orders, seeds, base, limit, batch)
+    config = base.to_dict()
+    config.pop("seed")
+    model = {"id": backend.info.id, "weight_hash": backend.info.weight_hash}
+    return result | {"config": config, "seeds": list(seeds), "model": model, "scorer": scorer}
+
+
+def quality_markdown(result: dict[str, Any]) -> str:
+    """The result of `quality` as Markdown tables for a model card."""
+    lines = [
+        f"Judged by {result['scorer']}; seeds {', '.join(map(str, result['seeds']))}; 95 % intervals clustered by prompt; percent.",
+        "",
+    ]
+    for suite, categories in result["rates"].items():
+        names = [name for name in _NAMES if any(name in found for found in categories.values())]
+        lines += [f"| {suite} | images | " + " | ".join(_NAMES[name] for name in names) + " |", "| --- |" + " ---: |" * (len(names) + 1)]
+        for category, found in categories.items():
+            images = next(iter(found.values()))["count"]
+            lines.append(f"| {category} | {images} | " + " | ".join(_percent(found[n]) if n in found else "" for n in names) + " |")
+        lines.append("")
+        counts = ", ".join(f"{name} {entry['images']}" for name, entry in result["failures"][suite].items())
+        lines += [f"Failures seen in {suite} (images): {counts}.", ""]
+    if "orders" in result:
+        lines += ["| order (two animals) | fully correct |", "| --- | ---: |"]
+        lines += [f"| {order} | {_percent(entry)} |" for order, entry in result["orders"]["rates"].items()]
+        lines += ["", f"Spread between the best and the worst order: {result['orders']['spread_points']:.1f} points.", ""]
+    return "\n".join(lines)
+
+
+def _judge(
+    backend: Backend, prompts: Sequence[BenchPrompt], seeds: Sequence[int], base: DecodingConfig, batch: int, orders: Sequence[str] = ("",)
+) -> tuple[list[_Image], str]:
+    """Every prompt with every seed and order, judged; and the scorer's name."""
+    scorer = DetectorScorer(backend)
+    parsed: dict[str, Prompt] = {item.text: parse_prompt(item.text, backend) for item in prompts}
+    jobs = [(item, order or base.order, seed) for item in prompts for seed in seeds for order in orders]
+    judged, name = [], ""
+    for start in range(0, len(jobs), batch):
+        part = jobs[start : start + batch]
+        texts = [parsed[item.text] for item, _, _ in part]
+        _, images = make_images(backend, texts, [base.with_(order=order, seed=seed) for _, order, seed in part])
+        for (item, order, seed), line in zip(part, scorer.score(images, texts), strict=True):
+            numbers = line["metrics"] | {"no_extra": int(line["metrics"]["extra"] == 0)}
+            judged.append(_Image(item, order, seed, numbers))
+            name = line["scorer"]
+    return judged, name
+
+
+def _spread(
+    backend: Backend, orders: Sequence[str], seeds: Sequence[int], base: DecodingConfig, limit: int | None, batch: int
+) -> dict[str, Any]:
+    """How much the order alone changes, on prompts of two animals."""
+    pairs = _limited([item for item in build_suites(["attend-excite"]) if item.category == "animals"], limit)
+    judged, _ = _judge(backend, pairs, seeds, base, batch, orders)
+    found = {order: _estimate([i for i in judged if i.order == order], "correct") for order in orders}
+    values = [entry["value"] for entry in found.values()]
+    return {"rates": found, "spread_points": 100 * (max(values) - min(values))}
+
+
+def _rates(images: Sequence[_Image]) -> dict[str, dict[str, Any]]:
+    return {name: _estimate(images, name) for name in _NAMES if all(name in image.metrics for image in images)}
+
+
+def _estimate(images: Sequence[_Image], name: str) -> dict[str, Any]:
+    estimate: Estimate = rate([image.metrics[name] for image in images], [image.item.cluster for image in images])
+    return asdict(estimate)
+
+
+def _limited(prompts: Sequence[BenchPrompt], limit: int | None) -> list[BenchPrompt]:
+    """At most `limit` prompts of each suite's category, evenly spread over it."""
+    if limit is None:
+        return list(prompts)
+    if limit < 1:
+        raise ValueError(f"limit={limit!r}: give a whole number from 1")
+    kept = []
+    for group in dict.fromkeys((item.suite, item.category) for item in prompts):
+        members = [item for item in prompts if (item.suite, item.category) == group]
+        kept += members if len(members) <= limit else [members[i * len(members) // limit] for i in range(limit)]
+    return kept
+
+
+def _percent(entry: dict[str, Any]) -> str:
+    low, high = 100 * entry["low"], 100 * entry["high"]
+    value = f"{100 * entry['value']:.1f}"
+    return value if low != low else f"{value} [{low:.1f}, {high:.1f}]"
