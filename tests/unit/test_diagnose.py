@@ -126,6 +126,14 @@ def test_objects_that_look_at_one_place_are_a_mixture_even_where_no_one_leads() 
     assert "compete for one place" in findings[0].text
 
 
+def test_nearly_flat_maps_that_coincide_are_no_mixture() -> None:
+    trace = painted("a turtle and an apple", lambda _: {})
+    for record in trace.steps:
+        assert record.attention is not None
+        record.attention[:] = np.where(LEFT, 0.022, 0.02)
+    assert kinds(diagnose(trace, EXACT)) == ["weak"]
+
+
 def test_leaked_attribute() -> None:
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT})
     finding = of_kind(diagnose(trace, EXACT), "leak")[0]
