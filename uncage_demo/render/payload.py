@@ -2,7 +2,8 @@
 
 Arrays travel as base64 of little-endian typed arrays. What must add up (confidence + noise + w_a x contrast = score) is float32 and
 kept only for the cells that were still masked; attention is 8 bits with a square-root code (fine steps where values are small);
-pictures are WebP. Shapes: s step, n cells (row-major), w words, o objects, a alternatives, c candidates (masked cells of all steps in order).
+pictures are WebP. Shapes: s step, n cells (row-major), w words, o objects, a alternatives,
+c candidates (masked cells of all steps in order).
 """
 
 from __future__ import annotations
@@ -107,30 +108,16 @@ def prompt_view(prompt: Prompt) -> dict[str, Any]:
             for word in group:
                 owner.setdefault(word, (index, "object" if number == 0 else "attribute"))
     colors = subject_colors(len(prompt.subjects))
-    return {
-        "text": prompt.text,
-        "words": [
-            {
-                "text": w.text,
-                "start": w.start,
-                "end": w.end,
-                "kind": w.kind,
-                "subject": owner.get(i, (-1, ""))[0],
-                "role": owner.get(i, (-1, ""))[1],
-            }
-            for i, w in enumerate(prompt.words)
-        ],
-        "subjects": [
-            {
-                "label": s.label or " ".join(prompt.words[w].text for w in s.object),
-                "color": color,
-                "object": list(s.object),
-                "groups": [list(g) for g in s.groups],
-            }
-            for s, color in zip(prompt.subjects, colors, strict=True)
-        ],
-        "truncated": prompt.truncated,
-    }
+    words = []
+    for index, word in enumerate(prompt.words):
+        subject, role = owner.get(index, (-1, ""))
+        words.append({"text": word.text, "start": word.start, "end": word.end, "kind": word.kind, "subject": subject, "role": role})
+    subjects = []
+    for subject, color in zip(prompt.subjects, colors, strict=True):
+        label = subject.label or " ".join(prompt.words[w].text for w in subject.object)
+        groups = [list(group) for group in subject.groups]
+        subjects.append({"label": label, "color": color, "object": list(subject.object), "groups": groups})
+    return {"text": prompt.text, "words": words, "subjects": subjects, "truncated": prompt.truncated}
 
 
 def first_divergence(one: Trace, other: Trace) -> int | None:
@@ -146,22 +133,24 @@ def health(trace: Trace) -> dict[str, Any]:
 
     Returns:
         scheduled: tokens a step that the schedule asks for; counts_ok; changed: committed tokens that a later step altered;
-        special: array "s 3" of the share of attention on start, end and padding tokens (mean over cells), or None.
+        special: array "s 3" of the share of attention on start, end and padding tokens (mean over cells; not-a-number for a kind that
+        was not recorded), or None without attention.
     """
     config = DecodingConfig.from_dict(trace.config)
     scheduled, changed = [], 0
-    total = int(trace.steps[0].masked_before.sum()) if trace.steps else 0
     previous: StepRecord | None = None
-    offset = trace.steps[0].step if trace.steps else 0
+    first = trace.steps[0]
+    # What the schedule counts over: every cell but those given from outside.
+    total = int((first.masked_before | (trace.unmask_step.reshape(-1) >= 0)).sum())
     for record in trace.steps:
         masked = int(record.masked_before.sum())
-        stay = mask_count(
-            config.schedule, record.step, config.num_steps, total if offset == 0 else trace.tokens.size, masked, config.schedule_power
-        )
+        stay = mask_count(config.schedule, record.step, config.num_steps, total, masked, config.schedule_power)
         scheduled.append(masked - stay)
         if previous is not None:
             fixed = ~previous.masked_before | previous.committed
-            changed += int((previous.sampled[fixed] != record.sampled[fixed]).sum()) + int((fixed & record.masked_before).sum())
+            if trace.lineage.get("at_step") == record.step:
+                fixed &= ~record.masked_before  # a branch may open a cell again; that is its edit, not a fault
+            changed += int((fixed & (record.masked_before | (previous.sampled != record.sampled))).sum())
         previous = record
     counts = [int(r.committed.sum()) for r in trace.steps]
     return {"scheduled": scheduled, "counts_ok": counts == scheduled, "changed": changed, "special": _special_mass(trace)}
@@ -194,8 +183,8 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
     candidates = [np.flatnonzero(m) for m in masked]
     contrast_at = [bool(np.any(r.contrast[c])) for r, c in zip(steps, candidates, strict=True)]
 
-    def packed(values: list[np.ndarray]) -> dict[str, Any]:
-        parts = [v[c] for v, c in zip(values, candidates, strict=True)]
+    def packed(values: list[np.ndarray], wanted: Sequence[bool] | None = None) -> dict[str, Any]:
+        parts = [v[c] for k, (v, c) in enumerate(zip(values, candidates, strict=True)) if wanted is None or wanted[k]]
         return array(np.concatenate(parts) if parts else np.zeros(0), "float32")
 
     unmask = np.full(trace.tokens.size, -1, np.int64)
@@ -216,9 +205,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "confidence": packed([r.confidence for r in steps]),
         "noise": packed([r.noise for r in steps]),
         "scores": packed([r.scores for r in steps]),
-        "contrast": array(
-            np.concatenate([r.contrast[c] for r, c, k in zip(steps, candidates, contrast_at, strict=True) if k] or [np.zeros(0)]), "float32"
-        ),
+        "contrast": packed([r.contrast for r in steps], contrast_at),
         "contrast_at": contrast_at,
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
@@ -252,13 +239,13 @@ def _special_mass(trace: Trace) -> dict[str, Any] | None:
     if not trace.steps or any(r.attention is None for r in trace.steps):
         return None
     kinds = {"start": 0, "end": 1, "pad": 2}
-    mass = np.zeros((len(trace.steps), 3), np.float32)
+    mass = np.full((len(trace.steps), 3), np.nan, np.float32)
     for k, token in enumerate(trace.columns):
-        if trace.prompt.tokens[token].special:
-            kind = kinds.get(trace.prompt.tokens[token].text.strip("<>|"), 2)
-            for s, record in enumerate(trace.steps):
-                assert record.attention is not None  # checked above
-                mass[s, kind] += record.attention[k].mean()
+        if not trace.prompt.tokens[token].special:
+            continue
+        kind = kinds.get(trace.prompt.tokens[token].text.strip("<>|"), 2)
+        share = [float(r.attention[k].mean()) for r in trace.steps if r.attention is not None]
+        mass[:, kind] = np.nan_to_num(mass[:, kind]) + np.array(share, np.float32)
     return array(mass)
 
 
@@ -309,9 +296,9 @@ def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
 
 
 def _finding(finding: Any) -> dict[str, Any]:
-    data = (
-        dict(finding) if isinstance(finding, dict) else asdict(finding) if is_dataclass(finding) and not isinstance(finding, type) else None
-    )
+    data = dict(finding) if isinstance(finding, dict) else None
+    if is_dataclass(finding) and not isinstance(finding, type):
+        data = asdict(finding)
     if data is None or not isinstance(data.get("text"), str):
         raise ValueError(f"finding={finding!r}: a finding is a dataclass or dict with a string `text`")
     return _plain(data)

@@ -1,4 +1,4 @@
-"""Pictures of a trace for the browser: every step's guess, the finished picture, and one atlas of token pictures. Arrays and Pillow only."""
+"""Pictures of a trace for the browser: every step's guess, the finished picture, one atlas of token pictures. Arrays and Pillow only."""
 
 from __future__ import annotations
 

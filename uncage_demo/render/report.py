@@ -72,12 +72,13 @@ def standalone_html(payload: dict[str, Any], title: str, state: dict[str, Any] |
         HTML. A content security policy keeps the page from loading or sending anything.
     """
     name = html.escape(title, quote=True)
+    policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{name}</title>
 <style>
 {(STATIC / "report.css").read_text(encoding="utf-8")}

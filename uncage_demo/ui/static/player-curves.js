@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, svg, number } = parts.dom;
-  const WIDTH = 320, HEIGHT = 96, LEFT = 34, RIGHT = 6, TOP = 8, BOTTOM = 16;
+  const WIDTH = 320, HEIGHT = 84, LEFT = 34, RIGHT = 6, TOP = 8, BOTTOM = 16;
 
   class Chart {
     constructor(player, run, high, label) {

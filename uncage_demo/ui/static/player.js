@@ -140,6 +140,7 @@
       hook.stages.replaceChildren();
       hook.stages.style.setProperty("--count", String(model.runs.length));
       hook.stages.dataset.count = String(model.runs.length);
+      hook.body.classList.toggle("up-wide", model.runs.length > 2);
       this.stages = parts.arrange.stages(this, hook.stages);
       for (const stage of this.stages) this.observer.observe(stage.canvas);
     }
@@ -234,6 +235,7 @@
         const on = node.dataset.layer === state.layer;
         node.setAttribute("aria-checked", String(on));
         node.tabIndex = on ? 0 : -1;
+        if (on) this.reveal(node);
       }
       hook.about.textContent = LAYERS.find((l) => l.key === state.layer).about;
       hook.objectField.hidden = state.layer !== "object";
@@ -248,8 +250,14 @@
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
       hook.lockField.hidden = !scale || state.layer === "order";
       hook.lock.checked = state.locked;
-      hook.lockName.textContent = model.runs.length > 1 ? "One scale for all stages and steps" : "One scale for all steps";
+      hook.lockName.textContent = model.runs.length > 1 ? "one scale for all stages and steps" : "one scale for all steps";
       this.updateScale();
+    }
+
+    // The bar of layers scrolls sideways on a phone; scrollIntoView would move the page as well.
+    reveal(node) {
+      const bar = this.hook.layers;
+      if (bar.scrollWidth > bar.clientWidth) bar.scrollLeft = node.offsetLeft - bar.offsetLeft - (bar.clientWidth - node.offsetWidth) / 2;
     }
 
     updateScale() {
@@ -261,9 +269,10 @@
       const locked = state.locked || difference || state.layer === "order";
       const [low, high] = difference ? [0, 255] : [scale.low + (scale.offset || 0), scale.high + (scale.offset || 0)];
       const digits = difference ? 0 : scale.digits;
-      hook.low.textContent = locked ? number(low, digits) : "own low";
-      hook.high.textContent = locked ? number(high, digits) : "own high";
-      const same = difference || state.layer === "order" ? "" : locked ? "" : ". Each map has its own scale: do not compare";
+      const own = (k) => this.stages.slice(0, 6).map((stage) => `${stage.run.letter} ${number(stage.shown ? stage.shown[k] : NaN, digits)}`).join("  ");
+      hook.low.textContent = locked ? number(low, digits) : own(0);
+      hook.high.textContent = locked ? number(high, digits) : own(1);
+      const same = difference || state.layer === "order" ? "" : locked ? "" : ", each map on its own scale: not comparable";
       hook.unit.textContent = (difference ? "difference of channel values" : scale.unit) + same;
       hook.scale.classList.toggle("up-per-map", !locked);
       const ramp = this.painter.gradient(state);
