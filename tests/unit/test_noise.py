@@ -28,7 +28,7 @@ def test_purposes_have_numbers_of_their_own() -> None:
 def test_uniforms_are_uniform_and_never_0_or_1() -> None:
     values = uniforms(0, 0, "token", 200_000)
     assert values.dtype == np.float64
-    assert 0 < values.min()
+    assert values.min() > 0
     assert values.max() < 1
     histogram = np.histogram(values, 20, (0, 1))[0]
     assert ((histogram - 10_000) ** 2 / 10_000).sum() < 45  # chi-squared, 19 degrees of freedom, p = 0.001

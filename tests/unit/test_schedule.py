@@ -1,5 +1,6 @@
 """How many stay masked: the formulas of the papers, and the limits every step obeys."""
 
+import itertools
 import math
 
 import pytest
@@ -53,7 +54,7 @@ def test_every_run_ends_with_nothing_masked_and_never_grows(schedule: str, num_s
 @pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
 def test_each_step_commits_at_least_one_while_more_than_one_is_masked(schedule: str) -> None:
     left = [144, *run(schedule, 60, 144)]
-    assert all(before - after >= 1 for before, after in zip(left, left[1:], strict=False) if before > 1)
+    assert all(before - after >= 1 for before, after in itertools.pairwise(left) if before > 1)
 
 
 def test_a_single_masked_position_waits_for_the_last_step_and_none_stays_none() -> None:

@@ -125,14 +125,14 @@ def test_blur_is_given_in_attention_cells() -> None:
 
 def test_a_word_of_several_tokens_is_the_mean_of_its_columns() -> None:
     prompt = make_prompt("a turtle")
-    split = prompt.words[:1] + (Word("turtle", 2, 8, (2, 3), "object"),)
+    split = (*prompt.words[:1], Word("turtle", 2, 8, (2, 3), "object"))
     matrix = word_matrix(type(prompt)(prompt.text, prompt.tokens, split, (Subject((1,)),)), columns=(1, 3, 2))
     assert matrix.tolist() == [[1, 0, 0], [0, 0.5, 0.5]]
 
 
 def test_a_word_without_tokens_has_no_map() -> None:
     prompt = make_prompt("a turtle")
-    cut = prompt.words[:1] + (Word("turtle", 2, 8, (), "object"),)
+    cut = (*prompt.words[:1], Word("turtle", 2, 8, (), "object"))
     assert word_matrix(type(prompt)(prompt.text, prompt.tokens, cut), (0, 1)).tolist() == [[0, 1], [0, 0]]
 
 

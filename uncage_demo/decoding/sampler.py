@@ -86,8 +86,10 @@ def decode_many(
 
 def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> _State:
     config = resolve(backend, run)
-    if run.prompt not in conditionings:
-        conditionings[run.prompt] = backend.encode_prompt(run.prompt)
+    # What the model reads is the text; how the text was parsed into subjects is the engine's business alone.
+    text = (run.prompt.text, run.prompt.tokens)
+    if text not in conditionings:
+        conditionings[text] = backend.encode_prompt(run.prompt)
     count = backend.info.grid[0] * backend.info.grid[1]
     start = run.start or Start(tokens=np.full(count, -1, np.int64))
     tokens = np.array(start.tokens, np.int64)
@@ -103,7 +105,7 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         run=run,
         config=config,
         options=options,
-        conditioning=conditionings[run.prompt],
+        conditioning=conditionings[text],
         start=start,
         tokens=tokens,
         step=start.step,
