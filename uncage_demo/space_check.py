@@ -18,6 +18,7 @@ from typing import Any
 MAX_FILE_BYTES = 10_000_000  # larger files need large-file storage, which a plain push does not have
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 MAX_SHORT_DESCRIPTION = 60
+NOT_ON_A_SPACE = ("tests", "train")  # folders whose code a Space never runs; requirements-dev.txt serves them
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -205,11 +206,14 @@ def check_imports(folder: Path, pins: dict[str, str]) -> list[str]:
 
 
 def imported_modules(folder: Path) -> dict[str, Path]:
-    """Top-level names of the third-party modules imported below the package folders and by app.py, with one file that does."""
+    """Top-level names of the third-party modules that the code of a Space imports, with one file that does."""
     found: dict[str, Path] = {}
-    packages = [path.parent for path in folder.glob("*/__init__.py") if path.parent.name != "tests"]
+    packages = [path.parent for path in folder.glob("*/__init__.py") if path.parent.name not in NOT_ON_A_SPACE]
     own = {package.name for package in packages} | {"app"}
-    for path in [*folder.glob("app.py"), *(file for package in packages for file in sorted(package.rglob("*.py")))]:
+    inner = [file for package in packages for file in sorted(package.rglob("*.py"))]
+    for path in [*folder.glob("app.py"), *inner]:
+        if any(part in NOT_ON_A_SPACE for part in path.relative_to(folder).parts[:-1]):
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
             names: list[str] = []
             if isinstance(node, ast.Import):

@@ -141,7 +141,11 @@ def test_a_hidden_text_token_has_no_influence() -> None:
 def test_decoding_equals_the_pipeline_of_diffusers(
     folder: Path, backend: LargeBackend, num_steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Same weights, same noise: the pipeline's sampling reads our random numbers, everything else in it is its own."""
+    """Same weights, same noise: the pipeline's sampling reads our random numbers, everything else in it is its own.
+
+    Numbers of steps that 3 divides are left out: there the schedule asks for exactly half of the positions at some step, and the
+    pipeline, whose 2/3 is a float32 above two thirds, keeps one position fewer.
+    """
     import diffusers.schedulers.scheduling_amused as theirs
     from diffusers import AmusedPipeline
     from diffusers.schedulers.scheduling_amused import AmusedScheduler
