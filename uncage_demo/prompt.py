@@ -133,7 +133,7 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     """Raise unless the model can draw the whole prompt.
 
     Open-vocabulary models accept every prompt. A closed vocabulary must cover every word (words that only connect, such as "the" or "near",
-    pass), at least one object must be named, every colour must belong to an object, and nothing may have been cut off.
+    pass), at least one object must be named, every colour must belong to an object, no object may have two, and nothing may be cut off.
 
     Raises:
         ValueError: names the words, near words that the model knows, and what it can draw.
@@ -154,6 +154,9 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     strange = [f"“{subject.label}”" for subject in prompt.subjects if subject.noun not in vocabulary.objects]
     if strange:
         raise ValueError(f"This model cannot draw {_list(strange)} as an object. {can}")
+    mixed = [f"“{subject.label}”" for subject in prompt.subjects if len(set(subject.colors)) > 1]
+    if mixed:
+        raise ValueError(f"{_list(mixed)}: this model gives an object one colour. {can}")
     loose = [f"“{word.text}”" for i, word in enumerate(prompt.words) if word.kind == "attribute" and i not in in_subjects]
     if loose:
         raise ValueError(f"{_list(loose)} belongs to no object: put it right before the object it describes, or attach it. {can}")

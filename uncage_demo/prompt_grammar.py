@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from uncage_demo import prompt_lexicon as lex
 from uncage_demo.prompt_words import Span
 
-CLOSED_PRONOUNS = frozenset(["it", "they", "them", "there", "itself"])
+# Words that a closed vocabulary need not hold: the picture is the same without them
+_PLAIN_WORDS = lex.PLAIN_RELATIONS | lex.DEGREE_WORDS | {"it", "they", "them", "there", "itself", "both", "all", "1", "one"}
 
 DET, CONJ, REL, COP, DESCRIBE, RELATION, VERB, NEG, OTHER, FRAME, POSS = range(11)
 NOUN, ATTR, ADV, DUAL, SUFFIX, PART, POSITION, BREAK, STOP = range(11, 20)
@@ -185,10 +186,7 @@ class _Reader:
         if tag == BREAK:
             return tag
         if meaning is None:
-            plain = tag in (DET, CONJ, REL, COP, DESCRIBE) or lower in lex.PLAIN_RELATIONS | lex.DEGREE_WORDS | CLOSED_PRONOUNS | {
-                "1",
-                "one",
-            }
+            plain = tag in (DET, CONJ, REL, COP, DESCRIBE) or lower in _PLAIN_WORDS
             frame = tag == FRAME and i + 1 < len(self.spans) and self.spans[i + 1].lower == "of"
             self.unknown[i] = not (plain or frame)
             return tag

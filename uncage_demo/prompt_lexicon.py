@@ -11,8 +11,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-DETERMINERS = _words("a an the this these those my your his her its our their some any each every another both all one's whose")
-NUMBERS = _words("one two three four five six seven eight nine ten eleven twelve dozen several many few multiple")
+DETERMINERS = _words("a an the this these those my your his her its our their some any each every another one's whose")
+NUMBERS = _words("one two three four five six seven eight nine ten eleven twelve dozen several many few multiple both all")
 CONJUNCTIONS = _words("and or & + plus as well nor")
 RELATIVES = _words("that which who")
 PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")
@@ -36,8 +36,11 @@ VERBS = _words(
     " does do did will can could would should must may might getting gets get taking takes filled following follows meets meeting"
     " facing faces touching touches leaning leans pulling pushing driving drives"
 )
-# Words of place that name no thing when they stand before "of" or end a phrase: "in front of", "on the left"
-POSITIONS = _words("front top bottom left right middle center centre back side sides edge corner foreground background distance")
+# Words of place and time that name no thing unless a noun follows: "in front of", "on the left", "at night"
+POSITIONS = _words(
+    "front top bottom left right middle center centre back side sides edge corner foreground background distance"
+    " night day dusk dawn noon midnight daytime nighttime"
+)
 # "a photo of a cat": what stands before "of" is no object of the scene
 FRAMES = _words(
     "photo photos photograph photographs picture pictures image images painting paintings drawing drawings illustration illustrations"
@@ -47,7 +50,7 @@ FRAMES = _words(
 # Style words that prompts carry along and that name nothing in the scene
 STYLE_WORDS = _words(
     "4k 8k 16k hd uhd hdr hq masterpiece quality resolution detailed realistic photorealistic hyperrealistic cinematic lighting style"
-    " trending artstation bokeh render octane unreal sharp focus best"
+    " trending artstation bokeh render octane unreal sharp focus best art artwork hyperdetailed"
 )
 DEGREE_WORDS = _words(
     "very quite rather really extremely  slightly somewhat fairly so too highly super most more almost entirely completely just"

@@ -59,6 +59,7 @@ from uncage_demo.types import TextToken
         ("it’s a cat & a dog + a bird", ["cat", "dog", "bird"]),
         ("a highly detailed, realistic photo of a small fluffy fox, 4k", ["fox: small, fluffy"]),
         ("a red and", []),
+        ("a lion at night under a night sky, digital art", ["lion", "night sky"]),
         ("🐢 and 🍎", ["🐢", "🍎"]),
         ("un café brûlé", ["un café brûlé"]),
         ("两只猫", ["两只猫"]),

@@ -23,6 +23,7 @@ from uncage_demo.types import TextToken
         ("a cat in a meadow", [("cat", ())]),
         ("a picture of a cat dog", [("cat", ()), ("dog", ())]),
         ("a car orange", [("car", ("orange",))]),
+        ("a dog and a cat that are both black", [("dog", ()), ("cat", ("black",))]),
         ("the car is orange", [("car", ("orange",))]),
     ],
 )
@@ -98,6 +99,7 @@ def test_a_word_the_encoder_reads_only_inside_something_longer_is_not_known() ->
         ("a cat and a red", "“red” belongs to no object"),
         ("a red and a blue car", "“red” belongs to no object"),
         ("the and a", "names nothing"),
+        ("a pink and green car", "“pink green car”: this model gives an object one colour"),
         ("an orange", "“orange” as an object"),
     ],
 )
