@@ -43,7 +43,7 @@ class Checkpoint:
 
 def is_folder(source: str) -> bool:
     """True when the text names an existing local folder (which then wins over a hub id of the same name)."""
-    return Path(source).expanduser().is_dir()
+    return bool(source.strip()) and Path(source).expanduser().is_dir()
 
 
 def is_hub_id(source: str) -> bool:
