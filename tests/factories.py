@@ -98,7 +98,7 @@ def make_trace(
     for step in range(steps):
         rng = np.random.default_rng([seed, height, width, steps, step + 1])  # the same noise at every step whatever the order
         maps = _attention(rng, prompt, membership, step / max(1, steps - 1))
-        probs = rng.uniform(0.05, 0.95, n).astype(np.float32) * np.where(membership.max(axis=0) > 0, 0.6, 1.0).astype(np.float32)
+        probs = rng.uniform(0.05, 0.95, n).astype(np.float32) * np.where(membership.sum(axis=0) > 0, 0.6, 1.0).astype(np.float32)
         confidence = np.where(masked, np.log(probs), 0).astype(np.float32)
         start, end = config.noise_temperature
         tau = start + (end - start) * step / max(1, steps - 1)

@@ -1,4 +1,7 @@
-"""The folder that a run writes: which files, in which format, and never over older ones unasked. Knows traces and render, no models."""
+"""The folder that a run writes: which files, in which format, and never over older ones unasked. Knows traces and render, no models.
+
+Imports nothing heavy by itself, because the command line's help lists the formats.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from uncage_demo.trace import Trace
 from uncage_demo.types import Verdict
+
+if TYPE_CHECKING:
+    from uncage_demo.trace import Trace
 
 FORMATS = {
     "png": "finished pictures, and all runs side by side",
@@ -124,6 +127,8 @@ def write_run(
         elif path.suffix == ".npz":
             by_order[path.stem].save(path)
         elif path.stem in by_order:
+            from PIL import Image
+
             Image.fromarray(by_order[path.stem].image).save(path)
         else:
             write_view(path, traces, path.stem, verdicts=verdicts, look=look, findings=findings)

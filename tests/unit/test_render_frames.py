@@ -69,7 +69,8 @@ def test_outline_surrounds_exactly_the_fresh_cells(trace):
     plain, outlined = (cells(reveal_frame(trace, 2, STYLE, outline=o)) for o in (False, True))
     changed = (plain != outlined).any(axis=(2, 3, 4))
     assert np.array_equal(changed, fresh_at(trace, 2))
-    lone = next((y, x) for y, x in np.argwhere(fresh_at(trace, 2)) if fresh_at(trace, 2)[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].sum() == 1)
+    fresh = np.pad(fresh_at(trace, 2), 1)
+    lone = next((y, x) for y, x in np.argwhere(fresh_at(trace, 2)) if fresh[y : y + 3, x : x + 3].sum() == 1)
     cell = outlined[lone]
     border = np.concatenate([cell[0], cell[-1], cell[:, 0], cell[:, -1]])
     assert (border == 255).all()

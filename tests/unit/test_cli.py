@@ -1,0 +1,313 @@
+"""The command line: what is parsed, what is refused and how, what is written."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.factories import make_trace
+from tests.toy_backend import ToyBackend
+from uncage_demo import cli
+from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.outputs import DEFAULT_FORMATS, FORMATS, planned_files
+from uncage_demo.reproduce import command_line, python_snippet
+from uncage_demo.trace import Trace
+from uncage_demo.types import TextToken, Verdict
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two trace files of one prompt and seed."""
+    return [str(make_trace(order=order).save(tmp_path / f"{order}.npz")) for order in ("meissonic", "uncage")]
+
+
+class TalkingToy(ToyBackend):
+    """The toy with one text token a word and a scorer that finds only cats."""
+
+    def tokenize(self, text):
+        return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+", text)), ""
+
+    def judge(self, image, prompt):
+        found = tuple("cat" in s.label for s in prompt.subjects)
+        return Verdict(found, found, 1, False, (), "cat finder")
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The command line with a small real backend in place of the shipped one."""
+    import uncage_demo.backends
+
+    loaded = []
+
+    def load(name, device="cpu", dtype=None):
+        loaded.append((name, device, dtype))
+        return backend
+
+    backend = TalkingToy()
+    monkeypatch.setattr(uncage_demo.backends, "load_backend", load, raising=False)
+    return loaded
+
+
+def fails(capsys, *arguments):
+    """The one line on stderr of a command that must fail with status 2."""
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as stop:
+        status = stop.code
+    told = capsys.readouterr().err
+    assert status == 2
+    assert told.count("\n") == 1
+    assert "Traceback" not in told
+    return told
+
+
+def test_help_is_quick_and_names_every_command():
+    code = (
+        "import sys\nfrom uncage_demo.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'gradio', 'matplotlib', 'numpy', 'PIL', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in (*cli.OWN, *cli.DELEGATED):
+        assert f"\n    {name}" in done.stdout
+    assert "examples" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["compare", "generate", "export", "reproduce", "app", "models"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert len(capsys.readouterr().out) > 100
+
+
+def test_options_map_one_to_one_onto_the_settings():
+    options = cli.build_parser().parse_args(["generate", "a cat"])
+    default = DecodingConfig()
+    assert DecodingConfig(order="meissonic", seed=options.seed, **cli.config_fields(options)) == default
+    named = {name for name, _, _ in cli._SETTINGS} | {"order", "seed"}
+    assert named == set(default.to_dict())
+
+
+def test_every_setting_reaches_the_config():
+    given = DecodingConfig(
+        order="uncage", num_steps=7, seed=3, schedule="power", schedule_power=1.5, guidance_scale=2.5, guidance_schedule="ramp",
+        token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
+        contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
+        halton_randomize=True,
+    )  # fmt: skip
+    trace = make_trace(steps=7)
+    trace.config = given.to_dict()
+    parts = shlex.split(command_line([trace]))
+    options = cli.build_parser().parse_args(parts[3:])
+    assert DecodingConfig(order=options.order, seed=options.seed, **cli.config_fields(options)) == given
+    assert options.prompt == trace.prompt.text
+    scope = {}
+    exec(
+        python_snippet([trace]).split("configs = ")[1].split("\ntraces")[0].join(["import uncage_demo.decoding.config as ud\nc = ", ""]),
+        scope,
+    )
+    assert scope["c"] == [given]
+
+
+@pytest.mark.parametrize("prompt", ["'; rm -rf / #", '"$(x)" `y`', "--force", "-a cat", "a\ncat"])
+def test_a_prompt_never_becomes_a_command_or_an_option(prompt):
+    trace = make_trace(prompt_text="a cat")
+    trace.prompt = type(trace.prompt)(prompt, trace.prompt.tokens, trace.prompt.words, trace.prompt.subjects)
+    parts = shlex.split(command_line([trace]))
+    options = cli.build_parser().parse_args(parts[3:])
+    assert options.prompt == prompt
+    assert not options.force
+    compile(python_snippet([trace]), "snippet", "exec")
+
+
+def test_runs_that_differ_only_in_order_and_seed_are_one_command():
+    runs = [make_trace(seed=s, order=o, steps=3) for s in (0, 1) for o in ("meissonic", "uncage")]
+    line = command_line(runs)
+    assert "\n" not in line
+    assert "--orders meissonic,uncage --seeds 0,1" in line
+    assert command_line(runs[:3]).count("\n") == 2, "not a full grid"
+    different = [runs[0], make_trace(order="uncage", steps=3, contrast_weight=9.0)]
+    assert "--contrast-weight 9.0" in command_line(different).split("\n")[1]
+
+
+def test_a_branch_is_not_claimed_to_come_from_a_prompt():
+    trace = make_trace()
+    trace.lineage = {"parent": "abc", "at_step": 3}
+    with pytest.raises(ValueError, match="branched off run abc at step 3"):
+        command_line([trace])
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0", (0,)), ("0,1,7", (0, 1, 7)), ("3-5,4, 9", (3, 4, 5, 9)), ("9223372036854775807", (2**63 - 1,))]
+)
+def test_seeds_are_read(text, seeds):
+    assert cli.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "0-99", "1,,2", "0-20,30-50"])
+def test_bad_seeds_are_refused(text):
+    with pytest.raises(ValueError, match="seeds"):
+        cli.parse_seeds(text)
+
+
+def test_orders_are_read_and_refused():
+    assert cli.parse_orders("uncage, halton") == ("uncage", "halton")
+    for text in ("", "jet", "uncage,uncage", ",".join(ORDER_NAMES)):
+        with pytest.raises(ValueError, match="order"):
+            cli.parse_orders(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["compare", "a cat", "--orders", "jet"], "order 'jet': choose from random"),
+        (["compare", "a cat", "--num-steps", "0"], "num_steps=0: give a whole number from 1 to 256"),
+        (["compare", "a cat", "--num-steps", "x"], "invalid int value: 'x'"),
+        (["compare", "a cat", "--seed", "-1"], "seed=-1"),
+        (["compare", "a cat", "--formats", "png,bmp"], "format 'bmp'"),
+        (["compare", "a cat", "--subjects", "{"], "--subjects is not JSON"),
+        (["compare", "a cat", "--subjects", "{}"], "--subjects: give a list"),
+        (["compare", "a cat", "--stage-px", "9"], "stage_px=9"),
+        (["compare", "a cat", "--step-s", "0"], "step_s=0"),
+        (["generate", "a cat", "--order", "jet"], "invalid choice: 'jet'"),
+        (["compare"], "required: prompt"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["app", "--port", "0"], "--port 0"),
+        (["export", "nowhere.npz", "--to", "gif"], "nowhere.npz: No such file"),
+    ],
+)
+def test_errors_are_one_line_that_names_the_value(capsys, arguments, says):
+    assert says in fails(capsys, *arguments)
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert cli.main(["--debug", "compare", "a cat", "--orders", "jet"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert cli.main(["compare", "a cat", "--orders", "jet", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_part_that_cannot_be_imported_is_not_hidden(capsys, monkeypatch):
+    monkeypatch.setitem(cli.DELEGATED, "train", ("uncage_demo.no_such_part", "x"))
+    assert "ModuleNotFoundError: No module named 'uncage_demo.no_such_part'" in fails(capsys, "train", "--help")
+
+
+def test_no_command_shows_the_help(capsys):
+    assert cli.main([]) == 2
+    assert "compare" in capsys.readouterr().out
+
+
+def test_interruption_ends_with_130(capsys, monkeypatch, toy, tmp_path):
+    import uncage_demo.runner
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uncage_demo.runner, "compare", interrupted)
+    assert cli.main(["compare", "a cat", "--out", str(tmp_path / "o"), "--quiet"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_compare_writes_what_it_says(capsys, tmp_path, toy):
+    out = tmp_path / "run"
+    formats = "png,gif,figures,npz"
+    arguments = ["compare", "a cat and a dog", "--orders", "meissonic,uncage", "--num-steps", "5", "--seed", "4", "--formats", formats]
+    arguments += ["--stage-px", "96", "--device", "cpu", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    told = capsys.readouterr()
+    assert toy == [("embedded", "cpu", None)]
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in planned_files(out, ("meissonic", "uncage"), formats.split(",")))
+    trace = Trace.load(out / "uncage.npz")
+    assert trace.config["order"] == "uncage"
+    assert (trace.config["seed"], trace.config["num_steps"]) == (4, 5)
+    with Image.open(out / "uncage.png") as image:
+        assert np.array_equal(np.asarray(image), trace.image)
+    with Image.open(out / "reveal.gif") as image:
+        assert getattr(image, "n_frames", 1) == 6
+    summary = json.loads((out / "run.json").read_text())
+    assert [run["id"] for run in summary["runs"]] == [Trace.load(out / f"{o}.npz").id for o in ("meissonic", "uncage")]
+    assert "meissonic, seed 4: not all correct (cat found; dog missing; extra objects: 1), a model's judgement (cat finder)" in told.out
+    assert summary["runs"][0]["judgement_of_a_model"]["objects_found"] == [True, False]
+    assert "to do this again" in told.out
+    assert "seed 4, step 5 of 5" in told.err
+
+    refused = fails(capsys, *arguments)
+    assert "already holds meissonic.npz" in refused
+    assert "--force" in refused
+    before = (out / "uncage.npz").read_bytes()
+    assert cli.main([*arguments, "--force", "--quiet"]) == 0
+    again = Trace.load(out / "uncage.npz")
+    assert again.id == trace.id, "the same command gives the same run"
+    assert len(before) > 0
+
+
+def test_several_seeds_get_a_folder_each_and_the_printed_command_repeats_them(capsys, tmp_path, toy):
+    out = tmp_path / "run"
+    arguments = ["generate", "a cat and a dog", "--seeds", "0,2", "--num-steps", "3", "--formats", "npz", "--quiet", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    ids = [Trace.load(out / f"seed-{s}" / "uncage.npz").id for s in (0, 2)]
+    assert ids[0] != ids[1]
+    line = next(text for text in told.out.split("\n") if text.startswith("python -m uncage_demo"))
+    parts = shlex.split(line)[3:]
+    parts[parts.index("--out") + 1] = str(tmp_path / "again")
+    parts[parts.index("--model") + 1] = "embedded"
+    assert cli.main(["--debug", *parts[:-2], "--formats", "npz", *parts[-2:]]) == 0
+    assert [Trace.load(tmp_path / "again" / f"seed-{s}" / "uncage.npz").id for s in (0, 2)] == ids
+
+
+def test_an_occupied_out_is_found_before_the_model_is_loaded(capsys, tmp_path, toy):
+    (tmp_path / "file").write_text("x")
+    assert "is a file" in fails(capsys, "compare", "a cat", "--out", str(tmp_path / "file"))
+    assert toy == []
+
+
+@pytest.mark.parametrize(("kind", "view"), [("png", "heatmaps"), ("svg", "heatmaps"), ("gif", "reveal"), ("webp", "reveal")])
+def test_export_writes_beside_the_trace(capsys, tmp_path, pair, kind, view):
+    assert cli.main(["export", *pair, "--to", kind, "--stage-px", "96"]) == 0
+    path = tmp_path / f"meissonic-{view}.{kind}"
+    assert path.stat().st_size > 1000
+    assert capsys.readouterr().out.strip() == str(path)
+    assert "--force" in fails(capsys, "export", *pair, "--to", kind)
+
+
+def test_export_of_views_and_steps(capsys, tmp_path, pair):
+    still = tmp_path / "still.png"
+    assert cli.main(["export", pair[1], "--to", "png", "--view", "picture", "--step", "3", "--stage-px", "96", "--out", str(still)]) == 0
+    with Image.open(still) as image:
+        assert image.size == (192, 192)
+    assert cli.main(["export", *pair, "--to", "png", "--steps", "1,8", "--out", str(tmp_path / "h.png")]) == 0
+    assert "steps 1 to 8" in fails(
+        capsys, "export", pair[0], "--to", "png", "--view", "picture", "--step", "9", "--out", str(tmp_path / "x.png")
+    )
+    assert "--steps '0'" in fails(capsys, "export", pair[0], "--to", "png", "--steps", "0,1", "--out", str(tmp_path / "x.png"))
+    assert "cannot be written as svg" in fails(capsys, "export", pair[0], "--to", "svg", "--view", "reveal")
+    assert "does not end in .gif" in fails(capsys, "export", pair[0], "--to", "gif", "--out", "x.png")
+
+
+def test_export_refuses_files_that_are_no_traces(capsys, tmp_path, pair):
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(b"PK not really")
+    assert "bad.npz" in fails(capsys, "export", str(bad), "--to", "gif")
+    other = str(make_trace(prompt_text="a frog").save(tmp_path / "frog.npz"))
+    assert "2 different prompts" in fails(capsys, "export", pair[0], other, "--to", "gif")
+
+
+def test_reproduce_prints_the_command(capsys, pair):
+    assert cli.main(["reproduce", *pair]) == 0
+    assert capsys.readouterr().out.startswith("python -m uncage_demo compare --model embedded --orders meissonic,uncage")
+    assert cli.main(["reproduce", "--python", *pair]) == 0
+    assert "ud.compare(backend, prompt, configs)" in capsys.readouterr().out
+
+
+def test_default_formats_are_known():
+    assert set(DEFAULT_FORMATS) == set(FORMATS) - {"mp4"}
