@@ -1,0 +1,274 @@
+"""Names, folders and hub ids to checkpoints: what is offered, what is here, what may be fetched, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import constants, errors
+
+from tests.tiny_checkpoints import tiny_vq, write_meissonic
+from uncage_demo.backends import catalog, download, hub, load_backend
+from uncage_demo.backends.download import Checkpoint, ModelUnavailable, obtain, present
+from uncage_demo.backends.weights import load_diffusers, load_text_encoder, load_tokenizer, weight_hash
+
+WANTED = Checkpoint("owner/name", ("transformer/config.json", "transformer/*.safetensors"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.delenv("UNCAGE_DOWNLOAD", raising=False)
+    monkeypatch.delenv("UNCAGE_MODELS", raising=False)
+
+
+class FakeHub:
+    """Stands for snapshot_download: lists files, "fetches" them into a folder, remembers what it was asked."""
+
+    def __init__(self, folder: Path, files: dict[str, int], error: Exception | None = None) -> None:
+        self.folder, self.files, self.error = folder, files, error
+        self.calls: list[dict[str, Any]] = []
+
+    def __call__(self, repo: str, **options: Any) -> Any:
+        self.calls.append(options)
+        if options.get("local_files_only"):
+            if not self.folder.exists():
+                raise errors.LocalEntryNotFoundError("not cached")
+            return str(self.folder)
+        if self.error is not None:
+            raise self.error
+        if options.get("dry_run"):
+            return [SimpleNamespace(filename=name, file_size=size, will_download=True) for name, size in self.files.items()]
+        for name in self.files:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text("{}")
+        return str(self.folder)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., FakeHub]:
+    def make(files: dict[str, int] | None = None, error: Exception | None = None) -> FakeHub:
+        complete = {"transformer/config.json": 100, "transformer/model.safetensors": 2_000_000}
+        one = FakeHub(tmp_path / "snapshot", complete if files is None else files, error)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", one)
+        return one
+
+    return make
+
+
+def test_a_download_is_reported_before_and_happens_once(fake: Callable[..., FakeHub]) -> None:
+    fetched = fake()
+    reports: list[tuple[str, int]] = []
+
+    def report(source: str, size: int) -> None:
+        assert not fetched.folder.exists()
+        reports.append((source, size))
+
+    folder = obtain(WANTED, download=True, report=report)
+    assert reports == [("owner/name", 2_000_100)]
+    assert present(WANTED) == folder
+    assert obtain(WANTED, download=True, report=report) == folder
+    assert len(reports) == 1
+    assert "*.fp16.safetensors" in fetched.calls[1]["ignore_patterns"]
+
+
+def test_a_report_may_stop_the_download(fake: Callable[..., FakeHub]) -> None:
+    fetched = fake()
+
+    def refuse(source: str, size: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        obtain(WANTED, download=True, report=refuse)
+    assert not fetched.folder.exists()
+
+
+def test_nothing_is_fetched_unasked(fake: Callable[..., FakeHub], monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = fake()
+    with pytest.raises(ModelUnavailable, match="not asked for"):
+        obtain(WANTED)
+    monkeypatch.setenv("UNCAGE_DOWNLOAD", "0")
+    with pytest.raises(ModelUnavailable, match="UNCAGE_DOWNLOAD=0"):
+        obtain(WANTED, download=True)
+    assert all(call.get("local_files_only") for call in fetched.calls)
+
+
+def test_an_interrupted_download_counts_as_absent(fake: Callable[..., FakeHub]) -> None:
+    fetched = fake()
+    (fetched.folder / "transformer").mkdir(parents=True)
+    (fetched.folder / "transformer" / "config.json").write_text("{}")
+    assert present(WANTED) is None
+    assert present(WANTED.__class__("owner/name", WANTED.needs[:1])) == fetched.folder
+    obtain(WANTED, download=True)
+    assert present(WANTED) == fetched.folder
+
+
+def response(status: int) -> Any:
+    return SimpleNamespace(status_code=status, headers={}, request=None)
+
+
+def hub_error(kind: type[Exception], status: int = 0) -> Exception:
+    error = kind.__new__(kind)
+    Exception.__init__(error, "the hub says no")
+    error.response = response(status) if status else None  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "match"),
+    [
+        (hub_error(errors.RepositoryNotFoundError, 404), "no such model on the hub"),
+        (hub_error(errors.RevisionNotFoundError, 404), "no such model on the hub"),
+        (hub_error(errors.GatedRepoError, 403), "agreement"),
+        (hub_error(errors.HfHubHTTPError, 401), "no such model on the hub"),
+        (hub_error(errors.HfHubHTTPError, 500), "the download failed"),
+        (errors.OfflineModeIsEnabled("offline"), "cannot be reached"),
+        (errors.LocalEntryNotFoundError("no network"), "cannot be reached"),
+        (ConnectionError("refused"), "cannot be reached"),
+        (OSError("disk full"), "disk full"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_said_clearly(fake: Callable[..., FakeHub], error: Exception, match: str) -> None:
+    fake(error=error)
+    with pytest.raises(ModelUnavailable, match=match):
+        obtain(WANTED, download=True)
+
+
+def test_the_cause_behind_a_failed_listing_is_said(fake: Callable[..., FakeHub]) -> None:
+    listing = errors.DryRunError("cannot list")
+    listing.__cause__ = errors.OfflineModeIsEnabled("offline")
+    fake(error=listing)
+    with pytest.raises(ModelUnavailable, match="cannot be reached"):
+        obtain(WANTED, download=True)
+
+
+def test_offline_is_said_by_the_real_client() -> None:
+    with pytest.raises(ModelUnavailable, match="hub cannot be reached"):
+        obtain(WANTED, download=True)
+    assert present(WANTED) is None
+
+
+def test_a_repository_without_the_files_and_a_full_disk(fake: Callable[..., FakeHub], monkeypatch: pytest.MonkeyPatch) -> None:
+    fake({"transformer/config.json": 10, "transformer/model.bin": 10})
+    with pytest.raises(ModelUnavailable, match=r"no file matching transformer/\*\.safetensors"):
+        obtain(WANTED, download=True)
+    fake()
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
+    with pytest.raises(ModelUnavailable, match="GB are free"):
+        obtain(WANTED, download=True)
+
+
+@pytest.mark.parametrize("name", ["", "nonsense", "../secret", "a/b/c", "owner/na me", "https://host/model", "owner/.."])
+def test_names_that_mean_nothing(name: str) -> None:
+    with pytest.raises(ModelUnavailable):
+        hub.load_large(name)
+
+
+def test_an_incomplete_folder_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "transformer").mkdir()
+    with pytest.raises(ModelUnavailable, match=r"transformer/config\.json"):
+        hub.load_large(str(tmp_path))
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps({"_class_name": "OtherModel"}))
+    with pytest.raises(ValueError, match="OtherModel is neither"):
+        hub.family_of(tmp_path)
+
+
+def test_load_backend_takes_a_local_folder(tmp_path: Path) -> None:
+    folder = write_meissonic(tmp_path / "mine")
+    backend: Any = load_backend(str(folder), dtype="bfloat16")
+    assert backend.info.id == "mine"
+    assert backend.info.image_size_px == (512, 512)  # this one does not downsample
+    assert backend.info.grid == (128, 128)  # 4 pixels a token in the tiny VQ model
+    assert backend.network.context_embedder.weight.dtype == torch.bfloat16
+    assert backend.pictures.model.dtype == torch.float32
+    other = hub.load_large(str(folder), image_size_px=64, text_encoder=str(folder / "text_encoder"))
+    assert other.info.weight_hash == backend.info.weight_hash
+    with pytest.raises(ValueError, match=r"30 x 30 px: both sides must be multiples of 4"):
+        hub.load_large(str(folder), image_size_px=30)
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"mask_token_id": 3}))
+    with pytest.raises(ValueError, match="mask_token_id=3"):
+        hub.load_large(str(folder))
+
+
+def test_broken_parts_are_named(tmp_path: Path) -> None:
+    from diffusers.models.autoencoders.vq_model import VQModel
+
+    folder = write_meissonic(tmp_path / "mine")
+    weights = folder / "text_encoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="CLIPTextModelWithProjection cannot be loaded"):
+        load_text_encoder(folder / "text_encoder", torch.float32)
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="tokenizer cannot be loaded"):
+        load_tokenizer(folder / "tokenizer")
+    with pytest.raises(ValueError, match="no such file"):
+        load_diffusers(VQModel, folder / "nothing", torch.float32)
+
+
+def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path: Path) -> None:
+    tiny_vq(1).save_pretrained(tmp_path / "one")
+    tiny_vq(2).save_pretrained(tmp_path / "two")
+    one, two = weight_hash([tmp_path / "one"]), weight_hash([tmp_path / "two"])
+    assert len(one) == 16
+    assert one != two
+    assert weight_hash([tmp_path / "one", tmp_path / "two"]) not in (one, two)
+    file = tmp_path / "one" / "diffusion_pytorch_model.safetensors"
+    from uncage_demo.backends.weights import file_hash
+
+    blob = tmp_path / file_hash(file)
+    file.rename(blob)
+    file.symlink_to(blob)
+    assert weight_hash([tmp_path / "one"]) == one
+    blob.write_bytes(b"not read again")
+    assert weight_hash([tmp_path / "one"]) == one
+
+
+def test_the_catalogue_and_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [entry.id for entry in catalog.offered()]
+    assert names == ["embedded", "meissonic", "monetico", "amused-256", "amused-512"]
+    described = catalog.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert [item["present"] for item in described] == [True, False, False, False, False]
+    monkeypatch.setenv("UNCAGE_MODELS", " monetico , embedded")
+    assert [entry.id for entry in catalog.offered()] == ["embedded", "monetico"]
+    for refused in ("meissonic", "owner/name"):
+        with pytest.raises(ValueError, match="not offered here; choose from embedded, monetico"):
+            hub.find(refused)
+    assert hub.find("monetico").source == "Collov-Labs/Monetico"
+    monkeypatch.setenv("UNCAGE_MODELS", "embeded")
+    with pytest.raises(ValueError, match="unknown embeded"):
+        catalog.offered()
+
+
+def test_hub_ids_of_known_models_are_those_models() -> None:
+    assert hub.find("MeissonFlow/Meissonic").id == "meissonic"
+    assert hub.find("owner/name").family is None
+    text = hub.find("meissonic").checkpoints()[1]
+    assert text.source == catalog.CLIP_H
+    assert len(hub.find("monetico").checkpoints()) == 1
+
+
+@pytest.mark.parametrize(("device", "match"), [("toaster", "toaster"), ("cuda:77", "CUDA devices")])
+def test_devices_that_are_not_there(device: str, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        hub.parse_device(device)
+
+
+def test_dtypes_by_name() -> None:
+    cpu = torch.device("cpu")
+    assert hub.parse_dtype(None, cpu) == torch.float32
+    assert hub.parse_dtype("bf16", cpu) == hub.parse_dtype("bfloat16", cpu) == hub.parse_dtype(torch.bfloat16, cpu) == torch.bfloat16
+    for wrong in ("int8", torch.int64):
+        with pytest.raises(ValueError, match="use fp32, fp16 or bf16"):
+            hub.parse_dtype(wrong, cpu)
