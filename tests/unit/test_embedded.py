@@ -127,8 +127,12 @@ class TestTokenize:
     def test_aliases(self, word, meant):
         assert vocab.word_id(word) == vocab.WORD_ID[meant]
 
-    def test_unknown_word_is_unknown(self):
+    def test_unknown_word_is_read_over(self):
         assert vocab.word_id("zeppelin") == vocab.UNKNOWN
+        tokens, ids, _ = vocab.tokenize("a zeppelin near a cat")
+        assert [token.text for token in tokens[1:6]] == ["a", "zeppelin", "near", "a", "cat"]
+        assert ids[2] == ids[3] == vocab.PAD
+        assert ids[5] == vocab.WORD_ID["cat"]
 
 
 class TestVerdict:

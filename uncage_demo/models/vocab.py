@@ -16,11 +16,15 @@ NOUNS = ANIMALS + OBJECTS
 COLORS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "purple", "red", "white", "yellow")
 FUNCTION_WORDS = ("a", "an", "the", "and", "with", "one", ",", "next", "to", "beside", "wearing", "of", "picture", "on", "in", "is", "that")
 
+# The function words of the training captions. The model has learned nothing about the other ones, so they are read over (as padding).
+CAPTION_WORDS = ("a", "an", "and", "with", ",")
+
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 WORDS = SPECIAL + FUNCTION_WORDS + COLORS + NOUNS
 WORD_ID = {word: i for i, word in enumerate(WORDS)}
 TEXT_LENGTH = 16
+_READ_OVER = {UNKNOWN} | {WORD_ID[word] for word in FUNCTION_WORDS if word not in CAPTION_WORDS}
 
 _PLURALS = {noun: noun + "s" for noun in NOUNS if noun not in ("bench", "mouse", "glasses")} | {"bench": "benches", "mouse": "mice"}
 ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | {
@@ -52,7 +56,7 @@ def word_id(word: str) -> int:
 def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
     """Word-level text tokens with spans, their ids (padded to TEXT_LENGTH), and the part of the text that did not fit.
 
-    Punctuation that the model has never seen is skipped; a word it has never seen keeps its place as UNKNOWN.
+    Punctuation that the model has never seen is skipped; a word it has never seen keeps its place with the id PAD: nothing attends to it.
     """
     tokens, ids = [TextToken("<start>", 0, 0, special=True)], [START]
     truncated = ""
@@ -64,7 +68,7 @@ def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
             truncated = text[match.start() :]
             break
         tokens.append(TextToken(match.group(), match.start(), match.end()))
-        ids.append(identity)
+        ids.append(PAD if identity in _READ_OVER else identity)
     tokens.append(TextToken("<end>", len(text), len(text), special=True))
     ids.append(END)
     while len(ids) < TEXT_LENGTH:

@@ -7,7 +7,7 @@ Knows art and vocabulary, not models' training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +68,18 @@ class SpriteAtlas:
 
     Args:
         cache: folder of the downloaded art (see `art.fetch_icons`).
+        icons: SVG source of every noun instead of the downloaded art.
     """
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path | None = None, icons: Mapping[str, str] | None = None) -> None:
+        if icons is None:
+            if cache is None:
+                raise ValueError("give the folder of the downloaded art, or the drawings themselves")
+            icons = fetch_icons(cache)
         size = SPRITE_CELLS * PATCH_PX
         self.sprites: dict[tuple[str, str], np.ndarray] = {}
         self.touched: dict[str, np.ndarray] = {}
-        for noun, svg in fetch_icons(cache).items():
+        for noun, svg in icons.items():
             art = rasterise(svg)
             for style in STYLES:
                 self.sprites[noun, style] = sprite(recolour(art, style) if style else art, size)

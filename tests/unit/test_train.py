@@ -1,0 +1,254 @@
+"""How the embedded model is made: art, scenes, token-space stamping, losses, resuming, binding figures, export."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from uncage_demo.models import vocab
+from uncage_demo.models.detector import peaks
+from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
+from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.train import art, binding, loop, scenes
+from uncage_demo.train import detector as detector_stage
+from uncage_demo.train import transformer as transformer_stage
+from uncage_demo.train.export import export
+from uncage_demo.train.token_scenes import TokenScenes
+
+
+def drawing(index: int) -> str:
+    """A simple SVG that differs from noun to noun."""
+    hue = 360 * index // len(vocab.NOUNS)
+    shape = f'<circle cx="8" cy="8" r="{4 + index % 4}" fill="hsl({hue},80%,45%)"/>'
+    mark = f'<rect x="{index % 8}" y="2" width="4" height="5" fill="#222"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">{shape}{mark}</svg>'
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    pytest.importorskip("resvg_py")
+    return scenes.SpriteAtlas(icons={noun: drawing(i) for i, noun in enumerate(vocab.NOUNS)})
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    torch.manual_seed(0)
+    return ImageTokenizer(encoder_width=32, decoder_widths=(16, 8, 8), blocks=(1, 0, 0)).eval()
+
+
+@pytest.fixture(scope="module")
+def token_scenes(atlas, tokenizer):
+    return TokenScenes(atlas, tokenizer)
+
+
+def small_transformer(seed: int = 0) -> SceneTransformer:
+    torch.manual_seed(seed)
+    return SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH, width=16, ratio=2, text_layers=1, multi_layers=1, single_layers=2)
+
+
+class TestArt:
+    def rgba(self):
+        picture = np.zeros((8, 8, 4), np.float32)
+        picture[2:6, 2:6] = (0.2, 0.6, 0.3, 1)
+        picture[3, 3, :3] = 0.05
+        picture[4, 4, :3] = 0.95
+        return picture
+
+    @pytest.mark.parametrize("color", vocab.COLORS)
+    def test_recolour_keeps_shape_and_order_of_light(self, color):
+        out = art.recolour(self.rgba(), color)
+        assert np.array_equal(out[..., 3], self.rgba()[..., 3])
+        light = out[..., :3].sum(-1)
+        assert light[3, 3] < light[2, 2] < light[4, 4]
+
+    def test_middle_becomes_the_pure_color(self):
+        out = art.recolour(self.rgba(), "blue")
+        assert np.abs(out[2, 2, :3] * 255 - art.RAMPS["blue"][1]).max() < 1
+
+    def test_colors_are_told_apart(self):
+        middles = np.array([art.RAMPS[color][1] for color in vocab.COLORS], float)
+        distance = np.linalg.norm(middles[:, None] - middles[None], axis=-1) + 1e9 * np.eye(len(middles))
+        assert distance.min() > 50
+
+    def test_unknown_color(self):
+        with pytest.raises(ValueError, match="crimson"):
+            art.recolour(self.rgba(), "crimson")
+
+    def test_changed_package_is_refused(self, tmp_path):
+        package = art.PACKAGES[0]
+        (tmp_path / f"iconify-json-noto-{package.version}.tgz").write_bytes(b"not the package")
+        with pytest.raises(RuntimeError, match="integrity"):
+            art.fetch_icons(tmp_path)
+
+
+class TestScenes:
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_sprites_never_overlap_and_stay_inside(self, count):
+        rng = np.random.default_rng(count)
+        for _ in range(50):
+            used = np.zeros((scenes.GRID, scenes.GRID), int)
+            for y, x in scenes.sample_layout(rng, count):
+                used[y : y + scenes.SPRITE_CELLS, x : x + scenes.SPRITE_CELLS] += 1
+            assert used.max() == 1
+            assert used.sum() == count * scenes.SPRITE_CELLS**2
+
+    def test_four_objects_do_not_fit(self):
+        with pytest.raises(ValueError, match="1 to 3"):
+            scenes.sample_layout(np.random.default_rng(0), 4)
+
+    def test_caption_owners_match_the_words(self):
+        rng = np.random.default_rng(3)
+        for _ in range(100):
+            scene = scenes.sample_scene(rng)
+            tokens, _, truncated = vocab.tokenize(scene.caption)
+            words = [token.text for token in tokens if not token.special]
+            assert truncated == ""
+            assert len(words) == len(scene.word_owners)
+            for word, owner in zip(words, scene.word_owners, strict=True):
+                if owner >= 0:
+                    assert word in (scene.objects[owner].noun, scene.objects[owner].color)
+                else:
+                    assert word in ("a", "an", "and", "with", ",")
+
+    def test_every_word_of_a_caption_is_known(self):
+        rng = np.random.default_rng(4)
+        ids = {identity for _ in range(200) for identity in vocab.tokenize(scenes.sample_scene(rng).caption)[1]}
+        assert vocab.UNKNOWN not in ids
+
+    def test_same_seed_same_scene(self):
+        first, second = (scenes.sample_scene(np.random.default_rng(0)) for _ in range(2))
+        assert first.caption == second.caption
+        assert np.array_equal(first.tiles, second.tiles)
+
+
+class TestTokenSpace:
+    def test_stamping_equals_encoding_the_rendered_scene(self, atlas, tokenizer, token_scenes):
+        rng = np.random.default_rng(0)
+        drawn = [scenes.sample_scene(rng) for _ in range(12)]
+        pixels = torch.from_numpy(np.stack([atlas.render(scene) for scene in drawn])).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            encoded = tokenizer.encode(pixels).numpy()
+        stamped = np.stack([token_scenes.stamp(scene)[0] for scene in drawn])
+        # Rounding right at a level's edge may differ in the last float digit.
+        assert (encoded == stamped).mean() > 0.998
+
+    def test_owners_cover_what_the_sprite_touches(self, atlas, token_scenes):
+        scene = scenes.sample_scene(np.random.default_rng(1), (0, 0, 1))
+        _, owner = token_scenes.stamp(scene)
+        for index, placed in enumerate(scene.objects):
+            assert (owner == index).sum() == atlas.touched[placed.noun].sum()
+
+    def test_codes_and_digits_are_inverse(self):
+        fsq = FSQ((8, 8, 4, 4))
+        codes = torch.arange(fsq.codebook_size)
+        assert torch.equal((fsq.digits(codes) * fsq.basis).sum(-1), codes)
+        _, again = fsq.quantise(torch.atanh(fsq.values(codes).clamp(-0.999, 0.999)))
+        assert torch.equal(again, codes)
+
+
+class TestLosses:
+    def test_mask_share_follows_the_cosine(self):
+        tokens = torch.zeros(2000, 144, dtype=torch.long)
+        masked_tokens, masked = transformer_stage.mask_tokens(tokens, 99, np.random.default_rng(0))
+        assert torch.equal(masked_tokens == 99, masked)
+        assert masked.sum(1).min() >= 1
+        assert abs(masked.float().mean().item() - 2 / math.pi) < 0.02
+
+    def test_grounding_loss_prefers_own_words(self, token_scenes):
+        batch = token_scenes.batch(np.random.default_rng(0), 8, (0, 1, 0))
+        own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)
+        conditioned = torch.ones(8, dtype=torch.bool)
+        good = transformer_stage.grounding_loss(own[None].float() * 5, batch, conditioned)
+        blind = transformer_stage.grounding_loss(torch.zeros_like(own[None], dtype=torch.float32), batch, conditioned)
+        bad = transformer_stage.grounding_loss(-own[None].float() * 5, batch, conditioned)
+        assert good < blind < bad
+
+    def test_dropped_captions_do_not_count(self, token_scenes):
+        batch = token_scenes.batch(np.random.default_rng(0), 4, (0, 1, 0))
+        logits = torch.randn(1, 4, 144, vocab.TEXT_LENGTH, generator=torch.Generator().manual_seed(0))
+        nobody = transformer_stage.grounding_loss(logits, batch, torch.zeros(4, dtype=torch.bool))
+        assert nobody == 0
+
+    def test_learning_rate_rises_holds_and_falls(self):
+        rates = [transformer_stage.learning_rate(1.0, step, fraction) for step, fraction in ((0, 0.0), (500, 0.3), (900, 0.8), (999, 1.0))]
+        assert rates[0] < 0.01
+        assert rates[1] == pytest.approx(1.0, abs=0.01)
+        assert rates[1] > rates[2] > rates[3] > 0
+
+
+def test_resumed_training_is_uninterrupted_training(token_scenes, tmp_path):
+    def run(folder, steps):
+        return transformer_stage.train(token_scenes, folder, budget_s=1e9, batch=4, max_steps=steps, model=small_transformer())
+
+    straight = run(tmp_path / "straight", 4)
+    loop_folder = tmp_path / "resumed"
+    # The learning rate follows the share of max_steps, so the interrupted run is stopped by an exception, not by a smaller limit.
+    original, calls = transformer_stage.mask_tokens, 0
+
+    def interrupt(*args):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    saved = loop.save_checkpoint
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transformer_stage, "mask_tokens", interrupt)
+        real_run = loop.run
+        patch.setattr(loop, "run", lambda *args, **kwargs: real_run(*args, **kwargs, checkpoint_every_s=0.0))
+        with pytest.raises(KeyboardInterrupt):
+            run(loop_folder, 4)
+    assert loop.save_checkpoint is saved
+    assert loop.load_checkpoint(loop_folder / "transformer.ckpt", {"transformer": small_transformer()}, []).step == 2
+    resumed = run(loop_folder, 4)
+    for (name, a), b in zip(straight.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+class TestDetectorTargets:
+    def test_peaks_read_targets_back(self):
+        scene = scenes.sample_scene(np.random.default_rng(5), (0, 0, 1))
+        centre, style = detector_stage.targets([scene])
+        colors = torch.nn.functional.one_hot(style.clamp(min=0), len(scenes.STYLES)).permute(0, 3, 1, 2).float()
+        found = peaks(centre * 20 - 10, colors)[0]
+        wanted = {(vocab.NOUNS.index(p.noun), scenes.STYLES.index(p.color), p.y + 2, p.x + 2) for p in scene.objects}
+        assert {(noun, style, y, x) for noun, style, _, y, x in found} == wanted
+
+    def test_weaker_neighbour_is_the_same_object(self):
+        centre = torch.full((1, 24, 12, 12), -9.0)
+        centre[0, 3, 5, 5], centre[0, 7, 6, 6], centre[0, 3, 5, 9] = 4.0, 3.0, 2.0
+        found = peaks(centre, torch.zeros(1, 12, 12, 12))[0]
+        assert [(noun, y, x) for noun, _, _, y, x in found] == [(3, 5, 5), (3, 5, 9)]
+
+
+class TestBinding:
+    def test_perfect_and_blind_maps(self, token_scenes):
+        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0))
+        own = ((batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)).float().transpose(1, 2)
+        everywhere = torch.ones_like(batch.owner, dtype=torch.bool)
+        perfect = binding.readability(own + 0.01, batch, everywhere)
+        blind = binding.readability(torch.full_like(own, 0.1), batch, everywhere)
+        assert perfect["noun_auc"] == 1.0
+        assert perfect["noun_ratio"] > 50
+        assert blind["noun_auc"] == 0.5
+        assert blind["noun_ratio"] == pytest.approx(1.0)
+        assert blind["noun_gain"] == pytest.approx(1.0)
+
+    def test_area_under_curve_by_hand(self):
+        assert binding.area_under_curve(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0])) == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+
+    def test_heads_are_chosen_among_those_that_exist(self, token_scenes):
+        pairs = binding.choose_heads(small_transformer().eval(), token_scenes, count=8)
+        assert pairs
+        assert all(0 <= layer < 2 and 0 <= head < 2 for layer, head in pairs)
+
+
+def test_export_refuses_files_a_space_refuses(tmp_path):
+    big = torch.nn.Linear(2400, 2400)
+    big.config = {}  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="at most 10000000"):
+        export(tmp_path, {"transformer": big}, {})
