@@ -60,14 +60,14 @@ class Payloads:
         self._texts: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def text(self, entries: list[Entry]) -> str:
-        """JSON text {"payload": ...} of these runs."""
-        key = tuple(entry.id for entry in entries)
+    def text(self, entries: list[Entry], small: bool = False) -> str:
+        """JSON text {"payload": ...} of these runs; small = as a grid of small stages."""
+        key = (str(small), *(entry.id for entry in entries))
         with self._lock:
             if key in self._texts:
                 self._texts.move_to_end(key)
                 return self._texts[key]
-        text = json.dumps({"payload": payload_of(entries)})
+        text = json.dumps({"payload": payload_of(entries, small)})
         with self._lock:
             self._texts[key] = text
             while len(self._texts) > _CACHED_PAYLOADS:
@@ -75,22 +75,24 @@ class Payloads:
         return text
 
 
-def payload_of(entries: list[Entry]) -> dict[str, Any]:
+def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:
     """The player's payload of some runs, with verdicts and findings."""
     from uncage_demo.diagnose import diagnose
 
     traces = [entry.trace for entry in entries]
-    findings = [diagnose(trace) for trace in traces] if len(traces) <= 6 else None
-    return build_payload(traces, [entry.verdict for entry in entries], findings, ids=[entry.id for entry in entries])
+    findings = None if small or len(traces) > 6 else [diagnose(trace) for trace in traces]
+    verdicts, ids = [entry.verdict for entry in entries], [entry.id for entry in entries]
+    return build_payload(traces, verdicts, findings, ids=ids, detail="grid" if small else None)
 
 
 def payload_function(handlers: Handlers) -> Callable[[Any], str]:
-    """`payload({ids})` for scripts: the payload of 1 to 24 runs."""
+    """`payload({ids, small})` for scripts: the payload of 1 to 24 runs."""
     kept = Payloads()
 
     def payload(data: Any) -> str:
         try:
-            return kept.text(_entries(handlers, data, MAX_RUNS))
+            entries = _entries(handlers, data, MAX_RUNS)
+            return kept.text(entries, bool(data.get("small")))
         except ValueError as error:
             return json.dumps({"error": str(error)})
         except Exception as error:

@@ -1,6 +1,6 @@
 """What happens on the server when a visitor does something: parse, generate, branch, open. Every error becomes a message.
 
-Handlers answer with messages: JSON texts for the page's scripts. Big data (payloads of finished runs) is fetched by id when a stage shows it.
+Handlers answer with messages: JSON texts for the page's scripts. Payloads of finished runs are fetched by id when a stage shows them.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ class Handlers:
 
 
 def stepwise(work: Callable[..., Trace]) -> Iterator[dict[str, Any] | Trace]:
-    """Run `work(on_step=...)` in a thread and tell its steps as they come, then its trace; closing the iterator stops it at the next step."""
+    """Run `work(on_step=...)` in a thread: its steps as they come, then its trace; closing the iterator stops it at the next step."""
     news: queue.Queue[Any] = queue.Queue()
     stop = threading.Event()
     began = time.perf_counter()

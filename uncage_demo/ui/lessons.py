@@ -1,4 +1,4 @@
-"""Lessons: texts and goals in lessons/*.json, each on a shipped example. The browser checks the goals; no model is needed."""
+"""Lessons: texts and goals in static/lesson-*.json, each on a shipped example. The browser checks the goals; no model is needed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from uncage_demo.ui.examples import Examples
 
-FOLDER = Path(__file__).parent / "lessons"
+FOLDER = Path(__file__).parent / "static"
 
 
 @cache
 def all_lessons() -> tuple[dict[str, Any], ...]:
-    """Every lesson in the order of its file name: {"title", "minutes", "example", "stages", "intro", "steps": [{"do", "goal", "then"}], "end"}."""
-    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json")))
+    """Every lesson in the order of its file name: title, about, minutes, example, stages, start, intro, steps (do, goal, then), end."""
+    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("lesson-*.json")))
 
 
 def lesson_text(examples: Examples, data: Any) -> str:

@@ -23,7 +23,7 @@ def _load(name: str, allow_download: bool) -> Backend:
         from uncage_demo.backends import load_backend
 
         return load_backend(name, device=preferred_device())
-    from uncage_demo.backends.catalog import load_large
+    from uncage_demo.backends.hub import load_large
 
     return load_large(name, device=preferred_device(), download=allow_download)
 

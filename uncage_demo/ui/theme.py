@@ -48,6 +48,11 @@ def theme() -> gr.themes.Base:
         border_color_primary_dark="#333943",
         input_background_fill="#ffffff",
         input_background_fill_dark="#15181d",
+        input_border_width="1px",
+        checkbox_border_width="1px",
+        layout_gap="10px",
+        form_gap_width="12px",
+        button_small_radius="8px",
         input_border_color="#c9cfd8",
         input_border_color_dark="#3c434f",
         input_border_color_focus="#3b6fd4",
@@ -78,8 +83,15 @@ def static_text(name: str) -> str:
 
 
 def head() -> str:
-    """What goes into the page's head: the scripts, inline so that any root path works, and the viewport."""
+    """What goes into the page's head: styles and scripts, inline so that any root path works, and the viewport.
+
+    Styles do not go through launch(css=...), which rewrites selectors and drops container queries.
+    """
     parts = ['<meta name="viewport" content="width=device-width, initial-scale=1">']
+    for text in (player_style(), static_text("page.css")):
+        if "</style" in text.lower():
+            raise ValueError("a style sheet in ui/static contains a closing style tag and cannot be inlined")
+        parts.append(f"<style>{text}</style>")
     for text in (player_script(), *map(static_text, SCRIPTS)):
         if "</script" in text.lower():
             raise ValueError("a script in ui/static contains a closing script tag and cannot be inlined")
@@ -93,7 +105,6 @@ def launch_options() -> dict[str, Any]:
 
     return {
         "theme": theme(),
-        "css": f"{player_style()}\n{static_text('page.css')}",
         "head": head(),
         "footer_links": ["api", "gradio", "settings"],
         "run_history": False,

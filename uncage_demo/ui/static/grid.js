@@ -40,7 +40,7 @@
     }
 
     async function show(message) {
-      const answer = page.parse(await server.payload({ ids: message.ids }));
+      const answer = page.parse(await server.payload({ ids: message.ids, small: true }));
       if (!answer || answer.error) return tell(answer ? answer.error : "The server did not answer. Is it still running?");
       settle();
       rows.replaceChildren(page.make("span", "uc-muted", "Open on the stage:"));
