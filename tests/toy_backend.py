@@ -1,4 +1,4 @@
-"""A very small real backend for tests of the engine: a two-layer network in float64-free torch, with switches for bad behaviour.
+"""A very small real backend for tests of the engine: a two-layer network in plain torch, with switches for bad behaviour.
 
 Every position's logits depend on all tokens and on the prompt, attention is a softmax over the text tokens, and the conditional and
 unconditional halves differ. `leaky` adds the batch size to the logits, as a machine whose kernels depend on the batch would.
@@ -36,7 +36,6 @@ class ToyBackend:
         )
         self.device = torch.device("cpu")
         self.leaky, self.calls = leaky, []
-        self.default_blur = 0.7
         n, width = grid[0] * grid[1], 16
         generator = torch.Generator().manual_seed(0)
         self.embed = torch.randn(codebook + 1, width, generator=generator)
@@ -45,8 +44,17 @@ class ToyBackend:
         self.mix = torch.randn(width, width, generator=generator) / width**0.5
         self.out = torch.randn(width, codebook, generator=generator) / 2
 
-    mask_id = property(lambda self: self.info.codebook_size)
-    vocabulary = None
+    @property
+    def mask_id(self) -> int:
+        return self.info.codebook_size
+
+    @property
+    def vocabulary(self) -> None:
+        return None
+
+    @property
+    def default_blur(self) -> float:
+        return 0.7
 
     def encode_prompt(self, prompt: Prompt) -> Any:
         ids = [sum(map(ord, token.text)) % 64 for token in prompt.tokens]

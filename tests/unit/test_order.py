@@ -154,7 +154,8 @@ def test_rank_is_the_place_in_the_list_and_rolls() -> None:
 
 
 def test_an_order_without_its_input_says_what_it_needs() -> None:
-    bare = StepContext(0, 8, np.ones(2, bool), *(np.zeros(2, np.float32) for _ in range(3)), 0.0)
+    nothing = np.zeros(2, np.float32)
+    bare = StepContext(0, 8, np.ones(2, bool), nothing, nothing, nothing, 0.0)
     for name, needed in (("margin", "margin"), ("entropy", "entropy"), ("halton", "rank")):
         with pytest.raises(ValueError, match=rf"StepContext\.{needed}"):
             ORDERS[name](bare, DecodingConfig(order=name))

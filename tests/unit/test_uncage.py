@@ -105,7 +105,7 @@ def test_blur_is_a_normalised_gaussian_and_0_does_nothing() -> None:
     line[np.abs(np.arange(41) - 20) > 8] = 0
     assert blurred[20] / blurred[20, 20] == pytest.approx(line)
     assert blurred.sum() == pytest.approx(1)
-    assert np.array_equal(blur_maps(impulse, (41, 41), (0, 0)), impulse)
+    assert np.array_equal(blur_maps(impulse, (41, 41), (0.0, 0.0)), impulse)
 
 
 def test_blur_keeps_constants_up_to_the_border_and_does_not_mix_maps_or_axes() -> None:
@@ -113,7 +113,7 @@ def test_blur_keeps_constants_up_to_the_border_and_does_not_mix_maps_or_axes() -
     assert blur_maps(flat, (5, 7), (1.5, 40.0)) == pytest.approx(flat)
     impulse = np.zeros((1, 5, 7))
     impulse[0, 2, 3] = 1
-    along_y = blur_maps(impulse.reshape(1, -1), (5, 7), (1.0, 0)).reshape(5, 7)
+    along_y = blur_maps(impulse.reshape(1, -1), (5, 7), (1.0, 0.0)).reshape(5, 7)
     assert (along_y[:, 3] > 0).all()
     assert along_y[:, [0, 1, 2, 4, 5, 6]].max() == 0
 

@@ -1,0 +1,6 @@
+"""Shape annotations of the engine's tensor functions are checked while testing."""
+
+from jaxtyping import install_import_hook
+
+_CHECKED = [f"uncage_demo.decoding.{module}" for module in ("noise", "order", "schedule", "tokens", "uncage")]
+install_import_hook(_CHECKED, "beartype.beartype")
