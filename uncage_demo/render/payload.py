@@ -169,6 +169,24 @@ def score_terms(record: StepRecord) -> dict[str, bool] | None:
     return None
 
 
+def _exact_sums(steps: Sequence[StepRecord], terms: Sequence[dict[str, bool] | None]) -> bool:
+    """True when float32 addition of the used terms gives every recorded score bit for bit."""
+    for record, used in zip(steps, terms, strict=True):
+        if used is None:
+            return False
+        at = record.masked_before
+        total = np.zeros(int(at.sum()), np.float32)
+        if used["confidence"]:
+            total = record.confidence[at].astype(np.float32)
+        if used["noise"]:
+            total = total + record.noise[at].astype(np.float32)
+        if used["contrast"]:
+            total = total + np.float32(record.weight) * record.contrast[at].astype(np.float32)
+        if total.dtype != np.float32 or not np.array_equal(total, record.scores[at]):
+            return False
+    return True
+
+
 def array(values: np.ndarray, dtype: str | None = None) -> dict[str, Any]:
     """A typed array for the browser: {"t": type, "s": shape, "d": base64 of little-endian bytes}."""
     data = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<") if dtype else None)
@@ -187,6 +205,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         parts = [v[c] for k, (v, c) in enumerate(zip(values, candidates, strict=True)) if wanted is None or wanted[k]]
         return array(np.concatenate(parts) if parts else np.zeros(0), "float32")
 
+    terms = [score_terms(r) for r in steps]
     unmask = np.full(trace.tokens.size, -1, np.int64)
     for r in steps:
         unmask[r.committed] = r.step
@@ -200,16 +219,18 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "steps_done": len(steps),
         "masked": array(np.packbits(masked, axis=1, bitorder="little")),
         "committed": array(np.packbits(np.stack([r.committed for r in steps]), axis=1, bitorder="little")),
-        "sampled": array(np.stack([r.sampled for r in steps]), "uint16"),
+        "drawn": array(np.concatenate([r.sampled[c] for r, c in zip(steps, candidates, strict=True)]), "uint16"),
+        "tokens": array(steps[-1].sampled, "uint16"),
         "unmask_step": array(unmask, "int16"),
         "confidence": packed([r.confidence for r in steps]),
         "noise": packed([r.noise for r in steps]),
-        "scores": packed([r.scores for r in steps]),
+        # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
+        "scores": None if _exact_sums(steps, terms) else packed([r.scores for r in steps]),
         "contrast": packed([r.contrast for r in steps], contrast_at),
         "contrast_at": contrast_at,
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
-        "terms": [score_terms(r) for r in steps],
+        "terms": terms,
         "attention": _attention(trace, objects_only=large or level == "grid"),
         "mass": _curve(trace, heatmaps.attention_mass),
         "overlap": _curve(trace, heatmaps.pair_overlap),

@@ -157,7 +157,7 @@
       const s = run.local(state.step);
       const detail = { run: run.index, id: run.id, step: run.firstStep + s, cell: order ? -1 : state.pin, action };
       if (order) detail.order = order;
-      else detail.token = run.sampled[s * run.cells + state.pin];
+      else detail.token = run.token(s, state.pin);
       player.emit("branch", detail);
     }
 

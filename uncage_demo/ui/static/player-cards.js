@@ -236,12 +236,13 @@
       return this.whatIf.picked(run, s);
     }
 
-    // Of many runs only the pointed one and its reference are explained.
+    // Of many runs only the pointed one and its reference are explained: the first other run of the same seed.
     shown(run) {
       const { model, state } = this.player;
       if (!model.grid_view) return true;
-      const index = state.touched || 0;
-      return run.index === index || run.index === (index === 0 ? 1 : 0);
+      const touched = model.runs[state.touched || 0] || model.runs[0];
+      const same = model.runs.find((r) => r !== touched && r.raw.seed === touched.raw.seed);
+      return run === touched || run === (same || model.runs[touched.index ? 0 : 1]);
     }
 
     update(changed) {

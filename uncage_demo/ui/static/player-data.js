@@ -30,11 +30,11 @@
       this.row = Math.ceil(this.cells / 8);
       this.maskedBits = typed(raw.masked);
       this.committedBits = typed(raw.committed);
-      this.sampled = typed(raw.sampled);
+      this.drawn = typed(raw.drawn);
+      this.tokens = typed(raw.tokens);
       this.unmask = typed(raw.unmask_step);
       this.confidence = typed(raw.confidence);
       this.noise = typed(raw.noise);
-      this.scores = typed(raw.scores);
       this.contrast = typed(raw.contrast);
       this.weight = typed(raw.weight);
       this.cutoff = typed(raw.cutoff);
@@ -60,6 +60,7 @@
         this.contrastOffsets[s] = raw.contrast_at[s] ? contrastEnd : -1;
         if (raw.contrast_at[s]) contrastEnd += list.length;
       }
+      this.scores = typed(raw.scores) || this.addUp();
       if (raw.attention) {
         this.attentionWords = raw.attention.words;
         this.attentionRow = new Map(this.attentionWords.map((w, k) => [w, k]));
@@ -72,6 +73,32 @@
         this.altCodes = typed(raw.alternatives.probs);
         this.altFine = raw.alternatives.probs.t === "u2";
       }
+    }
+
+    // Scores that do not travel are the float32 sum of their terms, bit for bit (checked when the payload was made).
+    addUp() {
+      const out = new Float32Array(this.offsets[this.steps]);
+      for (let s = 0; s < this.steps; s++) this.sumInto(s, { ...this.terms[s], weight: this.weight[s] }, out, this.offsets[s]);
+      return out;
+    }
+
+    // float32 as the engine adds: (confidence + noise) + weight * contrast.
+    sumInto(s, terms, out, at) {
+      const f = Math.fround;
+      const from = this.offsets[s], count = this.offsets[s + 1] - from;
+      for (let k = 0; k < count; k++) {
+        let v = 0;
+        if (terms.confidence) v = this.confidence[from + k];
+        if (terms.noise) v = f(v + this.noise[from + k]);
+        if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.contrastOf(s, k)));
+        out[at + k] = v;
+      }
+    }
+
+    // The token of a cell at a step: drawn in this step, or committed before.
+    token(s, i) {
+      const slot = this.slot(s, i);
+      return slot < 0 ? this.tokens[i] : this.drawn[this.offsets[s] + slot];
     }
 
     bit(bits, s, i) {
@@ -117,7 +144,7 @@
       return {
         confidence: this.confidence[at], noise: this.noise[at], contrast: this.contrastOf(s, slot), weight: this.weight[s],
         score, rank, candidates: list.length, count: this.counts[s], cutoff: this.cutoff[s], margin: score - this.cutoff[s],
-        picked: !!this.committed(s, i), terms: this.terms[s], token: this.sampled[s * this.cells + i],
+        picked: !!this.committed(s, i), terms: this.terms[s], token: this.drawn[at],
       };
     }
 
@@ -133,19 +160,11 @@
       return out;
     }
 
-    // Which cells this step would commit with other terms: the `count` highest scores, ties to the lower index, in float32 as the engine adds.
+    // Which cells this step would commit with other terms: the `count` highest scores, ties to the lower index.
     pick(s, terms) {
-      const f = Math.fround;
       const list = this.atStep[s];
-      const from = this.offsets[s];
       const values = new Float32Array(list.length);
-      for (let k = 0; k < list.length; k++) {
-        let v = 0;
-        if (terms.confidence) v = this.confidence[from + k];
-        if (terms.noise) v = f(v + this.noise[from + k]);
-        if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.contrastOf(s, k)));
-        values[k] = v;
-      }
+      this.sumInto(s, terms, values, 0);
       const order = Array.from(list.keys()).sort((a, b) => values[b] - values[a] || a - b);
       const chosen = new Uint8Array(this.cells);
       for (const k of order.slice(0, this.counts[s])) chosen[list[k]] = 1;

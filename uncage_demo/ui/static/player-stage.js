@@ -143,7 +143,7 @@
     mosaic(s, atlas) {
       const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
       for (let i = 0; i < this.model.cells; i++) {
-        const at = atlas.place(this.run.sampled[s * this.run.cells + i]);
+        const at = atlas.place(this.run.token(s, i));
         if (at) this.context.drawImage(atlas.bitmap, at.x, at.y, at.size, at.size, (i % this.columns) * w, Math.floor(i / this.columns) * h, w + 1, h + 1);
       }
     }
