@@ -216,6 +216,27 @@ def test_broken_parts_are_named(tmp_path: Path) -> None:
         load_diffusers(VQModel, folder / "nothing", torch.float32)
 
 
+def test_the_text_half_of_a_whole_clip_model_is_used(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers import CLIPConfig, CLIPModel, CLIPTextModelWithProjection
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 32}
+    text = sizes | {"vocab_size": 40, "eos_token_id": 39}
+    vision = sizes | {"image_size": 8, "patch_size": 4}
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=32)).eval()
+    model.save_pretrained(tmp_path)
+    encoder = load_text_encoder(tmp_path, torch.float32)
+    assert isinstance(encoder, CLIPTextModelWithProjection)
+    ids = torch.tensor([[1, 5, 7, 39, 39]])
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(ids).text_embeds, model.text_projection(model.text_model(ids).pooler_output))
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    save_file({name: value for name, value in tensors.items() if not name.endswith("final_layer_norm.weight")}, path)
+    with pytest.raises(ValueError, match=r"1 tensors missing: .*final_layer_norm"):
+        load_text_encoder(tmp_path, torch.float32)
+
+
 def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path: Path) -> None:
     tiny_vq(1).save_pretrained(tmp_path / "one")
     tiny_vq(2).save_pretrained(tmp_path / "two")
