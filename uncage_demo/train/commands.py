@@ -1,4 +1,4 @@
-"""`train` and `model-card`: how the embedded model is made and measured, from art to model folder."""
+"""`train`, `model-card` and `ship`: how the embedded model is made, measured and shipped, from art to model folder."""
 
 from __future__ import annotations
 
@@ -66,6 +66,12 @@ def add_parsers(subparsers: Any) -> None:
     card.add_argument("--out", type=Path, default=None, help="model folder; default: the shipped one in assets/")
     card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
     card.set_defaults(run=run_card)
+    ship = subparsers.add_parser(
+        "ship",
+        help="after new weights: make example traces, README picture and golden grids anew",
+        description="Makes everything in the repository that belongs to the shipped weights anew. Results tables: `bench` and `bench-report`.",
+    )
+    ship.set_defaults(run=run_ship)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -193,6 +199,14 @@ def run_card(args: argparse.Namespace) -> int:
     metrics = measure(_out(args), args.folder / "art", seeds=tuple(range(args.seeds)))
     text = write_card(_out(args), metrics, args.folder / "training.json")
     print(text)
+    return 0
+
+
+def run_ship(_: argparse.Namespace) -> int:
+    """Make what belongs to the shipped weights anew; returns the exit status."""
+    from uncage_demo.train.ship import ship
+
+    ship()
     return 0
 
 

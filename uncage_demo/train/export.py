@@ -29,6 +29,7 @@ def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) 
         path = folder / f"{name}.safetensors"
         state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
         save_file(state, path, metadata={"format": "pt"})
+        path.chmod(0o644)
         if path.stat().st_size >= MAX_FILE_BYTES:
             raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
     config = {name: module.config for name, module in parts.items()} | settings

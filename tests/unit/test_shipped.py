@@ -1,0 +1,67 @@
+"""What is shipped belongs together: weights, card, example traces, golden grids, sizes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.prompt import parse_prompt
+from uncage_demo.runner import generate
+from uncage_demo.trace import Trace
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ASSETS.parent / "examples").glob("*.npz"))
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return EmbeddedBackend.load()
+
+
+def test_card_belongs_to_the_weights(backend):
+    assert json.loads((ASSETS / "metrics.json").read_text())["weight_hash"] == backend.info.weight_hash
+    assert backend.info.weight_hash in (ASSETS / "README.md").read_text()
+
+
+def test_golden_grids_belong_to_the_weights(backend):
+    assert json.loads((ROOT / "tests/golden/embedded.json").read_text())["weight_hash"] == backend.info.weight_hash
+
+
+def test_examples_belong_to_the_weights(backend):
+    assert len(EXAMPLES) >= 8
+    for path in EXAMPLES:
+        assert Trace.load(path).model.weight_hash == backend.info.weight_hash, f"{path.name}: run `python -m uncage_demo ship`"
+
+
+def test_an_example_is_what_the_model_draws_today(backend):
+    shipped = Trace.load(EXAMPLES[0])
+    again = generate(backend, parse_prompt(shipped.prompt.text, backend), DecodingConfig.from_dict(shipped.config))
+    assert np.array_equal(again.tokens, shipped.tokens)
+    assert np.array_equal(again.unmask_step, shipped.unmask_step)
+
+
+def test_verdicts_of_the_index_are_the_detectors(backend):
+    index = json.loads((ASSETS.parent / "examples/index.json").read_text())
+    for entry in index.values():
+        for stem, said in entry["verdicts"].items():
+            trace = Trace.load(ASSETS.parent / "examples" / f"{stem}.npz")
+            assert backend.judge(trace, trace.prompt).all_correct == said["all_correct"]
+
+
+def test_sizes():
+    files = [path for path in (ROOT / "assets").rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files) < 10_000_000
+    assert sum(path.stat().st_size for path in files) < 40_000_000
+
+
+def test_the_shipped_model_draws_what_it_is_asked(backend):
+    """A few single objects: far below the card's figures, so that only a broken model fails."""
+    prompts = [parse_prompt(text, backend) for text in ("a turtle", "a red car", "a frog", "a blue clock")]
+    images = np.stack([generate(backend, prompt, DecodingConfig(seed=seed), frames=False).image for prompt in prompts for seed in (0, 1)])
+    verdicts = backend.judge_many(images, [prompt for prompt in prompts for _ in (0, 1)])
+    assert sum(verdict.objects_found[0] for verdict in verdicts) >= 6
