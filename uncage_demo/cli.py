@@ -21,6 +21,8 @@ MAX_SEEDS = 32
 # Commands that other parts of the package bring along: name -> (module with add_parsers, line for --help).
 DELEGATED = {
     "train": ("uncage_demo.train.commands", "make the embedded model: art, image tokenizer, transformer, detector"),
+    "model-card": ("uncage_demo.train.commands", "measure the embedded model and write its card"),
+    "ship": ("uncage_demo.train.commands", "after new weights: example traces, README picture, golden grids"),
     "bench": ("uncage_demo.bench.commands", "compare orders over many prompts and seeds"),
     "bench-report": ("uncage_demo.bench.commands", "tables and plots of benchmark results"),
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),

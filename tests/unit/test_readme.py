@@ -1,0 +1,51 @@
+"""The README's promises: the two lines, and Python that runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def line_after(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```bash\n(.+)\n```", README)
+    assert found, marker
+    return found.group(1)
+
+
+def test_each_line_makes_its_own_environment():
+    for marker, tail in (("run line", ".venv/bin/python app.py"), ("test line", ".venv/bin/python -m pytest")):
+        parts = line_after(marker).split(" && ")
+        assert parts[0] == "python3 -m venv .venv"
+        assert parts[1].startswith(".venv/bin/pip install")
+        assert (ROOT / parts[1].split()[-1]).is_file()
+        assert parts[-1] == tail
+
+
+def test_ci_reads_the_test_line():
+    script = (ROOT / ".ci/run").read_text()
+    command = re.search(r"line=\$\((.+)\)", script)
+    assert command
+    found = subprocess.run(["bash", "-c", command.group(1)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == line_after("test line")
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    example = re.search(r"```python\n(.+?)```", README, re.DOTALL)
+    assert example
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(example.group(1), "README.md", "exec"), names)
+    assert (tmp_path / "run.npz").is_file()
+    assert names["guided"].unmask_step.shape == (12, 12)
+    assert np.isfinite(names["guided"].steps[3].scores.max())
+    assert not np.array_equal(names["guided"].unmask_step, names["baseline"].unmask_step)
+
+
+def test_torch_is_pinned():
+    assert "torch==2.13.0" in (ROOT / "requirements.txt").read_text().splitlines()
