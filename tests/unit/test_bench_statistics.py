@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from uncage_demo.bench.statistics import bootstrap_interval, holm, mcnemar_exact, paired, rate
+from uncage_demo.bench.statistics import bootstrap_intervals, holm, mcnemar_exact, paired, rate, rates
+
+
+def bootstrap_interval(values: np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
+    low, high = bootstrap_intervals(values[:, None], clusters)  # pyright: ignore[reportArgumentType]
+    return float(low[0]), float(high[0])
 
 
 def test_mcnemar_by_hand() -> None:
@@ -93,3 +99,14 @@ def test_bad_input_is_refused(values: list[float], clusters: list[str], message:
         bootstrap_interval(np.array(values), clusters)
     with pytest.raises(ValueError, match="different length"):
         paired([1.0], [1.0, 0.0], ["a"])
+
+
+def test_many_columns_give_what_each_gives_alone() -> None:
+    rng = np.random.default_rng(1)
+    columns = (rng.random((60, 4)) < 0.4).astype(float)
+    names = [f"p{i % 15}" for i in range(60)]
+    together = rates(columns, names)
+    for i, one in enumerate(together):
+        alone = rate(columns[:, i], names)
+        assert (one.value, one.count, one.clusters) == (alone.value, alone.count, alone.clusters)
+        assert (one.low, one.high) == pytest.approx((alone.low, alone.high))

@@ -62,13 +62,22 @@ def rate(values: Sequence[float] | np.ndarray, clusters: Sequence[Hashable], *, 
         Estimate. When every value is the same 0 or 1, the bootstrap has no width; the other end is then the exact (Clopper-Pearson)
         bound for as many trials as there are clusters.
     """
-    data = np.asarray(values, np.float64)
-    low, high = bootstrap_interval(data, clusters, draws=draws, seed=seed)
-    value, number = float(data.mean()), len(set(clusters))
-    if number > 1 and value in (0.0, 1.0) and (data == value).all():
+    return rates(np.asarray(values, np.float64)[:, None], clusters, draws=draws, seed=seed)[0]
+
+
+def rates(columns: np.ndarray, clusters: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0) -> list[Estimate]:
+    """`rate` of every column of "n c" numbers, with the same draws (many columns cost little more than one)."""
+    lows, highs = bootstrap_intervals(columns, clusters, draws=draws, seed=seed)
+    number, slack = len(set(clusters)), 0.0
+    if number > 1:
         slack = 1 - ((1 - LEVEL) / 2) ** (1 / number)
-        low, high = (0.0, slack) if value == 0.0 else (1 - slack, 1.0)
-    return Estimate(value, low, high, len(data), number)
+    estimates = []
+    for data, low, high in zip(columns.T, lows, highs, strict=True):
+        value = float(data.mean())
+        if number > 1 and value in (0.0, 1.0) and (data == value).all():
+            low, high = (0.0, slack) if value == 0.0 else (1 - slack, 1.0)
+        estimates.append(Estimate(value, float(low), float(high), len(data), number))
+    return estimates
 
 
 def paired(
@@ -84,40 +93,57 @@ def paired(
     Raises:
         ValueError: when the lengths differ or nothing is given.
     """
-    first, second = np.asarray(method, np.float64), np.asarray(baseline, np.float64)
-    if len(first) != len(second):
-        raise ValueError(f"paired results of different length: {len(first)} and {len(second)}")
-    difference = first - second
-    low, high = bootstrap_interval(difference, clusters, draws=draws, seed=seed)
-    win, loss = int((difference > 0).sum()), int((difference < 0).sum())
-    estimate = Estimate(float(difference.mean()), low, high, len(difference), len(set(clusters)))
-    return Comparison(estimate, win, len(difference) - win - loss, loss, mcnemar_exact(win, loss))
+    if len(method) != len(baseline):
+        raise ValueError(f"paired results of different length: {len(method)} and {len(baseline)}")
+    difference = np.asarray(method, np.float64) - np.asarray(baseline, np.float64)
+    return paired_many(difference[:, None], clusters, draws=draws, seed=seed)[0]
 
 
-def bootstrap_interval(values: np.ndarray, clusters: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean when whole clusters are drawn with replacement; (nan, nan) below two clusters.
+def paired_many(differences: np.ndarray, clusters: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0) -> list[Comparison]:
+    """`paired` for every column of "n m" differences (method minus baseline), with the same draws."""
+    lows, highs = bootstrap_intervals(differences, clusters, draws=draws, seed=seed)
+    comparisons = []
+    for data, low, high in zip(differences.T, lows, highs, strict=True):
+        win, loss = int((data > 0).sum()), int((data < 0).sum())
+        estimate = Estimate(float(data.mean()), float(low), float(high), len(data), len(set(clusters)))
+        comparisons.append(Comparison(estimate, win, len(data) - win - loss, loss, mcnemar_exact(win, loss)))
+    return comparisons
+
+
+def bootstrap_intervals(
+    columns: np.ndarray, clusters: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals of the means when whole clusters are drawn with replacement.
+
+    Args:
+        columns: "n c" numbers.
+        clusters: n cluster names.
+        draws: bootstrap draws; seed: of the draws.
+
+    Returns:
+        low "c" and high "c"; nan below two clusters.
 
     Raises:
         ValueError: when nothing is given, a value is not finite, or values and clusters differ in length.
     """
-    if len(values) == 0:
+    if len(columns) == 0:
         raise ValueError("no values: nothing to estimate")
-    if len(values) != len(clusters):
-        raise ValueError(f"{len(values)} values but {len(clusters)} cluster names")
-    if not np.isfinite(values).all():
+    if len(columns) != len(clusters):
+        raise ValueError(f"{len(columns)} values but {len(clusters)} cluster names")
+    if not np.isfinite(columns).all():
         raise ValueError("a value is not finite")
     # Sorted by name, so that the order of the lines in a file does not move the interval.
     index = {name: i for i, name in enumerate(sorted(set(clusters), key=str))}
     if len(index) < 2:
-        return math.nan, math.nan
-    where = np.array([index[name] for name in clusters])
-    sums = np.bincount(where, weights=values, minlength=len(index))
-    counts = np.bincount(where, minlength=len(index)).astype(np.float64)
+        nothing = np.full(columns.shape[1], math.nan)
+        return nothing, nothing
+    member = np.zeros((len(index), len(columns)))
+    member[[index[name] for name in clusters], np.arange(len(columns))] = 1.0
     weights = _bootstrap_weights(len(index), draws, seed)
-    means = (weights @ sums) / (weights @ counts)
+    means = (weights @ (member @ columns)) / (weights @ member.sum(axis=1))[:, None]
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return float(low), float(high)
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    return low, high
 
 
 def mcnemar_exact(win: int, loss: int) -> float:

@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from uncage_demo.bench.records import Record
-from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired, rate
+from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired_many, rates
 
 
 @dataclass(frozen=True)
@@ -158,13 +160,17 @@ def build_table(
     def values(method: str, key: str) -> list[float]:
         return [float(found[method]["metrics"][key]) for found in units.values()]
 
-    reference = values(baseline, primary)
-    comparisons = {m: paired(values(m, primary), reference, clusters) for m in methods if m != baseline}
+    keys = list(dict.fromkeys((*chosen, primary)))
+    columns = np.array([values(method, key) for method in methods for key in keys]).T
+    found_rates = rates(columns, clusters)
+    estimates = {method: dict(zip(keys, found_rates[i * len(keys) :], strict=False)) for i, method in enumerate(methods)}
+    others = [method for method in methods if method != baseline]
+    comparisons: dict[str, Comparison] = {}
+    if others:
+        differences = np.array([values(method, primary) for method in others]).T - np.array(values(baseline, primary))[:, None]
+        comparisons = dict(zip(others, paired_many(differences, clusters), strict=True))
     adjusted = dict(zip(comparisons, holm([c.p_value for c in comparisons.values()]), strict=True))
-    rows = []
-    for method in methods:
-        estimates = {key: rate(values(method, key), clusters) for key in dict.fromkeys((*chosen, primary))}
-        rows.append(Row(method, estimates, comparisons.get(method), adjusted.get(method), settings[method]))
+    rows = [Row(method, estimates[method], comparisons.get(method), adjusted.get(method), settings[method]) for method in methods]
     return Table(
         experiment,
         str(lines[0].get("title", experiment)),
