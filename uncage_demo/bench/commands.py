@@ -61,7 +61,8 @@ def add_parsers(subparsers: Any) -> None:
     replay.add_argument("--results", type=Path, help="the file that holds the line (not needed for a JSON line)")
     replay.add_argument("--out", type=Path, metavar="FILE.png", help="save the picture")
     replay.add_argument("--trace", type=Path, metavar="FILE.npz", help="save the full trace")
-    replay.add_argument("--device", default="cpu")
+    replay.add_argument("--model", help="name or folder of the model (default: the one the line names)")
+    replay.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     replay.set_defaults(run=run_replay)
 
     speed = subparsers.add_parser("speed", help="what each feature costs; paired rounds in one process")
@@ -161,7 +162,7 @@ def run_replay(args: argparse.Namespace) -> int:
     from uncage_demo.runner import generate
 
     record = find_record(args.line, args.results)
-    backend = load_backend(record["model"]["id"], device=args.device)
+    backend = load_backend(args.model or record["model"]["id"], device=args.device)
     again = replay(backend, record)
     if args.out:
         Image.fromarray(again.image).save(args.out)
@@ -271,7 +272,7 @@ def find_record(line: str, results: Path | None) -> Record:
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="embedded", help="embedded (default), meissonic, monetico, amused")
+    parser.add_argument("--model", default="embedded", help="embedded (default), meissonic, monetico, amused-256, amused-512, or a folder")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
 
 
