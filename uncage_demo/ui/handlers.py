@@ -9,9 +9,6 @@ import functools
 import itertools
 import json
 import logging
-import queue
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +21,7 @@ from uncage_demo.prompt import check_drawable, parse_prompt
 from uncage_demo.reproduce import command_line, python_snippet
 from uncage_demo.trace import Trace
 from uncage_demo.types import Prompt, Verdict
-from uncage_demo.ui import chips, live
+from uncage_demo.ui import chips, device_runs, live
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.models import ModelSlot
@@ -88,6 +85,7 @@ class Handlers:
 
     def __init__(self, slot: ModelSlot | None = None, examples: Examples | None = None) -> None:
         self.slot = slot or ModelSlot()
+        self.slot_number = device_runs.register(self.slot)
         self.examples = examples or Examples()
         self.store = TraceStore(shipped=self.examples.entry)
 
@@ -146,12 +144,15 @@ class Handlers:
 
     # -- runs -----------------------------------------------------------------------------------------------------------
 
-    def decode(self, backend: Backend, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | list[Trace]]:
+    def decode(self, model: str, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | list[Trace]]:
         """Progress messages while decoding, then the finished traces. Holds the device; closing it stops at the next step."""
         with self.slot.decoding:
             many = len(runs) > options.MAX_STAGES
+            backend = self.slot.get(model)
             last = -1.0
-            for item, pictures in live.with_pictures(runner.stream(backend, runs), backend.info.grid, 112 if many else live.LIVE_PX):
+            for item, pictures in live.with_pictures(
+                device_runs.stream(self.slot_number, model, runs), backend.info.grid, 112 if many else live.LIVE_PX
+            ):
                 if item.traces is not None:
                     yield item.traces
                     return
@@ -181,7 +182,7 @@ class Handlers:
         yield message("progress", phase="Waiting for the device…" if self.slot.decoding.locked() else "Decoding…"), shown
         configs = chosen.configs()
         labels = [options.order_title(c.order) for c in configs]
-        for answer in self.decode(backend, [runner.Run(prompt, c) for c in configs], labels):
+        for answer in self.decode(chosen.model, [runner.Run(prompt, c) for c in configs], labels):
             if isinstance(answer, str):
                 if answer:
                     yield answer, None
@@ -216,7 +217,7 @@ class Handlers:
                 runs.append(runner.Run(prompt, config))
                 labels.append(f"{options.order_title(config.order)}, seed {seed}")
         yield message("progress", phase="Decoding…")
-        for answer in self.decode(backend, runs, labels, columns=len(chosen.orders)):
+        for answer in self.decode(chosen.model, runs, labels, columns=len(chosen.orders)):
             if isinstance(answer, str):
                 if answer:
                     yield answer
@@ -250,7 +251,7 @@ class Handlers:
         yield message("progress", phase="Decoding the branch…")
         with self.slot.decoding:
             trace = None
-            for answer in stepwise(functools.partial(runner.branch, backend, parent.trace, **changes)):
+            for answer in device_runs.branch(self.slot_number, backend.info.id, parent.trace, changes):
                 if isinstance(answer, Trace):
                     trace = answer
                 else:
@@ -281,38 +282,6 @@ class Handlers:
         except ValueError:
             chosen = None
         return self.shown([identity], chosen, opened=True), trace
-
-
-def stepwise(work: Callable[..., Trace]) -> Iterator[dict[str, Any] | Trace]:
-    """Run `work(on_step=...)` in a thread: its steps as they come, then its trace; closing the iterator stops it at the next step."""
-    news: queue.Queue[Any] = queue.Queue()
-    stop = threading.Event()
-    began = time.perf_counter()
-
-    def on_step(step: int, num_steps: int, records: Any) -> None:
-        if stop.is_set():
-            raise runner.Cancelled
-        news.put({"step": step, "num_steps": num_steps, "elapsed_s": time.perf_counter() - began})
-
-    def run() -> None:
-        try:
-            news.put(work(on_step=on_step))
-        except BaseException as error:
-            news.put(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = news.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-            if isinstance(item, Trace):
-                return
-    finally:
-        stop.set()
-        thread.join()
 
 
 def branch_arguments(trace: Trace, event: dict[str, Any]) -> dict[str, Any]:

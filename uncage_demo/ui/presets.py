@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from uncage_demo.decoding import presets as papers
+from uncage_demo.decoding.config import DecodingConfig
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -21,6 +24,16 @@ class Preset:
     orders: tuple[str, str]
     about: str
     shared: dict[str, Any] = field(default_factory=dict)
+
+
+def _paper(name: str, first: str, second: str, about: str) -> Preset:
+    """A preset made of the engine's named settings: those of `second` (of `first` where it is "") for both stages."""
+    settings = papers.preset(second or first).to_dict()
+    defaults = DecodingConfig().to_dict()
+    shared = {k: v for k, v in settings.items() if k not in ("order", "seed") and v != defaults[k]}
+    if "noise_temperature" in shared:
+        shared["noise_temperature"] = tuple(shared["noise_temperature"])
+    return Preset(name, (papers.preset(first).order, "uncage"), about, shared)
 
 
 # Source: 2508.05399 (w_a 3, first quarter of the steps, noise 1 -> 0.01); Meissonic's own pipeline anneals its noise from 2 to 0.
@@ -47,6 +60,8 @@ PRESETS = (
         {"noise_temperature": (2.0, 0.0)},
     ),
     Preset("Does order matter? Random and Halton", ("random", "halton"), "No confidence at all: chance against an even spread."),
+    _paper("Meissonic 1024, the paper's settings", "meissonic", "uncage", "64 steps, guidance 9, 16 guided steps, blur 2, every head."),
+    _paper("aMUSEd's own settings", "amused", "", "12 steps, guidance 10, noise 2 to 0."),
     Preset("Greedy confidence and noise", ("confidence", "meissonic"), "What the Gumbel noise is good for."),
 )
 

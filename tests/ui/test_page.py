@@ -1,0 +1,317 @@
+"""The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
+
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.factories import make_trace
+from uncage_demo.trace import Trace
+
+gr = pytest.importorskip("gradio")
+
+EXAMPLES = (("rescue", "a turtle and a pink apple"), ("failure", "a cat and a dog"))
+HOSTILE = "a cat ${6*7} {{x}} <img src=x onerror=window.hacked=1> and a dog"
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> Path:
+    """A folder of finished examples as they are shipped."""
+    folder = tmp_path_factory.mktemp("examples")
+    for seed, (name, text) in enumerate(EXAMPLES):
+        for order in ("meissonic", "uncage"):
+            make_trace(seed, steps=16, prompt_text=text, order=order).save(folder / f"{name}.{order}.npz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, examples: Path) -> Iterator[str]:
+    """The running page's address. The model is the tiny real one, slowed so that a run can be watched and cancelled."""
+    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.ui.examples import Examples
+    from uncage_demo.ui.layout import build_ui
+    from uncage_demo.ui.models import ModelSlot
+    from uncage_demo.ui.theme import launch_options
+
+    def load(name: str, allow_download: bool) -> EmbeddedBackend:
+        backend = EmbeddedBackend.tiny(seed=0)
+        forward = backend.forward
+
+        def slower(*args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.03)
+            return forward(*args, **kwargs)
+
+        backend.forward = slower  # type: ignore[method-assign]
+        return backend
+
+    demo = build_ui(ModelSlot(load), Examples(examples))
+    # the launcher's own look at the page gives up after 3 s, which a busy machine may need
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **{**launch_options(), "mcp_server": False})
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, site: str) -> Iterator[Any]:
+    """One visitor at a desk, for the tests that follow one another."""
+    yield from visit(browser, site, WIDE)
+
+
+def visit(browser: Any, address: str, size: dict[str, int], **options: Any) -> Iterator[Any]:
+    """A page that is ready: its example (or run) is on stage. A script error fails the test that uses it last."""
+    context = browser.new_context(viewport=size, accept_downloads=True, **options)
+    context.set_default_timeout(180_000)
+    visitor = context.new_page()
+    errors: list[str] = []
+    requests: list[str] = []
+    visitor.on("pageerror", lambda error: errors.append(str(error)))
+    visitor.on("request", lambda request: requests.append(request.url))
+    visitor.seen = requests
+    visitor.goto(address, wait_until="domcontentloaded")
+    visitor.wait_for_selector("#uc-stage [data-ready]", state="attached")
+    yield visitor
+    context.close()
+    assert not errors, errors
+
+
+def shared(page: Any, what: str) -> Any:
+    return page.evaluate(f"() => window.UncagePage.shared.{what}")
+
+
+def run_to_end(page: Any) -> None:
+    """Press Generate and wait for the next finished run on stage."""
+    before = page.get_attribute("#uc-stage [data-ready]", "data-ready")
+    page.click("#uc-generate")
+    page.wait_for_function("(old) => document.querySelector('#uc-stage [data-ready]').dataset.ready !== old", arg=before)
+
+
+def set_prompt(page: Any, text: str) -> None:
+    page.fill("#uc-prompt textarea, #uc-prompt input", text)
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.locator('#uc-tabs button[role="tab"]', has_text=name).click()
+
+
+def distinct_colors(page: Any, selector: str) -> list[int]:
+    """How many colours each canvas holds: a blank one has one."""
+    return page.evaluate(
+        """(selector) => [...document.querySelectorAll(selector)].map((c) => {
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, seen = new Set();
+            for (let i = 0; i < d.length; i += 4) seen.add((d[i] << 16) | (d[i + 1] << 8) | d[i + 2]);
+            return seen.size; })""",
+        selector,
+    )
+
+
+def test_it_opens_with_a_finished_example_that_plays_without_the_server(page):
+    assert shared(page, "ids") == ["example:rescue.meissonic", "example:rescue.uncage"]
+    assert page.locator("#uc-stage .up-stage").count() == 2
+    assert [c.inner_text() for c in page.locator("#uc-chips .uc-object").all()] == ["turtle", "apple"]
+    page.evaluate("() => { const p = window.UncagePage.shared.stage; p.setStep(0); }")
+    page.wait_for_timeout(500)
+    before = len(page.seen)
+    page.evaluate("() => window.UncagePage.shared.stage.play()")
+    page.wait_for_function("() => window.UncagePage.shared.stage.state.step >= 8")
+    assert [u for u in page.seen[before:] if "heartbeat" not in u] == []
+    assert all(n > 50 for n in distinct_colors(page, "#uc-stage .up-stage canvas"))
+
+
+def test_the_first_screen_holds_prompt_button_and_both_stages(page):
+    for selector in ("#uc-prompt", "#uc-generate", "#uc-stage .up-stage >> nth=0", "#uc-stage .up-stage canvas >> nth=1"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= WIDE["height"] + 60
+        assert box["x"] + box["width"] <= WIDE["width"]
+
+
+def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page):
+    page.evaluate("""() => { window.live = []; new MutationObserver(() => {
+        for (const c of document.querySelectorAll('#uc-stage .uc-live canvas')) if (c.dataset.step) window.live.push(Number(c.dataset.step));
+    }).observe(document.querySelector('#uc-stage'), {subtree: true, childList: true, attributes: true}); }""")
+    at_once = page.evaluate("""() => { document.querySelector('#uc-generate').click();
+        const bar = document.querySelector('#uc-stage .uc-progress'); return [bar.hidden, bar.innerText]; }""")
+    assert at_once[0] is False
+    assert at_once[1]
+    page.wait_for_function(
+        "() => !document.body.classList.contains('uc-running') && !window.UncagePage.shared.ids[0].startsWith('example')"
+    )
+    seen = page.evaluate("() => window.live")
+    assert len(set(seen)) >= 2, "pictures arrived while decoding"
+    assert page.locator("#uc-stage .up-stage").count() == 2
+    assert "model’s judgement" in page.inner_text("#uc-stage")
+    page.wait_for_function("() => window.UncagePage.shared.stage.state.step === 15")
+    assert all(n > 50 for n in distinct_colors(page, "#uc-stage .up-stage canvas"))
+
+
+def test_a_branch_joins_the_stages(page):
+    page.evaluate("() => window.UncagePage.shared.stage.setStep(6)")
+    page.locator("#uc-stage .up-branch select").nth(1).select_option("halton")
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#uc-stage .up-stage').length === 3")
+    assert page.inner_text("#uc-stage .up-stage >> nth=2").find("Branch at step 7") >= 0
+
+
+def test_cancel_stops_and_keeps_the_last_run(page):
+    ids = shared(page, "ids")
+    page.click("#uc-generate")
+    page.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
+    page.click("#uc-cancel")
+    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    page.wait_for_timeout(1500)
+    assert shared(page, "ids") == ids
+    assert page.is_visible("#uc-generate")
+    assert "Stopped" in page.inner_text("#uc-stage")
+    run_to_end(page)  # the device is free again
+    assert shared(page, "ids") != ids
+
+
+def test_unknown_words_are_named_and_replaced_by_a_click(page):
+    set_prompt(page, "a blue tutle and a cat")
+    page.wait_for_selector("#uc-chips .uc-unknown")
+    before = shared(page, "ids")
+    page.click("#uc-generate")
+    page.wait_for_selector("text=tutle >> visible=true")
+    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    assert shared(page, "ids") == before, "nothing is generated from a prompt that was not understood"
+    page.locator("#uc-chips .uc-suggest", has_text="turtle").first.click()
+    page.wait_for_function("() => document.querySelector('#uc-prompt textarea, #uc-prompt input').value === 'a blue turtle and a cat'")
+    page.wait_for_function("() => document.querySelectorAll('#uc-chips .uc-object').length === 2")
+
+
+def test_a_corrected_attribute_is_what_guidance_uses(page):
+    page.locator('#uc-chips [data-word="1"]').click()
+    page.locator("#uc-chips .uc-editor button", has_text="Attach to cat").click()
+    page.wait_for_selector("#uc-chips .uc-reset")
+    assert "belongs to blue cat" in page.locator('#uc-chips [data-word="1"]').get_attribute("aria-label")
+    run_to_end(page)
+    answer = page.evaluate("() => JSON.parse(window.UncagePage.shared.query.edits)")
+    assert answer == [{"object": [2], "attributes": []}, {"object": [5], "attributes": [[1]]}]
+    assert "overrides=" in shared(page, "python")
+    assert "--subjects" in shared(page, "command")
+
+
+def test_runs_can_be_taken_away_and_opened_again(page, tmp_path):
+    with page.expect_download() as coming:
+        page.click("#uc-takeaway [data-kind=npz]")
+    coming.value.save_as(tmp_path / "runs.zip")
+    names = zipfile.ZipFile(tmp_path / "runs.zip").namelist()
+    assert len(names) == 2
+    zipfile.ZipFile(tmp_path / "runs.zip").extractall(tmp_path)
+    trace = Trace.load(tmp_path / names[1])
+    assert [s.label for s in trace.prompt.subjects] == ["turtle", "blue cat"]
+    page.set_input_files("input[type=file]", tmp_path / names[1])
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
+    assert page.locator("#uc-stage .up-stage").count() == 1
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a trace")
+    page.set_input_files("input[type=file]", tmp_path / "broken.npz")
+    page.wait_for_selector(".toast-wrap >> visible=true")
+    assert len(shared(page, "ids")) == 1, "the run on stage stays"
+
+
+def test_prompts_are_never_markup(page):
+    set_prompt(page, HOSTILE)
+    page.wait_for_function("() => document.querySelector('#uc-chips').innerText.includes('onerror')")
+    assert page.evaluate("() => window.hacked") is None
+    assert page.locator("#uc-chips img, #uc-stage img").count() == 0
+    assert "42" not in page.inner_text("#uc-chips")
+
+
+def test_compare_shows_a_grid_and_opens_a_row_on_the_stage(page):
+    set_prompt(page, "a turtle and a pink apple")
+    open_tab(page, "Compare")
+    page.fill("#uc-seeds textarea, #uc-seeds input", "0-1")
+    page.click("#uc-compare")
+    page.wait_for_selector("#uc-grid [data-ready]", state="attached")
+    page.wait_for_selector("#uc-grid .up-stage")
+    assert page.locator("#uc-grid .up-stage").count() == 6
+    page.locator("#uc-grid .uc-grid-rows button", has_text="Seed 1").click()
+    page.wait_for_function("() => window.UncagePage.shared.query && window.UncagePage.shared.query.seed === '1'")
+    assert page.locator("#uc-stage .up-stage").count() == 3
+
+
+def test_the_results_tab_says_what_there_is(page):
+    open_tab(page, "Results")
+    page.wait_for_function("() => /results|Every number/.test(document.body.innerText)")
+
+
+def test_a_link_restores_prompt_settings_and_step(browser, site):
+    query = "?prompt=a+cat+and+a+red+car&orders=random,halton&seed=5&num_steps=12&contrast_weight=7&step=4"
+    for page in visit(browser, site + query, WIDE):
+        page.wait_for_function("() => window.UncagePage.shared.stage.state.step === 4")
+        assert page.input_value("#uc-prompt textarea, #uc-prompt input") == "a cat and a red car"
+        restored = shared(page, "query")
+        assert (restored["orders"], restored["seed"], restored["num_steps"], restored["contrast_weight"]) == (
+            "random,halton",
+            "5",
+            "12",
+            "7",
+        )
+        link = page.evaluate("() => window.UncagePage.shareLink()")
+        assert "step=4" in link
+        assert "seed=5" in link
+
+
+def test_lessons_work_on_a_phone_without_a_model(browser, site):
+    for page in visit(browser, site + "?lesson=1", PHONE, has_touch=True, is_mobile=True):
+        page.wait_for_selector("#uc-learn .uc-now")
+        width = page.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], "nothing is wider than the phone"
+        lesson = json.loads((Path(__file__).parents[2] / "uncage_demo/ui/static/lesson-1-why-steps.json").read_text(encoding="utf-8"))
+        player = "#uc-learn .up"
+        page.locator(f"{player} [data-up=timeline]").focus()
+        page.keyboard.press("End")
+        page.wait_for_selector('#uc-learn [data-step="1"]', state="attached")
+        page.locator(f"{player} [data-layer=guess]").click()
+        page.locator(f"{player} [data-up=timeline]").focus()
+        page.keyboard.press("Home")
+        page.wait_for_selector('#uc-learn [data-step="2"]', state="attached")
+        page.keyboard.press("End")
+        page.wait_for_selector('#uc-learn [data-step="3"]', state="attached")
+        page.locator(f"{player} [data-layer=order]").click()
+        page.wait_for_selector("#uc-learn .uc-lesson-end")
+        assert lesson["end"] in page.inner_text("#uc-learn")
+        page.locator("#uc-learn .uc-next").click()
+        page.wait_for_selector('#uc-learn [data-lesson="2"]', state="attached")
+        assert "lesson=2" in page.url
+
+
+def test_phone_and_dark_theme(browser, site):
+    for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+        boxes = [c.bounding_box() for c in page.locator("#uc-stage .up-stage canvas").all()]
+        assert boxes[1]["y"] > boxes[0]["y"] + 100, "stages stand one below the other"
+        light = page.evaluate("() => getComputedStyle(document.querySelector('.uc-lesson-card, .uc-small')).backgroundColor")
+        page.click(".uc-theme")
+        dark = page.evaluate("() => getComputedStyle(document.querySelector('.uc-lesson-card, .uc-small')).backgroundColor")
+        assert light != dark
+
+
+def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
+    from gradio_client import Client, handle_file
+
+    client = Client(site, verbose=False, download_files=str(tmp_path))
+    api = client.view_api(return_format="dict", print_info=False)
+    assert set(api["named_endpoints"]) == {"/generate", "/compare", "/parse", "/open_trace", "/list_models"}
+    assert not api["unnamed_endpoints"]
+    read = client.predict("a turtle and a pink zebra", "embedded", api_name="/parse")
+    assert read["objects"][0]["label"] == "turtle"
+    assert read["unknown"][0]["word"] == "zebra"
+    assert client.predict(api_name="/list_models")[0]["id"] == "embedded"
+    picture, file, summary = client.predict(prompt="a turtle and a pink apple", order="uncage", seed=0, num_steps=6, api_name="/generate")
+    trace = Trace.load(file)
+    assert (trace.config["seed"], trace.config["num_steps"], trace.config["order"]) == (0, 6, "uncage")
+    assert summary["verdict"]["note"]
+    assert Path(picture).stat().st_size > 0
+    _, again = client.predict(handle_file(file), api_name="/open_trace")
+    assert again["settings"] == trace.config
+    with pytest.raises(Exception, match="zebra"):
+        client.predict(prompt="a zebra", api_name="/generate")
+    assert np.isfinite(trace.steps[0].confidence).all()

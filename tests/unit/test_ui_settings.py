@@ -1,0 +1,205 @@
+"""Settings, links, seeds, presets, the store of runs and the chips: the page's logic without a page."""
+
+import argparse
+import json
+
+import pytest
+
+from tests.factories import make_prompt, make_trace
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.models.vocab import VOCABULARY
+from uncage_demo.prompt import overrides_of, parse_prompt
+from uncage_demo.ui import chips, settings
+from uncage_demo.ui.models import EmbeddedReader, WordReader
+from uncage_demo.ui.presets import PRESETS, preset
+from uncage_demo.ui.session import TraceStore, trace_bytes
+from uncage_demo.ui.settings import Settings
+
+HOSTILE = "a ${6*7} {{x}} <img src=x onerror=alert(1)> turtle"
+
+
+def test_link_restores_prompt_settings_step_and_corrections():
+    chosen = Settings(
+        "embedded",
+        ("halton", "uncage"),
+        {"seed": 0, "num_steps": 12, "contrast_weight": 7.5, "noise_temperature": (2.0, 0.0), "contrast_steps": 5, "use_noise": False},
+    )
+    query = settings.to_query("a turtle & <b>", chosen, '[{"object":[1],"attributes":[]}]')
+    text, back, step, edits = settings.from_query({**query, "step": "7", "utm_source": "elsewhere"})
+    assert (text, step, edits) == ("a turtle & <b>", 7, '[{"object":[1],"attributes":[]}]')
+    assert back.configs() == chosen.configs()
+    assert query["seed"] == "0"  # 0 is a seed like any other, and is always named
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"seed": "-1"},
+        {"num_steps": "many"},
+        {"orders": "meissonic,nonsense"},
+        {"contrast_weight": "nan"},
+        {"step": "x"},
+        {"prompt": "a" * 501},
+        {"use_noise": "yes"},
+        {"orders": ",".join(["random"] * 7)},
+    ],
+)
+def test_a_link_with_nonsense_is_refused_with_a_reason(query):
+    with pytest.raises(ValueError, match=r"\w"):
+        settings.from_query(query)
+
+
+def test_every_field_of_the_config_travels_in_a_link():
+    values = {
+        "num_steps": 7,
+        "seed": 2**53 - 1,
+        "schedule": "power",
+        "schedule_power": 3.5,
+        "guidance_scale": 2.5,
+        "guidance_schedule": "ramp",
+        "token_temperature": 0.5,
+        "noise_temperature": (2.0, 0.5),
+        "contrast_weight": -1.5,
+        "contrast_steps": 3,
+        "contrast_blur": 0.25,
+        "contrast_mode": "negative",
+        "contrast_rescale": "none",
+        "use_confidence": False,
+        "use_noise": False,
+        "attention_source": "layers:0-1",
+        "halton_randomize": True,
+    }
+    assert set(values) == set(settings.SHARED_FIELDS)
+    chosen = Settings(shared=values)
+    assert settings.from_query(settings.to_query("a cat", chosen))[1].configs() == chosen.configs()
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("0-3", (0, 1, 2, 3)), ("5, 8 ,13", (5, 8, 13)), ("2,2,1", (2, 1))])
+def test_seeds(text, seeds):
+    assert settings.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "0-9", "3-1", "1,2,3,4,5", "-1", "1.5"])
+def test_bad_seeds_are_named(text):
+    with pytest.raises(ValueError, match="seed"):
+        settings.parse_seeds(text)
+
+
+def test_blank_fields_mean_defaults_only_where_there_are_some():
+    assert settings.tidy("guidance_scale", None) is None
+    assert settings.tidy("seed", 3.0) == 3
+    with pytest.raises(ValueError, match="seed"):
+        settings.tidy("seed", None)
+    with pytest.raises(ValueError, match="whole"):
+        settings.tidy("num_steps", 2.5)
+
+
+def test_presets_are_valid_and_say_what_they_change():
+    for one in PRESETS:
+        assert Settings(orders=one.orders, shared=one.shared).configs()
+        assert one.about
+    assert preset("UNCAGE in every step").shared["contrast_steps"] >= 256
+    with pytest.raises(ValueError, match="choose"):
+        preset("nonsense")
+
+
+def test_settings_come_back_from_traces():
+    traces = [make_trace(steps=4, order="meissonic"), make_trace(steps=4, order="uncage")]
+    chosen = settings.settings_of_traces(traces)
+    assert chosen.orders == ("meissonic", "uncage")
+    assert [c.to_dict() for c in chosen.configs()] == [t.config for t in traces]
+
+
+def test_the_store_lets_the_oldest_run_go_and_never_the_newest():
+    traces = [make_trace(seed, steps=4) for seed in range(3)]
+    store = TraceStore(max_bytes=2 * trace_bytes(traces[0]) + 1)
+    ids = [store.add(trace) for trace in traces]
+    assert len(set(ids)) == 3
+    with pytest.raises(ValueError, match="no longer in memory"):
+        store.get(ids[0])
+    assert store.get(ids[2]).trace is traces[2]
+    small = TraceStore(max_bytes=1)
+    assert small.get(small.add(traces[0])).trace is traces[0]
+    for wrong in (None, 3, "nonsense", ["x"]):
+        with pytest.raises(ValueError, match="run"):
+            store.get(wrong)
+
+
+def test_chips_show_exactly_the_subjects_that_guidance_uses():
+    prompt = parse_prompt("a turtle and a pink apple", EmbeddedReader())
+    data = json.loads(chips.chips_value(prompt, VOCABULARY, "model"))
+    roles = {w["text"]: (w["role"], w["subject"]) for w in data["words"]}
+    assert roles["turtle"] == ("object", 0)
+    assert roles["pink"] == ("attribute", 1)
+    assert roles["apple"] == ("object", 1)
+    moved = chips.edit(prompt, VOCABULARY, "attach", 4, 0)
+    data = json.loads(chips.chips_value(moved, VOCABULARY, "model", chips.write_edits(moved)))
+    assert next(w for w in data["words"] if w["text"] == "pink")["subject"] == 0
+    assert data["edited"]
+    again = parse_prompt(prompt.text, EmbeddedReader(), chips.read_edits(chips.write_edits(moved)))
+    assert overrides_of(again) == overrides_of(moved)
+
+
+@pytest.mark.parametrize("text", ["[", "{}", "3", "[" * 5000, "x" * 5000])
+def test_corrections_from_outside_are_checked(text):
+    with pytest.raises(ValueError, match="JSON list"):
+        chips.read_edits(text)
+
+
+def test_an_unknown_click_is_refused():
+    with pytest.raises(ValueError, match="make_object"):
+        chips.edit(make_prompt(), None, "__class__", 0)
+    with pytest.raises(ValueError, match="word"):
+        chips.edit(make_prompt(), None, "detach", 99)
+
+
+def test_unknown_words_are_named_and_replaced_by_their_suggestion_only():
+    prompt = parse_prompt("a blue tutle", EmbeddedReader())
+    data = json.loads(chips.chips_value(prompt, VOCABULARY, "model"))
+    word = next(i for i, w in enumerate(data["words"]) if w["role"] == "unknown")
+    assert "turtle" in data["words"][word]["suggestions"]
+    assert chips.replace_word("a blue tutle", prompt, word, "turtle") == "a blue turtle"
+    with pytest.raises(ValueError, match="suggestion"):
+        chips.replace_word("a blue tutle", prompt, word, "<b>")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "word", "result"),
+    [
+        ("", "object", "turtle", "a turtle"),
+        ("a turtle", "object", "apple", "a turtle and an apple"),
+        ("a turtle and an apple", "color", "pink", "a turtle and a pink apple"),
+        ("a cat", "color", "orange", "an orange cat"),
+        ("", "color", "red", "red"),
+    ],
+)
+def test_choosing_a_word_writes_a_prompt(text, kind, word, result):
+    assert chips.add_word(text, kind, word, VOCABULARY) == result
+
+
+def test_choosing_a_word_that_the_model_lacks_is_refused():
+    with pytest.raises(ValueError, match="not a word"):
+        chips.add_word("", "object", "zebra", VOCABULARY)
+    with pytest.raises(ValueError, match="not a word"):
+        chips.add_word("", "object", "zebra", None)
+
+
+def test_prompt_text_is_data_in_chips():
+    value = chips.chips_value(parse_prompt(HOSTILE, WordReader()), None, "model")
+    assert "<" not in value
+    assert json.loads(value)["text"] == HOSTILE
+
+
+def test_the_command_line_shown_is_one_that_the_program_understands():
+    import shlex
+
+    from uncage_demo.cli import build_parser
+    from uncage_demo.reproduce import command_line
+
+    traces = [make_trace(steps=4, order=order, prompt_text="a --turtle; rm -rf and a $(pink) apple") for order in ("meissonic", "uncage")]
+    words = shlex.split(command_line(traces))
+    assert words[:3] == ["python", "-m", "uncage_demo"]
+    options = build_parser(words[3:]).parse_args(words[3:])
+    assert isinstance(options, argparse.Namespace)
+    assert options.prompt == traces[0].prompt.text
+    assert DecodingConfig.from_dict(traces[0].config).num_steps == options.num_steps
