@@ -69,7 +69,9 @@ class ImageFolder:
 def geneval_metadata(prompt: Prompt) -> dict[str, Any]:
     """What GenEval's evaluator should look for: {"tag", "include": [{"class", "count", "color"?}], "prompt"}."""
     wanted = Counter((subject.noun or subject.label, subject.colors[0] if subject.colors else "") for subject in prompt.subjects)
-    include = [{"class": noun, "count": count} | ({"color": color} if color else {}) for (noun, color), count in wanted.items()]
+    include: list[dict[str, Any]] = [
+        {"class": noun, "count": count} | ({"color": color} if color else {}) for (noun, color), count in wanted.items()
+    ]
     colored = any("color" in entry for entry in include)
     if len(include) > 1:
         tag = "color_attr" if colored else "two_object"
