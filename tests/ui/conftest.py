@@ -1,0 +1,102 @@
+"""A real browser for the tests of this folder. CHROMIUM names the executable where it is not on the path."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import make_trace
+from tests.ui.player_page import FINDING, VERDICTS, save
+from uncage_demo.render.payload import build_payload
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+TIMEOUT_MS = 120_000  # a machine that trains at the same time is slow; nothing here waits that long by itself
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs a browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ui)
+
+
+def chromium_path() -> str | None:
+    """The executable that CHROMIUM names, or the first one on the path; None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    return path if path and Path(path).exists() else None
+
+
+def _missing(reason: str) -> None:
+    """Skip with a reason, or fail where a browser is required."""
+    if os.environ.get("UNCAGE_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, one for all tests."""
+    path = chromium_path()
+    if path is None:
+        _missing("no Chromium: install one or name it in CHROMIUM")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("playwright is not installed")
+        raise
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page: open_page(url, width, height, **context options). A script error in it fails the test."""
+    contexts, errors = [], []
+
+    def open_url(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(TIMEOUT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(url, wait_until="load")
+        return page
+
+    yield open_url
+    for context in contexts:
+        context.close()
+    assert not errors, errors
+
+
+@pytest.fixture(scope="session")
+def pair() -> list[Any]:
+    """Two short runs of one prompt and seed: the baseline order and the guided one."""
+    return [make_trace(0, steps=12, order="meissonic"), make_trace(0, steps=12)]
+
+
+@pytest.fixture(scope="session")
+def player_url(pair: list[Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of the stand-alone player of the pair, at its first step."""
+    return save(tmp_path_factory.mktemp("pair"), build_payload(pair, VERDICTS, [[FINDING], []]), {"step": 0})
+
+
+@pytest.fixture
+def player(open_page: Callable[..., Any], player_url: str) -> Any:
+    """A page with the player of the pair, paused at its first step."""
+    return open_page(player_url, reduced_motion="reduce")

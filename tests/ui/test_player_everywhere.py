@@ -1,0 +1,165 @@
+"""The player for everybody and everywhere: many runs, live runs, phones, keyboard, themes, hostile text, offline."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.factories import make_trace
+from tests.ui.player_page import FRAME, PICTURES_READY, VERDICTS, put, save, state
+from uncage_demo.render.payload import build_payload
+from uncage_demo.types import Verdict
+
+
+def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
+    traces = [
+        make_trace(seed, steps=6, order=order)
+        for order in ("meissonic", "uncage", "confidence", "random", "halton", "maskgit")
+        for seed in range(4)
+    ]
+    page = open_page(save(tmp_path, build_payload(traces, [VERDICTS[0]] * 24), {"step": 0}), reduced_motion="reduce")
+    assert page.locator(".up-canvas").count() == 24
+    assert page.locator(".up-grid-row").count() == 6
+    assert page.locator(".up-verdict").count() == 24
+    page.get_by_role("slider", name="Step").focus()
+    page.keyboard.press("End")
+    page.wait_for_function(PICTURES_READY)
+    page.evaluate(FRAME)
+    pictures = page.evaluate("() => [...document.querySelectorAll('.up-canvas')].map((c) => c.toDataURL())")
+    assert len(set(pictures)) >= 4
+
+
+def test_growing_payload_follows_and_keeps_the_view(open_page, tmp_path, pair):
+    parts = []
+    for count in (3, 4, 12):
+        part = copy.copy(pair[1])
+        part.steps, part.frames = pair[1].steps[:count], pair[1].frames[:count]
+        parts.append(json.dumps(build_payload([part])))
+    page = open_page(save(tmp_path, json.loads(parts[0])), reduced_motion="reduce")
+    assert state(page)["step"] == 2
+    page.evaluate("(text) => { window.uncage.setState({ layer: 'object', object: 1 }); window.uncage.setPayload(text); }", parts[1])
+    now = state(page)
+    assert (now["step"], now["layer"], now["object"]) == (3, "object", 1)
+    page.evaluate("() => window.uncage.setStep(1)")
+    page.evaluate("(text) => window.uncage.setPayload(text)", parts[2])
+    assert state(page)["step"] == 1  # who looked back is not pulled away
+
+
+def test_phone_stacks_the_stages_and_works_by_touch(open_page, player_url):
+    page = open_page(player_url, 360, 740, has_touch=True, is_mobile=True, device_scale_factor=2, reduced_motion="reduce")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    boxes = [page.locator(".up-stage").nth(i).bounding_box() for i in range(2)]
+    assert boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]
+    assert boxes[0]["width"] > 280
+    canvas = page.locator(".up-canvas").first
+    size = canvas.bounding_box()["width"]
+    canvas.tap(position={"x": size * 0.5 / 12, "y": size * 1.5 / 12})
+    assert state(page)["pin"] == 12
+    page.get_by_role("button", name="Play", exact=True).tap()
+    page.wait_for_function("() => window.uncage.state.step > 0")
+
+
+def test_cells_are_reached_by_keyboard(player):
+    player.locator(".up-canvas").first.focus()
+    player.keyboard.press("ArrowRight")
+    start = state(player)["hover"]
+    player.keyboard.press("ArrowRight")
+    player.keyboard.press("ArrowDown")
+    assert state(player)["hover"] == start + 13
+    assert state(player)["step"] == 0
+    player.keyboard.press("Enter")
+    assert state(player)["pin"] == start + 13
+    player.keyboard.press("Escape")
+    assert state(player)["pin"] == -1
+
+
+def test_every_control_has_a_name(player):
+    put(player, step=2, pin=30)
+    unnamed = player.evaluate(
+        """() => [...document.querySelectorAll('.up button, .up input, .up select, .up canvas[tabindex], .up [role=slider]')]
+          .filter((n) => n.offsetParent && !(n.getAttribute('aria-label') || n.textContent.trim() || (n.labels && n.labels.length)))
+          .map((n) => n.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_contrast_is_aa(open_page, player_url, scheme):
+    page = open_page(player_url, color_scheme=scheme, reduced_motion="reduce")
+    put(page, step=2, pin=30, layer="contrast", whatIf={"weight": 5, "confidence": True, "noise": True, "contrast": True})
+    worst = page.evaluate(
+        """() => {
+          const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+          const rgb = (color) => {
+            probe.clearRect(0, 0, 1, 1);
+            probe.fillStyle = color;
+            probe.fillRect(0, 0, 1, 1);
+            return [...probe.getImageData(0, 0, 1, 1).data];
+          };
+          const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+          const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => sum + share * linear(c[i] / 255), 0);
+          const behind = (node) => {
+            for (; node; node = node.parentElement) {
+              const c = rgb(getComputedStyle(node).backgroundColor);
+              if (c[3] > 250) return c;
+            }
+            return [255, 255, 255, 255];
+          };
+          const bad = [];
+          for (const node of document.querySelectorAll('.up *')) {
+            const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+            if (!own || !node.offsetParent || node.closest('svg') || node.closest('option') || node.matches(':disabled')) continue;
+            const [a, b] = [light(rgb(getComputedStyle(node).color)), light(behind(node))].sort((p, q) => q - p);
+            const ratio = (a + 0.05) / (b + 0.05);
+            if (ratio < 4.5) bad.push([node.className, node.textContent.slice(0, 30), ratio]);
+          }
+          return bad;
+        }"""
+    )
+    assert worst == []
+
+
+def test_theme_attribute_wins_over_the_system(open_page, player_url):
+    page = open_page(player_url, color_scheme="light", reduced_motion="reduce")
+    assert page.locator(".up").get_attribute("data-up-theme") == "light"
+    page.evaluate("() => document.documentElement.setAttribute('data-theme', 'dark')")
+    page.wait_for_function("() => document.querySelector('.up').dataset.upTheme === 'dark'")
+
+
+def test_reduced_motion_does_not_start_by_itself(open_page, tmp_path, pair):
+    address = save(tmp_path, build_payload(pair))
+    calm = open_page(address, reduced_motion="reduce")
+    assert not state(calm)["playing"]
+    lively = open_page(address, reduced_motion="no-preference")
+    lively.wait_for_function("() => window.uncage.state.step > 0")
+
+
+HOSTILE = "a ${6*7} {{x}} <img/src=x/onerror=window.broken=1> </script><script>window.broken=2</script> `${window.broken=3}` cat"
+
+
+def test_hostile_text_stays_text(open_page, tmp_path):
+    traces = [make_trace(0, steps=6, prompt_text=HOSTILE, order=order) for order in ("meissonic", "uncage")]
+    evil = '"><img src=x onerror=window.broken=4>'
+    verdict = Verdict(tuple([True] * 4), tuple([True] * 4), 0, True, (), evil)
+    payload = build_payload(traces, [verdict, None], [[{"text": evil, "step": 1}], []], titles=[evil, "${6*7}"])
+    page = open_page(save(tmp_path, payload, None, HOSTILE))
+    page.evaluate(FRAME)
+    put(page, step=2, pin=3, layer="word", word=1)
+    assert page.evaluate("() => window.broken") is None
+    assert page.locator(".up img, .up script").count() == 0
+    assert page.locator(".up-prompt").inner_text().replace("\n", " ") == HOSTILE
+    assert page.locator(".up-title").nth(1).inner_text() == "${6*7}"
+    assert page.locator(".up-finding p").inner_text() == evil
+
+
+def test_stand_alone_page_asks_for_nothing(open_page, player_url):
+    page = open_page(player_url)
+    page.wait_for_function(PICTURES_READY)
+    assert [r for r in page.requests if not r.startswith(("file:", "data:", "blob:"))] == []
+    assert Path(player_url.removeprefix("file://")).stat().st_size < 3_000_000
+
+
+def test_destroy_leaves_nothing_behind(player):
+    player.evaluate("() => window.uncage.destroy()")
+    assert player.evaluate("() => document.getElementById('player').childElementCount") == 0
