@@ -26,12 +26,15 @@ def judge_many(backend: Backend, images: np.ndarray, prompts: Sequence[Prompt]) 
         ValueError: when the backend has no detector.
     """
     batched = getattr(backend, "judge_many", None)
-    verdicts = (
-        batched(images, prompts) if batched else [backend.judge(image, prompt) for image, prompt in zip(images, prompts, strict=True)]
-    )
-    if any(verdict is None for verdict in verdicts):
-        raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer")
-    return list(verdicts)
+    if batched:
+        return list(batched(images, prompts))
+    verdicts = []
+    for image, prompt in zip(images, prompts, strict=True):
+        verdict = backend.judge(image, prompt)
+        if verdict is None:
+            raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer")
+        verdicts.append(verdict)
+    return verdicts
 
 
 def failures(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, bool]:

@@ -51,9 +51,10 @@ def tiny_amused(seed: int = 0, device: str | torch.device = "cpu") -> tuple[Larg
         seed: of the weights.
         device: where both run.
     """
-    from diffusers import AmusedScheduler, VQModel
+    from diffusers.models.autoencoders.vq_model import VQModel
     from diffusers.models.unets.uvit_2d import UVit2DModel
     from diffusers.pipelines.deprecated.amused.pipeline_amused import AmusedPipeline
+    from diffusers.schedulers.scheduling_amused import AmusedScheduler
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
     letters = list("abcdefghijklmnopqrstuvwxyz")
