@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from test_bench_tables import LINES, line
 from uncage_demo.bench.plots import numeric_methods, plot_curve, plot_methods, plot_table
 from uncage_demo.bench.records import read_many
 from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, finding, replace_section, results_section, write_report
-from uncage_demo.bench.results import RESULTS_DIR
+from uncage_demo.bench.results import RESULTS_DIR, detector_error, load_shipped
 from uncage_demo.bench.tables import build_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,3 +81,27 @@ def test_curves_are_drawn_for_numeric_methods_only() -> None:
     assert numeric_methods(build_table(LINES, "table1", "s")) is None
     with pytest.raises(ValueError, match="not numbers"):
         plot_curve(build_table(LINES, "table1", "s"))
+
+
+def test_the_detectors_own_error_is_told_for_its_own_weights_only(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    detector = {"reconstructed_objects_frac": 0.96, "reconstructed_colors_frac": 0.9, "scenes_n": 1000.0}
+    path.write_text(json.dumps({"weight_hash": "ab", "detector": detector}))
+    assert "4.0 % with a wrong object, 10.0 % with" in detector_error("ab", path)
+    assert detector_error("cd", path) == ""
+    assert detector_error("ab", tmp_path / "none.json") == ""
+
+
+def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:
+    from test_bench_records import make
+
+    from uncage_demo.bench.records import write_records
+
+    assert load_shipped(tmp_path / "nowhere").tables == ()
+    write_records(tmp_path / "a.jsonl.gz", [make(s, method=m, correct=s % 2) for s in range(4) for m in ("a", "b")])
+    shipped = load_shipped(tmp_path)
+    assert len(shipped.tables) == 1
+    assert shipped.weight_hashes == ("ffff",)
+    assert len(shipped.find(method="b", correct=True)) == 2
+    assert shipped.find(prompt="CAT", experiment="table1")[0].config["seed"] == 0
+    assert not shipped.find(failure="missing")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from uncage_demo.bench.plots import plot_table
 from uncage_demo.bench.records import Record
-from uncage_demo.bench.results import build_tables
+from uncage_demo.bench.results import build_tables, detector_error
 from uncage_demo.bench.tables import (
     FAILED,
     METRICS,
@@ -44,7 +44,10 @@ def results_section(records: Sequence[Record], plots: str = "assets/results") ->
     for full in build_tables(list(records)):
         metrics = [key for key in README_METRICS if key in full.metrics]
         table = build_table(records, full.experiment, full.suite, metrics=metrics)
-        parts.append(f"### {table.title}: {table.suite}\n\n{to_markdown(table)}\n{finding(table)}\n")
+        error = detector_error(table.model.split()[-1]) if "detector" in table.scorer else ""
+        parts.append(
+            f"### {table.title}: {table.suite}\n\n{to_markdown(table)}" + (f"\n{error}\n" if error else "") + f"\n{finding(table)}\n"
+        )
         if plots:
             parts.append(f"![{table.title}, {table.suite}]({plots}/{plot_name(table)})\n")
         categories = list(dict.fromkeys(r["category"] for r in records if (r["experiment"], r["suite"]) == (table.experiment, table.suite)))

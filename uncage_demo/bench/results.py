@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from uncage_demo.bench.records import Record, read_many
 from uncage_demo.bench.tables import Table, build_table
 
 RESULTS_DIR = Path(__file__).resolve().parents[2] / "assets" / "results"
+MODEL_METRICS = Path(__file__).resolve().parents[2] / "assets" / "emoji-scenes" / "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,26 @@ def load_shipped(folder: Path = RESULTS_DIR) -> Shipped:
     images = tuple(_image_row(record) for record in records)
     hashes = tuple(dict.fromkeys(record["model"]["weight_hash"] for record in records))
     return Shipped(build_tables(records), images, hashes)
+
+
+def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:
+    """One sentence: how often the embedded model's detector is wrong on unseen scenes; "" where that was not measured for these weights.
+
+    Args:
+        weight_hash: of the model whose results are judged.
+        path: the model's metrics.json.
+    """
+    if not path.exists():
+        return ""
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    if metrics.get("weight_hash") != weight_hash or "detector" not in metrics:
+        return ""
+    found = metrics["detector"]
+    objects, colors = (100 * (1 - found[f"reconstructed_{what}_frac"]) for what in ("objects", "colors"))
+    return (
+        f"The detector's own error on {found['scenes_n']:.0f} unseen scenes (true pictures, through the image tokenizer): "
+        f"{objects:.1f} % with a wrong object, {colors:.1f} % with a wrong object or colour."
+    )
 
 
 def build_tables(records: list[Record]) -> tuple[Table, ...]:
