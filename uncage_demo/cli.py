@@ -28,8 +28,9 @@ DELEGATED = {
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),
     "bench-replay": ("uncage_demo.bench.commands", "make the picture of one result line again"),
     "speed": ("uncage_demo.bench.commands", "measure what decoding, recording and comparing cost"),
-    "calibrate": ("uncage_demo.diagnose_commands", "measure how often the diagnosis agrees with the detector"),
 }
+# Programs of their own: name -> (module with main(arguments), line for --help).
+PROGRAMS = {"calibrate": ("uncage_demo.bench.diagnose_calibrate", "measure how often the diagnosis agrees with the detector")}
 OWN = ("compare", "generate", "export", "reproduce", "app", "models")
 
 EPILOG = """\
@@ -94,6 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given[: given.index("--")] if "--" in given else "--debug" in given
     try:
+        named = _named(given)
+        if named in PROGRAMS:
+            own = [a for a in given[given.index(named) + 1 :] if a != "--debug"]
+            return int(importlib.import_module(PROGRAMS[named][0]).main(own) or 0)
         parser = build_parser(given)
         options = parser.parse_args(given)
         if not hasattr(options, "run"):
@@ -144,16 +149,21 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     _add_reproduce(commands)
     _add_app(commands)
     _add_models(commands)
-    named = next((a for a in arguments if not a.startswith("-")), None)
+    named = _named(arguments)
     if named in DELEGATED:
         importlib.import_module(DELEGATED[named][0]).add_parsers(commands)
     else:
-        for name, (_, line) in DELEGATED.items():
+        for name, (_, line) in {**DELEGATED, **PROGRAMS}.items():
             commands.add_parser(name, help=line)
     for command in {id(p): p for p in commands.choices.values()}.values():
         if "--debug" not in command._option_string_actions:
             command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the whole traceback of an error")
     return parser
+
+
+def _named(arguments: Sequence[str]) -> str | None:
+    """The command that the arguments name."""
+    return next((a for a in arguments if not a.startswith("-")), None)
 
 
 def config_fields(options: argparse.Namespace) -> dict[str, Any]:

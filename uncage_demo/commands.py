@@ -89,16 +89,13 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
         raise ValueError(f"--out {options.out} is a file; give a folder")
     check_free([f for folder in folders.values() for f in planned_files(folder, orders, formats)], options.force)
 
-    import torch
     from tqdm import tqdm
 
     from uncage_demo.backends import load_backend
     from uncage_demo.prompt import check_drawable, parse_prompt
     from uncage_demo.runner import compare as compare_runs
 
-    backend = load_backend(
-        options.model, device=_device(options.device), dtype=None if options.dtype is None else getattr(torch, options.dtype)
-    )
+    backend = load_backend(options.model, device=_device(options.device), dtype=options.dtype)
     prompt = parse_prompt(options.prompt, backend, overrides)
     check_drawable(prompt, backend)
     _print_prompt(prompt)

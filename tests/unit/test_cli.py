@@ -75,7 +75,7 @@ def test_help_is_quick_and_names_every_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in (*cli.OWN, *cli.DELEGATED):
+    for name in (*cli.OWN, *cli.DELEGATED, *cli.PROGRAMS):
         assert f"\n    {name}" in done.stdout
     assert "examples" in done.stdout
 
@@ -200,6 +200,14 @@ def test_a_part_that_cannot_be_imported_is_not_hidden(capsys, monkeypatch):
     assert "ModuleNotFoundError: No module named 'uncage_demo.no_such_part'" in fails(capsys, "train", "--help")
 
 
+@pytest.mark.parametrize("command", [*cli.DELEGATED, *cli.PROGRAMS])
+def test_commands_of_other_parts_answer(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert "--" in capsys.readouterr().out
+
+
 def test_no_command_shows_the_help(capsys):
     assert cli.main([]) == 2
     assert "compare" in capsys.readouterr().out
@@ -220,10 +228,10 @@ def test_compare_writes_what_it_says(capsys, tmp_path, toy):
     out = tmp_path / "run"
     formats = "png,gif,figures,npz"
     arguments = ["compare", "a cat and a dog", "--orders", "meissonic,uncage", "--num-steps", "5", "--seed", "4", "--formats", formats]
-    arguments += ["--stage-px", "96", "--device", "cpu", "--out", str(out)]
+    arguments += ["--stage-px", "96", "--device", "cpu", "--dtype", "float32", "--out", str(out)]
     assert cli.main(arguments) == 0
     told = capsys.readouterr()
-    assert toy == [("embedded", "cpu", None)]
+    assert toy == [("embedded", "cpu", "float32")]
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in planned_files(out, ("meissonic", "uncage"), formats.split(",")))
     trace = Trace.load(out / "uncage.npz")
     assert trace.config["order"] == "uncage"

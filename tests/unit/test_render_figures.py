@@ -25,6 +25,18 @@ def images(figure):
     return [(np.asarray(i.get_array()), i.get_clim(), i.get_cmap().name) for i in shown]
 
 
+def heights(axes):
+    """The y values of every line."""
+    return np.array([np.asarray(line.get_ydata()) for line in axes.lines])
+
+
+def entries(axes):
+    """The words of the legend."""
+    legend = axes.get_legend()
+    assert legend is not None
+    return [entry.get_text() for entry in legend.get_texts()]
+
+
 def test_heatmaps_show_every_object_run_and_step_on_one_scale(pair):
     figure = figures.heatmap_figure(pair, [0, 3, 7])
     maps = [i for i in images(figure) if i[0].shape == (12, 12)]
@@ -66,11 +78,11 @@ def test_order_of_one_run_and_of_equal_runs(pair):
 def test_curves_are_the_measured_values(pair):
     figure = figures.curves_figure(pair)
     mass, overlap, counts = figure.axes
-    assert [line.get_ydata().tolist() for line in mass.lines] == [attention_mass(t)[:, o].tolist() for t in pair for o in range(2)]
-    assert [line.get_ydata().tolist() for line in overlap.lines] == [pair_overlap(t)[:, 0].tolist() for t in pair]
-    assert sum(counts.lines[0].get_ydata()) == 144
-    assert [entry.get_text() for entry in mass.get_legend().get_texts()] == ["turtle", "apple"]
-    assert [entry.get_text() for entry in counts.get_legend().get_texts()] == ["Baseline", "UNCAGE"]
+    assert np.array_equal(heights(mass), [attention_mass(t)[:, o] for t in pair for o in range(2)])
+    assert np.array_equal(heights(overlap), [pair_overlap(t)[:, 0] for t in pair])
+    assert heights(counts).sum(axis=1).tolist() == [144, 144]
+    assert entries(mass) == ["turtle", "apple"]
+    assert entries(counts) == ["Baseline", "UNCAGE"]
     assert overlap.get_ylim() == (0, 1)
 
 

@@ -206,7 +206,7 @@ def _save_webp(pictures: Sequence[Image.Image], path: Path, durations_ms: list[i
         duration=durations_ms,
         loop=loop,
         quality=quality,
-        method=4,
+        method=2,  # half the time of 4 for a file 8 % larger
         minimize_size=False,
     )
 

@@ -94,12 +94,15 @@ def plot_axes(figure: Figure, place: SubplotSpec) -> Axes:
     return axes
 
 
-def color_bar(figure: Figure, axes: Axes, limits: Limits, name: str, label: str, whole: bool = False) -> None:
-    """A vertical colour bar of a locked scale in axes of its own; both ends carry their number."""
+def color_bar(figure: Figure, axes: Axes, limits: Limits, name: str, label: str, *, whole: bool = False, open_end: bool = False) -> None:
+    """A vertical colour bar of a locked scale in axes of its own; both ends carry their number, an open end as "at least"."""
     bar = figure.colorbar(ScalarMappable(Normalize(limits.low, limits.high), name), cax=axes)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     ticks = whole_ticks(round(limits.low), round(limits.high), 5) if whole else np.linspace(limits.low, limits.high, 5).tolist()
-    bar.set_ticks(ticks, labels=[f"{t:d}" if whole else f"{t:.2g}" for t in ticks])
+    labels = [f"{t:d}" if whole else f"{t:.2g}" for t in ticks]
+    if open_end:
+        labels[-1] = f"≥{labels[-1]}"
+    bar.set_ticks(ticks, labels=labels)
     axes.tick_params(labelsize=7, colors=INK, length=2, width=0.5, pad=2)
     axes.set_ylabel(label, fontsize=7.5, color=MUTED, labelpad=3)
 

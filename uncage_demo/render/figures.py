@@ -123,7 +123,7 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
                     axes_text(axes, 0, 1.04, f"step {asked + 1}", 8, MUTED, va="bottom")
     bar_top, bar_height = head + (runs * cell + gap) + gap, min(2.6, runs * cell)
     bar = figure.add_axes(((width - right + 0.14) / width, 1 - (bar_top + bar_height) / height, 0.11 / width, bar_height / height))
-    color_bar(figure, bar, limits, SEQUENTIAL_MAP, "attention weight")
+    color_bar(figure, bar, limits, SEQUENTIAL_MAP, "attention weight", open_end=True)
     return figure
 
 

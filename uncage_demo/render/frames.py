@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -318,9 +319,11 @@ def _scale_bar(image: Image.Image, draw: ImageDraw.ImageDraw, left: int, right: 
         ramp = np.linspace(limits.low, limits.high, width, dtype=np.float32)[None].repeat(10 * s, axis=0)
         image.paste(Image.fromarray(apply_map(ramp, limits, MAPS[0])), (int(x), y))
         x += width + 6 * s
-    draw_text(draw, x, y + 9 * s, f"{limits.high:.2g}", 11 * s, theme.ink)
+    # the scale ends at a quantile, so its brightest colour stands for everything from there on
+    draw_text(draw, x, y + 9 * s, f"≥ {limits.high:.2g}", 11 * s, theme.ink)
 
 
+@lru_cache(maxsize=8)
 def _mask_pattern(rows: int, columns: int, cell: int, theme: Theme) -> Image.Image:
     """Every cell as an inset rounded tile with a small dot, drawn four times as large and reduced so that curves are smooth."""
     big = cell * 4
@@ -340,7 +343,7 @@ def _outline(picture: Image.Image, cells: np.ndarray, cell: int, scale: int, the
     shape = Image.fromarray((cells * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.NEAREST)
     inner = _eroded(shape, width)
     halo = _eroded(inner, max(1, width // 2))
-    picture.paste(rgb(theme.fresh_halo), mask=ImageChops.subtract(inner, halo).point([int(v * 0.55) for v in range(256)]))
+    picture.paste(rgb(theme.fresh_halo), mask=ImageChops.subtract(inner, halo).point([int(v * 0.8) for v in range(256)]))
     picture.paste(rgb(theme.fresh), mask=ImageChops.subtract(shape, inner))
 
 
@@ -357,11 +360,17 @@ def _eroded(shape: Image.Image, width: int) -> Image.Image:
 
 def _rounded(picture: Image.Image, radius: int, theme: Theme) -> Image.Image:
     """The picture with rounded corners on the theme's background."""
-    big = Image.new("L", (picture.width * 2, picture.height * 2), 0)
-    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width - 1, big.height - 1), radius=radius * 2, fill=255)
     base = Image.new("RGB", picture.size, theme.background)
-    base.paste(picture, mask=big.resize(picture.size, Image.Resampling.LANCZOS))
+    base.paste(picture, mask=_rounded_shape(picture.width, picture.height, radius))
     return base
+
+
+@lru_cache(maxsize=16)
+def _rounded_shape(width: int, height: int, radius: int) -> Image.Image:
+    """A filled rounded rectangle, drawn twice as large and reduced so that its corners are smooth; shared, so never drawn on."""
+    big = Image.new("L", (width * 2, height * 2), 0)
+    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width - 1, big.height - 1), radius=radius * 2, fill=255)
+    return big.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _check_traces(traces: Sequence[Trace], labels: Sequence[str] | None, verdicts: Sequence[Verdict | None] | None) -> None:
