@@ -45,9 +45,8 @@ def results_section(records: Sequence[Record], plots: str = "assets/results") ->
         metrics = [key for key in README_METRICS if key in full.metrics]
         table = build_table(records, full.experiment, full.suite, metrics=metrics)
         error = detector_error(table.model.split()[-1]) if "detector" in table.scorer else ""
-        parts.append(
-            f"### {table.title}: {table.suite}\n\n{to_markdown(table)}" + (f"\n{error}\n" if error else "") + f"\n{finding(table)}\n"
-        )
+        notes = "\n\n".join(filter(None, (error, finding(table))))
+        parts.append(f"### {table.title}: {table.suite}\n\n{to_markdown(table)}\n{notes}\n")
         if plots:
             parts.append(f"![{table.title}, {table.suite}]({plots}/{plot_name(table)})\n")
         categories = list(dict.fromkeys(r["category"] for r in records if (r["experiment"], r["suite"]) == (table.experiment, table.suite)))
