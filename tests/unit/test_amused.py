@@ -147,7 +147,7 @@ def test_decoding_equals_the_pipeline_of_diffusers(
     pipeline, whose 2/3 is a float32 above two thirds, keeps one position fewer.
     """
     import diffusers.schedulers.scheduling_amused as theirs
-    from diffusers import AmusedPipeline
+    from diffusers.pipelines.deprecated.amused.pipeline_amused import AmusedPipeline
     from diffusers.schedulers.scheduling_amused import AmusedScheduler
 
     seed, text, count = 11, "a red turtle", 64
@@ -170,7 +170,7 @@ def test_decoding_equals_the_pipeline_of_diffusers(
     monkeypatch.setattr(torch, "multinomial", draw)
     monkeypatch.setattr(theirs, "gumbel_noise", noise)
     network: Any = backend.network
-    pipeline = AmusedPipeline(
+    pipeline: Any = AmusedPipeline(
         vqvae=backend.pictures.model,
         tokenizer=backend.text.tokenizer,
         text_encoder=backend.text.encoder,

@@ -130,3 +130,30 @@ def test_bad_input_is_named() -> None:
         A.text_columns(query[..., :8], key, [0], 1.0)
     with pytest.raises(ValueError, match="key_mask"):
         A.text_columns(query, key, [0], 1.0, mask[:, :-1])
+
+
+def test_shapes_of_the_gpu_kernels_log_sum_exp() -> None:
+    """The three layouts that fused_attention reads, as torch itself declares them (no GPU needed)."""
+    x = torch.empty(2, 8, 101, 64, device="meta", dtype=torch.bfloat16)
+    aten = torch.ops.aten
+    assert aten._scaled_dot_product_flash_attention(x, x, x, scale=0.1)[1].shape == (2, 8, 101)
+    assert aten._scaled_dot_product_efficient_attention(x, x, x, None, True, scale=0.1)[1].shape == (2, 8, 128)
+    assert aten._scaled_dot_product_cudnn_attention(x, x, x, None, True, scale=0.1)[1].shape == (2, 8, 101, 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kernel", ["FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_gpu_kernels(kernel: str, dtype: torch.dtype) -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    if dtype == torch.float32 and kernel in ("FLASH_ATTENTION", "CUDNN_ATTENTION"):
+        pytest.skip("half precision only")
+    query, key, value, mask = (part.cuda() for part in sample(dtype, d=64))
+    with sdpa_kernel(getattr(SDPBackend, kernel)), torch.inference_mode():
+        output, columns = A.scaled_dot_product_with_columns(query, key, value, COLUMNS)
+        assert torch.equal(output, F.scaled_dot_product_attention(query, key, value))
+        assert (A.fused_attention(query, key, value, 0.125) is None) == (kernel == "MATH")
+    torch.testing.assert_close(columns, A.eager_columns(query, key, COLUMNS, 0.125), atol=1e-4, rtol=1e-3)
+    masked = A.scaled_dot_product_with_columns(query, key, value, COLUMNS, key_mask=mask)[1]
+    torch.testing.assert_close(masked, A.eager_columns(query, key, COLUMNS, 0.125, mask), atol=1e-4, rtol=1e-3)

@@ -1,0 +1,84 @@
+"""A large model through everything that the embedded one goes through: comparison, trace file, diagnosis, player, branch, command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tiny_checkpoints import write_amused, write_meissonic
+from uncage_demo.backends.hub import load_large
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.diagnose import diagnose
+from uncage_demo.prompt import parse_prompt
+from uncage_demo.render.payload import build_payload
+from uncage_demo.runner import branch, compare
+from uncage_demo.trace import Trace
+
+TEXT = "a red turtle and a blue apple"
+
+
+@pytest.fixture(scope="module", params=["meissonic", "amused"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    write = {"meissonic": write_meissonic, "amused": write_amused}[request.param]
+    return write(tmp_path_factory.mktemp(request.param) / f"tiny-{request.param}", downsample=True)
+
+
+@pytest.fixture(scope="module")
+def backend(folder: Path) -> Any:
+    return load_large(str(folder), image_size_px=32)
+
+
+@pytest.fixture(scope="module")
+def traces(backend: Any) -> list[Trace]:
+    prompt = parse_prompt(TEXT, backend)
+    # Random weights attend almost evenly, so what little contrast there is gets stretched and weighed heavily.
+    guided = DecodingConfig("uncage", 4, contrast_steps=2, contrast_weight=50.0, contrast_rescale="minmax")
+    return compare(backend, prompt, [DecodingConfig("meissonic", 4), guided])
+
+
+def test_traces_of_a_comparison(traces: list[Trace], tmp_path: Path) -> None:
+    baseline, guided = traces
+    assert not np.array_equal(baseline.unmask_step, guided.unmask_step)
+    assert baseline.frames is not None
+    assert baseline.frames.shape == (4, 32, 32, 3)
+    path = tmp_path / "trace.npz"
+    guided.save(path)
+    again = Trace.load(path)
+    assert again.model == guided.model
+    np.testing.assert_array_equal(again.image, guided.image)
+    np.testing.assert_array_equal(again.word_maps(1), guided.word_maps(1))
+    assert guided.word_maps(0).sum(axis=1).min() > 0
+
+
+def test_diagnosis_and_player_take_them(traces: list[Trace]) -> None:
+    assert isinstance(diagnose(traces[1]), list)
+    assert build_payload(traces)
+
+
+def test_a_branch_without_edits_is_the_parent_and_a_hidden_word_changes_it(backend: Any, traces: list[Trace]) -> None:
+    parent = traces[1]
+    same = branch(backend, parent, 1)
+    np.testing.assert_array_equal(same.tokens, parent.tokens)
+    word = next(i for i, word in enumerate(parent.prompt.words) if word.text == "turtle")
+    hidden = branch(backend, parent, 1, suppress_word=word)
+    attention, columns = hidden.steps[1].attention, hidden.columns
+    assert attention is not None
+    assert all((attention[columns.index(token)] == 0).all() for token in parent.prompt.words[word].tokens)
+    before = parent.steps[1].attention
+    assert before is not None
+    assert not np.array_equal(attention, before)
+
+
+def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from uncage_demo import cli
+    from uncage_demo.backends import hub
+
+    original = hub.load_large
+    monkeypatch.setattr(hub, "load_large", lambda name, **options: original(name, **options, image_size_px=32))
+    out = tmp_path / "run"
+    options = ["--model", str(folder), "--num-steps", "2", "--device", "cpu", "--formats", "npz", "--out", str(out), "--quiet"]
+    assert cli.main(["generate", TEXT, *options]) == 0
+    assert any(path.suffix == ".npz" for path in out.rglob("*"))
