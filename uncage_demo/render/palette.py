@@ -44,7 +44,7 @@ class Theme:
     accent: str
 
 
-LIGHT = Theme("light", "#FFFFFF", "#16181D", "#5C6370", "#DDE0E6", "#E9EBF0", "#CBD0DA", "#16181D", "#FFFFFF", "#3B4252")
+LIGHT = Theme("light", "#FFFFFF", "#16181D", "#5C6370", "#DDE0E6", "#C6CCD8", "#A3ABBA", "#16181D", "#FFFFFF", "#3B4252")
 DARK = Theme("dark", "#12141A", "#F2F4F8", "#9AA3B2", "#2B303B", "#1F232D", "#363D4B", "#FFFFFF", "#0A0B0E", "#D5DAE4")
 THEMES = {"light": LIGHT, "dark": DARK}
 
