@@ -162,22 +162,21 @@ def closure(pins: dict[str, str]) -> tuple[set[str], list[str]]:
 
     names: set[str] = set()
     problems: list[str] = []
-    queue: list[tuple[str, str, str]] = []
+    queue: list[tuple[str, str, str, str]] = []  # distribution, extra, wanted versions, who wants it
     for pin, version in pins.items():
         base, _, extra = pin.partition("[")
-        queue.append((base, extra.rstrip("]"), f"=={version}"))
+        queue.append((base, extra.rstrip("]"), f"=={version}", "requirements.txt"))
     seen: set[tuple[str, str]] = set()
-    origin = {pin.partition("[")[0]: "requirements.txt" for pin in pins}
     while queue:
-        name, extra, wanted = queue.pop()
+        name, extra, wanted, asker = queue.pop()
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            problems.append(f"{origin.get(name, 'requirements.txt')}: {name}{wanted} is not installed here, so the set cannot be checked")
+            problems.append(f"{asker} wants {name}{wanted}, which is not installed here, so the set cannot be checked")
             continue
         names.add(name)
         if not Requirement(f"{name}{wanted}").specifier.contains(found.version, prereleases=True):
-            problems.append(f"{origin.get(name, 'requirements.txt')} wants {name}{wanted}, installed is {found.version}")
+            problems.append(f"{asker} wants {name}{wanted}, installed is {found.version}")
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
@@ -185,9 +184,8 @@ def closure(pins: dict[str, str]) -> tuple[set[str], list[str]]:
             inner = Requirement(text)
             if inner.marker is not None and not inner.marker.evaluate({"extra": extra}):
                 continue
-            child = canonicalize_name(inner.name)
-            origin.setdefault(child, name)
-            queue += [(child, part, str(inner.specifier)) for part in ("", *inner.extras)]
+            child, who = canonicalize_name(inner.name), f"{name}[{extra}]" if extra else name
+            queue += [(child, part, str(inner.specifier), who) for part in ("", *inner.extras)]
     return names, sorted(set(problems))
 
 

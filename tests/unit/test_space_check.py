@@ -98,7 +98,7 @@ def test_sdk_version_must_be_the_pinned_gradio(repository: Path) -> None:
         ("numpy @ file:///tmp/numpy.whl", "not pinned"),
         (f"numpy=={NUMPY}\nNumPy=={NUMPY}", "listed twice"),
         ("numpy==0.0.1", f"wants numpy==0.0.1, installed is {NUMPY}"),
-        (f"numpy=={NUMPY}\nno-such-package-here==1.0", "no-such-package-here==1.0 is not installed here"),
+        (f"numpy=={NUMPY}\nno-such-package-here==1.0", "wants no-such-package-here==1.0, which is not installed here"),
     ],
 )
 def test_requirements(repository: Path, line: str, complaint: str) -> None:
