@@ -2,7 +2,7 @@
 (function (parts) {
   "use strict";
 
-  const { make, button } = parts.dom;
+  const { make } = parts.dom;
   const { Stage } = parts.stage;
 
   function stageNode(player, run, compact) {
@@ -118,5 +118,5 @@
     });
   }
 
-  parts.arrange = { stages, wire, button };
+  parts.arrange = { stages, wire };
 })((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -116,7 +116,8 @@
         if (!entry) return;
         const drawn = entry.id === data.token;
         alt.item.classList.toggle("up-drawn", drawn);
-        alt.text.textContent = entry.prob >= 0.0995 ? `${Math.round(entry.prob * 100)} %` : `${(entry.prob * 100).toFixed(1)} %`;
+        const percent = 100 * entry.prob;
+        alt.text.textContent = percent < 0.05 ? "<0.1 %" : `${percent >= 9.95 ? Math.round(percent) : percent.toFixed(1)} %`;
         alt.id.textContent = drawn ? "drawn" : `#${entry.id}`;
         alt.item.title = `Token ${entry.id}, probability ${entry.prob.toFixed(4)}${drawn ? "; this one was drawn" : ""}`;
         if (atlas && alt.shown !== entry.id) {

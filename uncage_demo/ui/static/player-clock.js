@@ -176,7 +176,7 @@
         hook.timeline.setAttribute("aria-valuemax", String(model.done));
         hook.timeline.setAttribute("aria-valuenow", String(state.step + 1));
         hook.timeline.setAttribute("aria-valuetext", `Step ${state.step + 1} of ${model.steps}`);
-        hook.count.textContent = `Step ${state.step + 1} of ${model.steps}`;
+        hook.count.replaceChildren(parts.dom.make("span", "up-count-word", "Step "), `${state.step + 1} of ${model.steps}`);
       }
     }
   }

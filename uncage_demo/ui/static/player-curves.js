@@ -184,8 +184,9 @@
       for (const { run, special } of this.health || []) {
         if (!special) continue;
         const s = run.local(step);
-        const share = [0, 1, 2].map((k) => `${Math.round(100 * run.special[3 * s + k])}`);
-        special.textContent = `start ${share[0]} %, end ${share[1]} %, padding ${share[2]} % of attention`;
+        const said = ["start", "end", "padding"].map((name, k) => [name, run.special[3 * s + k]]).filter(([, share]) => !Number.isNaN(share));
+        special.hidden = !said.length;
+        special.textContent = `${said.map(([name, share]) => `${name} ${Math.round(100 * share)} %`).join(", ")} of attention`;
       }
     }
   }

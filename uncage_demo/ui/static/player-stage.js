@@ -13,8 +13,7 @@
 
     get(text) {
       if (!text) return null;
-      const found = this.ready.get(text);
-      if (found) return found;
+      if (this.ready.has(text)) return this.ready.get(text);
       if (!this.pending.has(text)) this.load(text);
       return null;
     }
@@ -28,7 +27,10 @@
           this.ready.set(text, bitmap);
           this.onReady();
         },
-        () => this.ready.set(text, null)
+        () => {
+          this.pending.delete(text);
+          this.ready.set(text, null); // not a picture: the stage stays empty rather than trying again every frame
+        }
       );
     }
 

@@ -2,7 +2,7 @@
 (function (parts) {
   "use strict";
 
-  const { make, button, number } = parts.dom;
+  const { button, number } = parts.dom;
   const { LAYERS, Painter } = parts.layers;
 
   const THEMES = {
@@ -12,9 +12,9 @@
 
   const START = {
     step: 0, playing: false, speed: 1, layer: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
-    pin: -1, hover: -1, whatIf: null, focus: null,
+    pin: -1, hover: -1, whatIf: null,
   };
-  const SHARED = ["step", "speed", "layer", "object", "word", "cover", "blend", "locked", "pin", "focus"];
+  const SHARED = ["step", "speed", "layer", "object", "word", "cover", "blend", "locked", "pin"];
 
   class Player {
     constructor(root, payload, options) {
@@ -53,7 +53,7 @@
       const patch = {};
       if (!growing) {
         this.clock.stop();
-        Object.assign(patch, { pin: -1, hover: -1, whatIf: null, focus: null, step: model.done < model.steps ? model.done - 1 : 0 });
+        Object.assign(patch, { pin: -1, hover: -1, whatIf: null, step: model.done < model.steps ? model.done - 1 : 0 });
         this.follow = true;
       } else if (this.follow && !this.state.playing) patch.step = model.done - 1;
       if (this.options.state && !before) Object.assign(patch, this.pickState(this.options.state));
