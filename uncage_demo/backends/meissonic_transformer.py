@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -300,20 +301,13 @@ class MultiModalBlock(nn.Module):
         query, key, value = (torch.cat(pair, dim=2) for pair in pairs)
         mixed = merge_heads(attention(rotate(query, rotation), rotate(key, rotation), value, key_mask=key_mask))
         text_mixed, image_mixed = mixed[:, : text.shape[1]], mixed[:, text.shape[1] :]
-        image = self._finish(image, self.attn.to_out[0](image_mixed), self.ff, *image_rest)
-        text = self._finish(text, self.attn.to_add_out(text_mixed), self.ff_context, *text_rest)
+        image = self._finish(image, self.attn.to_out[0](image_mixed), self.ff, image_rest)
+        text = self._finish(text, self.attn.to_add_out(text_mixed), self.ff_context, text_rest)
         return keep_finite(text), image
 
     @staticmethod
-    def _finish(
-        x: torch.Tensor,
-        mixed: torch.Tensor,
-        feed_forward: nn.Module,
-        gate: torch.Tensor,
-        shift: torch.Tensor,
-        scale: torch.Tensor,
-        ff_gate: torch.Tensor,
-    ) -> torch.Tensor:
+    def _finish(x: torch.Tensor, mixed: torch.Tensor, feed_forward: nn.Module, gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        gate, shift, scale, ff_gate = gates
         x = x + gate * mixed
         return x + ff_gate * feed_forward(modulate(x, shift, scale))
 
