@@ -11,6 +11,7 @@ from tests.toy_backend import ToyBackend
 from tests.ui.player_page import FRAME, PICTURES_READY, pixel, put, save, state
 from uncage_demo import runner
 from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.render.palette import LIGHT, rgb
 from uncage_demo.render.payload import build_payload
 
 
@@ -60,7 +61,7 @@ def test_masked_cells_are_covered_and_decided_ones_are_not(player, pair):
             record = trace.steps[step]
             hidden = record.masked_before & ~record.committed
             for cell in (*np.flatnonzero(hidden)[:8], *np.flatnonzero(hidden)[-4:]):
-                assert pixel(player, number, int(cell), at=0.3)[:3] == [0xE9, 0xEB, 0xF0]
+                assert pixel(player, number, int(cell), at=0.3)[:3] == list(rgb(LIGHT.mask))
             shown = trace.frames[step][8::16, 8::16].reshape(-1, 3).astype(int)
             for cell in np.flatnonzero(~hidden)[:8]:
                 assert np.abs(np.array(pixel(player, number, int(cell))[:3]) - shown[cell]).max() < 60

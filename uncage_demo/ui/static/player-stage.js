@@ -230,7 +230,7 @@
 
     outlines(s, view) {
       const unit = Math.max(1, Math.min(2, this.canvas.width / this.columns / 9)) * (this.canvas.width / Math.max(1, this.canvas.clientWidth));
-      if (view.outline) this.stroke(this.border((i) => this.run.committed(s, i)), "#ffffff", "rgba(12,14,20,.85)", unit * 0.9);
+      if (view.outline) this.stroke(this.border((i) => this.run.committed(s, i)), view.theme.fresh, view.theme.halo, unit * 0.9);
       if (view.whatIf) {
         const chosen = view.whatIf(this.run, s);
         if (chosen) this.stroke(this.border((i) => chosen[i]), view.theme.whatIf, "rgba(12,14,20,.85)", unit * 1.2, [unit * 3.2, unit * 2.2]);

@@ -5,9 +5,10 @@
   const { button, number } = parts.dom;
   const { LAYERS, Painter } = parts.layers;
 
+  // Masked cells and outlines as in the palette module's themes.
   const THEMES = {
-    light: { name: "light", mask: "#E9EBF0", maskMark: "#B9C0CC", accent: "#5B46D6", bar: "#C9CEDA", whatIf: "#FFB000", ink: "#16181D", line: "#DDE0E6" },
-    dark: { name: "dark", mask: "#1F232D", maskMark: "#4A5264", accent: "#A79BFF", bar: "#3A4152", whatIf: "#FFC53D", ink: "#F2F4F8", line: "#2B303B" },
+    light: { name: "light", mask: "#C6CCD8", maskMark: "#A3ABBA", fresh: "#16181D", halo: "#FFFFFF", accent: "#5B46D6", bar: "#C9CEDA", whatIf: "#FFB000", ink: "#16181D", line: "#DDE0E6" },
+    dark: { name: "dark", mask: "#1F232D", maskMark: "#4A5264", fresh: "#FFFFFF", halo: "#0A0B0E", accent: "#A79BFF", bar: "#3A4152", whatIf: "#FFC53D", ink: "#F2F4F8", line: "#2B303B" },
   };
 
   const START = {
