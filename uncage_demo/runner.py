@@ -14,8 +14,8 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import torch
 
+from uncage_demo.artist import Artist
 from uncage_demo.backends.base import Backend
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.run import recorded_columns, resolve
@@ -128,20 +128,20 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: bool = True, record
     records: list[list[StepRecord]] = [[] for _ in runs]
     pictures: list[list[np.ndarray]] = [[] for _ in runs]
     num_steps = max((config.num_steps for config in configs), default=0)
-    draw = _Artist(backend, timings_s)
+    artist = Artist(backend, timings_s)
     progress = None
     for latest in decode_many(backend, runs, record=record, timings_s=timings_s):
-        for i, one in enumerate(latest):
-            if not records[i] or records[i][-1] is not one:
-                records[i].append(one)
-                if frames:
-                    pictures[i].append(draw(one.sampled))
+        moved = [i for i, one in enumerate(latest) if not records[i] or records[i][-1] is not one]
+        drawn = artist.draw([latest[i].sampled for i in moved]) if frames else []
+        for place, i in enumerate(moved):
+            records[i].append(latest[i])
+            pictures[i].extend(drawn[place : place + 1])
         current = [shown[-1] for shown in pictures] if frames else None
         progress = Progress(max(one.step for one in latest), num_steps, latest, time.perf_counter() - began, current)
         yield progress
     assert progress is not None
     traces = [
-        _build_trace(backend, run, config, records[i], pictures[i] if frames else None, draw)
+        _build_trace(backend, run, config, records[i], pictures[i], artist)
         for i, (run, config) in enumerate(zip(runs, configs, strict=True))
     ]
     timings_s["total"] = time.perf_counter() - began
@@ -286,26 +286,6 @@ def _word_tokens(prompt: Prompt, word: int | None) -> tuple[int, ...]:
     return prompt.words[word].tokens
 
 
-class _Artist:
-    """Decodes token grids to pictures, one at a time so that a picture does not depend on what is beside it; equal grids once."""
-
-    def __init__(self, backend: Backend, timings_s: dict[str, float]) -> None:
-        self.backend, self.timings_s = backend, timings_s
-        self.last: dict[bytes, np.ndarray] = {}
-
-    def __call__(self, tokens: np.ndarray) -> np.ndarray:
-        key = tokens.tobytes()
-        if key not in self.last:
-            began = time.perf_counter()
-            grid = torch.from_numpy(tokens.astype(np.int64))[None].to(self.backend.device)
-            picture = self.backend.decode_tokens(grid)[0]
-            self.timings_s["decode"] += time.perf_counter() - began
-            if len(self.last) >= 16:
-                self.last.pop(next(iter(self.last)))
-            self.last[key] = picture
-        return self.last[key]
-
-
 def _finish(items: Iterator[Progress], on_step: OnStep | None) -> list[Trace]:
     traces = None
     for item in items:
@@ -318,7 +298,7 @@ def _finish(items: Iterator[Progress], on_step: OnStep | None) -> list[Trace]:
 
 
 def _build_trace(
-    backend: Backend, run: Run, config: DecodingConfig, records: list[StepRecord], pictures: list[np.ndarray] | None, draw: _Artist
+    backend: Backend, run: Run, config: DecodingConfig, records: list[StepRecord], pictures: list[np.ndarray], artist: Artist
 ) -> Trace:
     grid = backend.info.grid
     count = grid[0] * grid[1]
@@ -330,7 +310,8 @@ def _build_trace(
     for record in records:
         tokens[record.committed] = record.sampled[record.committed]
         since[record.committed] = record.step
-    ids = sorted({int(i) for record in records if record.alternatives is not None for i in np.unique(record.alternatives)})
+    shown = [record.alternatives.reshape(-1) for record in records if record.alternatives is not None]
+    ids = np.unique(np.concatenate(shown)).tolist() if shown else []
     return Trace(
         prompt=run.prompt,
         config=config.to_dict(),
@@ -339,9 +320,9 @@ def _build_trace(
         steps=records,
         tokens=tokens.reshape(grid),
         unmask_step=since.reshape(grid),
-        image=draw(tokens),
+        image=artist.draw([tokens])[0],
         frames=np.stack(pictures) if pictures else None,
-        token_pictures=dict(zip(ids, backend.token_pictures(ids), strict=True)) if ids else {},
+        token_pictures=artist.token_pictures(ids),
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
