@@ -28,6 +28,7 @@ def examples(tmp_path_factory) -> Path:
     for seed, (name, text) in enumerate(EXAMPLES):
         for order in ("meissonic", "uncage"):
             make_trace(seed, steps=16, prompt_text=text, order=order).save(folder / f"{name}.{order}.npz")
+    (folder / "index.json").write_text(json.dumps({name: {"title": text, "about": f"About {name}."} for name, text in EXAMPLES}))
     return folder
 
 
@@ -114,6 +115,7 @@ def distinct_colors(page: Any, selector: str) -> list[int]:
 def test_it_opens_with_a_finished_example_that_plays_without_the_server(page):
     assert shared(page, "ids") == ["example:rescue.meissonic", "example:rescue.uncage"]
     assert page.locator("#uc-stage .up-stage").count() == 2
+    assert "About rescue." in page.inner_text("#uc-stage")
     assert [c.inner_text() for c in page.locator("#uc-chips .uc-object").all()] == ["turtle", "apple"]
     page.evaluate("() => { const p = window.UncagePage.shared.stage; p.setStep(0); }")
     page.wait_for_timeout(500)
@@ -134,7 +136,7 @@ def test_the_first_screen_holds_prompt_button_and_both_stages(page):
 
 def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page):
     page.evaluate("""() => { window.live = []; new MutationObserver(() => {
-        for (const c of document.querySelectorAll('#uc-stage .uc-live canvas')) if (c.dataset.step) window.live.push(Number(c.dataset.step));
+        for (const c of document.querySelectorAll('#uc-stage .uc-live canvas[data-step]')) window.live.push(Number(c.dataset.step));
     }).observe(document.querySelector('#uc-stage'), {subtree: true, childList: true, attributes: true}); }""")
     at_once = page.evaluate("""() => { document.querySelector('#uc-generate').click();
         const bar = document.querySelector('#uc-stage .uc-progress'); return [bar.hidden, bar.innerText]; }""")
@@ -161,6 +163,9 @@ def test_a_branch_joins_the_stages(page):
 
 def test_cancel_stops_and_keeps_the_last_run(page):
     ids = shared(page, "ids")
+    page.click("#uc-settings button")
+    page.get_by_label("number input for Steps").fill("64")
+    page.keyboard.press("Tab")
     page.click("#uc-generate")
     page.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
     page.click("#uc-cancel")
@@ -169,6 +174,9 @@ def test_cancel_stops_and_keeps_the_last_run(page):
     assert shared(page, "ids") == ids
     assert page.is_visible("#uc-generate")
     assert "Stopped" in page.inner_text("#uc-stage")
+    page.get_by_label("number input for Steps").fill("16")
+    page.keyboard.press("Tab")
+    page.click("#uc-settings button")
     run_to_end(page)  # the device is free again
     assert shared(page, "ids") != ids
 

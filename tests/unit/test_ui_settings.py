@@ -140,6 +140,13 @@ def test_chips_show_exactly_the_subjects_that_guidance_uses():
     assert overrides_of(again) == overrides_of(moved)
 
 
+def test_corrections_do_not_move_to_another_text():
+    kept = chips.keep("a blue turtle and a cat", '[{"object":[2]}]')
+    assert chips.edits_for(kept, " a blue turtle and a cat ") == '[{"object":[2]}]'
+    assert chips.edits_for(kept, "a turtle and a cat") == ""
+    assert chips.edits_for("", "anything") == chips.keep("a cat", "") == ""
+
+
 @pytest.mark.parametrize("text", ["[", "{}", "3", "[" * 5000, "x" * 5000])
 def test_corrections_from_outside_are_checked(text):
     with pytest.raises(ValueError, match="JSON list"):

@@ -40,6 +40,19 @@ def write_edits(prompt: Prompt) -> str:
     return json.dumps(overrides_of(prompt), separators=(",", ":"))
 
 
+def keep(text: str, edits: str) -> str:
+    """Corrections tied to the text they were made for: words are counted, so on another text they would mean other words."""
+    return json.dumps([text.strip(), edits]) if edits else ""
+
+
+def edits_for(kept: str, text: str | None) -> str:
+    """The corrections kept for this text; "" when they were made for another one."""
+    if not kept:
+        return ""
+    made_for, edits = json.loads(kept)
+    return edits if made_for == (text or "").strip() else ""
+
+
 def edit(prompt: Prompt, vocabulary: Vocabulary | None, action: Any, word: Any, subject: Any = None) -> Prompt:
     """The prompt after one click on its chips.
 

@@ -70,9 +70,11 @@ def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
-        return gr.Error(str(error), duration=12)
+        return gr.Error(str(error), duration=12, print_exception=False)
     log.exception("a handler failed")
-    return gr.Error(f"Something went wrong on the server ({type(error).__name__}). Nothing was lost; try again.", duration=12)
+    return gr.Error(
+        f"Something went wrong on the server ({type(error).__name__}). Nothing was lost; try again.", duration=12, print_exception=False
+    )
 
 
 class Handlers:
@@ -267,7 +269,7 @@ class Handlers:
         """The message that puts a shipped example on stage."""
         entries = self.store.get_many(example.ids[: options.MAX_STAGES])
         chosen = options.settings_of_traces([e.trace for e in entries])
-        return self.shown([e.id for e in entries], chosen, example=example.name, **extra)
+        return self.shown([e.id for e in entries], chosen, example=example.name, about=example.about, **extra)
 
     def open_trace(self, path: str) -> tuple[str, Trace]:
         """Load an untrusted trace file; (message for the stage, trace).

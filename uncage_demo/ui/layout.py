@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.ui import exports, pages, theme
+from uncage_demo.ui import chips, exports, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
@@ -115,9 +115,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     @explained
     def open_trace(path: str) -> tuple[Any, ...]:
         shown, trace = handlers.open_trace(path)
-        from uncage_demo.ui.chips import chips_value
-
-        return shown, trace.prompt.text, chips_value(trace.prompt, None, trace.model.title)
+        return shown, trace.prompt.text, chips.chips_value(trace.prompt, None, trace.model.title)
 
     opened.upload(open_trace, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
 
@@ -143,14 +141,16 @@ def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_l
 
     @explained
     def reread(text: str, kept: str, model: str) -> tuple[str, str]:
-        return handlers.chips_for(text, kept, model)
+        shown, edits_left = handlers.chips_for(text, chips.edits_for(kept, text), model)
+        return shown, chips.keep(text, edits_left)
 
     prompt.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
     panel.model.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
 
     @explained
     def edited(text: str, kept: str, model: str, event: gr.EventData) -> tuple[str, str]:
-        return handlers.edited(text, kept, model, event._data)
+        shown, made = handlers.edited(text, chips.edits_for(kept, text), model, event._data)
+        return shown, chips.keep(text, made)
 
     @explained
     def replaced(text: str, model: str, event: gr.EventData) -> str:
@@ -187,7 +187,7 @@ def _wire_runs(
 
     @explained
     def run(text: str, kept: str, allowed: bool, *values: Any) -> Any:
-        for news, chips_now in handlers.generate(text, kept, panel.settings(values), allow_download=bool(allowed)):
+        for news, chips_now in handlers.generate(text, chips.edits_for(kept, text), panel.settings(values), allow_download=bool(allowed)):
             yield news or gr.skip(), gr.skip() if chips_now is None else chips_now
 
     @explained
@@ -214,8 +214,6 @@ def _wire_runs(
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:
     """(stage, prompt, edits, chips, *panel values) of a shipped example."""
-    from uncage_demo.ui.chips import chips_value
-
     example = handlers.examples.get(name)
     traces = [handlers.store.get(identity).trace for identity in example.ids[: options.MAX_STAGES]]
     parsed = traces[0].prompt
@@ -223,7 +221,7 @@ def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) 
         handlers.show_example(example, **extra),
         parsed.text,
         "",
-        chips_value(parsed, pages.shipped_vocabulary(traces[0].model.id), traces[0].model.title),
+        chips.chips_value(parsed, pages.shipped_vocabulary(traces[0].model.id), traces[0].model.title),
         *panel.values(options.settings_of_traces(traces)),
     )
 
@@ -247,7 +245,12 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
             filled[-3] = gr.Tabs(selected=query["tab"])
         if "prompt" in query:
             text, chosen, step, kept = options.from_query(query)
-            filled[1 : 4 + len(panel.inputs)] = [text, kept, gr.skip(), *panel.values(chosen)]
+            filled[1 : 4 + len(panel.inputs)] = [
+                text,
+                chips.keep(text, kept),
+                handlers.chips_for(text, kept, chosen.model)[0],
+                *panel.values(chosen),
+            ]
             filled[0] = message("restored", restore_step=step, run=bool(text))
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name

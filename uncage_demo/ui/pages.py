@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo.types import Vocabulary
-from uncage_demo.ui import exports, lessons, theme
+from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE
@@ -44,7 +44,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
     @explained
     def start(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
         setting = panel.settings(values, chosen)
-        for news in handlers.compare(text, kept, setting, options.parse_seeds(typed)):
+        for news in handlers.compare(text, chips.edits_for(kept, text), setting, options.parse_seeds(typed)):
             yield news or gr.skip()
 
     event = run.click(

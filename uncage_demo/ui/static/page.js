@@ -133,6 +133,7 @@
     const live = Live(element.querySelector(".uc-live"));
     const host = element.querySelector(".uc-player-host");
     const note = element.querySelector(".uc-stage-note");
+    const about = element.querySelector(".uc-stage-about");
     let player = null;
     let wanted = 0;
     let lastSeq = null;
@@ -156,6 +157,8 @@
       setRunning(false);
       host.hidden = false;
       note.hidden = true;
+      about.hidden = !message.about;
+      about.textContent = message.about || "";
       shared.ids = message.ids;
       shared.query = message.query || {};
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
@@ -200,6 +203,7 @@
         progress.step(message);
         if (message.runs) {
           host.hidden = true;
+          about.hidden = true;
           live.show(message);
         }
       } else if (message.kind === "restored") {
