@@ -1,9 +1,9 @@
 """uncage-demo: watch, question and steer the order in which a masked generative transformer draws a picture.
 
-    import uncage_demo as ud
-    backend = ud.load_backend("embedded")
-    prompt = ud.parse_prompt("a turtle and a pink apple", backend)
-    baseline, guided = ud.compare(backend, prompt, [ud.DecodingConfig(), ud.DecodingConfig(order="uncage")])
+import uncage_demo as ud
+backend = ud.load_backend("embedded")
+prompt = ud.parse_prompt("a turtle and a pink apple", backend)
+baseline, guided = ud.compare(backend, prompt, [ud.DecodingConfig(), ud.DecodingConfig(order="uncage")])
 """
 
 from __future__ import annotations

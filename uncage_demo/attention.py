@@ -80,7 +80,7 @@ def scaled_dot_product_with_columns(
     Raises:
         ValueError: on shapes that do not fit, or a column out of range.
 
-    Source: METHOD.md section 4; the LSE identity is the one of 2205.14135 (FlashAttention).
+    Source: the log-sum-exp identity is the one of 2205.14135 (FlashAttention).
     """
     check_shapes(query, key, key_mask)
     wanted = column_indices(columns, key.shape[-2])

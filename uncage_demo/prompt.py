@@ -106,7 +106,7 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
 
 
 def positives(prompt: Prompt, subject_index: int) -> Groups:
-    """P_o: the word groups that speak for an object, its own name and its attributes (METHOD: eq. 2).
+    """P_o: the word groups that speak for an object, its own name and its attributes (2508.05399 eq. 2).
 
     Args:
         prompt: a parsed prompt.

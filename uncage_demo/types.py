@@ -47,7 +47,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Subject:
-    """An object of the prompt with the attributes that belong to it (METHOD.md section 3).
+    """An object of the prompt with the attributes that belong to it (2508.05399 section 3).
 
     Args:
         object: indices into Prompt.words of the words that name the object (several for a compound noun).

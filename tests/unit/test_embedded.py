@@ -47,7 +47,7 @@ def test_captured_columns_are_the_softmax(backend):
     """Against an eager softmax over all keys, computed here from the block's own queries and keys."""
     block = backend.transformer.single_blocks[1]
     seen = {}
-    handle = block.register_forward_hook(lambda module, args, result: seen.update(q=result[1], k=result[2], mask=args[1]))
+    handle = block.register_forward_hook(lambda module, args, result: seen.update(q=result[1], k=result[2], mask=args[1][:, None, None]))
     try:
         output = forward(backend, capture=Capture(source="layers:1-1"), unconditional=False)
     finally:

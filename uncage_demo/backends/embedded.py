@@ -204,7 +204,8 @@ class EmbeddedBackend:
         request = None
         if capture is not None:
             columns = capture.columns if capture.columns is not None else tuple(range(self.transformer.text_length))
-            request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full)
+            # Guidance runs double the batch; only its conditional half is read.
+            request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
         text = torch.stack(tuple(conditioning))
         if not unconditional or suppress:
             output = self.transformer(tokens, text, request=request, suppress=tuple(suppress or ()))
@@ -214,9 +215,7 @@ class EmbeddedBackend:
             return ForwardOutput(output.logits, uncond, output.attention, output.attention_full)
         both = self.transformer(torch.cat([tokens, tokens]), torch.cat([text, self._null(len(tokens))]), request=request)
         b = len(tokens)
-        attention = None if both.attention is None else both.attention[:b]
-        full = None if both.attention_full is None else both.attention_full[:b]
-        return ForwardOutput(both.logits[:b], both.logits[b:], attention, full)
+        return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full)
 
     def _null(self, count: int) -> torch.Tensor:
         ids = torch.full((count, self.transformer.text_length), vocab.PAD, device=self.device)

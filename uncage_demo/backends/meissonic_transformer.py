@@ -3,7 +3,7 @@
 Knows nothing of prompts, text encoders, pictures or decoding: token grids and text states go in, logits come out.
 Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, c channels, h heads, d head width, v codebook.
 
-Source: 2410.08261 (Meissonic); METHOD.md section 5; the block structure is that of 2403.03206 with single-modal blocks behind it.
+Source: 2410.08261 (Meissonic); the block structure is that of 2403.03206 with single-modal blocks behind it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def apply_guidance(cond: Float[Tensor, "*n v"], uncond: Float[Tensor, "*n v"] | 
     Raises:
         ValueError: when the unconditional half is missing and scale is not 1.
 
-    Source: 2207.12598; METHOD of Meissonic and aMUSEd (g = 9, g = 10).
+    Source: 2207.12598; Meissonic uses g = 9, aMUSEd g = 10.
     """
     if scale == 1.0:
         return cond.float()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.attention import text_columns
+from uncage_demo.attention import attention, scaled_dot_product_with_columns
 from uncage_demo.models.tokenizer import FSQ
 
 
@@ -30,11 +30,17 @@ class AttentionRequest:
         layers: (layer, head) pairs of the single-modal blocks to average over; None = all of them.
         columns: text token indices.
         full: also return every layer and head.
+        samples: read only the first `samples` of the batch (the conditional half); None = all.
     """
 
     layers: tuple[tuple[int, int], ...] | None
     columns: tuple[int, ...]
     full: bool = False
+    samples: int | None = None
+
+    def wants(self, layer: int) -> bool:
+        """Whether anything of this layer is to be read."""
+        return self.full or self.layers is None or any(pair[0] == layer for pair in self.layers)
 
 
 @dataclass
@@ -132,12 +138,26 @@ class _SingleBlock(nn.Module):
         self.into, self.out = nn.Linear(width, sum(self.split)), nn.Linear(width + ratio * width, width)
         self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor, table: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, visible: Tensor, table: Tensor, t: int, request: AttentionRequest | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
+
+        Args:
+            visible: "b m" bool, keys that may be attended to.
+            t: number of text tokens at the front.
+        """
         q, k, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
         q, k, v = (_heads(part, self.heads) for part in (q, k, v))
         q, k = _positions(self.norm_q(q), table, t), _positions(self.norm_k(k), table, t)
-        mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
-        return x + self.out(torch.cat([mixed, F.gelu(hidden, approximate="tanh")], dim=-1)), q, k
+        columns = None
+        if request is None:
+            mixed = attention(q, k, v, key_mask=visible)
+        else:
+            mixed, columns = scaled_dot_product_with_columns(
+                q, k, v, request.columns, key_mask=visible, rows=slice(t, None), samples=slice(request.samples)
+            )
+        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)), q, k, columns
 
 
 class SceneTransformer(nn.Module):
@@ -260,9 +280,9 @@ class SceneTransformer(nn.Module):
         collected: list[Tensor] = []
         text_logits: list[Tensor] = []
         for index, block in enumerate(self.single_blocks):
-            x, q, k = block(x, mask, self.table, t)
-            if request is not None and (request.full or self._wanted(request, index)):
-                collected.append(text_columns(q[:, :, t:], k, request.columns, q.shape[-1] ** -0.5, key_mask))
+            x, q, k, columns = block(x, key_mask, self.table, t, request if request is not None and request.wants(index) else None)
+            if columns is not None:
+                collected.append(columns)
             if return_text_logits:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, t:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
@@ -275,11 +295,8 @@ class SceneTransformer(nn.Module):
             self._reduce(request, collected, output)
         return output
 
-    def _wanted(self, request: AttentionRequest, layer: int) -> bool:
-        return request.layers is None or any(pair[0] == layer for pair in request.layers)
-
     def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
-        layers = [i for i in range(len(self.single_blocks)) if request.full or self._wanted(request, i)]
+        layers = [i for i in range(len(self.single_blocks)) if request.wants(i)]
         pairs = request.layers or tuple((layer, head) for layer in layers for head in range(self.heads))
         maps = [collected[layers.index(layer)][:, head] for layer, head in pairs]
         output.attention = torch.stack(maps).mean(0)

@@ -69,7 +69,7 @@ def add_parsers(subparsers: Any) -> None:
     ship = subparsers.add_parser(
         "ship",
         help="after new weights: make example traces, README picture and golden grids anew",
-        description="Makes everything in the repository that belongs to the shipped weights anew. Results tables: `bench` and `bench-report`.",
+        description="Makes everything in the repository that belongs to the shipped weights anew; result tables: `bench`, `bench-report`.",
     )
     ship.set_defaults(run=run_ship)
 
