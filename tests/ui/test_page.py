@@ -1,6 +1,7 @@
 """The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
 
 import json
+import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def page(browser: Any, site: str) -> Iterator[Any]:
 def visit(browser: Any, address: str, size: dict[str, int], **options: Any) -> Iterator[Any]:
     """A page that is ready: its example (or run) is on stage. A script error fails the test that uses it last."""
     context = browser.new_context(viewport=size, accept_downloads=True, **options)
-    context.set_default_timeout(180_000)
+    context.set_default_timeout(int(os.environ.get("UNCAGE_BROWSER_TIMEOUT_MS", "180000")))
     visitor = context.new_page()
     errors: list[str] = []
     requests: list[str] = []

@@ -88,6 +88,7 @@ def test_bad_seeds_are_named(text):
 def test_blank_fields_mean_defaults_only_where_there_are_some():
     assert settings.tidy("guidance_scale", None) is None
     assert settings.tidy("seed", 3.0) == 3
+    assert isinstance(settings.tidy("token_temperature", 1), float), "a browser sends 1.0 as 1"
     with pytest.raises(ValueError, match="seed"):
         settings.tidy("seed", None)
     with pytest.raises(ValueError, match="whole"):

@@ -27,9 +27,9 @@ def add_api(handlers: Handlers) -> None:
         seed: int,
         num_steps: int,
         contrast_weight: float,
-        contrast_steps: int | None,
+        contrast_steps: int,
         contrast_mode: str,
-        guidance_scale: float | None,
+        guidance_scale: float,
         model: str,
     ) -> tuple[str, str, dict[str, Any]]:
         """Generate one picture with a masked generative transformer and record every step.
@@ -40,9 +40,9 @@ def add_api(handlers: Handlers) -> None:
             seed: 0 to 9007199254740991; 0 is a seed like any other.
             num_steps: decoding steps, 1 to 256.
             contrast_weight: w_a, weight of the attention contrast (uncage only); 0 equals the baseline.
-            contrast_steps: number of guided steps; blank means a quarter of num_steps.
+            contrast_steps: number of guided steps; -1 means a quarter of num_steps.
             contrast_mode: both, positive or negative terms of the contrast.
-            guidance_scale: classifier-free guidance; blank means the model's default.
+            guidance_scale: classifier-free guidance; -1 means the model's default.
             model: name of the model, see list_models.
 
         Returns:
@@ -94,9 +94,9 @@ def add_api(handlers: Handlers) -> None:
         seed = gr.Number(0, precision=0, label="seed")
         steps = gr.Number(32, precision=0, label="num_steps")
         weight = gr.Number(3.0, label="contrast_weight")
-        guided = gr.Number(None, precision=0, label="contrast_steps")
+        guided = gr.Number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
-        scale = gr.Number(None, label="guidance_scale")
+        scale = gr.Number(-1, label="guidance_scale")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
@@ -184,8 +184,8 @@ def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mod
         "seed": seed,
         "num_steps": num_steps,
         "contrast_weight": weight,
-        "contrast_steps": guided,
-        "guidance_scale": scale,
+        "contrast_steps": None if guided == -1 else guided,
+        "guidance_scale": None if scale == -1 else scale,
         "contrast_mode": mode,
     }
     return {name: options.tidy(name, value) for name, value in given.items()}

@@ -113,11 +113,11 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     panel.model.change(explained(exports.model_facts), panel.model, about_model, api_visibility="private", show_progress="hidden")
 
     @explained
-    def open_trace(path: str) -> tuple[Any, ...]:
+    def open_file(path: str) -> tuple[Any, ...]:
         shown, trace = handlers.open_trace(path)
         return shown, trace.prompt.text, chips.chips_value(trace.prompt, None, trace.model.title)
 
-    opened.upload(open_trace, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
+    opened.upload(open_file, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
 
     @explained
     def show_example(name: str | None) -> tuple[Any, ...]:

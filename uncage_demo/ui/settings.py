@@ -19,6 +19,7 @@ MAX_PROMPT_CHARS = 500
 # Everything a visitor can set of a DecodingConfig, in the order of the page's inputs; the order of decoding is set for each stage.
 SHARED_FIELDS = tuple(f.name for f in fields(DecodingConfig) if f.name != "order")
 _DEFAULTS = DecodingConfig()
+_FLOAT_FIELDS = ("schedule_power", "guidance_scale", "token_temperature", "contrast_weight", "contrast_blur", "noise_temperature")
 
 
 def order_title(name: str) -> str:
@@ -86,6 +87,8 @@ def tidy(name: str, value: Any) -> Any:
         if value != int(value):
             raise ValueError(f"{name}={value!r}: give a whole number")
         return int(value)
+    if name in _FLOAT_FIELDS and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     return value
 
 
