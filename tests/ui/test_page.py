@@ -307,7 +307,7 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     from gradio_client import Client, handle_file
 
     client = Client(site, verbose=False, download_files=str(tmp_path))
-    api = client.view_api(return_format="dict", print_info=False)
+    api: Any = client.view_api(return_format="dict", print_info=False)
     assert set(api["named_endpoints"]) == {"/generate", "/compare", "/parse", "/open_trace", "/list_models"}
     assert not api["unnamed_endpoints"]
     read = client.predict("a turtle and a pink zebra", "embedded", api_name="/parse")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
+from gradio import events
 from PIL import Image
 
 from uncage_demo.decoding.config import CONTRAST_MODES, ORDER_NAMES
@@ -153,8 +154,8 @@ def add_readers(handlers: Handlers) -> None:
     parse.__annotations__ = {"prompt": str, "model": Literal[tuple(name for _, name in model_choices())], "return": dict}
     parse.__defaults__ = (default_model(),)
     list_models.__annotations__ = {"return": list[dict]}
-    gr.api(explained(parse), api_name="parse", queue=False)
-    gr.api(explained(list_models), api_name="list_models", queue=False)
+    events.api(explained(parse), api_name="parse", queue=False)
+    events.api(explained(list_models), api_name="list_models", queue=False)
 
 
 def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:

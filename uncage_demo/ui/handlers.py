@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -214,23 +215,23 @@ class Handlers:
             yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…")
         prompt, backend = self.understood_prompt(text, edits, chosen.model)
         runs, labels = [], []
-        for seed in seeds:
-            for config in chosen.with_shared(seed=seed).configs():
+        for order in chosen.orders:  # a row an order, a column a seed
+            for seed in seeds:
+                config = replace(chosen, orders=(order,)).with_shared(seed=seed).configs()[0]
                 runs.append(runner.Run(prompt, config))
-                labels.append(f"{options.order_title(config.order)}, seed {seed}")
+                labels.append(f"{options.order_title(order)}, seed {seed}")
         yield message("progress", phase="Decoding…")
-        for answer in self.decode(chosen.model, runs, labels, columns=len(chosen.orders)):
+        for answer in self.decode(chosen.model, runs, labels, columns=len(seeds)):
             if isinstance(answer, str):
                 if answer:
                     yield answer
                 continue
             ids = [self.store.add(trace, self.judged(backend, prompt, trace), edits) for trace in answer]
-            width = len(chosen.orders)
             rows = []
             for number, seed in enumerate(seeds):
-                row = ids[number * width : (number + 1) * width]
-                rows.append({"seed": seed, **self.told(row, chosen.with_shared(seed=seed), edits)})
-            yield message("grid", ids=ids, rows=rows, columns=width)
+                of_seed = ids[number :: len(seeds)]
+                rows.append({"seed": seed, **self.told(of_seed, chosen.with_shared(seed=seed), edits)})
+            yield message("grid", ids=ids, rows=rows)
 
     def branch(self, ids: Any, event: Any) -> Iterator[str]:
         """Decode on from a step of a run with a change; the branch joins the stages as a new one.

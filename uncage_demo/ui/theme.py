@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+from gradio import themes
 
 from uncage_demo.render.report import player_script, player_style
 
@@ -17,9 +17,9 @@ _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """Neutral greys with one ink colour; object colours are the only strong colours on the page."""
-    return gr.themes.Base(
+    return themes.Base(
         primary_hue="slate",
         secondary_hue="slate",
         neutral_hue="slate",

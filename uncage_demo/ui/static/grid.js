@@ -47,7 +47,6 @@
       for (const row of message.rows) {
         rows.append(page.button("uc-small", `Seed ${row.seed}`, () => page.showOnStage({ ...row, kind: "traces", step: 0 })));
       }
-      host.style.setProperty("--columns", String(message.columns));
       if (player) player.destroy();
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, answer.payload, { autoplay: true });
@@ -73,6 +72,7 @@
     document.addEventListener("click", (event) => {
       if (event.target.closest && event.target.closest("#uc-compare")) busy("Starting…");
     }, true);
+    page.watchQueue(document.querySelector(".uc-queue"), (text) => document.body.classList.contains("uc-comparing") && progress.waiting(text));
     watch("value", receive);
     receive();
   };

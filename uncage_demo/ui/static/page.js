@@ -88,7 +88,7 @@
         const mask = unpackBits(run.masked, rows * columns);
         const h = canvas.height / rows, w = canvas.width / columns;
         const dark = document.body.classList.contains("dark");
-        paint.fillStyle = dark ? "rgba(24,26,31,.82)" : "rgba(226,229,234,.82)";
+        paint.fillStyle = dark ? "rgba(42,47,58,.88)" : "rgba(198,203,216,.88)";
         mask.forEach((masked, i) => {
           if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
         });
@@ -119,6 +119,15 @@
         root.hidden = true;
       },
     };
+  }
+
+  // Gradio tells the place in the queue in a small tracker of its own ("queue: 2/3"); it is said beside the bar instead.
+  function watchQueue(node, say) {
+    if (!node) return;
+    new MutationObserver(() => {
+      const place = /queue:\s*(\d+)\s*\/\s*(\d+)/.exec(node.textContent);
+      if (place) say(`Waiting: place ${place[1]} of ${place[2]} in the queue`);
+    }).observe(node, { childList: true, subtree: true, characterData: true });
   }
 
   function setRunning(running) {
@@ -358,6 +367,7 @@
     Progress,
     Live,
     setRunning,
+    watchQueue,
     busy() {},
     settle() {},
     showOnStage() {},
