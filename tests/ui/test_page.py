@@ -303,6 +303,30 @@ def test_phone_and_dark_theme(browser, site):
         assert light != dark
 
 
+def test_a_second_visitor_is_told_the_place_in_the_queue(browser, site):
+    for first in visit(browser, site, WIDE):
+        for second in visit(browser, site, WIDE):
+            first.click("#uc-settings button")
+            first.get_by_label("number input for Steps").fill("64")
+            first.keyboard.press("Tab")
+            first.click("#uc-generate")
+            first.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
+            second.click("#uc-generate")
+            second.wait_for_function("() => /place 1 of 1 in the queue/.test(document.querySelector('#uc-stage .uc-progress').innerText)")
+            second.wait_for_function("() => !window.UncagePage.shared.ids[0].startsWith('example')")
+
+
+def test_an_opened_trace_is_never_markup(browser, site, tmp_path):
+    path = tmp_path / "hostile.npz"
+    make_trace(3, steps=4, prompt_text=HOSTILE).save(path)
+    for page in visit(browser, site, WIDE):
+        page.set_input_files("input[type=file]", path)
+        page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
+        page.wait_for_function("() => document.querySelector('#uc-stage').innerText.includes('onerror')")
+        assert page.evaluate("() => window.hacked") is None
+        assert page.locator("#uc-chips img, #uc-stage img").count() == 0
+
+
 def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     from gradio_client import Client, handle_file
 

@@ -72,7 +72,7 @@
     document.addEventListener("click", (event) => {
       if (event.target.closest && event.target.closest("#uc-compare")) busy("Starting…");
     }, true);
-    page.watchQueue(document.querySelector(".uc-queue"), (text) => document.body.classList.contains("uc-comparing") && progress.waiting(text));
+    page.watchQueue(".uc-queue", "uc-comparing", (text) => progress.waiting(text));
     watch("value", receive);
     receive();
   };

@@ -122,12 +122,13 @@
   }
 
   // Gradio tells the place in the queue in a small tracker of its own ("queue: 2/3"); it is said beside the bar instead.
-  function watchQueue(node, say) {
-    if (!node) return;
-    new MutationObserver(() => {
-      const place = /queue:\s*(\d+)\s*\/\s*(\d+)/.exec(node.textContent);
+  function watchQueue(selector, running, say) {
+    setInterval(() => {
+      if (!document.body.classList.contains(running)) return;
+      const node = document.querySelector(selector);
+      const place = node && /queue:\s*(\d+)\s*\/\s*(\d+)/.exec(node.textContent);
       if (place) say(`Waiting: place ${place[1]} of ${place[2]} in the queue`);
-    }).observe(node, { childList: true, subtree: true, characterData: true });
+    }, 200);
   }
 
   function setRunning(running) {
