@@ -1,5 +1,6 @@
 """The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
 
+import base64
 import json
 import os
 import time
@@ -96,6 +97,17 @@ def run_to_end(page: Any) -> None:
 
 def set_prompt(page: Any, text: str) -> None:
     page.fill("#uc-prompt textarea, #uc-prompt input", text)
+
+
+def drop(page: Any, selector: str, path: Path) -> None:
+    """Drop a file on an element as a mouse would."""
+    held = page.evaluate_handle(
+        """([name, text]) => { const files = new DataTransfer(), bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+            files.items.add(new File([bytes], name)); return files; }""",
+        [path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+    for event in ("dragover", "drop"):
+        page.dispatch_event(selector, event, {"dataTransfer": held})
 
 
 def open_tab(page: Any, name: str) -> None:
@@ -216,7 +228,7 @@ def test_runs_can_be_taken_away_and_opened_again(page, tmp_path):
     zipfile.ZipFile(tmp_path / "runs.zip").extractall(tmp_path)
     trace = Trace.load(tmp_path / names[1])
     assert [s.label for s in trace.prompt.subjects] == ["turtle", "blue cat"]
-    page.set_input_files("input[type=file]", tmp_path / names[1])
+    drop(page, "#uc-stage .uc-stage", tmp_path / names[1])
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
     assert page.locator("#uc-stage .up-stage").count() == 1
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a trace")
@@ -304,16 +316,16 @@ def test_phone_and_dark_theme(browser, site):
 
 
 def test_a_second_visitor_is_told_the_place_in_the_queue(browser, site):
-    for first in visit(browser, site, WIDE):
-        for second in visit(browser, site, WIDE):
-            first.click("#uc-settings button")
-            first.get_by_label("number input for Steps").fill("64")
-            first.keyboard.press("Tab")
-            first.click("#uc-generate")
-            first.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
-            second.click("#uc-generate")
-            second.wait_for_function("() => /place 1 of 1 in the queue/.test(document.querySelector('#uc-stage .uc-progress').innerText)")
-            second.wait_for_function("() => !window.UncagePage.shared.ids[0].startsWith('example')")
+    # a link starts its run by itself
+    for second in visit(browser, site, WIDE):
+        for first in visit(browser, site + "?prompt=a+cat+and+a+dog&num_steps=64", WIDE):
+            first.evaluate("() => document.querySelector('#uc-generate').click()")
+            # by timer: a page in the background draws no frames
+            say = "document.querySelector('#uc-stage .uc-progress').innerText"
+            first.wait_for_function(f"() => {say}.startsWith('Step')", polling=50)
+            second.evaluate("() => document.querySelector('#uc-generate').click()")
+            second.wait_for_function(f"() => /place 1 of 1 in the queue/.test({say})", polling=50)
+            second.wait_for_function("() => !window.UncagePage.shared.ids[0].startsWith('example')", polling=50)
 
 
 def test_an_opened_trace_is_never_markup(browser, site, tmp_path):

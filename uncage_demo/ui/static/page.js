@@ -227,6 +227,26 @@
       }
     }
 
+    // A trace file dropped on the stage takes the same way as one chosen with the button.
+    element.addEventListener("dragover", (event) => {
+      if (![...event.dataTransfer.types].includes("Files")) return;
+      event.preventDefault();
+      element.classList.add("uc-drop");
+    });
+    element.addEventListener("dragleave", () => element.classList.remove("uc-drop"));
+    element.addEventListener("drop", (event) => {
+      event.preventDefault();
+      element.classList.remove("uc-drop");
+      const open = document.querySelector("#uc-open");
+      const field = open && open.parentElement.querySelector('input[type="file"]');
+      const file = event.dataTransfer.files[0];
+      if (!field || !file) return;
+      const files = new DataTransfer();
+      files.items.add(file);
+      field.files = files.files;
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+    watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
     api.busy = busy;
     api.showOnStage = (message) => {
       const tab = [...document.querySelectorAll('#uc-tabs button[role="tab"]')].find((t) => t.textContent.trim() === "Play");
