@@ -2,7 +2,7 @@
 (function (parts) {
   "use strict";
 
-  const { button, number } = parts.dom;
+  const { make, button, number } = parts.dom;
   const { LAYERS, Painter } = parts.layers;
 
   // Masked cells and outlines as in the palette module's themes.
