@@ -60,6 +60,7 @@ def scaled_dot_product_with_columns(
     key_mask: torch.Tensor | None = None,
     rows: slice = ALL,
     samples: slice = ALL,
+    heads: Sequence[int] | slice = ALL,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scaled dot-product attention that also returns chosen columns of its softmax.
 
@@ -73,9 +74,10 @@ def scaled_dot_product_with_columns(
         key_mask: "b m" bool, True where a key takes part.
         rows: query rows whose columns are wanted (the image tokens).
         samples: samples whose columns are wanted (the conditional half of a guidance batch).
+        heads: heads whose columns are wanted, in this order.
 
     Returns:
-        output "b h n d" in the input's dtype, and columns "b' h k n'" float32.
+        output "b h n d" in the input's dtype, and columns "b' h' k n'" float32.
 
     Raises:
         ValueError: on shapes that do not fit, or a column out of range.
@@ -87,11 +89,13 @@ def scaled_dot_product_with_columns(
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     fused = fused_attention(query, key, value, factor, key_mask)
     mask = None if key_mask is None else key_mask[samples]
+    chosen = heads if isinstance(heads, slice) else list(heads)
+    wanted_query, wanted_key = query[samples][:, chosen][:, :, rows], key[samples][:, chosen]
     if fused is None:
         output = attention(query, key, value, scale=factor, key_mask=key_mask)
-        return output, onehot_columns(query[samples][:, :, rows], key[samples], wanted, factor, mask)
+        return output, onehot_columns(wanted_query, wanted_key, wanted, factor, mask)
     output, lse = fused
-    return output, columns_from_logsumexp(query[samples][:, :, rows], key[samples], lse[samples][:, :, rows], wanted, factor, mask)
+    return output, columns_from_logsumexp(wanted_query, wanted_key, lse[samples][:, chosen][:, :, rows], wanted, factor, mask)
 
 
 def attention(

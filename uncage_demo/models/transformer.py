@@ -38,9 +38,11 @@ class AttentionRequest:
     full: bool = False
     samples: int | None = None
 
-    def wants(self, layer: int) -> bool:
-        """Whether anything of this layer is to be read."""
-        return self.full or self.layers is None or any(pair[0] == layer for pair in self.layers)
+    def heads(self, layer: int, count: int) -> tuple[int, ...]:
+        """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
+        if self.full or self.layers is None:
+            return tuple(range(count))
+        return tuple(head for wanted, head in self.layers if wanted == layer)
 
 
 @dataclass
@@ -139,23 +141,24 @@ class _SingleBlock(nn.Module):
         self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
 
     def forward(
-        self, x: Tensor, visible: Tensor, table: Tensor, t: int, request: AttentionRequest | None = None
+        self, x: Tensor, visible: Tensor, table: Tensor, t: int, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
 
         Args:
             visible: "b m" bool, keys that may be attended to.
             t: number of text tokens at the front.
+            request, read: what to read, and from which heads; nothing without either.
         """
         q, k, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
         q, k, v = (_heads(part, self.heads) for part in (q, k, v))
         q, k = _positions(self.norm_q(q), table, t), _positions(self.norm_k(k), table, t)
         columns = None
-        if request is None:
+        if request is None or not read:
             mixed = attention(q, k, v, key_mask=visible)
         else:
             mixed, columns = scaled_dot_product_with_columns(
-                q, k, v, request.columns, key_mask=visible, rows=slice(t, None), samples=slice(request.samples)
+                q, k, v, request.columns, key_mask=visible, rows=slice(t, None), samples=slice(request.samples), heads=read
             )
         return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)), q, k, columns
 
@@ -280,7 +283,8 @@ class SceneTransformer(nn.Module):
         collected: list[Tensor] = []
         text_logits: list[Tensor] = []
         for index, block in enumerate(self.single_blocks):
-            x, q, k, columns = block(x, key_mask, self.table, t, request if request is not None and request.wants(index) else None)
+            read = request.heads(index, self.heads) if request is not None else ()
+            x, q, k, columns = block(x, key_mask, self.table, t, request, read)
             if columns is not None:
                 collected.append(columns)
             if return_text_logits:
@@ -296,9 +300,10 @@ class SceneTransformer(nn.Module):
         return output
 
     def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
-        layers = [i for i in range(len(self.single_blocks)) if request.wants(i)]
-        pairs = request.layers or tuple((layer, head) for layer in layers for head in range(self.heads))
-        maps = [collected[layers.index(layer)][:, head] for layer, head in pairs]
-        output.attention = torch.stack(maps).mean(0)
         if request.full:
             output.attention_full = torch.stack(collected, dim=1)
+            pairs = request.layers or tuple((layer, head) for layer in range(len(collected)) for head in range(self.heads))
+            maps = [collected[layer][:, head] for layer, head in pairs]
+        else:
+            maps = [values[:, place] for values in collected for place in range(values.shape[1])]
+        output.attention = torch.stack(maps).mean(0)

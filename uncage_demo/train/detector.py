@@ -69,10 +69,9 @@ def train(
     device = torch.device(device)
     torch.manual_seed(seed)
     tokenizer = tokenizer.to(device).eval()
-    if model is None:
-        model = Detector(len(vocab.NOUNS), len(STYLES))
-    model = model.to(device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    network = Detector(len(vocab.NOUNS), len(STYLES)) if model is None else model
+    network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rng = loop.batch_rng(seed, "detector", step)
@@ -86,7 +85,7 @@ def train(
         images = torch.cat([images[:half], drawn]).contiguous(memory_format=torch.channels_last)
         centre_target, style_target = (part.to(device) for part in targets(scenes))
         with loop.autocast(device):
-            centre, style = model(images)
+            centre, style = network(images)
         centre, style = centre.float(), style.float()
         # Focal weighting: nearly all of the 24 x 144 outputs are easy zeros.
         probability = centre.sigmoid()
@@ -96,25 +95,25 @@ def train(
         style_loss = F.cross_entropy(style, style_target, ignore_index=-1)
         optimizer.zero_grad(set_to_none=True)
         (centre_loss + style_loss).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         return {"centre_loss": centre_loss.item(), "color_loss": style_loss.item()}, batch
 
     def report(_: loop.Progress) -> dict[str, float]:
-        figures = evaluate(model, tokenizer, atlas, count=128)
+        figures = evaluate(network, tokenizer, atlas, count=128)
         return {key: value for key, value in figures.items() if not key.endswith("_n")}
 
     loop.run(
         "detector",
         folder,
-        modules={"detector": model},
+        modules={"detector": network},
         optimizers=[optimizer],
         train_step=train_step,
         budget_s=budget_s,
         report=report,
         report_every_s=120,
     )
-    return model.eval()
+    return network.eval()
 
 
 @torch.no_grad()

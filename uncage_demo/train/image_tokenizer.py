@@ -63,10 +63,9 @@ def train(
     """
     device = torch.device(device)
     torch.manual_seed(seed)
-    if model is None:
-        model = ImageTokenizer()
-    model = model.to(device, memory_format=torch.channels_last).train()
-    parameters = list(model.parameters())
+    network = ImageTokenizer() if model is None else model
+    network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
@@ -76,7 +75,7 @@ def train(
         images, weight = picture_batch(atlas, loop.batch_rng(seed, "tokenizer", step), batch)
         images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
         with loop.autocast(device):
-            output, _ = model(images)
+            output, _ = network(images)
         loss = reconstruction_loss(output.float(), images, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -88,14 +87,14 @@ def train(
     loop.run(
         "tokenizer",
         folder,
-        modules={"tokenizer": model},
+        modules={"tokenizer": network},
         optimizers=[optimizer],
         train_step=train_step,
         budget_s=budget_s,
-        report=lambda _: evaluate(model, atlas, count=64),
+        report=lambda _: evaluate(network, atlas, count=64),
         report_every_s=120,
     )
-    return model.eval()
+    return network.eval()
 
 
 @torch.no_grad()

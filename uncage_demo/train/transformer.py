@@ -109,16 +109,15 @@ def train(
     """
     device = torch.device(device)
     torch.manual_seed(seed)
-    if model is None:
-        model = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH)
-    model = model.to(device).train()
-    optimizers = make_optimizers(model, peak)
+    network = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH) if model is None else model
+    network = network.to(device).train()
+    optimizers = make_optimizers(network, peak)
     null_text = torch.tensor(NULL_TEXT)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction))
-        masked_tokens, masked = mask_tokens(examples.tokens, model.mask_id, rng)
+        masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
         examples.text_ids = torch.where(conditioned[:, None], examples.text_ids, null_text)
         examples = TokenBatch(*(part.to(device) for part in vars(examples).values()))
@@ -127,7 +126,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(peak, step, fraction)
         with loop.autocast(device):
-            output = model(masked_tokens, examples.text_ids, return_text_logits=True)
+            output = network(masked_tokens, examples.text_ids, return_text_logits=True)
         chosen, owners = output.logits[masked].float(), examples.owner[masked]
         nll = F.cross_entropy(chosen, examples.tokens[masked], reduction="none")
         weight = torch.where(owners >= 0, 1.0, BACKGROUND_WEIGHT)
@@ -137,7 +136,7 @@ def train(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         (loss + GROUNDING_WEIGHT * grounding).backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         objects = nll.detach()[owners >= 0].mean().nan_to_num().item()
@@ -146,14 +145,14 @@ def train(
     loop.run(
         "transformer",
         folder,
-        modules={"transformer": model},
+        modules={"transformer": network},
         optimizers=optimizers,
         train_step=train_step,
         budget_s=budget_s,
         max_steps=max_steps,
-        report=lambda _: evaluate(model, scenes),
+        report=lambda _: evaluate(network, scenes),
     )
-    return model.eval()
+    return network.eval()
 
 
 @torch.no_grad()
