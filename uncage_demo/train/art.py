@@ -132,7 +132,7 @@ def rasterise(svg: str, size_px: int = RASTER_PX) -> np.ndarray:
         raise RuntimeError("training draws its art with resvg-py; install it with `pip install resvg-py`") from error
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size_px, height=size_px)
     image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
-    box = image.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()
+    box = image.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()  # pyright: ignore[reportOperatorIssue]
     if box is None:
         raise ValueError("the drawing is empty")
     image = image.crop(box)
