@@ -60,6 +60,12 @@ class StepRecord:
     alternative_probs: np.ndarray | None = None
     entropy: np.ndarray | None = None
 
+    def same_commits(self, other: StepRecord) -> bool:
+        """Whether both steps committed the same cells with the same tokens."""
+        if not np.array_equal(self.committed, other.committed):
+            return False
+        return np.array_equal(self.sampled[self.committed], other.sampled[other.committed])
+
 
 @dataclass
 class Trace:

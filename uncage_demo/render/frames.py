@@ -92,11 +92,8 @@ def first_divergence(traces: Sequence[Trace]) -> int | None:
     shortest = min(len(t.steps) for t in traces)
     for step in range(shortest):
         first = traces[0].steps[step]
-        for other in traces[1:]:
-            record = other.steps[step]
-            same_cells = np.array_equal(first.committed, record.committed)
-            if not same_cells or not np.array_equal(first.sampled[first.committed], record.sampled[record.committed]):
-                return step
+        if not all(first.same_commits(other.steps[step]) for other in traces[1:]):
+            return step
     return None if len({len(t.steps) for t in traces}) == 1 else shortest
 
 

@@ -123,7 +123,7 @@ def prompt_view(prompt: Prompt) -> dict[str, Any]:
 def first_divergence(one: Trace, other: Trace) -> int | None:
     """First step at which two runs committed other cells or other tokens; None when they never differ (in the steps both have)."""
     for a, b in zip(one.steps, other.steps, strict=False):
-        if not np.array_equal(a.committed, b.committed) or not np.array_equal(a.sampled[a.committed], b.sampled[b.committed]):
+        if not a.same_commits(b):
             return a.step
     return None
 

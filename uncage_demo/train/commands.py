@@ -96,15 +96,22 @@ def run_train(args: argparse.Namespace) -> int:
     atlas = SpriteAtlas(folder / "art")
     torch.manual_seed(args.seed)
     parts = new_parts(args.tiny)
+
+    def common(stage: str) -> dict[str, Any]:
+        """What every stage's trainer is told in the same words."""
+        return {
+            "budget_s": getattr(preset, f"{stage}_s") * args.budget,
+            "seed": args.seed,
+            "batch": getattr(preset, f"{stage}_batch"),
+            "device": device,
+            "model": parts[stage],
+        }
+
     if "tokenizer" in stages:
         image_tokenizer.train(
             atlas,
             folder,
-            budget_s=preset.tokenizer_s * args.budget,
-            seed=args.seed,
-            batch=preset.tokenizer_batch,
-            device=device,
-            model=parts["tokenizer"],
+            **common("tokenizer"),
         )
         note_time(folder, "tokenizer", device)
     else:
@@ -114,11 +121,7 @@ def run_train(args: argparse.Namespace) -> int:
         transformer_stage.train(
             TokenScenes(atlas, tokenizer),
             folder,
-            budget_s=preset.transformer_s * args.budget,
-            seed=args.seed,
-            batch=preset.transformer_batch,
-            device=device,
-            model=parts["transformer"],
+            **common("transformer"),
         )
         note_time(folder, "transformer", device)
     elif "export" in stages:
@@ -128,11 +131,7 @@ def run_train(args: argparse.Namespace) -> int:
             atlas,
             tokenizer,
             folder,
-            budget_s=preset.detector_s * args.budget,
-            seed=args.seed,
-            batch=preset.detector_batch,
-            device=device,
-            model=parts["detector"],
+            **common("detector"),
         )
         note_time(folder, "detector", device)
     elif "export" in stages:
