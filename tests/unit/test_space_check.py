@@ -95,7 +95,7 @@ def test_sdk_version_must_be_the_pinned_gradio(repository: Path) -> None:
         (f"numpy=={NUMPY},<99", "not pinned"),
         ("numpy==1.*", "not pinned"),
         ("-r other.txt", "not a plain requirement"),
-        ("numpy @ file:///tmp/numpy.whl", "not pinned"),
+        ("numpy @ https://host.example/numpy.whl", "not pinned"),
         (f"numpy=={NUMPY}\nNumPy=={NUMPY}", "listed twice"),
         ("numpy==0.0.1", f"wants numpy==0.0.1, installed is {NUMPY}"),
         (f"numpy=={NUMPY}\nno-such-package-here==1.0", "wants no-such-package-here==1.0, which is not installed here"),
