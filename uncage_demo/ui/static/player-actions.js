@@ -180,8 +180,10 @@
     hook.tools.replaceChildren();
     if (allowed(player, "knockout")) {
       const node = button("up-pill", "Knock out word", () => {
+        const { state, model } = player;
+        const run = model.runs[state.touched || 0] || model.runs[0];
         player.clock.stop();
-        player.emit("knockout", { run: 0, id: player.model.runs[0].id, step: player.state.step, word: player.state.word });
+        player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: state.word });
       });
       node.title = "Decode again from this step without attention to the chosen word: what does that word draw?";
       node.dataset.up = "knockout";
@@ -202,7 +204,12 @@
   }
 
   function updateTools(player) {
-    if (player.knockout) player.knockout.hidden = player.state.layer !== "word" || player.state.word < 0 || player.model.done < player.model.steps;
+    const { knockout, state, model } = player;
+    if (!knockout) return;
+    knockout.hidden = state.layer !== "word" || state.word < 0 || model.done < model.steps;
+    if (knockout.hidden) return;
+    const run = model.runs[state.touched || 0] || model.runs[0];
+    knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }
 
   parts.actions = { WhatIf, Branch, tools, updateTools };

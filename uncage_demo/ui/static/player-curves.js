@@ -177,8 +177,8 @@
     }
 
     update(changed) {
-      if (!changed.has("step") && !changed.has("model")) return;
       parts.actions.updateTools(this.player);
+      if (!changed.has("step") && !changed.has("model")) return;
       const { step } = this.player.state;
       for (const chart of this.charts) chart.move(step);
       for (const { run, special } of this.health || []) {
