@@ -124,12 +124,14 @@ class FoundObject:
         color: canonical colour, or "" for the art's own colours.
         score: the detector's probability, 0..1.
         box: (y0, x0, y1, x1) as fractions of the picture, 0..1.
+        rival: another noun that the detector half sees in the same place, or "" (one drawn thing that is part of each is a mixture).
     """
 
     noun: str
     color: str
     score: float
     box: tuple[float, float, float, float]
+    rival: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def test_mixture_is_two_nouns_in_one_place() -> None:
     near = (0.0, 0.0, 0.5, 0.5)
     mixed = verdict((True, True), (True, True), [("turtle", "", LEFT), ("apple", "pink", near)])
     assert failures(mixed, TURTLE_APPLE)["mixture"]
+    half = Verdict((True, False), (True, False), 0, False, (FoundObject("turtle", "", 0.8, LEFT, rival="apple"),), "test")
+    assert failures(half, TURTLE_APPLE)["mixture"]
     twice = verdict((True, False), (True, False), [("turtle", "", LEFT), ("turtle", "", near)])
     assert not failures(twice, TURTLE_APPLE)["mixture"]
 

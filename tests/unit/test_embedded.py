@@ -10,7 +10,7 @@ import torch
 
 from uncage_demo.backends import load_backend
 from uncage_demo.backends.base import Backend, Capture
-from uncage_demo.backends.embedded import PARTS, EmbeddedBackend, verdict_of
+from uncage_demo.backends.embedded import PARTS, EmbeddedBackend, rival_of, verdict_of
 from uncage_demo.models import vocab
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.train.export import export
@@ -165,6 +165,13 @@ class TestVerdict:
 
     def test_nothing_found(self, backend):
         assert not self.verdict(backend, "a cat").all_correct
+
+    def test_a_second_noun_in_one_place_is_a_rival(self):
+        probability = torch.zeros(3, 6, 6)
+        probability[0, 2, 2], probability[1, 2, 3], probability[2, 2, 5] = 0.9, 0.4, 0.8
+        assert rival_of(probability, 0, 0, 0.9, 2, 2) == vocab.NOUNS[1]
+        probability[1, 2, 3] = 0.1
+        assert rival_of(probability, 0, 0, 0.9, 2, 2) == ""
 
 
 class TestLoading:

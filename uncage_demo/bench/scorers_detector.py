@@ -46,7 +46,7 @@ def failures(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, bool]:
 
     Returns:
         missing: an object asked for was not found;
-        mixture: two different nouns were detected in one place (intersection over union >= 0.5);
+        mixture: two different nouns in one place: two detections (intersection over union >= 0.5), or one that has a rival;
         leaked: an object carries a colour that the prompt gave to another object and not to it;
         duplicate: a noun was detected more often than the prompt asks for it.
     """
@@ -57,7 +57,7 @@ def failures(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, bool]:
     pairs = [(a, b) for i, a in enumerate(verdict.detections) for b in verdict.detections[:i]]
     return {
         "missing": not all(verdict.objects_found),
-        "mixture": any(a.noun != b.noun and overlap(a, b) >= MIXTURE_OVERLAP for a, b in pairs),
+        "mixture": any(d.rival for d in verdict.detections) or any(a.noun != b.noun and overlap(a, b) >= MIXTURE_OVERLAP for a, b in pairs),
         "leaked": any(d.color in elsewhere.get(d.noun, ()) for d in verdict.detections),
         "duplicate": any(found[noun] > count for noun, count in asked.items()),
     }
