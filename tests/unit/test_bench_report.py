@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_bench_tables import LINES, line
 
-from uncage_demo.bench.plots import numeric_methods, plot_curve, plot_methods, plot_table
+from uncage_demo.bench.beyond import gather, reference_of
+from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import read_many
-from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, finding, replace_section, results_section, write_report
+from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, load_speed, replace_section, write_report
 from uncage_demo.bench.results import RESULTS_DIR, detector_error, load_shipped
+from uncage_demo.bench.section import against_paper, finding, results_section
 from uncage_demo.bench.tables import build_table
 
 ROOT = Path(__file__).resolve().parents[2]
+FAILURES = {"missing": 0, "mixture": 0, "leaked": 0, "duplicate": 0, "extra": 0}
+
+
+def several(experiment: str, rates: dict[str, float], prompts: range, seed: int, baseline: str, suite: str = "s") -> list[dict]:
+    """Lines of an experiment: the first share of the prompts is correct; two categories."""
+    lines = []
+    for method, rate in rates.items():
+        for i, prompt in enumerate(prompts):
+            right = int(i < rate * len(prompts))
+            metrics = {"all": 1, "correct": right, **FAILURES, "missing": 1 - right}
+            category = ("animals", "objects")[i % 2]
+            lines.append(line(method, f"p{prompt}", seed, right, experiment=experiment, baseline=baseline, suite=suite, metrics=metrics))
+            lines[-1]["category"] = category
+    return lines
+
+
+def timing(name: str, ratio: float) -> dict[str, Any]:
+    ratios = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "cpu_ratio": ratio, "cpu_ratio_low": ratio, "cpu_ratio_high": ratio}
+    return {"name": name, "seconds": 0.32 * ratio, "cpu_seconds": 0.16 * ratio, "peak_bytes": 0, **ratios}
+
+
+SPEED: dict[str, Any] = {
+    "model": {"id": "embedded", "weight_hash": "ffff"},
+    "machine": {"processor": "a processor", "cores": "2", "load before": "0.1", "device": "cpu", "threads": "1"},
+    "num_steps": 32,
+    "rounds": 3,
+    "features": [timing("plain decode", 1.0), timing("+ guidance", 1.25)],
+    "first_frame_s": 0.2,
+    "throughput": [{"batch": 1, "steps": 32, "images_per_s": 2.0}, {"batch": 16, "steps": 32, "images_per_s": 4.0}],
+    "against_diffusers": [timing("rival", 1.0)],
+    "attention": {"small": [timing("fused", 1.0)]},
+}
+EVERYTHING = [
+    *several("table1", {"meissonic": 0.5, "uncage": 0.75, "random": 0.25}, range(8), 0, "meissonic"),
+    *several("weights", {"0": 0.5, "0.5": 0.75, "1": 1.0}, range(8), 0, "0"),
+    *several("choose", {"meissonic": 0.5, "uncage": 0.5, "bad | idea": 0.25, "good idea": 1.0, "so-so": 0.6}, range(8), 0, "meissonic"),
+    *several("confirm", {"meissonic": 0.0, "uncage": 0.0, "good idea": 1.0, "so-so": 0.25}, range(8, 16), 7, "meissonic"),
+]
 TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
 
 
@@ -46,24 +88,106 @@ def test_findings_only_claim_what_the_interval_allows() -> None:
 
 
 def test_readme_agrees_with_the_shipped_results() -> None:
-    records = read_many([RESULTS_DIR]) if RESULTS_DIR.is_dir() else []
+    """Table, lines of the other experiments, ideas, costs, and the weights that they are about."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert (disagreement(text, records) if records else current_section(text)) == ""
+    records = read_many([RESULTS_DIR]) if RESULTS_DIR.is_dir() else []
+    if not records:
+        assert current_section(text) == ""
+        return
+    section = current_section(text)
+    assert disagreement(text, records, speed=load_speed([RESULTS_DIR])) == ""
+    for weights in {record["model"]["weight_hash"] for record in records}:
+        assert f"`{weights}`" in section
+    shown = set(re.findall(r"\(assets/results/([^)]+)\)", section))
+    assert shown <= {path.name for path in RESULTS_DIR.iterdir()}, "the section names files that are not there"
 
 
-def test_report_files(tmp_path: Path) -> None:
-    files = write_report(LINES, tmp_path)
+def test_the_shipped_results_are_small() -> None:
+    files = list(RESULTS_DIR.rglob("*")) if RESULTS_DIR.is_dir() else []
+    assert sum(path.stat().st_size for path in files if path.is_file()) < 5e6
+    assert not [path.name for path in files if path.suffix == ".jsonl"], "results are shipped compressed"
+
+
+def test_any_change_of_the_data_is_seen_wherever_it_is_shown() -> None:
+    text = replace_section(TEXT, results_section(EVERYTHING, speed=SPEED))
+    assert disagreement(text, EVERYTHING, speed=SPEED) == ""
+    for experiment in ("table1", "weights", "choose", "confirm"):
+        found = next(i for i, r in enumerate(EVERYTHING) if r["experiment"] == experiment and r["metrics"]["correct"])
+        flipped = {**EVERYTHING[found], "metrics": {**EVERYTHING[found]["metrics"], "correct": 0}}
+        assert disagreement(text, [*EVERYTHING[:found], flipped, *EVERYTHING[found + 1 :]], speed=SPEED) != "", experiment
+    slower = {**SPEED, "features": [SPEED["features"][0], {**SPEED["features"][1], "ratio": 1.5}]}
+    assert "1.500" in disagreement(text, EVERYTHING, speed=slower)
+    assert disagreement(text, EVERYTHING) != ""
+
+
+def test_the_section_names_weights_and_warns_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    detector = {"reconstructed_objects_frac": 0.96, "reconstructed_colors_frac": 0.9, "scenes_n": 1000.0}
+    path.write_text(json.dumps({"weight_hash": "ffff", "detector": detector}))
+    text = results_section(LINES, metrics_file=path)
+    assert "weights `ffff`" in text
+    assert "4.0 % with a wrong object" in text
+    assert "not the shipped weights" not in text
+    path.write_text(json.dumps({"weight_hash": "abcd", "detector": detector}))
+    text = results_section(LINES, metrics_file=path)
+    assert "not the shipped weights, which are `abcd`" in text
+    assert "own error with these weights is not on record" in text
+
+
+def test_ideas_are_all_listed_and_only_a_clear_one_is_called_confirmed() -> None:
+    found = gather(EVERYTHING)
+    assert found.references == ("uncage", "uncage")
+    assert [idea.label for idea in found.ideas] == ["good idea", "so-so", "bad | idea"]
+    assert [idea.label for idea in found.clear()] == ["good idea"]
+    assert (found.shared_prompts, found.shared_seeds) == (0, 0)
+    text = results_section(EVERYTHING)
+    assert "**Confirmed**: *good idea*, +100.0 [+100.0, +100.0] points (win / tie / loss 8 / 0 / 0) against uncage" in text
+    assert "Not confirmed: *so-so*" in text
+    assert "The other 1 idea went no further" in text
+    assert "In common: no prompt and no seed." in text
+    assert "bad \\| idea" in text  # a label may hold anything
+    alone = [r for r in EVERYTHING if r["experiment"] == "choose"]
+    assert "nothing is claimed" in results_section(alone)
+    reused = [*alone, *({**r, "experiment": "confirm"} for r in alone)]
+    assert "In common: 8 prompts and 1 seeds." in results_section(reused)
+
+
+def test_without_a_label_uncage_is_known_by_its_settings() -> None:
+    base = {"order": "meissonic", "num_steps": 8, "contrast_weight": 3.0}
+    methods = {"plain": base, "half": {**base, "order": "uncage", "contrast_weight": 1.5}, "guided": {**base, "order": "uncage"}}
+    lines = [line(m, f"p{i}", 0, i % 2, experiment="choose", baseline="plain", config=c) for m, c in methods.items() for i in range(3)]
+    assert reference_of(build_table(lines, "choose")) == "guided"
+    assert reference_of(build_table(lines[:6], "choose")) == "plain"
+
+
+def test_the_papers_sides_are_compared_honestly() -> None:
+    rates = {"meissonic": 0.5, "random": 0.5, "confidence": 0.0, "uncage": 0.0, "halton": 1.0}
+    text = against_paper(build_table(several("table1", rates, range(40), 0, "meissonic"), "table1", "s"))
+    assert text.endswith("The same here: confidence; halton. The opposite here: uncage. Neither shown here: random.")
+    assert against_paper(build_table(LINES, "table1", "s")) == ""
+
+
+def test_the_report_is_renewed_with_the_same_bytes(tmp_path: Path) -> None:
+    files = write_report(EVERYTHING, tmp_path, SPEED)
     assert {f.suffix for f in files} == {".md", ".csv", ".tex", ".png"}
     first = {f.name: f.read_bytes() for f in files}
-    assert {f.name: f.read_bytes() for f in write_report(LINES, tmp_path)} == first
+    assert {f.name: f.read_bytes() for f in write_report(EVERYTHING, tmp_path, SPEED)} == first
     assert first["table1-s.png"].startswith(b"\x89PNG")
+    assert {"table1-s-categories.png", "table1-s-failures.png", "beyond.png", "speed.md", "weights-s.md"} <= set(first)
+    assert b"By category" in first["table1-s.md"]
+    assert load_speed([tmp_path]) is None
+    (tmp_path / "speed.json").write_text(json.dumps(SPEED))
+    assert load_speed([tmp_path]) == SPEED
+    (tmp_path / "speed.json").write_text('{"machine": {}}')
+    with pytest.raises(ValueError, match="lacks features"):
+        load_speed([tmp_path])
 
 
 def test_plot_shows_the_tables_numbers() -> None:
     table = build_table(LINES, "table1", "s")
     figure = plot_methods(table)
     left, right = figure.axes
-    points = [float(drawn.get_xdata()[0]) for drawn in left.lines if drawn.get_marker() == "o"]  # pyright: ignore
+    points = [float(drawn.get_xdata()[0]) for drawn in left.lines if drawn.get_marker() in ("o", "D")]  # pyright: ignore
     assert points == [100 * row.estimates["correct"].value for row in table.rows]
     differences = [float(drawn.get_xdata()[0]) for drawn in right.lines if drawn.get_marker() == "o"]  # pyright: ignore
     assert differences == [50.0, -25.0]
@@ -75,7 +199,7 @@ def test_curves_are_drawn_for_numeric_methods_only() -> None:
     table = build_table(lines, "weights", "s")
     assert numeric_methods(table) == [0, 0.5, 1]
     axes = plot_table(table).axes[0]
-    assert axes.get_xlabel() == "weight of the contrast"
+    assert axes.get_xlabel().startswith("weight of the contrast")
     assert numeric_methods(build_table(LINES, "table1", "s")) is None
     with pytest.raises(ValueError, match="not numbers"):
         plot_curve(build_table(LINES, "table1", "s"))
@@ -103,3 +227,19 @@ def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:
     assert len(shipped.find(method="b", correct=True)) == 2
     assert shipped.find(prompt="CAT", experiment="table1")[0].config["seed"] == 0
     assert not shipped.find(failure="missing")
+
+
+def test_panels_and_ideas_show_the_tables_numbers() -> None:
+    table = build_table(EVERYTHING, "table1", "s")
+    figure = plot_panels("kinds", {"missing": (table, "missing"), "correct": (table, "correct")})
+    for axes, key in zip(figure.axes, ("missing", "correct"), strict=True):
+        points = [float(drawn.get_xdata()[0]) for drawn in axes.lines if drawn.get_marker() in ("o", "D")]  # pyright: ignore
+        assert points == [100 * row.estimates[key].value for row in table.rows]
+    with pytest.raises(ValueError, match="no panel"):
+        plot_panels("nothing", {})
+    axes = plot_beyond(gather(EVERYTHING)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["good idea", "so-so", "bad | idea"]
+    confirmed = [float(drawn.get_xdata()[0]) for drawn in axes.lines if drawn.get_marker() == "o"]  # pyright: ignore
+    assert confirmed == [100.0, 25.0]
+    filled = [drawn.get_markerfacecolor() == drawn.get_color() for drawn in axes.lines if drawn.get_marker() == "o"]
+    assert filled == [True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.speed import PeakMemory, attention_kernels, features, first_frame, throughput, time_paired
-from uncage_demo.bench.speed_report import to_markdown
+from uncage_demo.bench.speed_report import machine, overhead_section, to_markdown
 from uncage_demo.bench.speed_rivals import KeepAttention, against_diffusers, tiny_amused
 
 
@@ -36,10 +37,14 @@ class Clock:
 def test_ratios_are_medians_of_ratios_within_a_round() -> None:
     clock = Clock()
     # The first duration of each is the warm-up. Rounds: 10/20, 1/3, 2/2 -> ratios 2, 3, 1.
-    timings = time_paired({"a": clock.takes([99, 10, 1, 2]), "b": clock.takes([99, 20, 3, 2])}, 3, clock=clock)
+    variants = {"a": clock.takes([99, 10, 1, 2]), "b": clock.takes([99, 20, 3, 2])}
+    # Half of the time that passes is this process's own.
+    timings = time_paired(variants, 3, clock=clock, cpu_clock=lambda: clock.now / 2)
     assert [t.seconds for t in timings] == [2, 3]
     assert (timings[1].ratio, timings[1].ratio_low, timings[1].ratio_high) == (2, 1, 3)
     assert timings[0].ratio == 1
+    assert [t.cpu_seconds for t in timings] == [1, 1.5]
+    assert (timings[1].cpu_ratio, timings[1].cpu_ratio_low, timings[1].cpu_ratio_high) == (2, 1, 3)
 
 
 def test_short_variants_are_repeated() -> None:
@@ -69,7 +74,7 @@ def test_every_measurement_runs_and_is_reported() -> None:
     backend = EmbeddedBackend.tiny(0)
     names = [t.name for t in features(backend, 2, 1)]
     assert names[0] == "plain decode"
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 9
     rows = throughput(backend, [1, 2], [2], 1)
     assert [(r["batch"], r["steps"]) for r in rows] == [(1, 2), (2, 2)]
     assert first_frame(backend, 2, 1) > 0
@@ -78,7 +83,7 @@ def test_every_measurement_runs_and_is_reported() -> None:
     kernels = attention_kernels(torch.device("cpu"), 1, [("small", 1, 2, 9, 4, 8)])
     result = {
         "model": {"id": "m", "weight_hash": "0"},
-        "machine": {"device": "cpu"},
+        "machine": {**machine(), "threads": "1", "device": "cpu"},
         "num_steps": 2,
         "rounds": 1,
         "features": [asdict(t) for t in rivals],
@@ -91,6 +96,18 @@ def test_every_measurement_runs_and_is_reported() -> None:
     assert "1 (reference)" in text
     assert "| 2 | " in text
     assert "0.500 s" in text
+    costs = overhead_section(result, "speed.md")
+    assert f"{rows[1]['images_per_s']:.2f} in batches of 2, {rows[0]['images_per_s']:.2f} one at a time" in costs
+    assert "processor time a step" in costs
+    assert "[All measurements](speed.md)" in costs
+
+
+def test_the_machine_is_named(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast One 9\n")
+    assert machine(cpuinfo)["processor"] == "Fast One 9"
+    assert machine(tmp_path / "none")["processor"]
+    assert int(machine()["cores"]) >= 1
 
 
 def test_the_rival_that_keeps_attention_draws_the_same_and_keeps_whole_rows() -> None:

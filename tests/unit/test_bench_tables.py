@@ -21,6 +21,7 @@ def line(method: str, prompt: str, seed: int, correct: int, **changes: object) -
         "cluster": prompt,
         "prompt": prompt,
         "seed": seed,
+        "image_key": f"{method} {prompt} {seed}",
         "config": {"order": method, "seed": seed},
         "model": {"id": "embedded", "weight_hash": "ffff"},
         "scorer": "detector 1",
@@ -91,10 +92,13 @@ def test_text_forms() -> None:
     table = build_table(LINES, "table1", "s")
     headings, cells = to_rows(table)
     assert headings[:3] == ["method", "every object %", "fully correct %"]
-    assert cells[0][-3:] == ["baseline", "", ""]
+    assert headings[-4:] == ["fully correct, against base, points", "win / tie / loss", "p (McNemar)", "p (Holm)"]
+    assert cells[0][-4:] == ["baseline", "", "", ""]
+    assert cells[1][-2:] == ["0.625", "1.000"]
     assert cells[1][3].startswith("+50.0 [")
     assert cells[1][4] == "3 / 0 / 1"
-    markdown = to_markdown(table)
+    markdown = to_markdown(table, "The judge errs.")
+    assert markdown.rstrip().endswith("The judge errs.")
     assert len({row.count("|") for row in markdown.splitlines() if row.startswith("|")}) == 1
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert float(rows[1]["correct"]) == 0.75
@@ -102,6 +106,31 @@ def test_text_forms() -> None:
     latex = to_latex(table)
     assert r"fully correct \%" in latex
     assert latex.count(r"\\") == 4
+
+
+def test_all_suites_together_and_another_baseline() -> None:
+    """A prompt that two suites share counts in each, as a cluster of its own."""
+    both = [*LINES, *[{**record, "suite": "t"} for record in LINES]]
+    table = build_table(both, "table1", baseline="bad")
+    assert (table.suite, table.images, table.prompts, table.baseline) == ("s + t", 8, 4, "bad")
+    base, new = table.row("base").comparison, table.row("new").comparison
+    assert base is not None
+    assert new is not None
+    assert (base.win, base.tie, base.loss) == (2, 6, 0)
+    assert new.difference.value == 0.75
+    assert table.row("bad").comparison is None
+    with pytest.raises(KeyError):
+        table.row("nobody")
+    with pytest.raises(ValueError, match="baseline 'nobody' has no results"):
+        build_table(both, "table1", baseline="nobody")
+
+
+def test_the_machine_is_told_where_the_lines_know_it() -> None:
+    made = {"device": "cpu", "threads": "1", "torch": "2"}
+    table = build_table([{**record, "versions": made} for record in LINES], "table1", "s")
+    assert table.hardware == "cpu, 1 thread a process, torch 2"
+    assert "made on cpu, 1 thread a process, torch 2" in table.caption
+    assert build_table(LINES, "table1", "s").hardware == ""
 
 
 def test_number_formats() -> None:

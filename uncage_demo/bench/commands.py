@@ -44,7 +44,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.set_defaults(run=run_bench)
 
     report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew the README's section")
-    report.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
+    report.add_argument("results", nargs="+", type=Path, help="result files or folders of them; a folder's speed.json is read too")
     report.add_argument("--out", type=Path, metavar="DIR", help="where tables and plots go")
     report.add_argument("--readme", type=Path, metavar="FILE", help="renew the results section of this file")
     report.add_argument("--check", action="store_true", help="with --readme: change nothing, fail when text and data disagree")
@@ -65,13 +65,13 @@ def add_parsers(subparsers: Any) -> None:
     replay.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     replay.set_defaults(run=run_replay)
 
-    speed = subparsers.add_parser("speed", help="what each feature costs; paired rounds in one process")
+    speed = subparsers.add_parser("speed", help="what each feature costs: paired rounds in one process, wall and processor time")
     _model_arguments(speed)
     speed.add_argument("--rounds", type=int, default=5, help="paired rounds (default: 5)")
     speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
     speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps against which images a second are measured")
-    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers (assets/results/speed.json goes into the README)")
     speed.set_defaults(run=run_speed)
 
 
@@ -122,24 +122,24 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """`uncage bench-report`."""
-    from uncage_demo.bench.report import disagreement, replace_section, results_section, write_report
-    from uncage_demo.bench.results import build_tables
+    from uncage_demo.bench.report import disagreement, load_speed, replace_section, results_section, write_report
+    from uncage_demo.bench.results import build_tables, judge_note
     from uncage_demo.bench.tables import to_markdown
 
-    records = read_many(args.results)
+    records, speed = read_many(args.results), load_speed(args.results)
     if args.out:
-        for path in write_report(records, args.out):
+        for path in write_report(records, args.out, speed):
             print(path)
     if args.readme:
         text = args.readme.read_text(encoding="utf-8")
         if args.check:
-            problem = disagreement(text, records)
+            problem = disagreement(text, records, speed=speed)
             print(problem or f"{args.readme} agrees with the data")
             return 1 if problem else 0
-        args.readme.write_text(replace_section(text, results_section(records)), encoding="utf-8")
+        args.readme.write_text(replace_section(text, results_section(records, speed=speed)), encoding="utf-8")
     if not args.out and not args.readme:
         for table in build_tables(records):
-            print(f"## {table.title}: {table.suite}\n\n{to_markdown(table)}")
+            print(f"## {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}")
     return 0
 
 
@@ -188,6 +188,7 @@ def run_speed(args: argparse.Namespace) -> int:
     )
     print(to_markdown(result))
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
 

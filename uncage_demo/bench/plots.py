@@ -1,25 +1,33 @@
-"""Plots of tables with their intervals. Returns matplotlib Figures; never touches global plotting state, opens no window.
+"""Figures of tables with their intervals, as wide as a paper's page. Returns matplotlib Figures; opens no window, keeps no state.
 
-Intervals are drawn from the same numbers that the tables print.
+Drawn from the same numbers that the tables print. Colours are Okabe and Ito's; what a colour says, a marker's shape says too:
+the baseline is a diamond, a filled circle has an interval clear of zero, an open one has not.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from uncage_demo.bench.beyond import Beyond
 from uncage_demo.bench.statistics import Estimate
-from uncage_demo.bench.tables import METRICS, Table
+from uncage_demo.bench.tables import METRICS, Row, Table
 
-INK, MUTED, GRID = "#1f2933", "#6b7785", "#dde3e9"
-METHOD, REFERENCE = "#0072b2", "#d55e00"
+INK, MUTED, GRID = "#1f2933", "#55606e", "#dde3e9"
+METHOD, REFERENCE, CHOSEN = "#0072b2", "#d55e00", "#8a94a3"
+WIDTH_IN = 7.2
+OPEN = "Diamond: the baseline. A difference is filled where its interval is clear of zero."
+PARAMETERS = {"weights": "weight of the contrast, $w_a$", "guided-steps": "guided steps", "blur": "blur of the maps, σ (attention cells)"}
 
 
-def plot_table(table: Table) -> Figure:
+def plot_table(table: Table, note: str = "") -> Figure:
     """The plot that suits a table: a curve where every method is a number, otherwise rates and differences side by side."""
-    return plot_curve(table) if numeric_methods(table) is not None else plot_methods(table)
+    return plot_curve(table, note) if numeric_methods(table) is not None else plot_methods(table, note)
 
 
 def numeric_methods(table: Table) -> list[float] | None:
@@ -36,31 +44,25 @@ def numeric_methods(table: Table) -> list[float] | None:
     return numbers if sum(not math.isnan(n) for n in numbers) >= 3 else None
 
 
-def plot_methods(table: Table) -> Figure:
+def plot_methods(table: Table, note: str = "") -> Figure:
     """Rates of the primary metric (left) and differences from the baseline (right), one line a method."""
     metric = METRICS[table.primary]
     scale = 100 if metric.percent else 1
-    figure = Figure(figsize=(9, 0.36 * len(table.rows) + 1.5), layout="constrained")
+    figure = _figure(table.title, f"{table.size}. {note}".strip(), 0.27 * len(table.rows) + 0.6, OPEN)
     left, right = figure.subplots(1, 2, sharey=True)
+    _rates(left, table, table.primary)
+    right.axvline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
     for y, row in enumerate(table.rows):
-        color = REFERENCE if row.method == table.baseline else METHOD
-        _interval(left, row.estimates[table.primary], y, scale, color)
         if row.comparison is not None:
-            _interval(right, row.comparison.difference, y, scale, color)
-    left.set_yticks(range(len(table.rows)), [row.method for row in table.rows])
-    left.invert_yaxis()
-    left.axvline(scale * _baseline(table).value, color=REFERENCE, linewidth=1, linestyle=":")
-    right.axvline(0, color=REFERENCE, linewidth=1, linestyle=":")
-    left.set_xlabel(metric.heading + (" (%)" if metric.percent else ""))
-    right.set_xlabel(f"difference from {table.baseline}" + (" (points)" if metric.percent else ""))
+            _interval(right, row.comparison.difference, y, scale, METHOD, filled=_clear(row))
+    right.set_xlabel(f"against {table.baseline}" + (", points" if metric.percent else ""))
     for axes in (left, right):
         _plain(axes)
-    figure.suptitle(f"{table.suite}: {table.prompts} prompts, {len(table.seeds)} seeds; bars: 95 % intervals", fontsize=10, color=INK)
     return figure
 
 
-def plot_curve(table: Table) -> Figure:
-    """The primary metric over a numeric setting, with intervals; the baseline as a dotted line with its band.
+def plot_curve(table: Table, note: str = "") -> Figure:
+    """The primary metric over a numeric setting (left) and its difference from the baseline (right), with intervals.
 
     Raises:
         ValueError: when the methods are not numbers.
@@ -70,41 +72,155 @@ def plot_curve(table: Table) -> Figure:
         raise ValueError(f"experiment {table.experiment!r}: its methods are not numbers, so there is no curve")
     metric = METRICS[table.primary]
     scale = 100 if metric.percent else 1
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = _figure(table.title, f"{table.size}. {note}".strip(), 2.5, OPEN)
+    left, right = figure.subplots(1, 2)
+    points = sorted((x, row) for x, row in zip(numbers, table.rows, strict=True) if not math.isnan(x))
+    # Numbers that double from one to the next stand at equal distances.
+    doubling = len(points) > 3 and points[-1][0] / max(points[-2][0], 1e-9) >= 1.9
+    places = list(range(len(points))) if doubling else [x for x, _ in points]
+    reference = table.row(table.baseline).estimates[table.primary]
+    if not math.isnan(reference.low):
+        left.axhspan(scale * reference.low, scale * reference.high, color=REFERENCE, alpha=0.10, linewidth=0)
+    left.axhline(scale * reference.value, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+    right.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+    left.plot(places, [scale * row.estimates[table.primary].value for _, row in points], color=METHOD, linewidth=1.2)
+    for x, (_, row) in zip(places, points, strict=True):
+        base = row.method == table.baseline
+        color, marker = (REFERENCE, "D") if base else (METHOD, "o")
+        _interval(left, row.estimates[table.primary], x, scale, color, upright=True, marker=marker)
+        if row.comparison is not None:
+            _interval(right, row.comparison.difference, x, scale, METHOD, upright=True, filled=_clear(row))
+    for axes in (left, right):
+        axes.set_xlabel(PARAMETERS.get(table.experiment, "setting"))
+        if doubling or len(points) <= 6:
+            axes.set_xticks(places, [f"{x:g}" for x, _ in points])
+        _plain(axes)
+    right.set_xlim(left.get_xlim())
+    left.set_ylabel(metric.heading + (" (%)" if metric.percent else ""))
+    right.set_ylabel(f"against {table.baseline}" + (", points" if metric.percent else ""))
+    return figure
+
+
+def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str = "") -> Figure:
+    """Small multiples: one panel a category or a kind of failure, one line a method.
+
+    Args:
+        title: heading.
+        panels: heading -> (table, key of the metric drawn); the tables have the same methods.
+        note: what the reader must also know.
+
+    Raises:
+        ValueError: when there is no panel.
+    """
+    if not panels:
+        raise ValueError("no panel to draw")
+    first = next(iter(panels.values()))[0]
+    longest = max(panels.values(), key=lambda panel: len(panel[0].rows))[0]
+    told = f"{first.suite}; {first.baseline} is the baseline. {note}".strip()
+    figure = _figure(title, told, 0.27 * len(longest.rows) + 0.75)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (heading, (table, key)) in zip(row, panels.items(), strict=True):
+        _rates(axes, table, key)
+        axes.set_xlabel(METRICS[key].heading if METRICS[key].heading != heading else "")
+        if METRICS[key].percent:
+            axes.set_xlabel("%" if METRICS[key].heading == heading else f"{METRICS[key].heading} (%)")
+        size = f"\n{table.prompts} prompts" if len({id(t) for t, _ in panels.values()}) > 1 else ""
+        axes.set_title("\n".join(textwrap.wrap(heading, 18)) + size, fontsize=8, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        if not METRICS[key].higher_is_better:
+            axes.set_xlim(left=0)
+        _plain(axes)
+    return figure
+
+
+def plot_beyond(found: Beyond) -> Figure:
+    """Every idea's difference from the reference: grey where it was chosen, blue where it was confirmed."""
+    rows = [idea for idea in found.ideas if (idea.chosen and idea.chosen.comparison) or (idea.confirmed and idea.confirmed.comparison)]
+    first = (*found.choosing, *found.confirming)[0]
+    metric = METRICS[first.primary]
+    scale = 100 if metric.percent else 1
+    told = "Squares: half the prompts, to choose on. Circles: the other half with other seeds, once."
+    figure = _figure("Ideas beyond UNCAGE", told, 0.32 * max(1, len(rows)) + 0.6, OPEN)
     axes = figure.subplots()
-    reference = _baseline(table)
-    axes.axhline(scale * reference.value, color=REFERENCE, linewidth=1, linestyle=":", label=f"baseline: {table.baseline}")
-    points = sorted((x, row.estimates[table.primary]) for x, row in zip(numbers, table.rows, strict=True) if not math.isnan(x))
-    xs = [x for x, _ in points]
-    values = [scale * e.value for _, e in points]
-    spread = [[max(0.0, scale * (e.value - e.low)) for _, e in points], [max(0.0, scale * (e.high - e.value)) for _, e in points]]
-    axes.errorbar(xs, values, spread, color=METHOD, marker="o", markersize=4, capsize=3, linewidth=1.2)
-    axes.set_xlabel(
-        {"weights": "weight of the contrast", "guided-steps": "guided steps", "blur": "blur sigma (cells)"}.get(table.experiment, "")
-    )
-    axes.set_ylabel(metric.heading + (" (%)" if metric.percent else ""))
-    axes.legend(frameon=False, fontsize=9)
-    axes.set_title(f"{table.suite}: {table.prompts} prompts, {len(table.seeds)} seeds; bars: 95 % intervals", fontsize=10, color=INK)
+    axes.axvline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+    for y, idea in enumerate(rows):
+        if idea.chosen and idea.chosen.comparison:
+            at = y - (0.14 if idea.confirmed else 0)
+            _interval(axes, idea.chosen.comparison.difference, at, scale, CHOSEN, marker="s", filled=_clear(idea.chosen))
+        if idea.confirmed and idea.confirmed.comparison:
+            _interval(axes, idea.confirmed.comparison.difference, y + 0.14, scale, METHOD, filled=_clear(idea.confirmed))
+    _names(axes, [idea.label for idea in rows], set())
+    against = " or ".join(dict.fromkeys(found.references))
+    axes.set_xlabel(f"{metric.heading}, against {against}" + (" (points)" if metric.percent else ""))
     _plain(axes)
     return figure
 
 
-def _baseline(table: Table) -> Estimate:
-    return next(row.estimates[table.primary] for row in table.rows if row.method == table.baseline)
+def _figure(title: str, told: str, panels_in: float, legend: str = "") -> Figure:
+    """An empty figure with its heading and a small line below it that says what is drawn; its height follows the text."""
+    lines = textwrap.wrap(f"{told} Bars: 95 % intervals by prompt. {legend}".strip(), 125)
+    height = panels_in + 0.34 + 0.15 * len(lines)
+    figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
+    top = 1 - (0.34 + 0.15 * len(lines)) / height
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, top))  # pyright: ignore[reportCallIssue]
+    figure.text(0.01, 1 - 0.19 / height, title, fontsize=10, fontweight="bold", color=INK, va="center")
+    figure.text(0.01, 1 - 0.33 / height, "\n".join(lines), fontsize=7.5, color=MUTED, va="top", linespacing=1.25)
+    return figure
 
 
-def _interval(axes: Axes, estimate: Estimate, y: float, scale: float, color: str) -> None:
-    """A point with its horizontal interval (the point alone where there is none)."""
+def _rates(axes: Axes, table: Table, key: str) -> None:
+    """One line a method with its rate; the baseline's value runs down as a dotted line."""
+    metric = METRICS[key]
+    scale = 100 if metric.percent else 1
+    axes.axvline(scale * table.row(table.baseline).estimates[key].value, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+    for y, row in enumerate(table.rows):
+        base = row.method == table.baseline
+        _interval(axes, row.estimates[key], y, scale, REFERENCE if base else METHOD, marker="D" if base else "o")
+    _names(axes, [row.method for row in table.rows], {table.baseline})
+    axes.set_xlabel(metric.heading + (" (%)" if metric.percent else ""))
+
+
+def _names(axes: Axes, names: list[str], marked: set[str]) -> None:
+    """The methods' names from the top down; the baseline in its colour."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    for label in axes.get_yticklabels():
+        label.set_color(REFERENCE if label.get_text() in marked else INK)
+        label.set_fontweight("bold" if label.get_text() in marked else "normal")
+
+
+def _interval(
+    axes: Axes, estimate: Estimate, at: float, scale: float, color: str, *, upright: bool = False, filled: bool = True, marker: str = "o"
+) -> None:
+    """A point with its interval (the point alone where there is none)."""
     if not math.isnan(estimate.low):
-        axes.plot([scale * estimate.low, scale * estimate.high], [y, y], color=color, linewidth=2.4, solid_capstyle="butt", alpha=0.55)
-    axes.plot([scale * estimate.value], [y], color=color, marker="o", markersize=5)
+        ends = [scale * estimate.low, scale * estimate.high]
+        where = ([at, at], ends) if upright else (ends, [at, at])
+        axes.plot(*where, color=color, linewidth=1.6, solid_capstyle="butt", zorder=2)
+    point = ([at], [scale * estimate.value]) if upright else ([scale * estimate.value], [at])
+    axes.plot(
+        *point, color=color, marker=marker, markersize=4.6, markerfacecolor=color if filled else "white", markeredgewidth=1.2, zorder=3
+    )
+
+
+def _clear(row: Row) -> bool:
+    """Whether the interval of the difference is clear of zero."""
+    return row.comparison is not None and (row.comparison.difference.low > 0 or row.comparison.difference.high < 0)
 
 
 def _plain(axes: Axes) -> None:
-    axes.grid(True, axis="both", color=GRID, linewidth=0.6)
+    axes.grid(True, axis="both", color=GRID, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=MUTED, labelsize=9)
-    for side in ("top", "right"):
+    axes.tick_params(axis="x", colors=MUTED, labelsize=8, length=0)
+    axes.tick_params(axis="y", labelsize=8, length=0)
+    if not isinstance(axes.yaxis.get_major_locator(), FixedLocator):  # numbers, not the methods' names
+        axes.tick_params(axis="y", colors=MUTED)
+    axes.xaxis.label.set_fontsize(8)
+    axes.yaxis.label.set_fontsize(8)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(INK)
+    for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(GRID)
+    axes.spines["bottom"].set_color(GRID)

@@ -1,131 +1,107 @@
-"""The results section of the README, and a folder of tables and plots; all from result lines, never by hand.
+"""Files made of result lines: a folder of tables and plots, and the README's results section between its markers.
 
-The section stands between two marker lines, so a command can renew it and a test can see that text and data agree.
+Nothing in them is written by hand; a command renews them and a test can see that text and data agree.
 """
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from uncage_demo.bench.plots import plot_table
+from PIL import Image
+
+from uncage_demo.bench.beyond import gather, is_idea
+from uncage_demo.bench.plots import plot_beyond, plot_panels, plot_table
 from uncage_demo.bench.records import Record
-from uncage_demo.bench.results import build_tables, detector_error
-from uncage_demo.bench.tables import (
-    FAILED,
-    METRICS,
-    Table,
-    build_table,
-    format_difference,
-    format_estimate,
-    markdown_table,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from uncage_demo.bench.results import build_tables, judge_note
+from uncage_demo.bench.section import MAIN, category_columns, category_parts, category_tables, failure_table, finding, results_section, stem
+from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
+from uncage_demo.bench.tables import FAILED, METRICS, Table, to_csv, to_latex, to_markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BEGIN, END = "<!-- results:begin (written by `uncage bench-report --readme`; do not edit) -->", "<!-- results:end -->"
-README_METRICS = ("all", "bound", "correct", "min_object", "text_image", "text_text")
+SPEED_FILE = "speed.json"
 
 
-def results_section(records: Sequence[Record], plots: str = "assets/results") -> str:
-    """The README's results, as Markdown: for each experiment a table, its plot and what can and cannot be said.
+def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str, Any] | None = None) -> list[Path]:
+    """Write every table as Markdown, CSV and LaTeX, its plots as PNG, and the costs; returns the files. Equal data, equal bytes.
 
     Args:
         records: result lines.
-        plots: folder of the plots, relative to the README; "" leaves them out.
-
-    Raises:
-        ValueError: when there are no lines.
+        folder: made when missing.
+        speed: what `uncage speed --json` wrote.
     """
-    if not records:
-        raise ValueError("no results: run `uncage bench` first")
-    parts = []
-    for full in build_tables(list(records)):
-        metrics = [key for key in README_METRICS if key in full.metrics]
-        table = build_table(records, full.experiment, full.suite, metrics=metrics)
-        error = detector_error(table.model.split()[-1]) if "detector" in table.scorer else ""
-        notes = "\n\n".join(filter(None, (error, finding(table))))
-        parts.append(f"### {table.title}: {table.suite}\n\n{to_markdown(table)}\n{notes}\n")
-        if plots:
-            parts.append(f"![{table.title}, {table.suite}]({plots}/{plot_name(table)})\n")
-        categories = list(dict.fromkeys(r["category"] for r in records if (r["experiment"], r["suite"]) == (table.experiment, table.suite)))
-        if len(categories) > 1 and len(table.rows) > 2:
-            parts.append(category_table(records, table, categories))
-        if any(key in full.metrics for key in FAILED) and table.experiment == "table1":
-            parts.append(failure_table(build_table(records, full.experiment, full.suite)))
-    return "\n".join(parts)
-
-
-def finding(table: Table) -> str:
-    """One paragraph: which methods differ from the baseline with an interval clear of zero, and which do not."""
-    metric = METRICS[table.primary]
-    better, worse, open_ = [], [], []
-    for row in table.rows:
-        if row.comparison is None:
-            continue
-        difference = row.comparison.difference
-        text = f"{row.method} ({format_difference(difference, metric)})"
-        if difference.low > 0:
-            better.append(text)
-        elif difference.high < 0:
-            worse.append(text)
-        else:
-            open_.append(row.method)
-    unit = "points of " if metric.percent else ""
-    lines = [f"Against {table.baseline}, in {unit}{metric.heading}, 95 % intervals clustered by prompt."]
-    lines.append(f"Higher: {'; '.join(better)}." if better else "Higher with an interval clear of zero: none.")
-    if worse:
-        lines.append(f"Lower: {'; '.join(worse)}.")
-    if open_:
-        lines.append(f"No difference shown: {'; '.join(open_)}.")
-    return " ".join(lines)
-
-
-def category_table(records: Sequence[Record], table: Table, categories: Sequence[str]) -> str:
-    """The primary metric by category of the suite, as Markdown."""
-    metric = METRICS[table.primary]
-    parts = [
-        build_table(records, table.experiment, table.suite, category=c, metrics=[table.primary], primary=table.primary) for c in categories
-    ]
-    unit = " %" if metric.percent else ""
-    head = ["method", *(f"{part.category} ({part.prompts} prompts){unit}" for part in parts)]
-    lines = []
-    for row in table.rows:
-        cells = [next((r.estimates[table.primary] for r in part.rows if r.method == row.method), None) for part in parts]
-        lines.append([row.method, *("" if cell is None else format_estimate(cell, metric) for cell in cells)])
-    return f"By category, {metric.heading}:\n\n{markdown_table(head, lines)}\n"
-
-
-def failure_table(table: Table) -> str:
-    """What goes wrong, by method, as Markdown."""
-    keys = [key for key in FAILED if key in table.metrics]
-    head = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in keys)]
-    lines = [[row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in keys)] for row in table.rows]
-    return f"What goes wrong:\n\n{markdown_table(head, lines)}\n"
-
-
-def plot_name(table: Table) -> str:
-    """File name of a table's plot."""
-    return f"{table.experiment}-{table.suite}.png"
-
-
-def write_report(records: Sequence[Record], folder: str | Path) -> list[Path]:
-    """Write every table as Markdown, CSV and LaTeX, and its plot as PNG; returns the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for table in build_tables(list(records)):
-        stem = folder / f"{table.experiment}-{table.suite}"
-        for ending, text in ((".md", to_markdown(table)), (".csv", to_csv(table)), (".tex", to_latex(table))):
-            path = stem.with_name(stem.name + ending)
-            path.write_text(text, encoding="utf-8")
-            written.append(path)
-        picture = folder / plot_name(table)
-        # Without the software's version in the file, equal data give equal bytes.
-        plot_table(table).savefig(picture, dpi=130, metadata={"Software": None})
-        written.append(picture)
+        name, note = stem(table), judge_note(table)
+        texts = {".md": full_report(records, table), ".csv": to_csv(table), ".tex": to_latex(table, note)}
+        for ending, text in texts.items():
+            written.append(folder / f"{name}{ending}")
+            written[-1].write_text(text, encoding="utf-8")
+        written.append(save_plot(plot_table(table, note), folder / f"{name}.png"))
+        if table.experiment != MAIN:
+            continue
+        if len(category_columns(records, table)) > 1:
+            parts = {heading: (part, part.primary) for heading, part in category_parts(records, table).items()}
+            figure = plot_panels(f"{table.title}, by category", parts, note)
+            written.append(save_plot(figure, folder / f"{name}-categories.png"))
+        kinds = [key for key in FAILED if key in table.metrics]
+        if kinds:
+            figure = plot_panels(f"{table.title}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
+            written.append(save_plot(figure, folder / f"{name}-failures.png"))
+    if any(is_idea(record["experiment"]) for record in records):
+        written.append(save_plot(plot_beyond(gather(records)), folder / "beyond.png"))
+    if speed:
+        written.append(folder / "speed.md")
+        written[-1].write_text(speed_to_markdown(speed), encoding="utf-8")
     return written
+
+
+def full_report(records: Sequence[Record], table: Table) -> str:
+    """Everything about one table as Markdown: rates, comparison, categories, failures, and the judge's own error."""
+    parts = [f"# {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}\n{finding(table)}\n"]
+    parts.append(f"![{table.title}]({stem(table)}.png)\n")
+    if len(category_columns(records, table)) > 1:
+        parts.append(f"## By category\n\n{category_tables(records, table)}")
+    if any(key in table.metrics for key in FAILED):
+        parts.append(f"## What goes wrong\n\n{failure_table(table)}")
+    return "\n".join(parts)
+
+
+def save_plot(figure: Figure, path: Path) -> Path:
+    """A figure as a small PNG: 64 colours are enough for lines and text. Equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+    with Image.open(buffer) as picture:
+        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    return path
+
+
+def load_speed(paths: Sequence[str | Path]) -> dict[str, Any] | None:
+    """What `uncage speed --json` wrote, from the first of these folders that has it; None where none has.
+
+    Raises:
+        ValueError: when the file is not such a measurement.
+    """
+    for path in map(Path, paths):
+        file = path / SPEED_FILE
+        if path.is_dir() and file.is_file():
+            try:
+                speed = json.loads(file.read_text(encoding="utf-8"))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{file.name} is not JSON: {error}") from error
+            missing = {"machine", "model", "features", "throughput", "num_steps", "rounds"} - set(speed)
+            if missing:
+                raise ValueError(f"{file.name} lacks {', '.join(sorted(missing))}; write it with `uncage speed --json`")
+            return speed
+    return None
 
 
 def replace_section(text: str, section: str) -> str:
@@ -144,9 +120,9 @@ def current_section(text: str) -> str:
     return text[len(before) + len(BEGIN) : len(text) - len(after) - len(END)].strip()
 
 
-def disagreement(text: str, records: Sequence[Record], plots: str = "assets/results") -> str:
+def disagreement(text: str, records: Sequence[Record], plots: str = "assets/results", speed: dict[str, Any] | None = None) -> str:
     """The first line of the README's section that differs from what the data say; "" when they agree."""
-    current, wanted = current_section(text).splitlines(), results_section(records, plots).strip().splitlines()
+    current, wanted = current_section(text).splitlines(), results_section(records, plots, speed).strip().splitlines()
     for number in range(max(len(current), len(wanted))):
         have = current[number] if number < len(current) else "(nothing)"
         want = wanted[number] if number < len(wanted) else "(nothing)"

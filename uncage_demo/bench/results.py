@@ -102,6 +102,23 @@ def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:
     )
 
 
+def judge_note(table: Table, path: Path = MODEL_METRICS) -> str:
+    """One sentence about the judge, to stand beside every table: the detector's own error, or that it is not on record.
+
+    Args:
+        table: whose pictures were judged.
+        path: the model's metrics.json.
+    """
+    if "detector" in table.scorer:
+        return detector_error(table.model.split()[-1], path) or "The detector's own error with these weights is not on record."
+    return "The scores are another model's judgement, not the truth." if table.scorer else ""
+
+
+def shipped_weights(path: Path = MODEL_METRICS) -> str:
+    """Weight hash of the shipped embedded model, as its measurements name it; "" where there are none."""
+    return str(json.loads(path.read_text(encoding="utf-8")).get("weight_hash", "")) if path.exists() else ""
+
+
 def build_tables(records: list[Record]) -> tuple[Table, ...]:
     """One table for each experiment and suite of the records, in their order of appearance."""
     pairs = dict.fromkeys((record["experiment"], record["suite"]) for record in records)

@@ -39,6 +39,8 @@ class Timing:
         ratio: median over the rounds of its time divided by the reference's time in the same round (1 for the reference).
         ratio_low, ratio_high: smallest and largest of these.
         peak_bytes: growth of memory while it ran, at its highest (0 where the system does not tell).
+        cpu_seconds: processor time of the whole process (all its threads), median over the rounds; other programs do not count in it.
+        cpu_ratio, cpu_ratio_low, cpu_ratio_high: the same ratios of processor time.
     """
 
     name: str
@@ -47,6 +49,10 @@ class Timing:
     ratio_low: float
     ratio_high: float
     peak_bytes: int
+    cpu_seconds: float
+    cpu_ratio: float
+    cpu_ratio_low: float
+    cpu_ratio_high: float
 
 
 def time_paired(
@@ -56,6 +62,7 @@ def time_paired(
     *,
     min_seconds: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
 ) -> list[Timing]:
     """Time variants against the first of them.
 
@@ -64,7 +71,7 @@ def time_paired(
         rounds: how many rounds, after one that is not counted.
         device: waited for before the clock is read.
         min_seconds: short variants are repeated within a round until the reference takes about this long.
-        clock: seconds.
+        clock, cpu_clock: seconds that pass, and seconds of processor time.
 
     Raises:
         ValueError: no variant or no round.
@@ -73,6 +80,7 @@ def time_paired(
         raise ValueError(f"{len(variants)} variants, rounds={rounds!r}: give at least one of each")
     names = list(variants)
     times: dict[str, list[float]] = {name: [] for name in names}
+    cpu_times: dict[str, list[float]] = {name: [] for name in names}
     peaks = dict.fromkeys(names, 0)
     for name in names:
         with PeakMemory(device) as memory:
@@ -80,27 +88,37 @@ def time_paired(
         peaks[name] = memory.peak_bytes
     repeats = 1
     if min_seconds > 0:
-        once = _elapsed(variants[names[0]], 1, device, clock)
+        once, _ = _elapsed(variants[names[0]], 1, device, clock, cpu_clock)
         repeats = max(1, min(1000, math.ceil(min_seconds / max(once, 1e-9))))
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            times[name].append(_elapsed(variants[name], repeats, device, clock) / repeats)
-    reference = times[names[0]]
+            passed, worked = _elapsed(variants[name], repeats, device, clock, cpu_clock)
+            times[name].append(passed / repeats)
+            cpu_times[name].append(worked / repeats)
     timings = []
     for name in names:
-        ratios = [own / base for own, base in zip(times[name], reference, strict=True)]
-        timings.append(Timing(name, statistics.median(times[name]), statistics.median(ratios), min(ratios), max(ratios), peaks[name]))
+        passed, worked = _ratios(times[name], times[names[0]]), _ratios(cpu_times[name], cpu_times[names[0]])
+        timings.append(Timing(name, statistics.median(times[name]), *passed, peaks[name], statistics.median(cpu_times[name]), *worked))
     return timings
 
 
-def _elapsed(run: Callable[[], object], repeats: int, device: torch.device | None, clock: Callable[[], float]) -> float:
+def _ratios(own: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
+    """Median, smallest and largest of the ratios within a round (1 where the clock did not move)."""
+    ratios = [a / b if b > 0 else 1.0 for a, b in zip(own, reference, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def _elapsed(
+    run: Callable[[], object], repeats: int, device: torch.device | None, clock: Callable[[], float], cpu_clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds passed and seconds of processor time."""
     _wait(device)
-    began = clock()
+    began, cpu_began = clock(), cpu_clock()
     for _ in range(repeats):
         run()
     _wait(device)
-    return clock() - began
+    return clock() - began, cpu_clock() - cpu_began
 
 
 class PeakMemory:
@@ -151,7 +169,7 @@ def resident_bytes() -> int:
 
 
 def features(backend: Backend, num_steps: int, rounds: int, prompt_text: str = PROMPT) -> list[Timing]:
-    """What each feature adds to a plain decode of one picture with the baseline order.
+    """What each feature adds to a plain decode of one picture with the baseline order; guidance and recording apart and together.
 
     Args:
         backend: the model.
@@ -169,15 +187,17 @@ def features(backend: Backend, num_steps: int, rounds: int, prompt_text: str = P
             for frame in progress.frames or []:
                 Image.fromarray(frame).save(io.BytesIO(), "JPEG", quality=82)
 
-    def traced(config: DecodingConfig) -> None:
-        for _ in stream(backend, [Run(prompt, config)], frames=False, record=RecordOptions()):
+    def traced(config: DecodingConfig, full_attention: bool = False) -> None:
+        for _ in stream(backend, [Run(prompt, config)], frames=False, record=RecordOptions(full_attention=full_attention)):
             pass
 
     variants: dict[str, Callable[[], object]] = {
         "plain decode": lambda: make_images(backend, [prompt], [plain]),
         "+ guidance (a quarter of the steps)": lambda: make_images(backend, [prompt], [guided]),
         "+ guidance (all steps)": lambda: make_images(backend, [prompt], [everywhere]),
+        "+ full trace": lambda: traced(plain),
         "+ guidance + full trace": lambda: traced(guided),
+        "+ guidance + full trace + every layer and head": lambda: traced(guided, full_attention=True),
         "+ guidance + full trace + a picture a step": lambda: generate(backend, prompt, guided),
         "baseline and guided side by side, full traces, a picture a step": lambda: compare(backend, prompt, [plain, guided]),
         "the same + live view": live,

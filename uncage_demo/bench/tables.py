@@ -82,13 +82,14 @@ class Table:
     """A finished comparison.
 
     Args:
-        experiment: name; title: heading; suite: name; category: name or "" for the whole suite.
+        experiment: name; title: heading; suite: name, or several joined by " + "; category: name or "" for all.
         metrics: keys of the columns; primary: the key the comparison is about.
         baseline: label of the baseline.
         rows: one a method, in the order in which methods appear in the lines.
         images: images a method; prompts: clusters; seeds: the seeds, sorted.
         dropped: images left out because another method lacks its partner (an unfinished run).
         scorer: name and version of what judged; model: "id weight_hash".
+        hardware: what the pictures were made on, as the lines tell ("" where they do not).
     """
 
     experiment: str
@@ -105,55 +106,82 @@ class Table:
     dropped: int
     scorer: str
     model: str
+    hardware: str = ""
+
+    @property
+    def size(self) -> str:
+        """Suite, prompts, seeds and images, in a few words."""
+        where = self.suite + (f", {self.category}" if self.category else "")
+        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
+        return f"{where}: {self.prompts:,} prompts, {seeds}, {self.images:,} images a method"
 
     @property
     def caption(self) -> str:
-        """What the numbers are, in one sentence."""
-        where = self.suite + (f", {self.category}" if self.category else "")
-        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
-        text = f"{where}: {self.prompts} prompts, {seeds}, {self.images} images a method; model {self.model}; judged by {self.scorer}."
-        return text + (f" {self.dropped} images without a partner left out." if self.dropped else "")
+        """What the numbers are, in one sentence or two."""
+        text = f"{self.size}; model {self.model}; judged by {self.scorer}{f'; made on {self.hardware}' if self.hardware else ''}."
+        return text + (f" {self.dropped:,} images without a partner left out." if self.dropped else "")
+
+    def row(self, method: str) -> Row:
+        """The row of that label.
+
+        Raises:
+            KeyError: when there is none.
+        """
+        for row in self.rows:
+            if row.method == method:
+                return row
+        raise KeyError(method)
 
 
 def build_table(
-    records: Iterable[Record], experiment: str, suite: str, *, category: str = "", metrics: Sequence[str] = (), primary: str = ""
+    records: Iterable[Record],
+    experiment: str,
+    suite: str = "",
+    *,
+    category: str = "",
+    metrics: Sequence[str] = (),
+    primary: str = "",
+    baseline: str = "",
 ) -> Table:
-    """The table of one experiment on one suite.
+    """The table of one experiment on one suite (or on all its suites together).
 
     Only prompts and seeds that every method has are counted, so that all rows are about the same images.
 
     Args:
         records: result lines (others are ignored).
-        experiment, suite, category: which lines; category "" takes all.
+        experiment, suite, category: which lines; suite "" and category "" take all.
         metrics: keys of the columns; () = every success and failure rate that the lines have.
         primary: key that methods are compared on; "" = "correct" where there is one, else CLIP's.
+        baseline: label that the others are compared with; "" = the one that the lines name.
 
     Raises:
         ValueError: when no line matches, no prompt is complete, one name hides two settings or models, or a metric is unknown.
     """
-    lines = [r for r in records if r["experiment"] == experiment and r["suite"] == suite and (not category or r["category"] == category)]
+    lines = [r for r in records if r["experiment"] == experiment and suite in ("", r["suite"]) and category in ("", r["category"])]
     if not lines:
-        raise ValueError(f"no results for experiment {experiment!r} on suite {suite!r}{f', {category!r}' if category else ''}")
+        where = (f" on suite {suite!r}" if suite else "") + (f", {category!r}" if category else "")
+        raise ValueError(f"no results for experiment {experiment!r}{where}")
+    suites = " + ".join(dict.fromkeys(r["suite"] for r in lines))
     methods = list(dict.fromkeys(r["method"] for r in lines))
     settings = {method: _settings([r for r in lines if r["method"] == method], method) for method in methods}
     models = {f"{r['model']['id']} {r['model']['weight_hash']}" for r in lines}
     scorers = {str(r.get("scorer", "")) for r in lines}
     if len(models) > 1 or len(scorers) > 1:
         raise ValueError(f"results of different models or scorers cannot share a table: {', '.join(sorted(models | scorers))}")
-    by_unit: dict[tuple[str, int], dict[str, Record]] = {}
+    by_unit: dict[tuple[str, str, int], dict[str, Record]] = {}
     for record in lines:
-        by_unit.setdefault((record["prompt"], record["seed"]), {})[record["method"]] = record
+        by_unit.setdefault((record["suite"], record["prompt"], record["seed"]), {})[record["method"]] = record
     units = {unit: found for unit, found in sorted(by_unit.items()) if len(found) == len(methods)}
     if not units:
-        raise ValueError(f"experiment {experiment!r} on {suite!r}: no prompt has results of all {len(methods)} methods yet")
+        raise ValueError(f"experiment {experiment!r} on {suites!r}: no prompt has results of all {len(methods)} methods yet")
     shared = [key for key in METRICS if all(key in r["metrics"] for found in units.values() for r in found.values())]
     chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED) if key in shared]
     primary = primary or next((key for key in PRIMARY if key in shared), "")
     for key in (*chosen, primary):
         if key not in shared:
             raise ValueError(f"metric {key!r}: these results have {', '.join(shared) or 'none'}")
-    clusters = [found[methods[0]]["cluster"] for found in units.values()]
-    baseline = next(iter(units.values()))[methods[0]].get("baseline", methods[0])
+    clusters = [(unit[0], found[methods[0]]["cluster"]) for unit, found in units.items()]
+    baseline = baseline or next(iter(units.values()))[methods[0]].get("baseline", methods[0])
     if baseline not in methods:
         raise ValueError(f"experiment {experiment!r}: its baseline {baseline!r} has no results")
 
@@ -174,7 +202,7 @@ def build_table(
     return Table(
         experiment,
         str(lines[0].get("title", experiment)),
-        suite,
+        suites,
         category,
         tuple(chosen),
         primary,
@@ -182,33 +210,41 @@ def build_table(
         tuple(rows),
         images=len(units),
         prompts=len(set(clusters)),
-        seeds=tuple(sorted({seed for _, seed in units})),
+        seeds=tuple(sorted({seed for _, _, seed in units})),
         dropped=len(lines) - len(units) * len(methods),
         scorer=scorers.pop(),
         model=models.pop(),
+        hardware=_hardware(lines),
     )
 
 
 def to_rows(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells as short text: one column a metric, then the difference with its interval, win / tie / loss and Holm's p."""
+    """Headings and cells as short text: one column a metric, the difference with its interval, win / tie / loss, McNemar's and Holm's p."""
     headings = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in table.metrics)]
     unit = "points" if METRICS[table.primary].percent else "difference"
-    headings += [f"against {table.baseline} ({METRICS[table.primary].heading}, {unit})", "win / tie / loss", "p (Holm)"]
+    test = "McNemar" if METRICS[table.primary].percent else "sign test"
+    headings += [f"{METRICS[table.primary].heading}, against {table.baseline}, {unit}", "win / tie / loss", f"p ({test})", "p (Holm)"]
     cells = []
     for row in table.rows:
         line = [row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in table.metrics)]
         if row.comparison is None or row.adjusted_p is None:
-            line += ["baseline", "", ""]
+            line += ["baseline", "", "", ""]
         else:
             c = row.comparison
-            line += [format_difference(c.difference, METRICS[table.primary]), f"{c.win} / {c.tie} / {c.loss}", format_p(row.adjusted_p)]
+            line += [format_difference(c.difference, METRICS[table.primary]), f"{c.win} / {c.tie} / {c.loss}"]
+            line += [format_p(c.p_value), format_p(row.adjusted_p)]
         cells.append(line)
     return headings, cells
 
 
-def to_markdown(table: Table) -> str:
-    """A Markdown table with its caption."""
-    return f"{markdown_table(*to_rows(table))}\n{table.caption}\n"
+def to_markdown(table: Table, note: str = "") -> str:
+    """A Markdown table with its caption.
+
+    Args:
+        table: the table.
+        note: what its reader must also know, such as the judge's own error.
+    """
+    return f"{markdown_table(*to_rows(table))}\n{table.caption}{f' {note}' if note else ''}\n"
 
 
 def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
@@ -217,15 +253,15 @@ def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> s
     return "\n".join(lines) + "\n"
 
 
-def to_latex(table: Table) -> str:
-    """A LaTeX table (booktabs) with its caption."""
+def to_latex(table: Table, note: str = "") -> str:
+    """A LaTeX table (booktabs) with its caption and a note."""
     headings, cells = to_rows(table)
     body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in cells]
     head = " & ".join(_latex(cell) for cell in headings) + r" \\"
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex(table.caption)}}}",
+        rf"\caption{{{_latex(f'{table.title}. {table.caption} {note}'.strip())}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
     ]
     return "\n".join([*lines, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
@@ -269,6 +305,17 @@ def format_difference(estimate: Estimate, metric: Metric) -> str:
 def format_p(p_value: float) -> str:
     """Three decimals, or "< 0.001"."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _hardware(lines: Sequence[Record]) -> str:
+    """The machines and versions behind lines, in a few words."""
+    found = {}
+    for record in lines:
+        made = record.get("versions", {})
+        if "device" in made:
+            threads = f", {made['threads']} thread{'' if made['threads'] == '1' else 's'} a process" if "threads" in made else ""
+            found[f"{made['device']}{threads}, torch {made.get('torch', '?')}"] = None
+    return "; ".join(found)
 
 
 def _settings(lines: Sequence[Record], method: str) -> dict[str, object]:

@@ -1,0 +1,250 @@
+"""The README's results section as Markdown: the main table, a line for each other experiment, ideas beyond UNCAGE, what it costs.
+
+Text and numbers come from result lines and from the file of `uncage speed`; nothing is written by hand, so a test can compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uncage_demo.bench.beyond import beyond_section, is_idea
+from uncage_demo.bench.records import Record
+from uncage_demo.bench.results import MODEL_METRICS, build_tables, judge_note, shipped_weights
+from uncage_demo.bench.speed_report import overhead_section
+from uncage_demo.bench.tables import (
+    FAILED,
+    METRICS,
+    Row,
+    Table,
+    build_table,
+    format_difference,
+    format_estimate,
+    format_p,
+    markdown_table,
+    to_markdown,
+)
+
+MAIN = "table1"
+PAPERS_ORDER = ("weights", "guided-steps", "blur", "terms", "sources")
+README_METRICS = ("all", "bound", "correct", "min_object", "text_image", "text_text")
+# Which side of its baseline the paper's scores put a method (2508.05399, Table 1: CLIP text-text and GPT score).
+PAPER_SIDES = {
+    "random": -1,
+    "confidence": -1,
+    "halton": 1,
+    "uncage, negative only": 1,
+    "uncage, positive only": 1,
+    "uncage": 1,
+    "uncage, all steps": 1,
+}
+
+
+def results_section(
+    records: Sequence[Record], plots: str = "assets/results", speed: dict[str, Any] | None = None, metrics_file: Path = MODEL_METRICS
+) -> str:
+    """The README's results, as Markdown.
+
+    Args:
+        records: result lines.
+        plots: folder of the tables and plots, relative to the README; "" leaves links and plots out.
+        speed: what `uncage speed --json` wrote; None leaves the costs out.
+        metrics_file: measurements of the shipped weights (for the judge's own error).
+
+    Raises:
+        ValueError: when there are no lines.
+    """
+    if not records:
+        raise ValueError("no results: run `uncage bench` first")
+    tables = build_tables(list(records))
+    main = [table for table in tables if table.experiment == MAIN]
+    ideas = [table for table in tables if is_idea(table.experiment)]
+    others = [table for table in tables if table not in main and table not in ideas]
+    others.sort(key=lambda table: PAPERS_ORDER.index(table.experiment) if table.experiment in PAPERS_ORDER else len(PAPERS_ORDER))
+    parts = [introduction(records, tables, metrics_file)]
+    if main:
+        parts.append(main_part(records, main, plots))
+    if others:
+        lines = "\n".join(one_line(table, plots) for table in others)
+        parts.append(f"### The other experiments\n\n{lines}\n")
+        curve = next((table for table in others if table.experiment == "weights"), None)
+        if curve and plots:
+            parts.append(f"![{curve.title}, {curve.suite}]({plots}/{stem(curve)}.png)\n")
+    if ideas:
+        parts.append(beyond_section(records, plots))
+    if speed:
+        parts.append(overhead_section(speed, f"{plots}/speed.md" if plots else ""))
+    return "\n".join(parts)
+
+
+def introduction(records: Sequence[Record], tables: Sequence[Table], metrics_file: Path = MODEL_METRICS) -> str:
+    """Which weights, how many pictures, who judged with what error, and how to read the numbers."""
+    models = list(dict.fromkeys(table.model for table in tables))
+    pictures = len({record["image_key"] for record in records})
+    hardware = "; ".join(dict.fromkeys(table.hardware for table in tables if table.hardware))
+    lines = [f"{pictures:,} pictures ({len(records):,} result lines) of {', '.join(map(weights_told, models))}, by `uncage bench`"]
+    lines[0] += f" on {hardware}." if hardware else "."
+    shipped = shipped_weights(metrics_file)
+    strange = [model for model in models if model.split()[0] == "embedded" and shipped and model.split()[-1] != shipped]
+    if strange:
+        lines.append(f"**These are not the shipped weights, which are `{shipped}`.**")
+    lines += dict.fromkeys(judge_note(table, metrics_file) for table in tables)
+    lines.append(
+        "Brackets are 95 % intervals (bootstrap that draws whole prompts). Methods are compared on the same prompts and seeds, in points; "
+        "p is McNemar's exact test, “Holm” corrects it for the number of methods in the table. "
+        "Nothing is claimed whose interval holds zero."
+    )
+    return " ".join(lines) + "\n"
+
+
+def weights_told(model: str) -> str:
+    """ "id hash" -> how prose names it."""
+    name, _, weights = model.partition(" ")
+    return f"model `{name}`, weights `{weights}`"
+
+
+def main_part(records: Sequence[Record], tables: Sequence[Table], plots: str) -> str:
+    """The paper's Table 1 on its first suite; categories and failures folded; other suites as a column and a line each."""
+    full = tables[0]
+    table = build_table(records, full.experiment, full.suite, metrics=[key for key in README_METRICS if key in full.metrics])
+    parts = [f"### {table.title}\n\n{to_markdown(table)}\n{finding(table)} {against_paper(table)}".rstrip() + "\n"]
+    if plots:
+        parts.append(f"![{table.title}, {table.suite}]({plots}/{stem(table)}.png)\n")
+    parts += [one_line(other, plots) + "\n" for other in tables[1:]]
+    if len(category_columns(records, full)) > 1:
+        parts.append(folded(f"By category: {METRICS[full.primary].heading}", category_tables(records, full)))
+    if any(key in full.metrics for key in FAILED):
+        parts.append(folded("What goes wrong, by method", failure_table(full)))
+    return "\n".join(parts)
+
+
+def finding(table: Table) -> str:
+    """One paragraph: which methods differ from the baseline with an interval clear of zero, and which do not."""
+    metric = METRICS[table.primary]
+    higher, lower, open_ = sides(table)
+    unit = "points of " if metric.percent else ""
+    lines = [f"Against {table.baseline}, in {unit}{metric.heading}."]
+    lines.append(f"Higher: {_listed(higher, table)}." if higher else "Higher with an interval clear of zero: none.")
+    if lower:
+        lines.append(f"Lower: {_listed(lower, table)}.")
+    if open_:
+        lines.append(f"No difference shown: {'; '.join(row.method for row in open_)}.")
+    if len(table.rows) > 2 and (higher or lower):
+        kept = [row.method for row in (*higher, *lower) if (row.adjusted_p or 0.0) < 0.05]
+        lines.append(f"With p below 0.05 after Holm's correction: {'; '.join(kept) or 'none'}.")
+    return " ".join(lines)
+
+
+def sides(table: Table) -> tuple[list[Row], list[Row], list[Row]]:
+    """(higher, lower, undecided): rows whose interval against the baseline is above zero, below zero, or holds it (or is missing)."""
+    compared = [(row, row.comparison.difference) for row in table.rows if row.comparison is not None]
+    higher = [row for row, difference in compared if difference.low > 0]
+    lower = [row for row, difference in compared if difference.high < 0]
+    return higher, lower, [row for row, _ in compared if row not in higher and row not in lower]
+
+
+def against_paper(table: Table) -> str:
+    """One sentence: where the paper's comparison with its baseline holds here, is reversed, or is not shown; "" where nothing is shared."""
+    if table.baseline != "meissonic":
+        return ""
+    higher, lower, _ = sides(table)
+    found = {row.method: 1 for row in higher} | {row.method: -1 for row in lower}
+    known = {row.method: PAPER_SIDES[row.method] for row in table.rows if row.method in PAPER_SIDES}
+    same = [name for name, side in known.items() if found.get(name) == side]
+    reversed_ = [name for name, side in known.items() if found.get(name) == -side]
+    rest = [name for name in known if name not in found]
+    said = [f"The same here: {'; '.join(same)}."] if same else []
+    said += [f"The opposite here: {'; '.join(reversed_)}."] if reversed_ else []
+    said += [f"Neither shown here: {'; '.join(rest)}."] if rest else []
+    if not said:
+        return ""
+    return (
+        "The paper (a large model, other scores) puts random and confidence below this baseline, halton and every form of UNCAGE above it. "
+        + " ".join(said)
+    )
+
+
+def one_line(table: Table, plots: str = "") -> str:
+    """An experiment as one list item: baseline, highest and lowest setting with their intervals, and how many are clear of zero."""
+    metric = METRICS[table.primary]
+    base = table.row(table.baseline)
+    text = f"- **{table.title}**, {table.size}. {metric.heading.capitalize()} with {table.baseline}: "
+    text += f"{format_estimate(base.estimates[table.primary], metric)}{' %' if metric.percent else ''}."
+    compared = sorted((row for row in table.rows if row.comparison), key=_difference)
+    if compared:
+        ends = [("Highest", compared[-1])] + ([("lowest", compared[0])] if len(compared) > 1 else [])
+        told = (f"{name}: {_with_interval(row, table)}, p (Holm) {format_p(row.adjusted_p or 0.0)}" for name, row in ends)
+        text += f" {'; '.join(told)}."
+        higher, lower, _ = sides(table)
+        clear = [f"{len(group)} {name}" for name, group in (("higher", higher), ("lower", lower)) if group]
+        text += f" Interval clear of zero: {' and '.join(clear) or 'none'} of {len(compared)}."
+    return text + (f" [Table]({plots}/{stem(table)}.md), [plot]({plots}/{stem(table)}.png)." if plots else "")
+
+
+def category_columns(records: Sequence[Record], table: Table) -> list[tuple[str, str, str]]:
+    """(heading, suite, category) of the category table: the suite's categories, then the experiment's other suites as wholes."""
+    own = dict.fromkeys(r["category"] for r in records if (r["experiment"], r["suite"]) == (table.experiment, table.suite))
+    others = dict.fromkeys(r["suite"] for r in records if r["experiment"] == table.experiment and r["suite"] != table.suite)
+    columns = [(category, table.suite, category) for category in own] if len(own) > 1 else []
+    return columns + [(suite, suite, "") for suite in others]
+
+
+def category_parts(records: Sequence[Record], table: Table) -> dict[str, Table]:
+    """Heading -> the table of that category on the primary metric alone."""
+    return {
+        heading: build_table(records, table.experiment, suite, category=category, metrics=[table.primary], primary=table.primary)
+        for heading, suite, category in category_columns(records, table)
+    }
+
+
+def category_tables(records: Sequence[Record], table: Table) -> str:
+    """The primary metric by category, and the differences from the baseline, as two Markdown tables."""
+    metric = METRICS[table.primary]
+    parts = category_parts(records, table)
+    head = ["method", *(f"{heading} ({part.prompts} prompts, {part.images} images)" for heading, part in parts.items())]
+    rates, differences = [], []
+    for row in table.rows:
+        found = [next((r for r in part.rows if r.method == row.method), None) for part in parts.values()]
+        rates.append([row.method, *("" if r is None else format_estimate(r.estimates[table.primary], metric) for r in found)])
+        if row.comparison is not None:
+            cells = ("" if r is None or r.comparison is None else format_difference(r.comparison.difference, metric) for r in found)
+            differences.append([row.method, *cells])
+    unit = " %" if metric.percent else ""
+    told = f"{metric.heading.capitalize()}{unit}:\n\n{markdown_table(head, rates)}\n"
+    if differences:
+        told += f"Against {table.baseline}{', points' if metric.percent else ''}:\n\n{markdown_table(head, differences)}\n"
+    return told
+
+
+def failure_table(table: Table) -> str:
+    """What goes wrong, by method, as Markdown. A picture may show several failures."""
+    keys = [key for key in FAILED if key in table.metrics]
+    head = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in keys)]
+    lines = [[row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in keys)] for row in table.rows]
+    return f"{table.size}; a picture may show several failures.\n\n{markdown_table(head, lines)}\n"
+
+
+def stem(table: Table) -> str:
+    """File name, without ending, of what belongs to a table."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{table.experiment}-{table.suite}")
+
+
+def folded(title: str, text: str) -> str:
+    """Text that the reader unfolds."""
+    return f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n"
+
+
+def _with_interval(row: Row, table: Table) -> str:
+    assert row.comparison is not None
+    unit = " points" if METRICS[table.primary].percent else ""
+    return f"{row.method}, {format_difference(row.comparison.difference, METRICS[table.primary])}{unit}"
+
+
+def _listed(rows: Sequence[Row], table: Table) -> str:
+    metric = METRICS[table.primary]
+    return "; ".join(f"{r.method} ({format_difference(r.comparison.difference, metric)})" for r in rows if r.comparison is not None)
+
+
+def _difference(row: Row) -> float:
+    return row.comparison.difference.value if row.comparison else 0.0
