@@ -69,6 +69,7 @@ _SETTINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("contrast_blur", {"type": float, "metavar": "SIGMA"}, "blur of the attention maps in cells, 0 to 64 (default: the model's usual)"),
     ("contrast_mode", {"choices": CONTRAST_MODES}, "own words against the others', or only one of the two"),
     ("contrast_rescale", {"choices": RESCALE_MODES}, "how a word's map is rescaled before it is compared"),
+    ("anchor_radius", {"type": float, "metavar": "F"}, "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2"),
     ("use_confidence", {"action": argparse.BooleanOptionalAction}, "keep the model's confidence in the order score"),
     ("use_noise", {"action": argparse.BooleanOptionalAction}, "keep the noise in the order score"),
     ("attention_source", {"metavar": "SOURCE"}, 'which attention guidance reads: "default", "all" or "layers:A-B"'),

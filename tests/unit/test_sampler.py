@@ -10,7 +10,7 @@ import torch
 from tests.toy_backend import ToyBackend
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.decoding.config import ORDER_NAMES, SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.decoding.config import GUIDED_ORDERS, ORDER_NAMES, SCHEDULE_NAMES, DecodingConfig
 from uncage_demo.decoding.run import recorded_columns
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode, decode_many
 from uncage_demo.prompt import parse_prompt
@@ -128,8 +128,9 @@ def test_max_batch_of_a_backend_is_respected() -> None:
     assert max(size for size, _ in backend.calls) == 2
 
 
-def test_weight_0_decodes_as_the_baseline_bit_for_bit() -> None:
-    guided = records(DecodingConfig(order="uncage", num_steps=8, contrast_weight=0.0, contrast_steps=8))
+@pytest.mark.parametrize("order", GUIDED_ORDERS)
+def test_weight_0_decodes_as_the_baseline_bit_for_bit(order: str) -> None:
+    guided = records(DecodingConfig(order=order, num_steps=8, contrast_weight=0.0, contrast_steps=8))
     assert_same(guided, records(DecodingConfig(order="meissonic", num_steps=8)))
 
 
@@ -140,8 +141,9 @@ def test_weight_changes_the_order() -> None:
     assert same(guided[0], baseline[0], ("sampled", "confidence", "noise", "contrast"))
 
 
-def test_score_is_the_sum_of_its_recorded_parts() -> None:
-    for r in records(DecodingConfig(order="uncage", num_steps=8, contrast_weight=2.0, contrast_steps=5)):
+@pytest.mark.parametrize("order", GUIDED_ORDERS)
+def test_score_is_the_sum_of_its_recorded_parts(order: str) -> None:
+    for r in records(DecodingConfig(order=order, num_steps=8, contrast_weight=2.0, contrast_steps=5)):
         m = r.masked_before
         assert np.array_equal(r.scores[m], (r.confidence + r.noise + np.float32(r.weight) * r.contrast)[m])
         assert r.weight == (2.0 if r.step < 5 else 0.0)
@@ -157,9 +159,15 @@ def test_two_plain_objects_are_guided_by_the_absolute_difference_of_their_maps()
     assert_same(negative, records(config, PLAIN))
 
 
-def test_prompts_without_subjects_are_not_guided() -> None:
+def test_the_anchored_order_depends_on_its_radius() -> None:
+    near, far = (records(DecodingConfig(order="anchored", num_steps=8, anchor_radius=r)) for r in (0.05, 2.0))
+    assert not all(same(a, b, ("contrast",)) for a, b in zip(near, far, strict=True))
+
+
+@pytest.mark.parametrize("order", GUIDED_ORDERS)
+def test_prompts_without_subjects_are_not_guided(order: str) -> None:
     bare = replace(PAIR, subjects=())
-    guided = records(DecodingConfig(order="uncage", num_steps=5), bare)
+    guided = records(DecodingConfig(order=order, num_steps=5), bare)
     assert_same(guided, records(DecodingConfig(order="meissonic", num_steps=5), bare))
     assert all(r.weight == 0 and not r.contrast.any() for r in guided)
 

@@ -5,7 +5,17 @@ import pytest
 
 from tests.factories import make_prompt
 from uncage_demo.decoding.config import RESCALE_MODES
-from uncage_demo.decoding.uncage import attention_contrast, blur_in_cells, blur_maps, contrastive_score, rescale_maps, word_matrix
+from uncage_demo.decoding.uncage import (
+    anchored_score,
+    anchors,
+    attention_contrast,
+    blur_in_cells,
+    blur_maps,
+    contrastive_score,
+    object_contrasts,
+    rescale_maps,
+    word_matrix,
+)
 from uncage_demo.types import Subject, Word
 
 
@@ -148,3 +158,49 @@ def test_the_whole_chain_rescales_before_it_blurs() -> None:
     expected = np.abs(np.subtract(*[blur_maps(w[None], (6, 5), (0.8, 0.8))[0] for w in word]))
     assert score == pytest.approx(expected, abs=1e-6)
     assert score.dtype == np.float32
+
+
+def bump(grid: tuple[int, int], y: int, x: int, height: float = 1.0) -> np.ndarray:
+    rows, columns = np.mgrid[: grid[0], : grid[1]]
+    return (height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2)).reshape(-1).astype(np.float32)
+
+
+def test_an_object_is_hurried_at_its_anchor_and_held_back_at_its_second_place() -> None:
+    grid = (12, 12)
+    twice = bump(grid, 2, 2) + bump(grid, 9, 9, 0.8)
+    m, subjects = np.stack([twice, bump(grid, 2, 9)]), [Subject((0,)), Subject((1,))]
+    places = anchors(m, subjects, grid, 0.2)
+    assert places.tolist() == [2 * 12 + 2, 2 * 12 + 9]
+    contrasts = object_contrasts(m, subjects)
+    score = anchored_score(contrasts, places, grid, 0.2)
+    plain = contrastive_score(m, subjects)
+    assert score[2 * 12 + 2] == pytest.approx(plain[2 * 12 + 2])
+    assert plain[9 * 12 + 9] > 0.5
+    assert score[9 * 12 + 9] < -0.5
+    assert score[2 * 12 + 9] == pytest.approx(plain[2 * 12 + 9])
+    assert (np.abs(score) <= np.maximum(plain, 0) + 1e-6).all()
+
+
+def test_the_anchor_is_where_a_neighbourhood_attends_not_one_stray_cell() -> None:
+    grid = (12, 12)
+    m = bump(grid, 3, 3)
+    m[10 * 12 + 10] = 1.2
+    assert anchors(m[None], [Subject((0,))], grid, 0.2).tolist() == [3 * 12 + 3]
+
+
+def test_an_anchor_that_reaches_everywhere_is_the_published_contrast() -> None:
+    m, subjects = np.abs(maps(3, 144)), [Subject((0,)), Subject((1,), ((2,),))]
+    contrasts = object_contrasts(m, subjects)
+    score = anchored_score(contrasts, np.array([0, 77]), (12, 12), 1e6)
+    assert score == pytest.approx(np.maximum(contrasts.max(0), 0), abs=1e-6)
+
+
+def test_anchored_contrast_from_attention_differs_from_the_published_one_only_by_its_places() -> None:
+    grid, words = (12, 12), np.eye(2)
+    attention = np.stack([bump(grid, 2, 2) + bump(grid, 9, 9, 0.5), bump(grid, 2, 9)])
+    subjects = [Subject((0,)), Subject((1,))]
+    plain = attention_contrast(attention, words, subjects, grid=grid, sigma=(0.5, 0.5))
+    anchored = attention_contrast(attention, words, subjects, grid=grid, sigma=(0.5, 0.5), anchor_radius=0.2)
+    assert (anchored <= plain + 1e-6).all()
+    assert anchored[9 * 12 + 9] < 0 < plain[9 * 12 + 9]
+    assert attention_contrast(attention, words, [], grid=grid, sigma=(0.0, 0.0), anchor_radius=0.2).tolist() == [0] * 144

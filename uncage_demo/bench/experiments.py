@@ -52,7 +52,7 @@ class Setting:
 
 
 def table1(setting: Setting) -> Experiment:
-    """Every order, and UNCAGE with its parts. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
+    """Every order, UNCAGE with its parts, and the anchored order. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
     base, guided = setting.base, setting.base.with_(order="uncage")
     methods = {name: base.with_(order=name) for name in ("random", "confidence", BASELINE, "maskgit", "halton", "margin", "entropy")}
     methods |= {
@@ -60,6 +60,7 @@ def table1(setting: Setting) -> Experiment:
         "uncage, positive only": guided.with_(contrast_mode="positive"),
         "uncage": guided,
         "uncage, all steps": guided.with_(contrast_steps=base.num_steps),
+        "anchored": base.with_(order="anchored"),
     }
     return Experiment("table1", "Orders (the paper's Table 1)", methods, BASELINE)
 

@@ -6,7 +6,9 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-ORDER_NAMES = ("random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy", "uncage")
+ORDER_NAMES = ("random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy", "uncage", "anchored")
+# The orders that add w_a times a term read from attention.
+GUIDED_ORDERS = ("uncage", "anchored")
 SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power")
 CONTRAST_MODES = ("both", "positive", "negative")
 RESCALE_MODES = ("none", "max", "minmax", "mean")
@@ -34,6 +36,8 @@ class DecodingConfig:
         contrast_rescale: how a word's map is rescaled before the contrast: "none", "max" (divide by its maximum),
             "minmax" (to 0..1), "mean" (divide by its mean).
         use_confidence, use_noise: keep F_c / F_g in the score (the paper's Table 5).
+        anchor_radius: order "anchored" only: how far from its anchor an object's cells are hurried rather than held back, as a
+            fraction of the grid's longer side, 0.02..2 (sigma of a Gaussian).
         attention_source: "default" (the model's measured choice), "all" (the paper: every single-modal block, every head),
             or "layers:A-B" (an inclusive band).
         halton_randomize: roll the Halton list by a per-sample offset.
@@ -58,6 +62,7 @@ class DecodingConfig:
     contrast_blur: float | None = None
     contrast_mode: str = "both"
     contrast_rescale: str = "max"
+    anchor_radius: float = 0.2
     use_confidence: bool = True
     use_noise: bool = True
     attention_source: str = "default"
@@ -85,6 +90,7 @@ class DecodingConfig:
         _number("contrast_weight", self.contrast_weight, -1000, 1000)
         if self.contrast_blur is not None:
             _number("contrast_blur", self.contrast_blur, 0, 64)
+        _number("anchor_radius", self.anchor_radius, 0.02, 2)
         parse_attention_source(self.attention_source)
 
     @property

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig
 
 MASKGIT_CHOICE_TEMPERATURE = 4.5
 
@@ -98,6 +98,14 @@ def score_uncage(context: StepContext, config: DecodingConfig) -> np.ndarray:
     return base + np.float32(context.weight) * context.contrast
 
 
+def score_anchored(context: StepContext, config: DecodingConfig) -> np.ndarray:
+    """F = F_c + F_g + w_a F_n during the guided steps, afterwards the baseline: UNCAGE's contrast, held to one place an object.
+
+    The sum is UNCAGE's; what differs is the term in `context.contrast` (see `uncage.anchored_score`).
+    """
+    return score_uncage(context, config)
+
+
 ORDERS: dict[str, OrderFunction] = {
     "random": score_random,
     "confidence": score_confidence,
@@ -107,11 +115,12 @@ ORDERS: dict[str, OrderFunction] = {
     "margin": score_margin,
     "entropy": score_entropy,
     "uncage": score_uncage,
+    "anchored": score_anchored,
 }
 
 
 def noise_scale(config: DecodingConfig, step: int) -> float:
-    """Factor of the Gumbel noise in the score at a step: 1 for random, tau_s for meissonic and uncage, MaskGIT's own for maskgit, else 0.
+    """Factor of the Gumbel noise in the score: 1 for random, tau_s for meissonic and the guided orders, MaskGIT's own for maskgit, else 0.
 
     tau_s runs linearly from noise_temperature[0] at the first step to noise_temperature[1] at the last.
     0 also where use_noise drops the term, so that what is recorded is what was added.
@@ -120,9 +129,9 @@ def noise_scale(config: DecodingConfig, step: int) -> float:
         return 1.0
     if config.order == "maskgit":
         return MASKGIT_CHOICE_TEMPERATURE * (1.0 - (step + 1) / config.num_steps) if config.use_noise else 0.0
-    if config.order not in ("meissonic", "uncage"):
+    if config.order not in ("meissonic", *GUIDED_ORDERS):
         return 0.0
-    in_force = config.use_noise or (config.order == "uncage" and step >= config.guided_steps)
+    in_force = config.use_noise or (config.order in GUIDED_ORDERS and step >= config.guided_steps)
     if not in_force:
         return 0.0
     start, end = config.noise_temperature
@@ -130,8 +139,8 @@ def noise_scale(config: DecodingConfig, step: int) -> float:
 
 
 def weight_at(config: DecodingConfig, step: int) -> float:
-    """w_a in force at a step: contrast_weight during the guided steps of the order "uncage", else 0."""
-    return float(config.contrast_weight) if config.order == "uncage" and step < config.guided_steps else 0.0
+    """w_a in force at a step: contrast_weight during the guided steps of a guided order, else 0."""
+    return float(config.contrast_weight) if config.order in GUIDED_ORDERS and step < config.guided_steps else 0.0
 
 
 def select(

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from uncage_demo.backends.base import Backend
-from uncage_demo.decoding.config import DecodingConfig, parse_attention_source
+from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig, parse_attention_source
 from uncage_demo.decoding.uncage import untokenized_words
 from uncage_demo.types import Prompt
 
@@ -115,7 +115,7 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
             last_word = len(prompt.words) - 1
             raise ValueError(f"subject {subject.label!r} has word groups {subject.groups}; allowed are words 0 to {last_word}")
     lost = untokenized_words(prompt)
-    if lost and config.order == "uncage":
+    if lost and config.order in GUIDED_ORDERS:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(backend, run)
     if run.start is not None:

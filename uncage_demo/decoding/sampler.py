@@ -256,6 +256,7 @@ class _State:
             sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
             rescale=config.contrast_rescale,
             mode=config.contrast_mode,
+            anchor_radius=config.anchor_radius if config.order == "anchored" else None,
         )
 
     def _read_attention(self, output: ForwardOutput) -> tuple[np.ndarray | None, np.ndarray | None]:

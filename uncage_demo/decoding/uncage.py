@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from uncage_demo.decoding.config import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.types import Prompt, Subject
 
 # Beyond four sigma a Gaussian weighs less than 1e-4 of its peak.
 _BLUR_REACH_SIGMAS = 4.0
+# Sigma of the neighbourhood that votes for an anchor, as a share of the anchor's own radius.
+GATHER_FRAC = 0.6
 
 
 def contrastive_score(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], mode: str = "both") -> Float[np.ndarray, " n"]:
@@ -34,19 +36,82 @@ def contrastive_score(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject
 
     Source: 2508.05399 eq. 2 and 3.
     """
+    contrasts = object_contrasts(maps, subjects, mode)
+    return contrasts.max(axis=0).astype(np.float32) if subjects else np.zeros(maps.shape[1], np.float32)
+
+
+def object_contrasts(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], mode: str = "both") -> Float[np.ndarray, "o n"]:
+    """F_a of each object on its own (eq. 2), before the best object a position is taken.
+
+    Args:
+        maps, subjects, mode: as `contrastive_score`.
+
+    Returns:
+        "o n" float64, one row an object.
+
+    Raises:
+        ValueError: an unknown mode, or a word index outside the maps.
+
+    Source: 2508.05399 eq. 2.
+    """
     if mode not in CONTRAST_MODES:
         raise ValueError(f"mode={mode!r}: choose one of {', '.join(CONTRAST_MODES)}")
-    if not subjects:
-        return np.zeros(maps.shape[1], np.float32)
     groups = [[_group_map(maps, group) for group in subject.groups] for subject in subjects]
-    best = None
+    rows = []
     for o, own in enumerate(groups):
         positive = own[0] if mode == "negative" else np.minimum.reduce(own)
         foreign = [group for other, others in enumerate(groups) if other != o for group in others]
-        score = positive - np.maximum.reduce(foreign) if foreign and mode != "positive" else positive
-        best = score if best is None else np.maximum(best, score)
-    assert best is not None
-    return best.astype(np.float32)
+        rows.append(positive - np.maximum.reduce(foreign) if foreign and mode != "positive" else positive)
+    return np.stack(rows) if rows else np.zeros((0, maps.shape[1]))
+
+
+def anchors(
+    maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], grid: tuple[int, int], radius_frac: float
+) -> Int[np.ndarray, " o"]:
+    """The cell around which each object is being built: where the attention to its noun, gathered over a neighbourhood, is greatest.
+
+    Args:
+        maps: "w n" attention of the words, before rescaling and blur (committed cells attend too, so what is drawn already counts most).
+        subjects: the prompt's subjects.
+        grid: token grid (y, x).
+        radius_frac: as DecodingConfig.anchor_radius; the neighbourhood's sigma is GATHER_FRAC of it.
+
+    Returns:
+        "o" int64 positions; the lowest index on a tie.
+    """
+    nouns = np.stack([_group_map(maps, subject.groups[0]) for subject in subjects])
+    sigma = GATHER_FRAC * radius_frac * max(grid)
+    return blur_maps(nouns, grid, (sigma, sigma)).argmax(axis=1)
+
+
+def anchored_score(
+    contrasts: Float[np.ndarray, "o n"], places: Int[np.ndarray, " o"], grid: tuple[int, int], radius_frac: float
+) -> Float[np.ndarray, " n"]:
+    """F_n: a cell that belongs to an object is hurried near the object's anchor and held back away from it.
+
+    F_n = max(0, F_a^o) (2 K_o - 1), with o the object of the largest contrast at the cell and K_o a Gaussian bump of height 1 at the
+    anchor of o. Parallel commits start an object in two places at once; here the second place waits, and by the time its turn
+    comes the model has seen the first and draws background there.
+
+    Args:
+        contrasts: "o n" from `object_contrasts`.
+        places: "o" from `anchors`.
+        grid: token grid (y, x).
+        radius_frac: sigma of the bump as a fraction of the grid's longer side.
+
+    Returns:
+        "n" float32 within plus or minus the largest contrast; zeros without subjects.
+
+    Source: this project.
+    """
+    if not len(contrasts):
+        return np.zeros(grid[0] * grid[1], np.float32)
+    y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    distance = (y - y[places][:, None]) ** 2 + (x - x[places][:, None]) ** 2
+    near = np.exp(-distance / (2 * (radius_frac * max(grid)) ** 2))
+    owner = contrasts.argmax(axis=0)
+    cells = np.arange(contrasts.shape[1])
+    return (np.maximum(contrasts[owner, cells], 0) * (2 * near[owner, cells] - 1)).astype(np.float32)
 
 
 def rescale_maps(maps: Float[np.ndarray, "w n"], mode: str) -> Float[np.ndarray, "w n"]:
@@ -112,8 +177,9 @@ def attention_contrast(
     sigma: tuple[float, float],
     rescale: str = "max",
     mode: str = "both",
+    anchor_radius: float | None = None,
 ) -> Float[np.ndarray, " n"]:
-    """From captured attention to F_a: columns -> word maps -> rescale -> blur -> eq. 2 and 3.
+    """From captured attention to F_a: columns -> word maps -> rescale -> blur -> eq. 2 and 3; or to F_n, anchored.
 
     Args:
         attention: "k n" attention of each image token to each text column, at the token grid.
@@ -122,14 +188,18 @@ def attention_contrast(
         grid: token grid (y, x).
         sigma: blur in token-grid cells along y and x.
         rescale, mode: DecodingConfig.contrast_rescale and contrast_mode.
+        anchor_radius: DecodingConfig.anchor_radius for the order "anchored"; None = F_a as published.
 
     Returns:
         "n" float32, finite.
 
     Source: 2508.05399 section 3.
     """
-    maps = rescale_maps(words @ attention.astype(np.float64), rescale)
-    return contrastive_score(blur_maps(maps, grid, sigma), subjects, mode)
+    raw = words @ attention.astype(np.float64)
+    maps = blur_maps(rescale_maps(raw, rescale), grid, sigma)
+    if anchor_radius is None or not subjects:
+        return contrastive_score(maps, subjects, mode)
+    return anchored_score(object_contrasts(maps, subjects, mode), anchors(raw, subjects, grid, anchor_radius), grid, anchor_radius)
 
 
 def blur_in_cells(sigma: float, grid: tuple[int, int], attention_grid: tuple[int, int]) -> tuple[float, float]:

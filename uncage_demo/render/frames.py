@@ -30,6 +30,7 @@ ORDER_TITLES = {
     "margin": "Margin",
     "entropy": "Entropy",
     "uncage": "UNCAGE",
+    "anchored": "Anchored UNCAGE",
 }
 
 
@@ -70,7 +71,7 @@ def run_label(trace: Trace) -> tuple[str, str]:
     config = trace.config
     order = str(config.get("order", ""))
     seed = f"seed {config.get('seed', '?')}"
-    if order == "uncage":
+    if order in ("uncage", "anchored"):
         guided = config.get("contrast_steps")
         steps = min(len(trace.steps), max(1, len(trace.steps) // 4) if guided is None else int(guided))
         return ORDER_TITLES[order], f"weight {float(config.get('contrast_weight', 0)):g}, {steps} guided steps, {seed}"

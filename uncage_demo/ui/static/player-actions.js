@@ -48,7 +48,7 @@
 
     start() {
       const { model } = this.player;
-      const guided = model.runs.find((r) => r.raw.order === "uncage");
+      const guided = model.runs.find((r) => ["uncage", "anchored"].includes(r.raw.order));
       return { weight: guided ? guided.raw.config.contrast_weight : 3, confidence: true, noise: true, contrast: true };
     }
 
