@@ -67,7 +67,7 @@ def tiny_uvit(downsample: bool = False, seed: int = 0) -> Any:
         num_res_blocks=1,
         downsample=downsample,
         upsample=downsample,
-        block_num_heads=2,
+        block_num_heads=4,  # not as many as the layers between, as in the published model
         num_hidden_layers=3,
         num_attention_heads=2,
         intermediate_size=48,

@@ -56,36 +56,44 @@ def test_full_size_text_attentions_on_the_meta_device() -> None:
     with torch.device("meta"):
         network = AmusedNetwork(UVit2DModel(downsample=True, upsample=True))
     pairs = network.text_attentions()
-    assert [name for name, _ in pairs[:22]] == [f"transformer_layers.{i}.attn2" for i in range(22)]
-    assert len(pairs) == 22 + 2 * 3 * 2
+    names = [name for name, _ in pairs]
+    assert network.main_layers == range(6, 28)
+    assert names[6:28] == [f"transformer_layers.{i}.attn2" for i in range(22)]
+    for side, found in (("down_block", names[:6]), ("up_block", names[28:])):
+        assert found == [f"{side}.attention_blocks.{i}.attn{j}" for i in range(3) for j in (1, 2)]
+    assert network.heads == (12,) * 6 + (16,) * 22 + (12,) * 6
     shapes = {name: tuple(value.shape) for name, value in network.model.state_dict().items()}
-    for i in range(22):
-        for part in ("to_q", "to_k", "to_v", "to_out.0"):
-            assert shapes[f"transformer_layers.{i}.attn2.{part}.weight"] == (1024, 1024)
-        assert pairs[i][1].heads == 16
+    for name in names:
+        width = 1024 if name.startswith("transformer") else 768  # the convolutional blocks first map the text to their width
+        assert all(shapes[f"{name}.{part}.weight"] == (width, width) for part in ("to_q", "to_k", "to_v", "to_out.0"))
+    assert shapes["down_block.attention_blocks.0.kv_mapper.weight"] == (768, 1024)
     assert shapes["embed.embeddings.weight"] == (8256, 768)
     assert shapes["mlm_layer.conv2.weight"] == (8192, 768, 1, 1)
     assert 6.0e8 < sum(p.numel() for p in network.parameters()) < 6.1e8
 
 
+@pytest.mark.parametrize("layers", [(0, 1), (2, 4), (5, 6)])  # of the down block, the transformer, the up block
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("downsample", [False, True])
-def test_capture_leaves_the_logits_alone_and_equals_the_whole_softmax(downsample: bool, dtype: torch.dtype) -> None:
+def test_capture_leaves_the_logits_alone_and_equals_the_whole_softmax(
+    downsample: bool, dtype: torch.dtype, layers: tuple[int, ...]
+) -> None:
     network = AmusedNetwork(tiny_uvit(downsample).to(dtype))
     batch = inputs()
     seen: dict[int, torch.Tensor] = {}
-    columns, layers = [2, 0, 5], [0, 2]
+    columns = [2, 0, 5]
 
     def watch(layer: int) -> Any:
         def hook(module: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
-            query = module.to_q(args[0]).unflatten(-1, (2, -1)).transpose(1, 2).float()
-            key = module.to_k(kwargs["encoder_hidden_states"]).unflatten(-1, (2, -1)).transpose(1, 2).float()
+            query = module.to_q(args[0]).unflatten(-1, (module.heads, -1)).transpose(1, 2).float()
+            key = module.to_k(kwargs["encoder_hidden_states"]).unflatten(-1, (module.heads, -1)).transpose(1, 2).float()
             weights = torch.softmax(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
             seen[layer] = weights[1:, :, :, columns].transpose(-1, -2)
 
         return hook
 
-    hooks = [network.model.transformer_layers[i].attn2.register_forward_pre_hook(watch(i), with_kwargs=True) for i in layers]
+    attentions = [module for _, module in network.text_attentions()]
+    hooks = [attentions[i].register_forward_pre_hook(watch(i), with_kwargs=True) for i in layers]
     recorder = ColumnRecorder(columns, layers, full=True, samples=slice(1, 2))
     before = processors(network)
     with torch.no_grad():
@@ -99,9 +107,31 @@ def test_capture_leaves_the_logits_alone_and_equals_the_whole_softmax(downsample
     assert all(a is b for a, b in zip(before, processors(network), strict=True))
     found = recorder.stacked()
     assert found is not None
-    assert found.shape == (1, 2, 2, 3, 6 if downsample else 24)
+    assert found.shape == (1, 2, network.heads[layers[0]], 3, 6 if downsample else 24)
     want = torch.stack([seen[i] for i in layers], dim=1)
     torch.testing.assert_close(found, want, atol=1e-5 if dtype == torch.float32 else 2e-4, rtol=1e-4)
+
+
+def test_the_backend_reads_the_transformer_by_default_and_everything_on_request(backend: LargeBackend) -> None:
+    info = backend.info
+    assert (info.single_layers, info.num_heads, info.default_source) == (2 + 3 + 2, 2, "layers:2-4")
+    condition = backend.encode_prompt(prompt_of(backend, "a red turtle"))
+    tokens = torch.full((1, 64), MASK_ID)
+
+    def read(source: str, full: bool = False) -> Any:
+        return backend.forward(tokens, 0, 4, [condition], capture=Capture(source, (1, 3, 2), full))
+
+    assert torch.equal(read("default").attention, read("layers:2-4").attention)
+    each = torch.stack([read(f"layers:{i}-{i}").attention for i in range(7)])
+    torch.testing.assert_close(read("all").attention, each.mean(dim=0), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(read("default").attention, each[2:5].mean(dim=0), atol=1e-6, rtol=1e-5)
+    assert (each - each.mean(dim=0)).abs().amax(dim=(1, 2, 3)).min() > 1e-4  # every layer counts
+    assert read("layers:5-6", full=True).attention_full.shape == (1, 2, 4, 3, 64)
+    assert read("default", full=True).attention_full.shape == (1, 3, 2, 3, 64)
+    with pytest.raises(ValueError, match=r'2 or 4 heads.*such as "layers:2-4"'):
+        read("all", full=True)
+    with pytest.raises(ValueError, match="has layers 0 to 6"):
+        read("layers:3-7")
 
 
 def test_processors_are_restored_when_a_forward_raises() -> None:

@@ -24,19 +24,20 @@ class TextAttention:
     """Attention processor that gives what the standard one gives, hides masked text tokens and records wanted columns.
 
     Args:
-        layer: index for the recorder; None = never recorded (the convolutional blocks' attentions).
+        layer: index for the recorder.
         recorder: reads columns, or None.
         text_mask: "b t" bool, False = hidden, or None.
     """
 
-    def __init__(self, layer: int | None, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> None:
+    def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> None:
         self.layer, self.recorder, self.text_mask = layer, recorder, text_mask
 
+    @torch.compiler.disable  # what differs between forwards must not be compiled into them
     def __call__(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
         """Output "b n c" of cross-attention from image tokens "b n c" to text tokens "b t c"."""
         parts = (attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
         query, key, value = (rearrange(part, "b n (h d) -> b h n d", h=attn.heads) for part in parts)
-        if self.recorder is None or self.layer is None:
+        if self.recorder is None:
             mixed = attention(query, key, value, key_mask=self.text_mask)
         else:
             mixed = self.recorder.attend(self.layer, query, key, value, self.text_mask)
@@ -56,28 +57,47 @@ class AmusedNetwork(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self._compiled = False
         for name, module in self.text_attentions():
             extra = (module.group_norm, module.spatial_norm, module.norm_cross, module.norm_q, module.norm_k)
             if any(part is not None for part in extra) or module.residual_connection or module.rescale_output_factor != 1:
                 raise ValueError(f"{name}: this attention has norms or scales that aMUSEd does not have")
 
     def text_attentions(self) -> list[tuple[str, Any]]:
-        """Every attention whose keys are text tokens: the transformer layers' first, in order, then the convolutional blocks'."""
-        pairs = [(f"transformer_layers.{i}.attn2", layer.attn2) for i, layer in enumerate(self.model.transformer_layers)]
-        for name in ("down_block", "up_block"):
-            for i, block in enumerate(getattr(self.model, name).attention_blocks):
-                pairs += [(f"{name}.attention_blocks.{i}.{part}", getattr(block, part)) for part in ("attn1", "attn2")]
-        return pairs
+        """Every attention whose keys are text tokens, in the order they run: the down block's, the transformer layers', the up block's."""
+
+        def of_block(name: str) -> list[tuple[str, Any]]:
+            blocks = enumerate(getattr(self.model, name).attention_blocks)
+            return [(f"{name}.attention_blocks.{i}.{part}", getattr(block, part)) for i, block in blocks for part in ("attn1", "attn2")]
+
+        layers = [(f"transformer_layers.{i}.attn2", layer.attn2) for i, layer in enumerate(self.model.transformer_layers)]
+        return of_block("down_block") + layers + of_block("up_block")
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """Heads of each text attention; the convolutional blocks have fewer."""
+        return tuple(module.heads for _, module in self.text_attentions())
+
+    @property
+    def main_layers(self) -> range:
+        """Indices of the transformer layers' text attentions, the ones read by default."""
+        first = 2 * len(self.model.down_block.attention_blocks)
+        return range(first, first + len(self.model.transformer_layers))
+
+    def compile_blocks(self) -> None:
+        """Compile the transformer layers and the convolutional blocks around their text attentions."""
+        self._compiled = True
+        for block in (*self.model.down_block.res_blocks, *self.model.transformer_layers, *self.model.up_block.res_blocks):
+            block.compile()
 
     @contextmanager
     def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> Iterator[None]:
         """Install our processors where they are needed; the former ones are back when the block ends, whatever happened in it."""
-        layers = len(self.model.transformer_layers)
         saved: list[tuple[Any, Any]] = []
         try:
-            for index, (_, module) in enumerate(self.text_attentions()):
-                layer = index if index < layers else None
-                if text_mask is not None or (recorder is not None and layer is not None and layer in recorder.layers):
+            for layer, (_, module) in enumerate(self.text_attentions()):
+                # Compiled blocks always get ours, so that reading attention changes nothing that they were compiled for.
+                if self._compiled or text_mask is not None or (recorder is not None and layer in recorder.layers):
                     saved.append((module, module.processor))
                     module.set_processor(TextAttention(layer, recorder, text_mask))
             yield
@@ -112,16 +132,14 @@ def load_amused(folder: Path, text_folder: Path, options: LoadOptions) -> LargeB
 
     network = AmusedNetwork(load_diffusers(UVit2DModel, folder / "transformer", options.dtype))
     config = network.model.config
-    shape = NetworkShape(
-        codebook_size=config.codebook_size,
-        vocab_size=config.vocab_size,
+    shape = NetworkShape.of(
+        config,
         text_width=config.encoder_hidden_size,
         pooled_width=config.cond_embed_dim,
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
+        layer_heads=network.heads,
+        default_layers=network.main_layers,
         joint=False,
-        downsample=config.downsample,
-        default_size_px=512 if config.downsample else 256,
+        size_px=(256, 512),
         guidance_scale=10.0,
     )
     return assemble(folder, text_folder, network, shape, options)

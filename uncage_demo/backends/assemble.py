@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +26,8 @@ class NetworkShape:
     Args:
         codebook_size, vocab_size: image tokens; rows of the token embedding (mask id included).
         text_width, pooled_width: what it takes from the text encoder.
-        layers, heads: of the layers attention is read from.
+        layer_heads: heads of each layer that attention can be read from, in the order the layers run.
+        default_layers: those read by default.
         joint: text and image attend jointly.
         downsample: attends at half the token grid.
         default_size_px: side of its usual picture.
@@ -36,12 +38,29 @@ class NetworkShape:
     vocab_size: int
     text_width: int
     pooled_width: int
-    layers: int
-    heads: int
+    layer_heads: tuple[int, ...]
+    default_layers: range
     joint: bool
     downsample: bool
     default_size_px: int
     guidance_scale: float
+
+    @classmethod
+    def of(cls, config: Any, *, size_px: tuple[int, int], **own: Any) -> NetworkShape:
+        """From a network's config, as far as all networks name things alike.
+
+        Args:
+            config: has codebook_size, vocab_size and downsample.
+            size_px: usual side of a picture without and with downsampling.
+            own: the other fields.
+        """
+        return cls(
+            codebook_size=config.codebook_size,
+            vocab_size=config.vocab_size,
+            downsample=config.downsample,
+            default_size_px=size_px[bool(config.downsample)],
+            **own,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,7 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
     coarse = 2 if shape.downsample else 1
     grid, size_px = grid_of(options.image_size_px or shape.default_size_px, pictures.factor, coarse)
     attended = (grid[0] // coarse, grid[1] // coarse)
+    layers, default = len(shape.layer_heads), shape.default_layers
     info = ModelInfo(
         id=options.id,
         title=options.title,
@@ -105,16 +125,16 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
         codebook_size=shape.codebook_size,
         image_size_px=size_px,
         attention_grid=attended,
-        single_layers=shape.layers,
-        num_heads=shape.heads,
-        default_source="all",
+        single_layers=layers,
+        num_heads=shape.layer_heads[default.start],
+        default_source="all" if len(default) == layers else f"layers:{default.start}-{default.stop - 1}",
         default_steps=options.default_steps,
         default_guidance_scale=shape.guidance_scale,
         description=options.description,
     )
     return LargeBackend(
         info,
-        NetworkFacts(shape.layers, shape.joint, attended, BLUR_CELLS * attended[0] / REFERENCE_CELLS),
+        NetworkFacts(shape.layer_heads, default, shape.joint, attended, BLUR_CELLS * attended[0] / REFERENCE_CELLS),
         text,
         network,
         pictures,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import nn
 from uncage_demo.attention import ColumnRecorder
 from uncage_demo.backends.base import Capture, ForwardOutput
 from uncage_demo.backends.clip import ClipText
+from uncage_demo.backends.compiling import require_compiler
 from uncage_demo.backends.pictures import VqPictures
 from uncage_demo.decoding.config import parse_attention_source
 from uncage_demo.types import ModelInfo, Prompt, TextToken
@@ -41,19 +42,25 @@ class TokenNetwork(Protocol):
         recorder: ColumnRecorder | None = None,
     ) -> torch.Tensor: ...
 
+    def compile_blocks(self) -> None:
+        """Compile the blocks in place; what attention reads or hides must not depend on it."""
+        ...
+
 
 @dataclass(frozen=True)
 class NetworkFacts:
     """What the backend must know of a network.
 
     Args:
-        layers: number of layers that attention can be read from.
+        layer_heads: heads of each layer that attention can be read from, in the order the layers run.
+        default_layers: those that the source "default" reads.
         joint: True when text and image attend jointly (text rows come first), False for cross-attention.
         attention_grid: (y, x) at which the network attends.
         blur: default blur sigma in attention-grid cells.
     """
 
-    layers: int
+    layer_heads: tuple[int, ...]
+    default_layers: range
     joint: bool
     attention_grid: tuple[int, int]
     blur: float
@@ -104,7 +111,8 @@ class LargeBackend:
         device: where it runs.
         negative_prompt: text of the unconditional half ("" = none).
         offload: keep only the part in use on the device (small GPUs; slower).
-        compile: torch.compile the network for forwards without capture or knock-out (numbers then differ in the last bits).
+        compile: torch.compile the network's blocks (numbers then differ from uncompiled ones in the last bits, with and without
+            capture alike; the first forwards take a minute or more).
         full_attention_limit_bytes: refuse a full capture beyond this size.
         max_batch: samples a forward takes at most; callers split larger batches.
     """
@@ -135,7 +143,9 @@ class LargeBackend:
         self.full_attention_limit_bytes = full_attention_limit_bytes
         self.negative_prompt = negative_prompt
         self._mask_id = mask_id
-        self._compiled: Any = torch.compile(network) if compile else None
+        if compile:
+            require_compiler(device)
+            cast(TokenNetwork, network).compile_blocks()
         self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, offload)
         self._cache: OrderedDict[str, TextCondition] = OrderedDict()
 
@@ -191,7 +201,7 @@ class LargeBackend:
             step, num_steps: s and T; the network sees the timestep T-1-s.
             conditioning: one a sample.
             unconditional: also run the unconditional half.
-            capture: attention wanted; logits are bitwise the same without it (unless compiled).
+            capture: attention wanted; logits are bitwise the same without it.
             suppress: text token indices that no query of the conditional half may attend to. What the text encoder mixed into
                 the other tokens before stays: the knock-out is of this network's attention, not of the text encoder's.
 
@@ -211,9 +221,7 @@ class LargeBackend:
         cond = slice(len(halves), len(rows))
         recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond)
         self._residency.use("network")
-        plain = recorder is None and not suppress
-        network: TokenNetwork = self._compiled if self._compiled is not None and plain else self.network
-        logits = network(
+        logits = self.network(
             torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
             text,
             torch.stack([row.pooled for row in rows]),
@@ -245,14 +253,22 @@ class LargeBackend:
 
     def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice) -> ColumnRecorder:
         kind, first, last = parse_attention_source(capture.source)
-        if last >= self.facts.layers:
-            raise ValueError(f'attention source "{capture.source}": {self.info.id} has layers 0 to {self.facts.layers - 1}')
-        layers = range(first, last + 1) if kind == "layers" else range(self.facts.layers)
+        heads = self.facts.layer_heads
+        if last >= len(heads):
+            raise ValueError(f'attention source "{capture.source}": {self.info.id} has layers 0 to {len(heads) - 1}')
+        bands = {"layers": range(first, last + 1), "default": self.facts.default_layers, "all": range(len(heads))}
+        layers = bands[kind]
         columns = range(text_length) if capture.columns is None else capture.columns
         for column in columns:
             if not 0 <= column < text_length:
                 raise ValueError(f"text column {column}: allowed are 0..{text_length - 1}")
-        size = 4 * batch * len(layers) * self.info.num_heads * len(columns) * self.info.grid[0] * self.info.grid[1]
+        kinds = {heads[layer] for layer in layers}
+        if capture.full and len(kinds) > 1:
+            raise ValueError(
+                f'attention source "{capture.source}": these layers have {" or ".join(map(str, sorted(kinds)))} heads, so every layer '
+                f'and head together is no one array; ask for a band of one kind, such as "{self.info.default_source}"'
+            )
+        size = 4 * batch * sum(heads[layer] for layer in layers) * len(columns) * self.info.grid[0] * self.info.grid[1]
         if capture.full and size > self.full_attention_limit_bytes:
             raise ValueError(
                 f"attention of every layer and head would take {size / 2**30:.1f} GiB a step, the limit is "

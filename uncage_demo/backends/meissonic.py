@@ -42,16 +42,14 @@ def load_meissonic(folder: Path, text_folder: Path, options: LoadOptions) -> Lar
     """
     transformer = load_transformer(folder / "transformer", options.dtype)
     config = transformer.config
-    shape = NetworkShape(
-        codebook_size=config.codebook_size,
-        vocab_size=config.vocab_size,
+    shape = NetworkShape.of(
+        config,
         text_width=config.joint_attention_dim,
         pooled_width=config.pooled_projection_dim,
-        layers=config.num_single_layers,
-        heads=config.num_attention_heads,
+        layer_heads=(config.num_attention_heads,) * config.num_single_layers,
+        default_layers=range(config.num_single_layers),
         joint=True,
-        downsample=config.downsample,
-        default_size_px=1024 if config.downsample else 512,
+        size_px=(512, 1024),
         guidance_scale=9.0,
     )
     return assemble(folder, text_folder, transformer, shape, options)

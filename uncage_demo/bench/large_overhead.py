@@ -56,17 +56,18 @@ def random_network(width: int, blocks: tuple[int, int], device: torch.device, dt
         return MeissonicTransformer(config).to(device=device, dtype=dtype).eval()
 
 
-def measure(network: MeissonicTransformer, grid: int, rounds: int) -> list[Timing]:
+def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: MeissonicTransformer | None = None) -> list[Timing]:
     """Time one decoding step of one picture, paired.
 
     Args:
         network: see random_network.
         grid: side of the token grid; even where the network downsamples.
         rounds: of the paired timing.
+        compiled: the same network with compiled blocks, or None.
 
     Returns:
         Plain forward; reading the subjects' columns; reading all text columns (what a full trace records); guiding (reading all
-        columns and the contrast score).
+        columns and the contrast score); with `compiled`, also its plain forward.
     """
     weight = network.context_embedder.weight
     config, device, generator = network.config, weight.device, torch.Generator().manual_seed(0)
@@ -96,6 +97,8 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int) -> list[Timin
         "reading all 77 text columns": lambda: read(range(TEXT_TOKENS)),
         "guided step": guide,
     }
+    if compiled is not None:
+        variants["plain step, compiled"] = lambda: compiled(*batch)
     with torch.inference_mode():
         # On a CPU the processor's own seconds, which other programs on the machine do not stretch.
         return time_paired(variants, rounds, device, clock=time.process_time if device.type == "cpu" else time.perf_counter)
@@ -103,6 +106,7 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int) -> list[Timin
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: print a table, or JSON with --json."""
+    from uncage_demo.backends.compiling import require_compiler
     from uncage_demo.backends.hub import parse_device, parse_dtype
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.large_overhead", description=(__doc__ or "").splitlines()[0])
@@ -113,14 +117,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)
+    parser.add_argument("--compile", action="store_true", help="also time a plain step with compiled blocks")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     multi, comma, single = options.blocks.partition(",")
     if not (comma and multi.isdigit() and single.isdigit() and int(single)):
         parser.error(f'--blocks {options.blocks!r}: write two numbers, such as "4,8"')
     device = parse_device(options.device)
-    network = random_network(options.width, (int(multi), int(single)), device, parse_dtype(options.dtype, device), options.downsample)
-    timings = measure(network, options.grid, options.rounds)
+    shape = (options.width, (int(multi), int(single)), device, parse_dtype(options.dtype, device), options.downsample)
+    network, compiled = random_network(*shape), None
+    if options.compile:
+        require_compiler(device)
+        compiled = random_network(*shape)
+        compiled.compile_blocks()
+    timings = measure(network, options.grid, options.rounds, compiled)
     if options.json:
         print(json.dumps([asdict(timing) for timing in timings]))
         return 0
