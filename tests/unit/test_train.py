@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.drawings import drawn_atlas
 from uncage_demo.models import vocab
 from uncage_demo.models.detector import peaks
 from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
@@ -19,18 +20,9 @@ from uncage_demo.train.export import export
 from uncage_demo.train.token_scenes import TokenScenes
 
 
-def drawing(index: int) -> str:
-    """A simple SVG that differs from noun to noun."""
-    hue = 360 * index // len(vocab.NOUNS)
-    shape = f'<circle cx="8" cy="8" r="{4 + index % 4}" fill="hsl({hue},80%,45%)"/>'
-    mark = f'<rect x="{index % 8}" y="2" width="4" height="5" fill="#222"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">{shape}{mark}</svg>'
-
-
 @pytest.fixture(scope="module")
 def atlas():
-    pytest.importorskip("resvg_py")
-    return scenes.SpriteAtlas(icons={noun: drawing(i) for i, noun in enumerate(vocab.NOUNS)})
+    return drawn_atlas()
 
 
 @pytest.fixture(scope="module")

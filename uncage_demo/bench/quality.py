@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from uncage_demo.backends.base import Backend
 from uncage_demo.bench.run import make_images
-from uncage_demo.bench.scorers_detector import FAILURES, DetectorScorer
+from uncage_demo.bench.scorers_detector import DetectorScorer
 from uncage_demo.bench.statistics import Estimate, rate
 from uncage_demo.bench.suites import BenchPrompt, build_suites
 from uncage_demo.decoding.config import DecodingConfig
@@ -28,14 +30,35 @@ _NAMES = {
 }
 
 
+# Kinds of failure and what each means; a picture can show several.
+FAILURE_KINDS = {
+    "missing": "an object asked for was not found",
+    "mixture": "two nouns were seen in one place",
+    "leaked": "an object has a colour that was given to another one",
+    "recoloured": "all objects found, one in a colour that nobody was given",
+    "duplicate": "an object was found more often than asked for",
+    "stranger": "an object was found that nobody asked for",
+}
+
+
 @dataclass(frozen=True)
-class _Image:
-    """One judged picture."""
+class JudgedImage:
+    """One judged picture.
+
+    Args:
+        item, order, seed: what was drawn and how.
+        metrics: numbers of `scorers_detector.metrics`, "no_extra", and 0 or 1 for each of FAILURE_KINDS.
+        seen: (noun, colour) of every detection, strongest first.
+    """
 
     item: BenchPrompt
     order: str
     seed: int
     metrics: dict[str, float]
+    seen: tuple[tuple[str, str], ...]
+
+
+Watch = Callable[[JudgedImage, np.ndarray], None]
 
 
 def quality(
@@ -47,6 +70,7 @@ def quality(
     orders: Sequence[str] = SPREAD_ORDERS,
     limit: int | None = None,
     batch: int = 64,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Judge a model by its own detector on suites of prompts, decoded with the baseline order.
 
@@ -58,11 +82,13 @@ def quality(
         orders: orders whose success on the two-animal prompts is compared (the spread); () leaves it out.
         limit: at most this many prompts of each category, evenly spread over it (for a quick look); None = all.
         batch: pictures decoded together.
+        watch: called with every judged picture of the suites (not of the orders' spread) and its pixels "H W 3" uint8.
 
     Returns:
         JSON-able dict: "rates": {suite: {category: {name: {value, low, high, count, clusters}}}} (category "all" is the whole suite),
-        "failures": {suite: {name: {"images": number of images that show it, "of": images judged}}}, "orders": {"rates": {order: {...}},
-        "spread_points": best minus worst, in points}, and what was run ("config", "seeds", "model", "scorer").
+        "failures": {suite: {kind: {"images": number of images that show it, "of": images judged, value, low, high, ...}}} for each kind of
+        FAILURE_KINDS, "orders": {"rates": {order: {...}}, "spread_points": best minus worst, in points},
+        and what was run ("config", "seeds", "model", "scorer").
         Intervals are 95 %, by bootstrap over prompts.
 
     Raises:
@@ -72,7 +98,7 @@ def quality(
         raise ValueError("seeds: give at least one")
     base = base or DecodingConfig(num_steps=backend.info.default_steps)
     prompts = _limited(build_suites(suites), limit)
-    judged, scorer = _judge(backend, prompts, seeds, base, batch)
+    judged, scorer = _judge(backend, prompts, seeds, base, batch, watch=watch)
     rates: dict[str, dict[str, Any]] = {}
     failed: dict[str, dict[str, Any]] = {}
     for suite in dict.fromkeys(item.suite for item in prompts):
@@ -80,7 +106,10 @@ def quality(
         categories = list(dict.fromkeys(image.item.category for image in images))
         rates[suite] = {c: _rates([i for i in images if i.item.category == c]) for c in categories}
         rates[suite]["all"] = _rates(images)
-        failed[suite] = {name: {"images": int(sum(i.metrics[name] for i in images)), "of": len(images)} for name in FAILURES}
+        failed[suite] = {
+            kind: {"images": int(sum(image.metrics[kind] for image in images)), "of": len(images), **_estimate(images, kind)}
+            for kind in FAILURE_KINDS
+        }
     result: dict[str, Any] = {"rates": rates, "failures": failed}
     if orders:
         result["orders"] = _spread(backend, orders, seeds, base, limit, batch)
@@ -103,8 +132,11 @@ def quality_markdown(result: dict[str, Any]) -> str:
             images = next(iter(found.values()))["count"]
             lines.append(f"| {category} | {images} | " + " | ".join(_percent(found[n]) if n in found else "" for n in names) + " |")
         lines.append("")
-        counts = ", ".join(f"{name} {entry['images']}" for name, entry in result["failures"][suite].items())
-        lines += [f"Failures seen in {suite} (images): {counts}.", ""]
+    suites = list(result["failures"])
+    lines += ["| failure (percent of images; one can show several) | " + " | ".join(suites) + " |", "| --- |" + " ---: |" * len(suites)]
+    for kind, meaning in FAILURE_KINDS.items():
+        lines.append(f"| {kind}: {meaning} | " + " | ".join(_percent(result["failures"][suite][kind]) for suite in suites) + " |")
+    lines.append("")
     if "orders" in result:
         lines += ["| order (two animals) | fully correct |", "| --- | ---: |"]
         lines += [f"| {order} | {_percent(entry)} |" for order, entry in result["orders"]["rates"].items()]
@@ -113,8 +145,14 @@ def quality_markdown(result: dict[str, Any]) -> str:
 
 
 def _judge(
-    backend: Backend, prompts: Sequence[BenchPrompt], seeds: Sequence[int], base: DecodingConfig, batch: int, orders: Sequence[str] = ("",)
-) -> tuple[list[_Image], str]:
+    backend: Backend,
+    prompts: Sequence[BenchPrompt],
+    seeds: Sequence[int],
+    base: DecodingConfig,
+    batch: int,
+    orders: Sequence[str] = ("",),
+    watch: Watch | None = None,
+) -> tuple[list[JudgedImage], str]:
     """Every prompt with every seed and order, judged; and the scorer's name."""
     scorer = DetectorScorer(backend)
     parsed: dict[str, Prompt] = {item.text: parse_prompt(item.text, backend) for item in prompts}
@@ -124,11 +162,23 @@ def _judge(
         part = jobs[start : start + batch]
         texts = [parsed[item.text] for item, _, _ in part]
         _, images = make_images(backend, texts, [base.with_(order=order, seed=seed) for _, order, seed in part])
-        for (item, order, seed), line in zip(part, scorer.score(images, texts), strict=True):
-            numbers = line["metrics"] | {"no_extra": int(line["metrics"]["extra"] == 0)}
-            judged.append(_Image(item, order, seed, numbers))
+        for (item, order, seed), image, line in zip(part, images, scorer.score(images, texts), strict=True):
+            seen = tuple((noun, color) for noun, color, *_ in line["verdict"]["seen"])
+            numbers = line["metrics"] | _further(line["metrics"], seen, {subject.noun for subject in parsed[item.text].subjects})
+            judged.append(JudgedImage(item, order, seed, numbers, seen))
             name = line["scorer"]
+            if watch is not None:
+                watch(judged[-1], image)
     return judged, name
+
+
+def _further(metrics: dict[str, int], seen: Sequence[tuple[str, str]], asked: set[str]) -> dict[str, int]:
+    """What the scorer's numbers do not say outright: nothing extra, a colour of nobody's, an object that nobody asked for."""
+    return {
+        "no_extra": int(metrics["extra"] == 0),
+        "recoloured": int(metrics["all"] and not metrics["bound"] and not metrics["leaked"]),
+        "stranger": int(any(noun not in asked for noun, _ in seen)),
+    }
 
 
 def _spread(
@@ -142,11 +192,11 @@ def _spread(
     return {"rates": found, "spread_points": 100 * (max(values) - min(values))}
 
 
-def _rates(images: Sequence[_Image]) -> dict[str, dict[str, Any]]:
+def _rates(images: Sequence[JudgedImage]) -> dict[str, dict[str, Any]]:
     return {name: _estimate(images, name) for name in _NAMES if all(name in image.metrics for image in images)}
 
 
-def _estimate(images: Sequence[_Image], name: str) -> dict[str, Any]:
+def _estimate(images: Sequence[JudgedImage], name: str) -> dict[str, Any]:
     estimate: Estimate = rate([image.metrics[name] for image in images], [image.item.cluster for image in images])
     return asdict(estimate)
 

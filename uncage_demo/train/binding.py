@@ -76,33 +76,36 @@ def readability(attention: Tensor, examples: TokenBatch, where: Tensor) -> dict[
         where: "b n" bool: cells that count.
 
     Returns:
-        "noun_auc" and "color_auc" (area under the curve of own minus other word at telling one object's cells from the other's; colour
-        only where both objects have one), "noun_ratio" (own over other word inside an object's cells), "noun_gain" (attention to the own
-        word inside its cells over its mean over the picture).
+        For "noun" and "color" (colour only where both objects have one; nan where no scene has): "<kind>_auc" (area under the curve of own
+        minus other word at telling one object's cells from the other's), "<kind>_auc_ci" (half width of its 95 % interval over scenes),
+        "<kind>_ratio" (own over other word inside an object's cells), "<kind>_gain" (attention to the own word inside its cells over its
+        mean over the picture: 1 = no better than chance).
     """
     areas: dict[str, list[float]] = {"noun": [], "color": []}
-    own_total = other_total = mean_total = 0.0
+    totals = {kind: np.zeros(3) for kind in areas}
     for b in range(attention.shape[0]):
         words = object_words(examples, b)
         cells = [(examples.owner[b] == index) & where[b] for index in (0, 1)]
         if not (cells[0].any() and cells[1].any()):
             continue
-        for index in (0, 1):
-            own, other = attention[b, words[index][0]], attention[b, words[1 - index][0]]
-            own_total += float(own[cells[index]].mean())
-            other_total += float(other[cells[index]].mean())
-            mean_total += float(own.mean())
         for name, part in (("noun", 0), ("color", 1)):
             first, second = words[0][part], words[1][part]
             if first is not None and second is not None:
                 score = attention[b, first] - attention[b, second]
                 areas[name].append(area_under_curve(score[cells[0]], score[cells[1]]))
-    return {
-        "noun_auc": float(np.mean(areas["noun"])),
-        "color_auc": float(np.mean(areas["color"])) if areas["color"] else float("nan"),
-        "noun_ratio": own_total / max(other_total, 1e-12),
-        "noun_gain": own_total / max(mean_total, 1e-12),
-    }
+                for inside, own, other in ((cells[0], first, second), (cells[1], second, first)):
+                    maps = attention[b]
+                    totals[name] += [float(maps[own][inside].mean()), float(maps[other][inside].mean()), float(maps[own].mean())]
+    figures = {}
+    for kind, values in areas.items():
+        own, other, mean = totals[kind].tolist()
+        figures |= {
+            f"{kind}_auc": float(np.mean(values)) if values else float("nan"),
+            f"{kind}_auc_ci": float(1.96 * np.std(values) / np.sqrt(len(values))) if values else float("nan"),
+            f"{kind}_ratio": own / max(other, 1e-12) if values else float("nan"),
+            f"{kind}_gain": own / max(mean, 1e-12) if values else float("nan"),
+        }
+    return figures
 
 
 def head_table(model: SceneTransformer, scenes: TokenScenes, count: int = 256, seed: int = REPORT_SEED) -> list[dict[str, Any]]:
@@ -113,7 +116,7 @@ def head_table(model: SceneTransformer, scenes: TokenScenes, count: int = 256, s
     for layer in range(attention.shape[1]):
         for head in range(attention.shape[2]):
             row = readability(attention[:, layer, head], examples, masked)
-            row["color_auc"] = readability(colored[:, layer, head], colored_examples, colored_masked)["color_auc"]
+            row |= _color_part(readability(colored[:, layer, head], colored_examples, colored_masked))
             rows.append({"layer": layer, "head": head, **row})
     return rows
 
@@ -131,7 +134,12 @@ def source_figures(
     attention, examples, masked = half_masked_attention(model, scenes, count, seed)
     figures = readability(mean_map(attention), examples, masked)
     attention, examples, masked = half_masked_attention(model, scenes, count // 2, seed + 1, colored=True)
-    return figures | {"color_auc": readability(mean_map(attention), examples, masked)["color_auc"]}
+    return figures | _color_part(readability(mean_map(attention), examples, masked))
+
+
+def _color_part(figures: dict[str, float]) -> dict[str, float]:
+    """What scenes that have two colour words say of colours; the nouns' figures come from all scenes."""
+    return {key: value for key, value in figures.items() if key.startswith("color_")}
 
 
 def choose_heads(model: SceneTransformer, scenes: TokenScenes, count: int = 256, margin: float = 0.02) -> list[tuple[int, int]]:

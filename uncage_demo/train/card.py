@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +19,110 @@ from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
 from uncage_demo.train.art import PACKAGES
+from uncage_demo.train.binding_figure import binding_figure, example_scene, to_image
+from uncage_demo.train.gallery import POSTER_PARTS, FailureSamples, failure_sheet, poster, save_webp
 from uncage_demo.train.scenes import SpriteAtlas
+from uncage_demo.train.steps import Steps, file_hashes
 from uncage_demo.train.token_scenes import TokenScenes
 
-TOKENIZER_SCENES, DETECTOR_SCENES, BINDING_SCENES = 500, 1000, 256
+FAILURES, BINDING, POSTER = PICTURES = ("failures.webp", "binding.webp", "samples.webp")
+PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
 SPEED_PROMPT = "a turtle and a pink apple"
 
 
-def measure(folder: Path, art: Path, seeds: tuple[int, ...] = (0, 1)) -> dict[str, Any]:
-    """Every figure of the model card.
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Args:
+        tokenizer, detector, binding: number of unseen scenes.
+        prompts: prompts of each category; None = all.
+        poster: (suite, number of prompts) of the poster.
+        steps: decoding steps; None = the model's default.
+    """
+
+    tokenizer: int = 500
+    detector: int = 1000
+    binding: int = 256
+    prompts: int | None = None
+    poster: tuple[tuple[str, int], ...] = POSTER_PARTS
+    steps: int | None = None
+
+    def config(self, backend: EmbeddedBackend) -> DecodingConfig:
+        """The baseline order with these steps."""
+        return DecodingConfig(num_steps=self.steps or backend.info.default_steps)
+
+
+FULL = Size()
+
+
+def measure(
+    folder: Path,
+    atlas: SpriteAtlas,
+    seeds: tuple[int, ...] = (0, 1),
+    *,
+    out: Path | None = None,
+    work: Path | None = None,
+    size: Size = FULL,
+) -> dict[str, Any]:
+    """Every figure and every picture of the model card.
 
     Args:
         folder: the model folder.
-        art: cache of the downloaded art (scenes are rendered anew from unseen seeds).
+        atlas: the art (scenes are rendered anew from unseen seeds).
         seeds: decoding seeds of each prompt.
+        out: where the pictures go; None = the model folder.
+        work: a file that keeps what is measured, so that a killed run continues; None = no such file.
+        size: how much is measured.
 
     Returns:
-        JSON-able dict: "tokenizer", "detector", "quality", "binding", "speed_s", "weight_hash".
+        JSON-able dict: "tokenizer", "detector", "quality", "binding", "poster", "speed_s", "weight_hash", and "pictures": {name: hash}.
     """
     backend = EmbeddedBackend.load(folder)
-    atlas = SpriteAtlas(art)
-    scenes = TokenScenes(atlas, backend.tokenizer)
-    chosen = [(int(layer), int(head)) for layer, head in backend.config["attention_heads"]]
-    return {
+    out = folder if out is None else out
+    out.mkdir(parents=True, exist_ok=True)
+    paths = {name: out / name for name in PICTURES}
+    steps = Steps(work, f"{backend.info.weight_hash} seeds {seeds} {size}")
+    metrics = {
         "weight_hash": backend.info.weight_hash,
-        "tokenizer": image_tokenizer.evaluate(backend.tokenizer, atlas, TOKENIZER_SCENES),
-        "detector": detector.evaluate(backend.detector, backend.tokenizer, atlas, DETECTOR_SCENES),
-        "binding": {
-            "chosen_heads": chosen,
-            "chosen": binding.source_figures(backend.transformer, scenes, chosen, BINDING_SCENES),
-            "all": binding.source_figures(backend.transformer, scenes, None, BINDING_SCENES),
-            "heads": binding.head_table(backend.transformer, scenes, BINDING_SCENES),
-        },
-        "quality": quality(backend, seeds=seeds),
-        "speed_s": _pair_seconds(backend),
+        "tokenizer": steps("image tokenizer", lambda: image_tokenizer.evaluate(backend.tokenizer, atlas, size.tokenizer)),
+        "detector": steps("detector", lambda: detector.evaluate(backend.detector, backend.tokenizer, atlas, size.detector)),
+        "binding": steps(
+            "binding", lambda: _binding(backend, TokenScenes(atlas, backend.tokenizer), size.binding, paths[BINDING]), [paths[BINDING]]
+        ),
+        "quality": steps("quality and failures", lambda: _quality(backend, seeds, size, paths[FAILURES]), [paths[FAILURES]]),
+        "poster": steps("poster", lambda: _poster(backend, size, paths[POSTER]), [paths[POSTER]]),
+        "speed_s": steps("speed", lambda: _pair_seconds(backend)),
     }
+    return metrics | {"pictures": file_hashes(list(paths.values()))}
+
+
+def _binding(backend: EmbeddedBackend, scenes: TokenScenes, count: int, path: Path) -> dict[str, Any]:
+    """Readability of binding by source, layer and head, and its picture."""
+    chosen = [(int(layer), int(head)) for layer, head in backend.config["attention_heads"]]
+    figures = {
+        "chosen_heads": chosen,
+        "chosen": binding.source_figures(backend.transformer, scenes, chosen, count),
+        "all": binding.source_figures(backend.transformer, scenes, None, count),
+        "heads": binding.head_table(backend.transformer, scenes, count),
+        "scenes_n": count,
+    }
+    save_webp(to_image(binding_figure(figures, example_scene(backend, scenes))), path, PICTURE_BYTES)
+    return figures
+
+
+def _quality(backend: EmbeddedBackend, seeds: tuple[int, ...], size: Size, path: Path) -> dict[str, Any]:
+    """Success and failure rates of the generator, and the picture of its failures."""
+    samples = FailureSamples()
+    result = quality(backend, seeds=seeds, limit=size.prompts, base=size.config(backend), watch=samples)
+    save_webp(failure_sheet(samples, result["failures"]), path, PICTURE_BYTES)
+    return result
+
+
+def _poster(backend: EmbeddedBackend, size: Size, path: Path) -> dict[str, int]:
+    drawn = poster(backend, size.poster, size.config(backend))
+    save_webp(drawn.image, path, POSTER_BYTES)
+    return {"correct": drawn.correct, "count": drawn.count}
 
 
 def _pair_seconds(backend: EmbeddedBackend, rounds: int = 5) -> float:
@@ -68,16 +138,16 @@ def _pair_seconds(backend: EmbeddedBackend, rounds: int = 5) -> float:
     return float(np.median(times))
 
 
-def write_card(folder: Path, metrics: dict[str, Any], training: Path) -> str:
-    """Write metrics.json and README.md (the model card) into the model folder; returns the card's text."""
+def write_card(folder: Path, metrics: dict[str, Any], training: Path, out: Path | None = None) -> str:
+    """Write metrics.json and README.md (the model card) into `out` (None = the model folder); returns the card's text."""
+    out = folder if out is None else out
     # What the training left behind is kept beside the weights, so that the card can be written again without the training folder.
-    notes_path = folder / "training.json"
-    if training.exists():
-        notes_path.write_text(training.read_text())
-    notes = json.loads(notes_path.read_text()) if notes_path.exists() else {}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, default=float) + "\n")
+    source = training if training.exists() else folder / "training.json"
+    notes = json.loads(source.read_text()) if source.exists() else {}
+    (out / "training.json").write_text(json.dumps(notes, indent=2) + "\n")
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, default=float) + "\n")
     text = card_text(folder, metrics, notes)
-    (folder / "README.md").write_text(text)
+    (out / "README.md").write_text(text)
     return text
 
 
@@ -101,6 +171,11 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "",
         "## What it draws",
         f"Up to three of {len(NOUNS)} objects ({', '.join(NOUNS)}) in the art's own colours or one of {len(COLORS)} ({', '.join(COLORS)}).",
+        "",
+        f"![{metrics['poster']['count']} pictures]({POSTER})",
+        "",
+        f"{metrics['poster']['count']} pictures, none picked: prompts spread evenly over the benchmark's suites, one seed each, baseline order, default"
+        f" settings. The detector finds {metrics['poster']['correct']} of them fully correct; the others' captions are red.",
         "",
         "## Parts",
         "| file | what | bytes |",
@@ -128,7 +203,7 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "## Measured",
         "All on held-out seeds, by `python -m uncage_demo model-card`.",
         "",
-        f"Image tokenizer, {TOKENIZER_SCENES} unseen scenes: PSNR {tokenizer['psnr_db']:.2f} dB (95 % interval +- {tokenizer['psnr_ci_db']:.2f}),"
+        f"Image tokenizer, {tokenizer['scenes_n']:.0f} unseen scenes: PSNR {tokenizer['psnr_db']:.2f} dB (95 % interval +- {tokenizer['psnr_ci_db']:.2f}),"
         f" {100 * tokenizer['codebook_use_frac']:.0f} % of the codebook in use.",
         "",
         f"Detector, {n:.0f} unseen scenes, percent with everything right and nothing extra:",
@@ -144,12 +219,22 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         quality_markdown(metrics["quality"]),
         f"A finished side-by-side pair (32 steps, fully recorded, every step drawn) took {metrics['speed_s']:.2f} s (median) on the machine of this run.",
         "",
-        "## Is binding readable in attention?",
-        f"Half-masked unseen scenes with two objects ({BINDING_SCENES}); masked cells only. Area under the curve of own minus other word at telling one"
-        " object's cells from the other's; own word over other word inside an object's cells; own word inside against its mean over the picture.",
+        "## What goes wrong",
+        f"![Kinds of failure with their rates and pictures]({FAILURES})",
         "",
-        "| source | nouns (AUC) | colours (AUC) | own / other | inside / mean |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "Pictures of the runs above, drawn at random from all that show the failure; the detector counts, and what it saw stands in red. Rates are"
+        " percent of all pictures of a suite, with 95 % intervals clustered by prompt.",
+        "",
+        "## Is binding readable in attention?",
+        f"![Area under the curve by layer and head, and the maps of one scene]({BINDING})",
+        "",
+        f"Half-masked unseen scenes with two objects ({readable['scenes_n']}); masked cells only. AUC: area under the curve of own minus other word at"
+        " telling one object's cells from the other's (0.5 = blind), with the half width of its 95 % interval over scenes; own / other: attention"
+        " to the own word over that to the other object's, inside an object's cells; inside / chance: attention to the own word inside the"
+        " object's cells over its mean over the picture.",
+        "",
+        "| source | nouns: AUC | own / other | inside / chance | colours: AUC | own / other | inside / chance |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         _binding_row("chosen (default): " + ", ".join(f"{layer}/{head}" for layer, head in readable["chosen_heads"]), readable["chosen"]),
         _binding_row("all (the paper's setting)", readable["all"]),
         *(_binding_row(f"layer {row['layer']}, head {row['head']}", row) for row in readable["heads"]),
@@ -174,4 +259,8 @@ _PART_TEXT = {
 
 
 def _binding_row(name: str, row: dict[str, float]) -> str:
-    return f"| {name} | {row['noun_auc']:.3f} | {row['color_auc']:.3f} | {row['noun_ratio']:.2f} | {row['noun_gain']:.2f} |"
+    parts = [
+        f"{row[f'{kind}_auc']:.3f} ± {row[f'{kind}_auc_ci']:.3f} | {row[f'{kind}_ratio']:.2f} | {row[f'{kind}_gain']:.2f}"
+        for kind in ("noun", "color")
+    ]
+    return f"| {name} | {' | '.join(parts)} |"

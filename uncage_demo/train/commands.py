@@ -32,6 +32,7 @@ PRESETS = {
     "cpu": Preset("cpu", 900, 7200, 900, 16, 48, 32),
     "gpu": Preset("cuda", 90, 420, 60, 64, 256, 128),
 }
+TINY = Preset("cpu", 180, 1000, 240, 16, 48, 32)
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -55,16 +56,20 @@ def add_parsers(subparsers: Any) -> None:
         "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
     )
     train.add_argument("--seed", type=int, default=0, help="initial weights and data order; default 0")
-    train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB), for tests")
+    train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB) for tests, about 25 minutes of one core")
     train.set_defaults(run=run_train)
     card = subparsers.add_parser(
         "model-card",
         help="measure the embedded model on held-out seeds and write its model card",
-        description="Prints every figure with its 95 %% interval; writes README.md and metrics.json into the model folder.",
+        description=(
+            "Prints every figure with its 95 %% interval; writes README.md, metrics.json and pictures (failures, binding, a hundred "
+            "samples) into the model folder. A killed run continues."
+        ),
     )
     card.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder (for logs and the art)")
     card.add_argument("--out", type=Path, default=None, help="model folder; default: the shipped one in assets/")
     card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
+    card.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="write card, figures and pictures here; default: --out")
     card.set_defaults(run=run_card)
     ship = subparsers.add_parser(
         "ship",
@@ -90,7 +95,7 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
 
-    preset, stages, folder = PRESETS[args.preset], args.stage or STAGES, args.folder
+    preset, stages, folder = TINY if args.tiny else PRESETS[args.preset], args.stage or STAGES, args.folder
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(preset.device)
     atlas = SpriteAtlas(folder / "art")
@@ -193,11 +198,15 @@ def note_time(folder: Path, stage: str, device: Any) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     """Measure the model folder and write its card; returns the exit status."""
+    if not 1 <= args.seeds <= 64:
+        raise ValueError(f"--seeds {args.seeds}: give a whole number from 1 to 64")
     from uncage_demo.train.card import measure, write_card
+    from uncage_demo.train.scenes import SpriteAtlas
 
-    metrics = measure(_out(args), args.folder / "art", seeds=tuple(range(args.seeds)))
-    text = write_card(_out(args), metrics, args.folder / "training.json")
-    print(text)
+    out = getattr(args, "pictures", None) or _out(args)
+    seeds = tuple(range(args.seeds))
+    metrics = measure(_out(args), SpriteAtlas(args.folder / "art"), seeds, out=out, work=args.folder / "card-steps.json")
+    print(write_card(_out(args), metrics, args.folder / "training.json", out))
     return 0
 
 

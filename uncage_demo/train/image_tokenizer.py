@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +13,42 @@ from torch.nn import functional as F
 
 from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.train import loop
-from uncage_demo.train.scenes import SpriteAtlas, sample_scene
+from uncage_demo.train.scenes import SPRITE_CELLS, Scene, SpriteAtlas, sample_scene
 
 EVAL_SEED = 990_001
 # Busy scenes teach more a picture: mostly two and three objects.
 COUNT_WEIGHTS = (0.15, 0.35, 0.5)
 DECORATION_WEIGHT = 4.0
+# White art on pale paper differs from it by a few grey levels: it is drawn more often and counts more, else it fades into the paper.
+FAINT_COLOR = "white"
+FAINT_FRAC = 0.3
+FAINT_WEIGHT = 3.0
 
 
 def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
     """Rendered scenes "b 3 H W" float32 in 0..1, and the weight of every pixel "b 1 H W".
 
-    Decorations are faint and small; without the extra weight all of them fall onto the code of plain paper.
+    Decorations and white objects are faint; without the extra weight they fall onto the code of plain paper, or are drawn like it.
     """
-    scenes = [sample_scene(rng, COUNT_WEIGHTS) for _ in range(size)]
+    scenes = []
+    for _ in range(size):
+        scene = sample_scene(rng, COUNT_WEIGHTS)
+        objects = tuple(replace(placed, color=FAINT_COLOR) if rng.random() < FAINT_FRAC else placed for placed in scene.objects)
+        scenes.append(replace(scene, objects=objects))
     pictures = np.stack([atlas.render(scene) for scene in scenes])
-    decorated = np.stack([atlas.visible_tiles(scene) > 0 for scene in scenes])
-    weight = 1 + DECORATION_WEIGHT * decorated.astype(np.float32).repeat(PATCH_PX, 1).repeat(PATCH_PX, 2)
+    cells = np.stack([_cell_weights(atlas, scene) for scene in scenes])
+    weight = cells.repeat(PATCH_PX, 1).repeat(PATCH_PX, 2)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight)[:, None]
+
+
+def _cell_weights(atlas: SpriteAtlas, scene: Scene) -> np.ndarray:
+    """Weight of every cell "y x" float32: 1, more where a decoration or a faint object is."""
+    weight = 1 + DECORATION_WEIGHT * (atlas.visible_tiles(scene) > 0).astype(np.float32)
+    for placed in scene.objects:
+        if placed.color == FAINT_COLOR:
+            box = weight[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
+            box[atlas.touched[placed.noun]] = 1 + FAINT_WEIGHT
+    return weight
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -49,6 +68,7 @@ def train(
     batch: int = 16,
     device: torch.device | str = "cpu",
     model: ImageTokenizer | None = None,
+    codes_stay: bool = False,
 ) -> ImageTokenizer:
     """Train the tokenizer for a time budget; returns it.
 
@@ -60,19 +80,22 @@ def train(
         batch: scenes a step.
         device: where to train.
         model: what to train (in place); None = the shipped architecture.
+        codes_stay: train the decoder alone (stage "decoder"): pictures of codes get better, codes stay what a generator was trained on.
     """
     device = torch.device(device)
     torch.manual_seed(seed)
     network = ImageTokenizer() if model is None else model
+    stage = "decoder" if codes_stay else "tokenizer"
+    network.encoder.requires_grad_(not codes_stay)
     network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    parameters = list(network.parameters())
+    parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images, weight = picture_batch(atlas, loop.batch_rng(seed, "tokenizer", step), batch)
+        images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch)
         images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
         with loop.autocast(device):
             output, _ = network(images)
@@ -85,13 +108,13 @@ def train(
         return {"loss": loss.item(), "psnr_db": -10 * math.log10(mse)}, batch
 
     loop.run(
-        "tokenizer",
+        stage,
         folder,
         modules={"tokenizer": network},
         optimizers=[optimizer],
         train_step=train_step,
         budget_s=budget_s,
-        report=lambda _: evaluate(network, atlas, count=64),
+        report=lambda _: {key: value for key, value in evaluate(network, atlas, count=64).items() if not key.endswith("_n")},
         report_every_s=120,
     )
     return network.eval()
@@ -99,7 +122,7 @@ def train(
 
 @torch.no_grad()
 def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: int = EVAL_SEED) -> dict[str, float]:
-    """Figures on unseen scenes: mean PSNR (dB, a picture at a time), its 95 % half width, share of the codebook in use (0..1)."""
+    """Figures on unseen scenes: mean PSNR (dB, a picture at a time), its 95 % half width, share of the codebook in use (0..1), scenes."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -116,4 +139,5 @@ def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: 
         "psnr_db": float(np.mean(values)),
         "psnr_ci_db": float(1.96 * np.std(values) / math.sqrt(len(values))),
         "codebook_use_frac": float(used.float().mean()),
+        "scenes_n": float(len(values)),
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from uncage_demo.models.tokenizer import PATCH_PX
 from uncage_demo.models.vocab import ANIMALS, COLORS, NOUNS, OBJECTS
-from uncage_demo.train.art import fetch_icons, rasterise, recolour, sprite
+from uncage_demo.train.art import RASTER_PX, fetch_icons, rasterise, recolour, sprite
 
 GRID = 12
 SPRITE_CELLS = 5
@@ -69,9 +69,10 @@ class SpriteAtlas:
     Args:
         cache: folder of the downloaded art (see `art.fetch_icons`).
         icons: SVG source of every noun instead of the downloaded art.
+        raster_px: side at which drawings are rasterised before they are coloured and made smaller.
     """
 
-    def __init__(self, cache: Path | None = None, icons: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cache: Path | None = None, icons: Mapping[str, str] | None = None, raster_px: int = RASTER_PX) -> None:
         if icons is None:
             if cache is None:
                 raise ValueError("give the folder of the downloaded art, or the drawings themselves")
@@ -80,7 +81,7 @@ class SpriteAtlas:
         self.sprites: dict[tuple[str, str], np.ndarray] = {}
         self.touched: dict[str, np.ndarray] = {}
         for noun, svg in icons.items():
-            art = rasterise(svg)
+            art = rasterise(svg, raster_px)
             for style in STYLES:
                 self.sprites[noun, style] = sprite(recolour(art, style) if style else art, size)
             alpha = self.sprites[noun, ""][..., 3].reshape(SPRITE_CELLS, PATCH_PX, SPRITE_CELLS, PATCH_PX)

@@ -1,0 +1,133 @@
+"""The model card: everything is measured, drawn and written by one call, shown with a tiny random model and simple drawings."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.drawings import drawn_atlas
+from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
+from uncage_demo.bench.suites import BenchPrompt
+from uncage_demo.train import card, gallery
+from uncage_demo.train.binding_figure import binding_figure, example_scene
+from uncage_demo.train.commands import new_parts
+from uncage_demo.train.export import export
+from uncage_demo.train.steps import Steps
+from uncage_demo.train.token_scenes import TokenScenes
+
+SMALL = card.Size(tokenizer=20, detector=32, binding=4, prompts=1, poster=(("single-object", 2), ("attend-excite", 1)), steps=2)
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    return drawn_atlas()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    parts = {name: part.eval() for name, part in new_parts(tiny=True).items()}
+    export(folder, parts, {"attention_heads": [[0, 0]], "blur": 0.5, "defaults": {"num_steps": 2}})
+    return folder
+
+
+def judged(index: int, **shown: int) -> JudgedImage:
+    item = BenchPrompt(f"prompt {index}", "suite", "category", str(index))
+    return JudgedImage(item, "meissonic", 0, dict.fromkeys(FAILURE_KINDS, 0) | shown, ())
+
+
+def test_the_whole_card(model, atlas, tmp_path, monkeypatch):
+    monkeypatch.setattr(card, "_pair_seconds", lambda backend: 1.25)
+    metrics = card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)
+    text = card.write_card(model, metrics, tmp_path / "none.json", tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["pictures"] == metrics["pictures"]
+    for name in card.PICTURES:
+        assert f"]({name})" in text
+        assert Image.open(tmp_path / name).width > 400
+    for kind in FAILURE_KINDS:
+        assert f"| {kind}: " in text
+    assert "| layer 1, head 1 |" in text
+    # A killed run continues: nothing is worked out again, unless a picture is no longer what was drawn.
+    monkeypatch.setattr(card, "quality", None)
+    assert card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)["pictures"] == metrics["pictures"]
+    (tmp_path / "failures.webp").write_bytes(b"another")
+    with pytest.raises(TypeError):
+        card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)
+
+
+class TestSamples:
+    def test_no_more_than_asked_and_only_what_shows_it(self):
+        samples = gallery.FailureSamples(keep=3)
+        for index in range(20):
+            samples(judged(index, missing=index % 2), np.full((4, 4, 3), index, np.uint8))
+        assert len(samples.kept["missing"]) == 3
+        assert all(int(image[0, 0, 0]) % 2 for _, image in samples.kept["missing"])
+        assert samples.kept["leaked"] == []
+
+    def test_every_failure_is_as_likely(self):
+        drawn = Counter()
+        for seed in range(400):
+            samples = gallery.FailureSamples(keep=2, seed=seed)
+            for index in range(8):
+                samples(judged(index, leaked=1), np.zeros((1, 1, 3), np.uint8))
+            drawn.update(item.item.text for item, _ in samples.kept["leaked"])
+        assert len(drawn) == 8
+        assert min(drawn.values()) > 60
+        assert max(drawn.values()) < 140
+
+    def test_sheet_has_a_row_a_kind(self):
+        samples = gallery.FailureSamples(keep=2)
+        samples(judged(0, missing=1, stranger=1), np.full((8, 8, 3), (200, 0, 0), np.uint8))
+        rate = {kind: {"value": 0.5, "low": 0.25, "high": 0.75} for kind in FAILURE_KINDS}
+        sheet = np.asarray(gallery.failure_sheet(samples, {"suite": rate}))
+        red = (sheet == (200, 0, 0)).all(-1)
+        # One picture in the first row, one in the last, none between.
+        rows = np.flatnonzero(red.any(1))
+        gaps = np.flatnonzero(np.diff(rows) > 1)
+        assert len(gaps) == 1
+        assert rows[0] < sheet.shape[0] / 6
+        assert rows[-1] > sheet.shape[0] * 5 / 6
+
+
+def test_picture_that_cannot_fit_is_refused(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match="1000 bytes"):
+        gallery.save_webp(noise, tmp_path / "noise.webp", 1000)
+    assert not (tmp_path / "noise.webp").exists()
+
+
+def test_heads_that_guidance_reads_are_framed_and_maps_share_a_scale(model, atlas):
+    backend = EmbeddedBackend.load(model)
+    row = {f"{kind}_{part}": 0.7 for kind in ("noun", "color") for part in ("auc", "auc_ci", "ratio", "gain")}
+    figures = {"heads": [{"layer": layer, "head": head, **row} for layer in (0, 1) for head in (0, 1)], "chosen_heads": [[1, 0]]}
+    example = example_scene(backend, TokenScenes(atlas, backend.tokenizer))
+    figure = binding_figure(figures, example)
+    nouns = figure.axes[0]
+    assert np.asarray(nouns.images[0].get_array()).tolist() == [[0.7, 0.7], [0.7, 0.7]]
+    frame = nouns.patches[0]
+    assert (frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2) == pytest.approx((0, 1))
+    assert len(example.words) == 2
+    assert example.caption.split()[-1] in (word for words in example.words for word, _ in words)
+    scales = [image.get_clim() for axes in figure.axes for image in axes.images if image.get_cmap().name == "magma"]
+    assert len(set(scales[:4])) == 1  # the first source's four words
+
+
+class TestSteps:
+    def test_kept_results_belong_to_a_key(self, tmp_path):
+        path = tmp_path / "steps.json"
+        assert Steps(path, "a")("one", lambda: 1) == 1
+        assert Steps(path, "a")("one", lambda: 2) == 1
+        assert Steps(path, "b")("one", lambda: 2) == 2
+
+    def test_a_step_that_fails_is_not_kept(self, tmp_path):
+        steps = Steps(tmp_path / "steps.json", "a")
+        with pytest.raises(ZeroDivisionError):
+            steps("one", lambda: 1 / 0)
+        assert Steps(tmp_path / "steps.json", "a")("one", lambda: 3) == 3
