@@ -15,6 +15,22 @@ PARTS = ("transformer/config.json", "transformer/*.safetensors", "vqvae/config.j
 TOKENIZER = ("tokenizer/*.json",)
 TEXT = ("text_encoder/config.json", "text_encoder/*.safetensors")
 EXTRAS = ("tokenizer/*.txt", "transformer/*.json", "vqvae/*.json", "text_encoder/*.json")
+# Weights in float32, as published: computed from the shapes of the known configs (tests compute them again on the meta device).
+# Of CLIP-H the published file holds both halves, of which the text half is read. Tokenizers, a few MB, are left out.
+_BYTES = {
+    "meissonic": 4_027_785_216,
+    "monetico": 3_994_222_592,
+    "amused-256": 2_414_150_656,
+    "amused-512": 2_433_031_168,
+    "vq": 584_978_700,
+    "clip-l text": 494_601_216,
+    "clip-h text": 1_416_130_560,
+    "clip-h": 3_944_437_764,
+}
+
+
+def _weights(*parts: str) -> tuple[tuple[str, int], ...]:
+    return tuple((part, _BYTES[part]) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class CatalogEntry:
         cost: what it needs to run, one sentence.
         source: hub id ("" for the model that ships with the project).
         text_source: hub id of its text encoder where that is not in `source`.
-        download_gb: about how much a first use fetches, in GB (10^9 bytes); the exact size is reported before a download.
+        weights: bytes of each part's weights, as names and numbers (see `_BYTES`).
         default_steps: usual number of steps.
     """
 
@@ -40,8 +56,13 @@ class CatalogEntry:
     cost: str
     source: str = ""
     text_source: str = ""
-    download_gb: float = 0.0
+    weights: tuple[tuple[str, int], ...] = ()
     default_steps: int = 32
+
+    @property
+    def download_gb(self) -> float:
+        """What a first use fetches, in GB (10^9 bytes), all parts; the hub's own figure is reported before a download."""
+        return round(sum(size for _, size in self.weights) / 1e9, 1)
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """What must be on this machine: the model, and its text encoder if that lives elsewhere."""
@@ -71,10 +92,10 @@ ENTRIES = (
         "Meissonic 1024",
         "meissonic",
         "Anything you can describe, at 1024 x 1024 pixels.",
-        "1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
+        "A transformer of 1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
         source="MeissonFlow/Meissonic",
         text_source=CLIP_H,
-        download_gb=8.6,
+        weights=_weights("meissonic", "vq", "clip-h"),
         default_steps=64,
     ),
     CatalogEntry(
@@ -82,9 +103,9 @@ ENTRIES = (
         "Monetico 512",
         "meissonic",
         "Anything you can describe, at 512 x 512 pixels.",
-        "1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
+        "A transformer of 1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
         source="Collov-Labs/Monetico",
-        download_gb=6.0,
+        weights=_weights("monetico", "vq", "clip-h text"),
         default_steps=48,
     ),
     CatalogEntry(
@@ -92,9 +113,9 @@ ENTRIES = (
         "aMUSEd 256",
         "amused",
         "Simple pictures of anything, at 256 x 256 pixels; best with close-ups and few objects.",
-        "0.8 billion parameters: a small GPU; on a CPU a picture takes minutes.",
+        "A transformer of 0.6 billion parameters: a small GPU; on a CPU a picture takes minutes.",
         source="amused/amused-256",
-        download_gb=3.5,
+        weights=_weights("amused-256", "vq", "clip-l text"),
         default_steps=12,
     ),
     CatalogEntry(
@@ -102,9 +123,9 @@ ENTRIES = (
         "aMUSEd 512",
         "amused",
         "Simple pictures of anything, at 512 x 512 pixels; best with close-ups and few objects.",
-        "0.8 billion parameters: a small GPU; on a CPU a picture takes minutes.",
+        "A transformer of 0.6 billion parameters: a small GPU; on a CPU a picture takes minutes.",
         source="amused/amused-512",
-        download_gb=3.5,
+        weights=_weights("amused-512", "vq", "clip-l text"),
         default_steps=12,
     ),
 )

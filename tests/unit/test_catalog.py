@@ -1,0 +1,65 @@
+"""The catalogue's sizes: computed again from the shapes of the published configs, on the meta device."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from uncage_demo.backends.catalog import ENTRIES
+from uncage_demo.backends.meissonic_transformer import MeissonicTransformer, TransformerConfig
+
+# CLIP ViT-L/14 and ViT-H/14, text halves, and ViT-H/14's picture half.
+TEXT_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12, "projection_dim": 768}
+TEXT_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24, "projection_dim": 1024}
+SIGHT_H = {"hidden_size": 1280, "intermediate_size": 5120, "num_attention_heads": 16, "num_hidden_layers": 32, "patch_size": 14}
+
+
+def size_of(part: str) -> int:
+    """Bytes of a part's state dict in float32."""
+    from diffusers.models.autoencoders.vq_model import VQModel
+    from diffusers.models.unets.uvit_2d import UVit2DModel
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWithProjection
+
+    with torch.device("meta"):
+        if part in ("meissonic", "monetico"):
+            model: torch.nn.Module = MeissonicTransformer(TransformerConfig(downsample=part == "meissonic", upsample=part == "meissonic"))
+        elif part.startswith("amused"):
+            model = UVit2DModel(downsample=part == "amused-512", upsample=part == "amused-512")
+        elif part == "vq":
+            model = VQModel(
+                down_block_types=("DownEncoderBlock2D",) * 5,
+                up_block_types=("UpDecoderBlock2D",) * 5,
+                block_out_channels=(128, 256, 256, 512, 768),
+                latent_channels=64,
+                layers_per_block=2,
+                num_vq_embeddings=8192,
+                mid_block_add_attention=False,
+                lookup_from_codebook=True,
+            )
+        elif part == "clip-h":
+            model = CLIPModel(CLIPConfig(text_config=TEXT_H, vision_config=SIGHT_H | {"projection_dim": 1024}, projection_dim=1024))
+        else:
+            model = CLIPTextModelWithProjection(CLIPTextConfig(**(TEXT_H if "-h" in part else TEXT_L)))
+    return 4 * sum(value.numel() for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("part", sorted({part for entry in ENTRIES for part, _ in entry.weights}))
+def test_sizes_are_those_of_the_shapes(part: str) -> None:
+    assert {size for entry in ENTRIES for name, size in entry.weights if name == part} == {size_of(part)}
+
+
+def test_every_model_to_download_has_a_transformer_a_decoder_and_a_text_encoder() -> None:
+    for entry in ENTRIES:
+        if not entry.source:
+            assert entry.weights == ()
+            assert entry.download_gb == 0
+            continue
+        names = [name for name, _ in entry.weights]
+        assert names[:2] == [entry.id, "vq"]
+        assert names[2].startswith("clip")
+        assert entry.download_gb == pytest.approx(sum(size for _, size in entry.weights) / 1e9, abs=0.05)
+        said = re.search(r"transformer of ([\d.]+) billion parameters", entry.cost)
+        assert said is not None
+        assert float(said[1]) == round(entry.weights[0][1] / 4e9, 1)
