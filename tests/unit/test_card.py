@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tests.drawings import drawn_atlas
@@ -112,6 +113,7 @@ def test_heads_that_guidance_reads_are_framed_and_maps_share_a_scale(model, atla
     nouns = figure.axes[0]
     assert np.asarray(nouns.images[0].get_array()).tolist() == [[0.7, 0.7], [0.7, 0.7]]
     frame = nouns.patches[0]
+    assert isinstance(frame, Rectangle)
     assert (frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2) == pytest.approx((0, 1))
     assert len(example.words) == 2
     assert example.caption.split()[-1] in (word for words in example.words for word, _ in words)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ("tokenizer", "transformer", "detector", "export", "card")
+STAGES = ("tokenizer", "decoder", "detector", "transformer", "export", "card")
 DEFAULT_FOLDER = Path("runs/emoji-scenes")
 
 
@@ -21,6 +21,7 @@ class Preset:
 
     device: str
     tokenizer_s: float
+    decoder_s: float
     transformer_s: float
     detector_s: float
     tokenizer_batch: int
@@ -29,10 +30,10 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset("cpu", 900, 7200, 900, 16, 48, 32),
-    "gpu": Preset("cuda", 90, 420, 60, 64, 256, 128),
+    "cpu": Preset("cpu", 900, 600, 7200, 900, 16, 48, 32),
+    "gpu": Preset("cuda", 90, 60, 360, 60, 64, 256, 128),
 }
-TINY = Preset("cpu", 180, 1000, 240, 16, 48, 32)
+TINY = Preset("cpu", 180, 60, 1000, 240, 16, 48, 32)
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -42,7 +43,9 @@ def add_parsers(subparsers: Any) -> None:
         help="make the embedded model: fetch the art, train tokenizer, transformer and detector, measure, write the model card",
         description=(
             "Makes the embedded model. Stages run in order and each resumes from its checkpoint when the command is run again: "
-            "tokenizer (image codes), transformer (the generator), detector (the judge), export (safetensors), card (measure everything). "
+            "tokenizer (image codes), decoder (their pictures, with the codes fixed), detector (the judge), transformer (the generator), "
+            "export (safetensors), card (measure everything). Every few minutes a stage writes its figures to its log, and pictures to "
+            "FOLDER/pictures. "
             "The art is fetched once through npm by pinned package version."
         ),
     )
@@ -92,6 +95,7 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
+    from uncage_demo.train.pictures import GeneratedPictures, trained_detector
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
 
@@ -113,34 +117,31 @@ def run_train(args: argparse.Namespace) -> int:
         }
 
     if "tokenizer" in stages:
-        image_tokenizer.train(
-            atlas,
-            folder,
-            **common("tokenizer"),
-        )
+        image_tokenizer.train(atlas, folder, **common("tokenizer"))
         note_time(folder, "tokenizer", device)
     else:
         _restore(folder, "tokenizer", parts)
+    if "decoder" in stages:
+        settings = common("tokenizer") | {"budget_s": preset.decoder_s * args.budget}
+        image_tokenizer.train(atlas, folder, **settings, codes_stay=True)
+        note_time(folder, "decoder", device)
+    elif (folder / "decoder.ckpt").exists():
+        _restore_decoder(folder, parts)
     tokenizer = parts["tokenizer"].cpu().eval()
-    if "transformer" in stages:
-        transformer_stage.train(
-            TokenScenes(atlas, tokenizer),
-            folder,
-            **common("transformer"),
-        )
-        note_time(folder, "transformer", device)
-    elif "export" in stages:
-        _restore(folder, "transformer", parts)
+    # The detector comes first: with it the transformer's reports tell success rates.
     if "detector" in stages:
-        detector_stage.train(
-            atlas,
-            tokenizer,
-            folder,
-            **common("detector"),
-        )
+        detector_stage.train(atlas, tokenizer, folder, **common("detector"))
         note_time(folder, "detector", device)
     elif "export" in stages:
         _restore(folder, "detector", parts)
+    tokenizer = tokenizer.cpu()
+    if "transformer" in stages:
+        judge = trained_detector(folder, parts["detector"].cpu())
+        show = GeneratedPictures(folder, parts["transformer"], tokenizer, judge)
+        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"))
+        note_time(folder, "transformer", device)
+    elif "export" in stages:
+        _restore(folder, "transformer", parts)
     if "export" in stages:
         from uncage_demo.train.binding import choose_heads
         from uncage_demo.train.export import export
@@ -224,10 +225,28 @@ def _out(args: argparse.Namespace) -> Path:
     return ASSETS if args.out is None else args.out
 
 
-def _restore(folder: Path, stage: str, parts: dict[str, Any]) -> None:
+def _restore(folder: Path, stage: str, parts: dict[str, Any], part: str | None = None) -> None:
+    """Load a stage's weights into `part` (by default the part named like the stage)."""
     from uncage_demo.train.loop import load_checkpoint
 
     path = folder / f"{stage}.ckpt"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; run the stage {stage!r} first")
-    load_checkpoint(path, {stage: parts[stage]}, [])
+    load_checkpoint(path, {part or stage: parts[part or stage]}, [])
+
+
+def _restore_decoder(folder: Path, parts: dict[str, Any]) -> None:
+    """The tokenizer with the decoder of the stage "decoder", whose codes must be those of the stage "tokenizer".
+
+    Raises:
+        ValueError: the tokenizer was trained on after its decoder.
+    """
+    import torch
+
+    before = [p.detach().clone() for p in parts["tokenizer"].encoder.parameters()]
+    _restore(folder, "decoder", parts, "tokenizer")
+    after = parts["tokenizer"].encoder.parameters()
+    if not all(torch.equal(one, other) for one, other in zip(before, after, strict=True)):
+        raise ValueError(
+            f"{folder / 'decoder.ckpt'} belongs to other image codes than tokenizer.ckpt; remove it and run the stage 'decoder'"
+        )

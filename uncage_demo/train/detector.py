@@ -55,6 +55,7 @@ def train(
     seed: int = 0,
     batch: int = 32,
     device: torch.device | str = "cpu",
+    max_steps: int | None = None,
     model: Detector | None = None,
 ) -> Detector:
     """Train the detector for a time budget; returns it.
@@ -63,7 +64,7 @@ def train(
         atlas: the art. tokenizer: trained, for the reconstructions.
         folder: checkpoints and log.
         budget_s: seconds of training.
-        seed, batch, device: as in the other stages.
+        seed, batch, device, max_steps: as in the other stages.
         model: what to train (in place); None = the shipped architecture.
     """
     device = torch.device(device)
@@ -110,6 +111,7 @@ def train(
         optimizers=[optimizer],
         train_step=train_step,
         budget_s=budget_s,
+        max_steps=max_steps,
         report=report,
         report_every_s=120,
     )

@@ -5,6 +5,7 @@ Knows arrays, Pillow and judged pictures; measures nothing itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def failure_sheet(samples: FailureSamples, failures: dict[str, dict[str, dict[st
         samples: the pictures.
         failures: "failures" of `quality`.
     """
-    row = SAMPLE_PX + 46 + GAP
+    row = SAMPLE_PX + 58 + GAP
     width = MARGIN + LABEL_PX + samples.keep * (SAMPLE_PX + GAP) + MARGIN - GAP
     sheet = Image.new("RGB", (width, 2 * MARGIN - GAP + row * len(FAILURE_KINDS)), LIGHT.background)
     draw = ImageDraw.Draw(sheet)
@@ -86,7 +87,7 @@ def failure_sheet(samples: FailureSamples, failures: dict[str, dict[str, dict[st
             left = MARGIN + LABEL_PX + place * (SAMPLE_PX + GAP)
             sheet.paste(_rounded(image, SAMPLE_PX), (left, top))
             bottom = _lines(draw, left, top + SAMPLE_PX + 14, judged.item.text, 11, LIGHT.ink, SAMPLE_PX, 2)
-            _lines(draw, left, bottom, "saw " + _seen(judged.seen), 10, WRONG, SAMPLE_PX, 1 if bottom > top + SAMPLE_PX + 28 else 2)
+            _lines(draw, left, bottom, "saw " + _seen(judged.seen), 10, WRONG, SAMPLE_PX, 2)
         if not samples.kept[kind]:
             draw_text(draw, MARGIN + LABEL_PX, top + SAMPLE_PX / 2, "none seen", 12, LIGHT.muted)
     return sheet
@@ -128,10 +129,8 @@ def poster(
         images += list(pictures)
         right += [verdict.all_correct for verdict in judge_many(backend, pictures, part)]
     columns = min(POSTER_COLUMNS, len(items))
-    captions = [
-        [Span(item.text, LIGHT.muted)] if good else [Span(f"✗ {item.text}", WRONG)] for item, good in zip(items, right, strict=True)
-    ]
-    lines = [wrap_spans(caption, 11, POSTER_PX, 3) for caption in captions]
+    captions = [Span(item.text, LIGHT.muted) if good else Span(f"✗ {item.text}", WRONG) for item, good in zip(items, right, strict=True)]
+    lines = [wrap_spans([caption], 11, POSTER_PX, 3) for caption in captions]
     # Rows of long captions are higher.
     heights = [POSTER_PX + GAP + 14 * max(map(len, lines[start : start + columns])) for start in range(0, len(items), columns)]
     tops = [MARGIN, *(MARGIN + np.cumsum(heights)).tolist()]
@@ -164,7 +163,8 @@ def _spread(prompts: Sequence[BenchPrompt], count: int) -> list[BenchPrompt]:
 
 
 def _seen(seen: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{color} {noun}".strip() for noun, color in seen) or "nothing"
+    counts = Counter(f"{color} {noun}".strip() for noun, color in seen)
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in counts.items()) or "nothing"
 
 
 def _percent(entry: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.train import loop
+from uncage_demo.train.pictures import ReconstructedScenes
 from uncage_demo.train.scenes import SPRITE_CELLS, Scene, SpriteAtlas, sample_scene
 
 EVAL_SEED = 990_001
@@ -67,6 +68,7 @@ def train(
     seed: int = 0,
     batch: int = 16,
     device: torch.device | str = "cpu",
+    max_steps: int | None = None,
     model: ImageTokenizer | None = None,
     codes_stay: bool = False,
 ) -> ImageTokenizer:
@@ -79,6 +81,7 @@ def train(
         seed: data order and initial weights.
         batch: scenes a step.
         device: where to train.
+        max_steps: stop after this many steps instead of a time.
         model: what to train (in place); None = the shipped architecture.
         codes_stay: train the decoder alone (stage "decoder"): pictures of codes get better, codes stay what a generator was trained on.
     """
@@ -107,6 +110,12 @@ def train(
         mse = F.mse_loss(output.detach().float().clamp(0, 1), images).item()
         return {"loss": loss.item(), "psnr_db": -10 * math.log10(mse)}, batch
 
+    show = ReconstructedScenes(folder, network, atlas, stage)
+
+    def report(progress: loop.Progress) -> dict[str, float]:
+        show(progress)
+        return {key: value for key, value in evaluate(network, atlas, count=64).items() if not key.endswith("_n")}
+
     loop.run(
         stage,
         folder,
@@ -114,7 +123,8 @@ def train(
         optimizers=[optimizer],
         train_step=train_step,
         budget_s=budget_s,
-        report=lambda _: {key: value for key, value in evaluate(network, atlas, count=64).items() if not key.endswith("_n")},
+        max_steps=max_steps,
+        report=report,
         report_every_s=120,
     )
     return network.eval()

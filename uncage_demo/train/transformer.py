@@ -5,6 +5,7 @@ Source: masking by arccos (2202.04200); condition dropout for classifier-free gu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def train(
     device: torch.device | str = "cpu",
     max_steps: int | None = None,
     model: SceneTransformer | None = None,
+    show: Callable[[loop.Progress], dict[str, float]] | None = None,
 ) -> SceneTransformer:
     """Train the generator for a time budget; returns it.
 
@@ -106,6 +108,7 @@ def train(
         device: where to train.
         max_steps: stop after this many steps instead of a time.
         model: what to train (in place); None = the shipped architecture.
+        show: called at every report with the progress; its figures join the report (see pictures.GeneratedPictures).
     """
     device = torch.device(device)
     torch.manual_seed(seed)
@@ -150,7 +153,7 @@ def train(
         train_step=train_step,
         budget_s=budget_s,
         max_steps=max_steps,
-        report=lambda _: evaluate(network, scenes),
+        report=lambda progress: evaluate(network, scenes) | (show(progress) if show is not None else {}),
     )
     return network.eval()
 
