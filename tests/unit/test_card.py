@@ -41,7 +41,8 @@ def model(tmp_path_factory):
 
 def judged(index: int, **shown: int) -> JudgedImage:
     item = BenchPrompt(f"prompt {index}", "suite", "category", str(index))
-    return JudgedImage(item, "meissonic", 0, dict.fromkeys(FAILURE_KINDS, 0) | shown, ())
+    numbers: dict[str, float] = {kind: shown.get(kind, 0) for kind in FAILURE_KINDS}
+    return JudgedImage(item, "meissonic", 0, numbers, ())
 
 
 def test_the_whole_card(model, atlas, tmp_path, monkeypatch):

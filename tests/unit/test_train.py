@@ -13,7 +13,7 @@ from uncage_demo.models import vocab
 from uncage_demo.models.detector import peaks
 from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
 from uncage_demo.models.transformer import SceneTransformer
-from uncage_demo.train import art, binding, loop, scenes
+from uncage_demo.train import art, binding, scenes
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.export import export
@@ -169,36 +169,6 @@ class TestLosses:
         assert rates[0] < 0.01
         assert rates[1] == pytest.approx(1.0, abs=0.01)
         assert rates[1] > rates[2] > rates[3] > 0
-
-
-def test_resumed_training_is_uninterrupted_training(token_scenes, tmp_path):
-    def run(folder, steps):
-        return transformer_stage.train(token_scenes, folder, budget_s=1e9, batch=4, max_steps=steps, model=small_transformer())
-
-    straight = run(tmp_path / "straight", 4)
-    loop_folder = tmp_path / "resumed"
-    # The learning rate follows the share of max_steps, so the interrupted run is stopped by an exception, not by a smaller limit.
-    original, calls = transformer_stage.mask_tokens, 0
-
-    def interrupt(*args):
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return original(*args)
-
-    saved = loop.save_checkpoint
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transformer_stage, "mask_tokens", interrupt)
-        real_run = loop.run
-        patch.setattr(loop, "run", lambda *args, **kwargs: real_run(*args, **kwargs, checkpoint_every_s=0.0))
-        with pytest.raises(KeyboardInterrupt):
-            run(loop_folder, 4)
-    assert loop.save_checkpoint is saved
-    assert loop.load_checkpoint(loop_folder / "transformer.ckpt", {"transformer": small_transformer()}, []).step == 2
-    resumed = run(loop_folder, 4)
-    for (name, a), b in zip(straight.state_dict().items(), resumed.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
 
 
 class TestDetectorTargets:
