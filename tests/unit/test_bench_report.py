@@ -14,7 +14,7 @@ from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import read_many
 from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, load_speed, replace_section, write_report
-from uncage_demo.bench.results import RESULTS_DIR, detector_error, load_shipped
+from uncage_demo.bench.results import OUTCOMES, RESULTS_DIR, detector_error, load_shipped
 from uncage_demo.bench.section import against_paper, finding, results_section
 from uncage_demo.bench.tables import build_table
 
@@ -219,14 +219,32 @@ def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:
 
     from uncage_demo.bench.records import write_records
 
-    assert load_shipped(tmp_path / "nowhere").tables == ()
-    write_records(tmp_path / "a.jsonl.gz", [make(s, method=m, correct=s % 2) for s in range(4) for m in ("a", "b")])
+    assert load_shipped(tmp_path / "nowhere").pairs == ()
+    right = {"a": (0, 0, 1, 1), "b": (0, 1, 0, 1)}
+    lines = [make(seed, method=m, correct=values[seed]) | {"baseline": "a", "cluster": str(seed)} for m, values in right.items() for seed in range(4)]
+    lines[4]["metrics"]["missing"] = 1
+    write_records(tmp_path / "a.jsonl.gz", lines)
     shipped = load_shipped(tmp_path)
-    assert len(shipped.tables) == 1
-    assert shipped.weight_hashes == ("ffff",)
-    assert len(shipped.find(method="b", correct=True)) == 2
-    assert shipped.find(prompt="CAT", experiment="table1")[0].config["seed"] == 0
-    assert not shipped.find(failure="missing")
+    ((experiment, suite),) = shipped.pairs
+    assert shipped.models == (("embedded", "ffff"),)
+    assert shipped.table(experiment, suite) == build_table(lines, experiment, suite)
+    about = shipped.about(experiment, suite)
+    assert (about["methods"], about["baseline"], about["categories"], about["primary"]) == (["a", "b"], "a", ["animals"], "correct")
+    outcomes = {name: [own.seed for own, _ in shipped.find(method="b", outcome=name)] for name in OUTCOMES}
+    assert outcomes == {"right": [1, 3], "wrong": [0, 2], "better": [1], "worse": [2], "both wrong": [0]}
+    assert [own.seed for own, _ in shipped.find(failure="missing")] == [0]
+    own, base = shipped.find(prompt="CAT", method="b")[2]
+    assert base is not None
+    assert (own.seed, base.seed, base.method, base.correct, own.correct) == (2, 2, "a", True, False)
+    assert own.config == lines[6]["config"]
+    assert shipped.pair(own.key) == (own, base)
+    assert shipped.find(method="a")[0][1] is None
+    with pytest.raises(ValueError, match="no shipped result has the key"):
+        shipped.pair("nothing")
+    with pytest.raises(ValueError, match="outcome='lovely'"):
+        shipped.find(outcome="lovely")
+    with pytest.raises(ValueError, match="failure='lovely'"):
+        shipped.find(failure="lovely")
 
 
 def test_panels_and_ideas_show_the_tables_numbers() -> None:

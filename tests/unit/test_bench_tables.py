@@ -8,7 +8,7 @@ import io
 import pytest
 
 from uncage_demo.bench.statistics import paired
-from uncage_demo.bench.tables import build_table, format_difference, format_p, to_csv, to_latex, to_markdown, to_rows
+from uncage_demo.bench.tables import build_table, format_difference, format_p, measured, to_csv, to_latex, to_markdown, to_rows
 
 
 def line(method: str, prompt: str, seed: int, correct: int, **changes: object) -> dict:
@@ -75,6 +75,14 @@ def test_unfinished_runs_compare_only_complete_images() -> None:
     assert "2 images without a partner" in table.caption
     with pytest.raises(ValueError, match="no prompt has results of all 3"):
         build_table([*LINES[:4], line("bad", "other", 9, 1), *LINES[4:8]], "table1", "s")
+
+
+def test_what_follows_from_other_numbers() -> None:
+    found = {(1, 1): 0, (1, 0): 1, (0, 0): 0}
+    assert {(a, b): measured({"metrics": {"all": a, "bound": b}})["miscolored"] for a, b in found} == found
+    assert measured({"metrics": {"all": 1}}) == {"all": 1}
+    lines = [line("base", f"p{i}", 0, 1, metrics={"all": 1, "bound": i % 2, "correct": i % 2}) for i in range(4)]
+    assert build_table(lines, "table1").row("base").estimates["miscolored"].value == 0.5
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

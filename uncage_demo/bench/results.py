@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.bench.records import Record, read_many
-from uncage_demo.bench.tables import Table, build_table
+from uncage_demo.bench.records import Record, merge, read_records
+from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 
 RESULTS_DIR = Path(__file__).resolve().parents[2] / "assets" / "results"
 MODEL_METRICS = Path(__file__).resolve().parents[2] / "assets" / "emoji-scenes" / "metrics.json"
+
+# The paper's table and figures in its order, before anything else.
+FIRST = ("table1", "weights", "guided-steps", "blur", "terms", "sources")
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,17 @@ class ImageRow:
 
     Args:
         key: key of its result line.
-        experiment, method, suite, category, prompt, seed: its place.
+        experiment, method, baseline, suite, category, prompt, seed: its place.
         correct: judged fully correct (None where the scorer does not say).
         failures: names of the failures seen.
-        config: settings as a plain dict (`DecodingConfig.from_dict` restores them).
+        config: settings with the seed, as a plain dict (`DecodingConfig.from_dict` restores them).
+        tokens_hash, image_hash: digests of the measured tokens and picture ("" where the line has none).
     """
 
     key: str
     experiment: str
     method: str
+    baseline: str
     suite: str
     category: str
     prompt: str
@@ -37,36 +43,125 @@ class ImageRow:
     correct: bool | None
     failures: tuple[str, ...]
     config: dict[str, Any]
+    tokens_hash: str
+    image_hash: str
 
 
-@dataclass(frozen=True)
 class Shipped:
     """All shipped results.
 
     Args:
-        tables: one an experiment and suite, in the order of the files.
-        images: one a result line.
-        weight_hashes: of the models that made them; pictures can be made again only with these weights.
+        records: result lines; equal parts of them are shared in memory.
+
+    `pairs` are the experiments with their suites, the paper's first; `models` the (id, weight hash) of those that made the pictures.
     """
 
-    tables: tuple[Table, ...]
-    images: tuple[ImageRow, ...]
-    weight_hashes: tuple[str, ...]
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
+        self.by_key = {record["key"]: record for record in self.records}
+        self._by_place = {_place(record, record["method"]): record for record in self.records}
+        pairs = dict.fromkeys((record["experiment"], record["suite"]) for record in self.records)
+        self.pairs = tuple(sorted(pairs, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST)))
+        self.models = tuple(dict.fromkeys((record["model"]["id"], record["model"]["weight_hash"]) for record in self.records))
+        self._tables: dict[tuple[str, ...], Table] = {}
+
+    def table(self, experiment: str, suite: str, category: str = "", metric: str = "") -> Table:
+        """The comparison of one experiment on one suite; made when first asked for, then kept.
+
+        Args:
+            experiment, suite, category: which lines; category "" takes all.
+            metric: what methods are compared on; "" = the primary one.
+
+        Raises:
+            ValueError: when there is no such thing.
+        """
+        key = (experiment, suite, category, metric)
+        if key not in self._tables:
+            self._tables[key] = build_table(self.records, experiment, suite, category=category, primary=metric)
+        return self._tables[key]
+
+    def about(self, experiment: str, suite: str) -> dict[str, Any]:
+        """What there is of an experiment on a suite: title, baseline, methods, categories, and the metrics that all lines have."""
+        lines = [record for record in self.records if (record["experiment"], record["suite"]) == (experiment, suite)]
+        metrics = [key for key in METRICS if all(key in measured(record) for record in lines)]
+        return {
+            "experiment": experiment,
+            "suite": suite,
+            "title": str(lines[0].get("title", experiment)),
+            "baseline": lines[0].get("baseline", lines[0]["method"]),
+            "methods": list(dict.fromkeys(record["method"] for record in lines)),
+            "categories": list(dict.fromkeys(record["category"] for record in lines)),
+            "metrics": metrics,
+            "primary": next((key for key in PRIMARY if key in metrics), ""),
+        }
 
     def find(
-        self, *, experiment: str = "", method: str = "", suite: str = "", prompt: str = "", correct: bool | None = None, failure: str = ""
-    ) -> list[ImageRow]:
-        """Images that match every condition given ("" and None match all; `prompt` matches a part of the prompt)."""
-        return [
-            row
-            for row in self.images
-            if experiment in ("", row.experiment)
-            and method in ("", row.method)
-            and suite in ("", row.suite)
-            and prompt.lower() in row.prompt.lower()
-            and (correct is None or row.correct is correct)
-            and (not failure or failure in row.failures)
-        ]
+        self,
+        *,
+        experiment: str = "",
+        method: str = "",
+        suite: str = "",
+        category: str = "",
+        prompt: str = "",
+        outcome: str = "",
+        failure: str = "",
+    ) -> list[tuple[ImageRow, ImageRow | None]]:
+        """Pictures that match every condition, each with the baseline's picture of the same prompt and seed (None for the baseline itself).
+
+        Args:
+            experiment, method, suite, category: exact; "" matches all.
+            prompt: a part of the prompt, in any case.
+            outcome: a key of OUTCOMES; "" matches all.
+            failure: a kind of failure that the picture shows; "" matches all.
+
+        Raises:
+            ValueError: for an unknown outcome or failure.
+        """
+        if outcome not in ("", *OUTCOMES):
+            raise ValueError(f"outcome={outcome!r}: choose one of {', '.join(OUTCOMES)}")
+        if failure not in ("", *FAILURE_KINDS):
+            raise ValueError(f"failure={failure!r}: choose one of {', '.join(FAILURE_KINDS)}")
+        exact = {"experiment": experiment, "method": method, "suite": suite, "category": category}
+        wanted = {name: value for name, value in exact.items() if value}
+        found = []
+        for record in self.records:
+            if any(record[name] != value for name, value in wanted.items()) or prompt.lower() not in record["prompt"].lower():
+                continue
+            if failure and not measured(record).get(failure):
+                continue
+            partner = self.partner(record)
+            if outcome and not OUTCOMES[outcome](_correct(record), _correct(partner)):
+                continue
+            found.append((_image_row(record), _image_row(partner) if partner else None))
+        return found
+
+    def pair(self, key: str) -> tuple[ImageRow, ImageRow | None]:
+        """The picture of a line's key and the baseline's picture beside it.
+
+        Raises:
+            ValueError: when no line has that key.
+        """
+        if key not in self.by_key:
+            raise ValueError(f"no shipped result has the key {key!r}")
+        record = self.by_key[key]
+        partner = self.partner(record)
+        return _image_row(record), _image_row(partner) if partner else None
+
+    def partner(self, record: Record) -> Record | None:
+        """The baseline's line of the same prompt and seed; None for the baseline itself or where it is missing."""
+        baseline = record.get("baseline", record["method"])
+        return None if baseline == record["method"] else self._by_place.get(_place(record, baseline))
+
+
+# What a picture's verdict is beside the baseline's; None means that there is no such verdict.
+OUTCOMES: dict[str, Callable[[bool | None, bool | None], bool]] = {
+    "right": lambda own, base: own is True,
+    "wrong": lambda own, base: own is False,
+    "better": lambda own, base: own is True and base is False,
+    "worse": lambda own, base: own is False and base is True,
+    "both wrong": lambda own, base: own is False and base is False,
+}
+FAILURE_KINDS = ("missing", "mixture", "miscolored", "leaked", "duplicate", "extra")
 
 
 @lru_cache(maxsize=2)
@@ -76,10 +171,9 @@ def load_shipped(folder: Path = RESULTS_DIR) -> Shipped:
     Raises:
         ValueError: when a file is damaged or results contradict each other.
     """
-    records = read_many([folder]) if folder.is_dir() else []
-    images = tuple(_image_row(record) for record in records)
-    hashes = tuple(dict.fromkeys(record["model"]["weight_hash"] for record in records))
-    return Shipped(build_tables(records), images, hashes)
+    files = sorted(p for p in folder.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))) if folder.is_dir() else []
+    shared: dict[str, Any] = {}
+    return Shipped(merge([_shared_parts(record, shared) for record in read_records(path)] for path in files))
 
 
 def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:
@@ -125,17 +219,33 @@ def build_tables(records: list[Record]) -> tuple[Table, ...]:
     return tuple(build_table(records, experiment, suite) for experiment, suite in pairs)
 
 
+def _shared_parts(record: Record, shared: dict[str, Any]) -> Record:
+    """The line without what the page does not need; what many lines share (settings without the seed, scores, words) is one object."""
+    kept = {name: value for name, value in record.items() if name not in ("verdict", "schema")}
+    kept["config"] = {name: value for name, value in record["config"].items() if name != "seed"}
+    for name, value in kept.items():
+        if isinstance(value, (dict, str)) and name not in ("key", "image_key", "tokens_hash", "image_hash"):
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            kept[name] = shared.setdefault(f"{type(value).__name__} {text}", value)
+    return kept
+
+
+def _place(record: Record, method: str) -> tuple[Any, ...]:
+    return record["experiment"], record["suite"], method, record["prompt"], record["seed"]
+
+
+def _correct(record: Record | None) -> bool | None:
+    return bool(record["metrics"]["correct"]) if record and "correct" in record["metrics"] else None
+
+
 def _image_row(record: Record) -> ImageRow:
-    metrics = record["metrics"]
+    names = ("key", "experiment", "method", "suite", "category", "prompt", "seed")
     return ImageRow(
-        record["key"],
-        record["experiment"],
-        record["method"],
-        record["suite"],
-        record["category"],
-        record["prompt"],
-        record["seed"],
-        bool(metrics["correct"]) if "correct" in metrics else None,
-        tuple(name for name in ("missing", "mixture", "leaked", "duplicate") if metrics.get(name)),
-        record["config"],
+        **{name: record[name] for name in names},
+        baseline=record.get("baseline", record["method"]),
+        correct=_correct(record),
+        failures=tuple(name for name in FAILURE_KINDS if measured(record).get(name)),
+        config={**record["config"], "seed": record["seed"]},
+        tokens_hash=record.get("tokens_hash", ""),
+        image_hash=record.get("image_hash", ""),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from uncage_demo.bench.beyond import beyond_section, is_idea
 from uncage_demo.bench.records import Record
-from uncage_demo.bench.results import MODEL_METRICS, build_tables, judge_note, shipped_weights
+from uncage_demo.bench.results import FIRST, MODEL_METRICS, build_tables, judge_note, shipped_weights
 from uncage_demo.bench.speed_report import overhead_section
 from uncage_demo.bench.tables import (
     FAILED,
@@ -26,8 +26,7 @@ from uncage_demo.bench.tables import (
     to_markdown,
 )
 
-MAIN = "table1"
-PAPERS_ORDER = ("weights", "guided-steps", "blur", "terms", "sources")
+MAIN = FIRST[0]
 README_METRICS = ("all", "bound", "correct", "min_object", "text_image", "text_text")
 # Which side of its baseline the paper's scores put a method (2508.05399, Table 1: CLIP text-text and GPT score).
 PAPER_SIDES = {
@@ -61,7 +60,7 @@ def results_section(
     main = [table for table in tables if table.experiment == MAIN]
     ideas = [table for table in tables if is_idea(table.experiment)]
     others = [table for table in tables if table not in main and table not in ideas]
-    others.sort(key=lambda table: PAPERS_ORDER.index(table.experiment) if table.experiment in PAPERS_ORDER else len(PAPERS_ORDER))
+    others.sort(key=lambda table: FIRST.index(table.experiment) if table.experiment in FIRST else len(FIRST))
     parts = [introduction(records, tables, metrics_file)]
     if main:
         parts.append(main_part(records, main, plots))

@@ -45,6 +45,7 @@ METRICS = {
         Metric("correct", "fully correct"),
         Metric("missing", "missing object", higher_is_better=False),
         Metric("mixture", "mixture", higher_is_better=False),
+        Metric("miscolored", "objects there, a colour wrong", higher_is_better=False),
         Metric("leaked", "leaked colour", higher_is_better=False),
         Metric("duplicate", "duplicate", higher_is_better=False),
         Metric("extra", "extra objects an image", percent=False, higher_is_better=False, digits=2),
@@ -54,7 +55,7 @@ METRICS = {
     )
 }
 SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "text_image", "min_object", "text_text")
-FAILED = ("missing", "mixture", "leaked", "duplicate", "extra")
+FAILED = ("missing", "mixture", "miscolored", "leaked", "duplicate", "extra")
 PRIMARY = ("correct", "min_object", "text_image")
 
 
@@ -174,7 +175,8 @@ def build_table(
     units = {unit: found for unit, found in sorted(by_unit.items()) if len(found) == len(methods)}
     if not units:
         raise ValueError(f"experiment {experiment!r} on {suites!r}: no prompt has results of all {len(methods)} methods yet")
-    shared = [key for key in METRICS if all(key in r["metrics"] for found in units.values() for r in found.values())]
+    scores = {unit: {method: measured(record) for method, record in found.items()} for unit, found in units.items()}
+    shared = [key for key in METRICS if all(key in one for found in scores.values() for one in found.values())]
     chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED) if key in shared]
     primary = primary or next((key for key in PRIMARY if key in shared), "")
     for key in (*chosen, primary):
@@ -186,7 +188,7 @@ def build_table(
         raise ValueError(f"experiment {experiment!r}: its baseline {baseline!r} has no results")
 
     def values(method: str, key: str) -> list[float]:
-        return [float(found[method]["metrics"][key]) for found in units.values()]
+        return [float(found[method][key]) for found in scores.values()]
 
     keys = list(dict.fromkeys((*chosen, primary)))
     columns = np.array([values(method, key) for method in methods for key in keys]).T
@@ -216,6 +218,14 @@ def build_table(
         model=models.pop(),
         hardware=_hardware(lines),
     )
+
+
+def measured(record: Record) -> dict[str, float]:
+    """A line's numbers, with what follows from them: `miscolored`, every object found but not every one in its colour."""
+    numbers = record["metrics"]
+    if "all" in numbers and "bound" in numbers:
+        return {**numbers, "miscolored": int(bool(numbers["all"]) and not numbers["bound"])}
+    return numbers
 
 
 def to_rows(table: Table) -> tuple[list[str], list[list[str]]]:

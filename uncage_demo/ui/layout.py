@@ -39,7 +39,7 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
             with gr.Tab("Learn", id="learn"):
                 lesson = pages.learn(handlers)
             with gr.Tab("Results", id="results"):
-                pages.results(handlers, page["stage"], tabs)
+                pages.results(handlers)
         add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)

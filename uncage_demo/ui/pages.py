@@ -98,8 +98,8 @@ def shipped_vocabulary(model: str) -> Vocabulary | None:
     return VOCABULARY if model == "embedded" else None
 
 
-def results(handlers: Handlers, stage: gr.HTML, tabs: gr.Tabs) -> None:
+def results(handlers: Handlers) -> None:
     """The shipped benchmark results, and any single picture's run decoded again."""
     from uncage_demo.ui.results import build
 
-    build(handlers, stage, tabs)
+    build(handlers)

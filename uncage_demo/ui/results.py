@@ -1,116 +1,261 @@
-"""The results tab: tables computed from the shipped result lines, and any single picture decoded again with its trace."""
+"""The results tab: tables and plots from the shipped result lines, and any line's pair of pictures made again with its traces.
+
+The server computes and decodes; what is shown and how it is filtered is in static/results.js. Answers are JSON texts.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
 
+from uncage_demo.bench.records import digest
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.ui import settings as options
-from uncage_demo.ui.handlers import Handlers, explained
-from uncage_demo.ui.models import DEFAULT_MODEL, DEVICE_QUEUE
-from uncage_demo.ui.settings import Settings
+from uncage_demo.prompt import parse_prompt
+from uncage_demo.runner import Run
+from uncage_demo.trace import Trace
+from uncage_demo.ui import exports, live, theme
+from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.models import DEVICE_QUEUE
 
-MAX_ROWS = 200
-_HEADERS = ["Method", "Prompt", "Seed", "Fully correct", "Failures"]
-_ANY = "any"
+if TYPE_CHECKING:
+    from uncage_demo.bench.results import ImageRow, Shipped
+    from uncage_demo.bench.statistics import Estimate
+    from uncage_demo.bench.tables import Table
+
+PAGE_ROWS = 12
+MAX_DRAWN = 4  # pairs decoded together at one click
+NOTHING = "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here."
 
 
-def build(handlers: Handlers, stage: gr.HTML, tabs: gr.Tabs) -> None:
-    """The tab's components and events. Nothing is read before the tab is built; an empty folder gives a sentence, not a table."""
-    shipped, problem = _shipped()
-    if problem:
-        gr.Markdown(problem)
-        return
-    from uncage_demo.bench.tables import to_markdown
+def build(handlers: Handlers, folder: Path | None = None) -> gr.HTML:
+    """The tab's component and events. Nothing is read before the tab is looked at; an empty folder gives a sentence, not a table.
 
-    names = [_name(table) for table in shipped.tables]
-    gr.Markdown(
-        "Every number is computed from the shipped result lines, one a picture. Intervals are 95 %, by resampling prompts. "
-        "Verdicts are a detector's judgement, not the truth."
+    Args:
+        handlers: of the page; decode and keep runs.
+        folder: of the result files; None = the shipped ones.
+    """
+    drawn = Drawn(handlers, folder)
+    view = gr.HTML(
+        message("idle"),
+        html_template=theme.static_text("results.html"),
+        js_on_load=theme.attach_script("UncageResults.attach", ("results_draw", "results_stop")),
+        server_functions=[*server_functions(drawn)],
+        elem_id="uc-results",
+        apply_default_css=False,
     )
-    which = gr.Dropdown(names, value=names[0], label="Experiment", elem_id="uc-experiment")
-    shown = gr.Markdown(to_markdown(shipped.tables[0]), elem_id="uc-table", elem_classes="uc-table")
-    which.input(
-        lambda name: to_markdown(shipped.tables[names.index(name)]),
-        which,
-        shown,
-        api_visibility="private",
-        show_progress="hidden",
-        queue=False,
-    )
-    gr.Markdown("### Single pictures\nFilter, then choose a line: its picture is decoded again from its settings and opens on the stage.")
-    with gr.Row(elem_classes="uc-settings-row"):
-        method = gr.Dropdown([_ANY, *dict.fromkeys(i.method for i in shipped.images)], value=_ANY, label="Method", min_width=130)
-        verdict = gr.Dropdown([_ANY, "correct", "wrong"], value=_ANY, label="Verdict", min_width=110)
-        failure = gr.Dropdown([_ANY, "missing", "mixture", "leaked", "duplicate"], value=_ANY, label="Failure", min_width=110)
-        text = gr.Textbox("", label="Prompt contains", min_width=140)
-    keys = gr.State([])
-    table = gr.Dataframe(headers=_HEADERS, interactive=False, wrap=True, max_height=420, elem_id="uc-images", show_label=False)
+    place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue", elem_id="uc-results-queue")
 
     @explained
-    def search(experiment: str, chosen: str, said: str, failed: str, part: str) -> tuple[list[list[Any]], list[str]]:
-        index = names.index(experiment)
-        rows = shipped.find(
-            experiment=shipped.tables[index].experiment,
-            suite=shipped.tables[index].suite,
-            method="" if chosen == _ANY else chosen,
-            prompt=part or "",
-            correct={_ANY: None, "correct": True, "wrong": False}[said],
-            failure="" if failed == _ANY else failed,
-        )[:MAX_ROWS]
-        cells = [
-            [r.method, r.prompt, r.seed, {True: "yes", False: "no", None: "not judged"}[r.correct], ", ".join(r.failures)] for r in rows
-        ]
-        return cells, [r.key for r in rows]
+    def draw(event: gr.EventData) -> Any:
+        for news in drawn.draw(event._data.get("keys")):
+            yield news or gr.skip()
 
-    filters = [which, method, verdict, failure, text]
-    gr.on(
-        [f.change for f in filters],
-        search,
-        filters,
-        [table, keys],
+    running = view.results_draw(  # pyright: ignore[reportAttributeAccessIssue]
+        draw,
+        None,
+        view,
+        concurrency_limit=1,
+        concurrency_id=DEVICE_QUEUE,
+        api_visibility="private",
+        show_progress="minimal",
+        show_progress_on=place,
+        trigger_mode="once",
+    )
+    running.failure(None, None, None, js="() => window.UncageResults && window.UncageResults.settle()")
+    view.results_stop(  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: message("stopped", text="Stopped."),
+        None,
+        view,
+        cancels=[running],
+        queue=False,
         api_visibility="private",
         show_progress="hidden",
-        queue=False,
-        trigger_mode="always_last",
     )
-
-    by_key = {image.key: image for image in shipped.images}
-
-    @explained
-    def reopen(listed: list[str], event: gr.SelectData) -> Any:
-        row = event.index[0]
-        image = by_key[listed[row]]
-        config = {name: value for name, value in image.config.items() if name in options.SHARED_FIELDS}
-        config = {k: v for k, v in DecodingConfig.from_dict({"order": image.config["order"], **config}).to_dict().items() if k != "order"}
-        config["noise_temperature"] = tuple(config["noise_temperature"])
-        others = ("meissonic",) if image.config["order"] != "meissonic" else ()
-        yield gr.skip(), gr.Tabs(selected="play")
-        for news, _ in handlers.generate(image.prompt, "", Settings(DEFAULT_MODEL, (*others, image.config["order"]), config)):
-            yield news or gr.skip(), gr.skip()
-
-    table.select(
-        reopen, keys, [stage, tabs], concurrency_limit=1, concurrency_id=DEVICE_QUEUE, api_visibility="private", show_progress="hidden"
-    )
+    return view
 
 
-def _shipped() -> tuple[Any, str]:
-    """(results, "") or (None, why there are none)."""
-    from uncage_demo.bench.results import load_shipped
+def server_functions(drawn: Drawn) -> list[Callable[[Any], str]]:
+    """What the script asks for by name: results_overview, results_table, results_images, results_payload."""
 
-    try:
-        shipped = load_shipped()
-    except ValueError as error:
-        return None, f"The shipped results cannot be read: {error}"
-    if not shipped.tables:
-        return (
-            None,
-            "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here.",
-        )
-    return shipped, ""
+    def results_overview(data: Any) -> dict[str, Any]:
+        return overview(drawn.shipped())
+
+    def results_table(data: Any) -> dict[str, Any]:
+        experiment, suite, category, metric = _texts(data, "experiment", "suite", "category", "metric")
+        return table_view(drawn.shipped().table(experiment, suite, category, metric))
+
+    def results_images(data: Any) -> dict[str, Any]:
+        names = ("experiment", "suite", "category", "method", "prompt", "outcome", "failure")
+        found = drawn.shipped().find(**dict(zip(names, _texts(data, *names), strict=True)))
+        first = data.get("first", 0)
+        if not isinstance(first, int) or first < 0:
+            raise ValueError(f"first={first!r}: give a whole number from 0")
+        return {"count": len(found), "rows": [pair_view(*pair) for pair in found[first : first + PAGE_ROWS]]}
+
+    def results_payload(data: Any) -> dict[str, Any]:
+        ids, titles = data.get("ids"), data.get("titles")
+        if not isinstance(ids, list) or not isinstance(titles, list) or len(ids) != len(titles) or not 1 <= len(ids) <= 2:
+            raise ValueError("give one or two runs with a title each")
+        payload = exports.payload_of(drawn.handlers.store.get_many(ids))
+        for run, title in zip(payload["runs"], titles, strict=True):
+            run["title"] = str(title)[:200]
+        return {"payload": payload}
+
+    return [exports.answered(f) for f in (results_overview, results_table, results_images, results_payload)]
 
 
-def _name(table: Any) -> str:
-    return f"{table.experiment}: {table.suite}"
+class Drawn:
+    """Reads the shipped results when first asked, and makes their pictures again.
+
+    Args:
+        handlers: of the page.
+        folder: of the result files; None = the shipped ones.
+    """
+
+    def __init__(self, handlers: Handlers, folder: Path | None = None) -> None:
+        self.handlers = handlers
+        self.folder = folder
+
+    def shipped(self) -> Shipped:
+        """The results.
+
+        Raises:
+            ValueError: when a file is damaged.
+        """
+        from uncage_demo.bench.results import RESULTS_DIR, load_shipped
+
+        return load_shipped(self.folder or RESULTS_DIR)
+
+    def draw(self, keys: Any) -> Iterator[str]:
+        """Decode the pairs of result lines again, baseline and method side by side: progress, then their pictures and runs.
+
+        Args:
+            keys: of 1 to MAX_DRAWN result lines, from the browser.
+
+        Raises:
+            ValueError: for other keys, or when the model here is not the one that was measured.
+        """
+        if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_DRAWN:
+            raise ValueError(f"choose 1 to {MAX_DRAWN} result lines")
+        shipped = self.shipped()
+        pairs = [[row for row in shipped.pair(str(key))[::-1] if row is not None] for key in keys]
+        model = shipped.by_key[str(keys[0])]["model"]
+        name, weights = model["id"], model["weight_hash"]
+        if not self.handlers.slot.is_loaded(name):
+            yield message("progress", phase=f"Loading {self.handlers.slot.title(name)}…")
+        backend = self.handlers.slot.get(name)
+        if backend.info.weight_hash != weights:
+            raise ValueError(
+                f"these results were measured with weights {weights}; the model here has {backend.info.weight_hash}, so its pictures differ"
+            )
+        rows = [row for pair in pairs for row in pair]
+        runs = [Run(parse_prompt(row.prompt, backend), DecodingConfig.from_dict(row.config)) for row in rows]
+        yield message("progress", phase="Waiting for the device…" if self.handlers.slot.decoding.locked() else "Decoding…")
+        for answer in self.handlers.decode(name, runs, [f"{row.method}, seed {row.seed}" for row in rows], columns=2):
+            if isinstance(answer, str):
+                yield answer
+                continue
+            finished = map(drawn_view, rows, self.handlers.keep(answer), answer.traces)
+            told = [{"key": key, "runs": [next(finished) for _ in pair]} for key, pair in zip(keys, pairs, strict=True)]
+            yield message("drawn", pairs=told)
+
+
+def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
+    """What the page shows of a finished run: its id, its picture, and whether it is the measured one bit for bit."""
+    return {"id": identity, "title": row.method, "picture": live.picture_url(trace.image, 192), "identical": is_measured(row, trace)}
+
+
+def is_measured(row: ImageRow, trace: Trace) -> bool:
+    """Whether a finished run has the tokens and the picture that the result line was made from, bit for bit."""
+    tokens = np.ascontiguousarray(trace.tokens.reshape(-1).astype(np.int32))
+    picture = np.ascontiguousarray(trace.image)
+    return (digest(tokens.tobytes()), digest(picture.tobytes())) == (row.tokens_hash, row.image_hash)
+
+
+def overview(shipped: Shipped) -> dict[str, Any]:
+    """What there is to choose from; {"nothing": a sentence} where nothing is shipped."""
+    from uncage_demo.bench.results import FAILURE_KINDS, OUTCOMES, shipped_weights
+    from uncage_demo.bench.tables import METRICS
+
+    if not shipped.pairs:
+        return {"nothing": NOTHING}
+    here = shipped_weights()
+    other = [weights for name, weights in shipped.models if name == "embedded" and here and weights != here]
+    note = f"Measured with weights {', '.join(other)}; the model here has {here}, so its pictures differ." if other else ""
+    return {
+        "experiments": [shipped.about(*pair) for pair in shipped.pairs],
+        "metrics": {key: metric.heading for key, metric in METRICS.items()},
+        "failures": list(FAILURE_KINDS),
+        "outcomes": list(OUTCOMES),
+        "note": note,
+        "max_drawn": MAX_DRAWN,
+    }
+
+
+def table_view(table: Table) -> dict[str, Any]:
+    """A table for the script: numbers to plot and the texts to print."""
+    from uncage_demo.bench.results import judge_note
+    from uncage_demo.bench.tables import METRICS, format_difference, format_estimate, format_p, to_rows
+
+    metric = METRICS[table.primary]
+    scale = 100 if metric.percent else 1
+    rows = []
+    for row in table.rows:
+        shown: dict[str, Any] = {
+            "method": row.method,
+            "rate": _numbers(row.estimates[table.primary], scale),
+            "rate_text": format_estimate(row.estimates[table.primary], metric),
+        }
+        if row.comparison is not None and row.adjusted_p is not None:
+            c = row.comparison
+            shown["difference"] = _numbers(c.difference, scale)
+            shown["difference_text"] = format_difference(c.difference, metric)
+            shown["counts"] = f"{c.win} / {c.tie} / {c.loss}"
+            shown["p"], shown["holm"] = format_p(c.p_value), format_p(row.adjusted_p)
+        rows.append(shown)
+    headings, cells = to_rows(table)
+    return {
+        "title": table.title,
+        "caption": table.caption,
+        "judge": judge_note(table),
+        "metric": table.primary,
+        "name": metric.heading + (" (%)" if metric.percent else ""),
+        "unit": "points" if metric.percent else "",
+        "higher_is_better": metric.higher_is_better,
+        "baseline": table.baseline,
+        "rows": rows,
+        "headings": headings,
+        "cells": cells,
+    }
+
+
+def pair_view(own: ImageRow, base: ImageRow | None) -> dict[str, Any]:
+    """A result line and the baseline's beside it, for the list."""
+    return {
+        "key": own.key,
+        "prompt": own.prompt,
+        "seed": own.seed,
+        "category": own.category,
+        "runs": [{"method": row.method, "correct": row.correct, "failures": list(row.failures)} for row in (base, own) if row is not None],
+    }
+
+
+def _numbers(estimate: Estimate, scale: float) -> list[float | None]:
+    """[value, low, high]; None where there is no interval."""
+    return [None if math.isnan(v) else round(scale * v, 4) for v in (estimate.value, estimate.low, estimate.high)]
+
+
+def _texts(data: Any, *names: str) -> tuple[str, ...]:
+    """Fields of what the browser sent, as texts of a sane length; missing ones are ""."""
+    if not isinstance(data, dict):
+        raise ValueError("the results are asked for with a set of fields")
+    values = tuple(data.get(name, "") for name in names)
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, str) or len(value) > 500:
+            raise ValueError(f"{name}={str(value)[:60]!r}: give a text of at most 500 characters")
+    return values

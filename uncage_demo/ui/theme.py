@@ -11,7 +11,8 @@ from gradio import themes
 from uncage_demo.render.report import player_script, player_style
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("chips.js", "page.js", "grid.js", "lessons.js")
+SCRIPTS = ("chips.js", "page.js", "grid.js", "lessons.js", "results.js")
+STYLES = ("page.css", "results.css")
 
 _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -88,7 +89,7 @@ def head() -> str:
     Styles do not go through launch(css=...), which rewrites selectors and drops container queries.
     """
     parts = ['<meta name="viewport" content="width=device-width, initial-scale=1">']
-    for text in (player_style(), static_text("page.css")):
+    for text in (player_style(), *map(static_text, STYLES)):
         if "</style" in text.lower():
             raise ValueError("a style sheet in ui/static contains a closing style tag and cannot be inlined")
         parts.append(f"<style>{text}</style>")
