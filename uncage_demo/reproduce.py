@@ -53,22 +53,48 @@ def python_snippet(traces: Sequence[Trace], *, overrides: Sequence[dict[str, Any
     """Python that makes these runs again through the public API; the prompt appears as a literal.
 
     Args:
-        traces: runs of one prompt and model.
+        traces: runs of one prompt and model; a branch comes after the run that it continues.
         overrides: the correction of the prompt's subjects, None when there was none.
 
     Raises:
-        ValueError: as `command_line`.
+        ValueError: as `command_line`, except that a branch of a run that is given, too, is possible.
     """
-    _check(traces)
+    roots = [t for t in traces if not t.lineage]
+    names = {t.id: f"traces[{number}]" for number, t in enumerate(roots)}
+    _check([t for t in traces if not t.lineage or t.lineage.get("parent") not in {p.id for p in traces}])
     first = traces[0]
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
     lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({first.model.id!r})"]
     lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
-    for trace in traces:
-        values = {"order": trace.config["order"], "seed": trace.config["seed"], **_settings(trace, without=("order", "seed"))}
-        arguments = ", ".join(f"{n}={tuple(v) if isinstance(v, list) else v!r}" for n, v in values.items())
-        lines.append(f"    ud.DecodingConfig({arguments}),")
-    return "\n".join([*lines, "]", "traces = ud.compare(backend, prompt, configs)"])
+    lines += [f"    {_config(trace.config)}," for trace in roots]
+    lines += ["]", "traces = ud.compare(backend, prompt, configs)"]
+    for number, trace in enumerate((t for t in traces if t.lineage), 1):
+        name = f"branch_{number}"
+        if trace.lineage["parent"] not in names:
+            raise ValueError("a branch comes before the run that it continues; give them in the order in which they were made")
+        lines.append(f"{name} = {_branch_call(trace, names[trace.lineage['parent']])}")
+        names[trace.id] = name
+    return "\n".join(lines)
+
+
+def _config(config: dict[str, Any]) -> str:
+    values = {"order": config["order"], "seed": config["seed"]}
+    values |= {n: v for n, v in config.items() if n in _DEFAULTS and n not in values and v != _DEFAULTS[n]}
+    return f"ud.DecodingConfig({', '.join(f'{n}={tuple(v) if isinstance(v, list) else v!r}' for n, v in values.items())})"
+
+
+def _branch_call(trace: Trace, parent: str) -> str:
+    lineage = trace.lineage
+    edits = lineage["edits"]
+    given: dict[str, Any] = {name: tuple(edits[name]) for name in ("keep", "drop") if edits[name]}
+    if edits["forbid"]:
+        given["forbid"] = {position: tuple(ids) for position, ids in edits["forbid"]}
+    if edits["suppress_word"] is not None:
+        given["suppress_word"] = edits["suppress_word"]
+    arguments = [f"at_step={lineage['at_step']}", *(f"{name}={value!r}" for name, value in given.items())]
+    if trace.config != lineage["parent_config"]:
+        arguments.append(f"config={_config(trace.config)}")
+    return f"ud.branch(backend, {parent}, {', '.join(arguments)})"
 
 
 def _settings(trace: Trace, without: tuple[str, ...]) -> dict[str, Any]:

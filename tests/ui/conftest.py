@@ -1,7 +1,10 @@
 """A real browser for the tests of this folder. CHROMIUM names the executable where it is not on the path."""
 
+import functools
+import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 from tests.factories import make_trace
 from tests.ui.player_page import FINDING, VERDICTS, save
+from tests.ui.visitor import EXAMPLES
 from uncage_demo.render.payload import build_payload
 
 FLAGS = (
@@ -100,3 +104,43 @@ def player_url(pair: list[Any], tmp_path_factory: pytest.TempPathFactory) -> str
 def player(open_page: Callable[..., Any], player_url: str) -> Any:
     """A page with the player of the pair, paused at its first step."""
     return open_page(player_url, reduced_motion="reduce")
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory) -> Path:
+    """A folder of finished examples as they are shipped."""
+    folder = tmp_path_factory.mktemp("examples")
+    for seed, (name, text) in enumerate(EXAMPLES):
+        for order in ("meissonic", "uncage"):
+            make_trace(seed, steps=16, prompt_text=text, order=order).save(folder / f"{name}.{order}.npz")
+    (folder / "index.json").write_text(json.dumps({name: {"title": text, "about": f"About {name}."} for name, text in EXAMPLES}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(browser: Any, examples: Path) -> Iterator[str]:
+    """The running page's address. The model is the tiny real one, slowed so that a run can be watched and cancelled."""
+    pytest.importorskip("gradio")
+    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.ui.examples import Examples
+    from uncage_demo.ui.layout import build_ui
+    from uncage_demo.ui.models import ModelSlot
+    from uncage_demo.ui.theme import launch_options
+
+    def load(name: str, allow_download: bool) -> EmbeddedBackend:
+        backend = EmbeddedBackend.tiny(seed=0)
+        forward = backend.forward
+
+        @functools.wraps(forward)
+        def slower(*args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.03)
+            return forward(*args, **kwargs)
+
+        backend.forward = slower  # type: ignore[method-assign]
+        return backend
+
+    demo = build_ui(ModelSlot(load), Examples(examples))
+    # the launcher's own look at the page gives up after 3 s, which a busy machine may need
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **{**launch_options(), "mcp_server": False})
+    yield url
+    demo.close()

@@ -1,9 +1,6 @@
 """The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
 
-import base64
 import json
-import os
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,101 +10,16 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
+from tests.ui.visitor import HOSTILE, PHONE, WIDE, drop, run_to_end, set_prompt, shared, visit
 from uncage_demo.trace import Trace
 
 gr = pytest.importorskip("gradio")
-
-EXAMPLES = (("rescue", "a turtle and a pink apple"), ("failure", "a cat and a dog"))
-HOSTILE = "a cat ${6*7} {{x}} <img src=x onerror=window.hacked=1> and a dog"
-WIDE = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory) -> Path:
-    """A folder of finished examples as they are shipped."""
-    folder = tmp_path_factory.mktemp("examples")
-    for seed, (name, text) in enumerate(EXAMPLES):
-        for order in ("meissonic", "uncage"):
-            make_trace(seed, steps=16, prompt_text=text, order=order).save(folder / f"{name}.{order}.npz")
-    (folder / "index.json").write_text(json.dumps({name: {"title": text, "about": f"About {name}."} for name, text in EXAMPLES}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(browser: Any, examples: Path) -> Iterator[str]:
-    """The running page's address. The model is the tiny real one, slowed so that a run can be watched and cancelled."""
-    from uncage_demo.backends.embedded import EmbeddedBackend
-    from uncage_demo.ui.examples import Examples
-    from uncage_demo.ui.layout import build_ui
-    from uncage_demo.ui.models import ModelSlot
-    from uncage_demo.ui.theme import launch_options
-
-    def load(name: str, allow_download: bool) -> EmbeddedBackend:
-        backend = EmbeddedBackend.tiny(seed=0)
-        forward = backend.forward
-
-        def slower(*args: Any, **kwargs: Any) -> Any:
-            time.sleep(0.03)
-            return forward(*args, **kwargs)
-
-        backend.forward = slower  # type: ignore[method-assign]
-        return backend
-
-    demo = build_ui(ModelSlot(load), Examples(examples))
-    # the launcher's own look at the page gives up after 3 s, which a busy machine may need
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **{**launch_options(), "mcp_server": False})
-    yield url
-    demo.close()
 
 
 @pytest.fixture(scope="module")
 def page(browser: Any, site: str) -> Iterator[Any]:
     """One visitor at a desk, for the tests that follow one another."""
     yield from visit(browser, site, WIDE)
-
-
-def visit(browser: Any, address: str, size: dict[str, int], **options: Any) -> Iterator[Any]:
-    """A page that is ready: its example (or run) is on stage. A script error fails the test that uses it last."""
-    context = browser.new_context(viewport=size, accept_downloads=True, **options)
-    context.set_default_timeout(int(os.environ.get("UNCAGE_BROWSER_TIMEOUT_MS", "180000")))
-    visitor = context.new_page()
-    errors: list[str] = []
-    requests: list[str] = []
-    visitor.on("pageerror", lambda error: errors.append(str(error)))
-    visitor.on("request", lambda request: requests.append(request.url))
-    visitor.seen = requests
-    visitor.goto(address, wait_until="domcontentloaded")
-    visitor.wait_for_selector("#uc-stage [data-ready]", state="attached")
-    yield visitor
-    context.close()
-    assert not errors, errors
-
-
-def shared(page: Any, what: str) -> Any:
-    return page.evaluate(f"() => window.UncagePage.shared.{what}")
-
-
-def run_to_end(page: Any) -> None:
-    """Press Generate and wait for the next finished run on stage."""
-    before = page.get_attribute("#uc-stage [data-ready]", "data-ready")
-    page.click("#uc-generate")
-    page.wait_for_function("(old) => document.querySelector('#uc-stage [data-ready]').dataset.ready !== old", arg=before)
-
-
-def set_prompt(page: Any, text: str) -> None:
-    page.fill("#uc-prompt textarea, #uc-prompt input", text)
-
-
-def drop(page: Any, selector: str, path: Path) -> None:
-    """Drop a file on an element as a mouse would."""
-    held = page.evaluate_handle(
-        """([name, text]) => { const files = new DataTransfer(), bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-            files.items.add(new File([bytes], name)); return files; }""",
-        [path.name, base64.b64encode(path.read_bytes()).decode()],
-    )
-    for event in ("dragover", "drop"):
-        page.dispatch_event(selector, event, {"dataTransfer": held})
 
 
 def open_tab(page: Any, name: str) -> None:
@@ -344,7 +256,7 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
 
     client = Client(site, verbose=False, download_files=str(tmp_path))
     api: Any = client.view_api(return_format="dict", print_info=False)
-    assert set(api["named_endpoints"]) == {"/generate", "/compare", "/parse", "/open_trace", "/list_models"}
+    assert set(api["named_endpoints"]) == {"/generate", "/compare", "/branch", "/open_trace", "/export", "/parse", "/list_models"}
     assert not api["unnamed_endpoints"]
     read = client.predict("a turtle and a pink zebra", "embedded", api_name="/parse")
     assert read["objects"][0]["label"] == "turtle"

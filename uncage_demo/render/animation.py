@@ -222,6 +222,8 @@ def _save_mp4(pictures: Sequence[Image.Image], path: Path, durations_ms: list[in
         "-an",
         "-c:v",
         "libx264",
+        "-preset",
+        "veryfast",  # somebody waits for the file; flat drawings stay small all the same
         "-pix_fmt",
         "yuv420p",
         "-crf",

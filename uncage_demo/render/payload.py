@@ -40,6 +40,7 @@ ORDER_TITLES = {
     "margin": "Margin",
     "entropy": "Entropy",
     "uncage": "Guided (UNCAGE)",
+    "anchored": "Guided (anchored)",
 }
 
 
@@ -307,7 +308,9 @@ def _titles(traces: Sequence[Trace]) -> list[str]:
     for t in traces:
         name = ORDER_TITLES.get(t.config["order"], t.config["order"])
         if t.lineage:
-            name = f"Branch at step {int(t.lineage.get('at_step', 0)) + 1}: {name}"
+            step, hidden = int(t.lineage.get("at_step", 0)) + 1, t.lineage.get("edits", {}).get("suppress_word")
+            what = "Branch at" if hidden is None else f"Without “{t.prompt.words[hidden].text}” from"
+            name = f"{what} step {step}: {name}"
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
 

@@ -10,16 +10,21 @@ import gradio as gr
 from gradio import events
 from PIL import Image
 
+from uncage_demo import runner
 from uncage_demo.decoding.config import CONTRAST_MODES, ORDER_NAMES
+from uncage_demo.trace import Trace
 from uncage_demo.types import Verdict
+from uncage_demo.ui import exports
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.handlers import Handlers, explained
+from uncage_demo.ui.device_runs import Finished
+from uncage_demo.ui.handlers import Handlers, branch_arguments, explained
 from uncage_demo.ui.models import DEVICE_QUEUE, about, default_model, model_choices
+from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
 
 
 def add_api(handlers: Handlers) -> None:
-    """Register the endpoints `generate`, `compare`, `parse`, `open_trace`, `list_models` in the current Blocks."""
+    """Register `generate`, `compare`, `branch`, `open_trace`, `export`, `parse` and `list_models` in the current Blocks."""
 
     @explained
     def generate(
@@ -74,19 +79,69 @@ def add_api(handlers: Handlers) -> None:
         return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
 
     @explained
+    def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> tuple[str, str, dict[str, Any]]:
+        """Continue a recorded run from one of its steps with one change: what if this token had been kept, or this word not been read?
+
+        Args:
+            trace: an .npz file made by generate, compare or branch with the model that is offered here.
+            at_step: step to branch at, from 0.
+            change: keep or drop (put off) or forbid the token at `cell`; order = go on with `order`; knock_out = go on without `word`.
+            cell: position from 0, row by row; for keep, drop and forbid.
+            order: for change = order.
+            word: number of the prompt's word, from 0; for change = knock_out.
+
+        Returns:
+            The picture, the trace file of the whole branch, and a summary with verdict and settings.
+        """
+        parent = Trace.load(trace)
+        event: dict[str, Any] = {"step": at_step}
+        if change == "order":
+            event["order"] = order
+        elif change == "knock_out":
+            event["word"] = word
+        else:
+            event |= {"action": change, "cell": cell}
+            step = parent.steps[min(max(at_step - parent.steps[0].step, 0), len(parent.steps) - 1)]
+            event["token"] = int(step.sampled[min(max(cell, 0), step.sampled.size - 1)])
+        return _files(handlers.branched(parent, branch_arguments(parent, event)))[0]
+
+    @explained
     def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
-        """Check and summarise a trace file.
+        """Check and summarise a trace file, and say in words what happened in it.
 
         Args:
             trace: an .npz file made by this project.
 
         Returns:
-            The finished picture and a summary: prompt, objects, settings, model, steps.
+            The finished picture and a summary: prompt, objects, settings, model, steps, and what the diagnosis found.
         """
-        from uncage_demo.trace import Trace
+        from uncage_demo.diagnose import diagnose
 
         loaded = Trace.load(trace)
-        return _picture(loaded.image), summary(loaded, None)
+        found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
+        return _picture(loaded.image), {**summary(loaded, None), "findings": found}
+
+    @explained
+    def export(traces: list[str], kind: str, step: int) -> str:
+        """Make a film, figure or stand-alone player of one to six trace files of one prompt.
+
+        Args:
+            traces: .npz files.
+            kind: html (player that works offline), webp, mp4 or gif (film), still (PNG of one step), png or svg (figure with heatmaps).
+            step: the step that still, png and svg show, from 0; -1 means the last one.
+
+        Returns:
+            The file.
+        """
+        if not traces or len(traces) > options.MAX_STAGES:
+            raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
+        entries = [Entry(str(number), Trace.load(path)) for number, path in enumerate(traces)]
+        if len({e.trace.prompt.text for e in entries}) > 1:
+            raise ValueError("the traces have different prompts: give runs of one prompt")
+        last = max(len(e.trace.steps) for e in entries) - 1
+        if not -1 <= step <= last:
+            raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
+        return str(exports.make_file(entries, kind, last if step < 0 else step, Path(tempfile.mkdtemp())))
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
@@ -99,7 +154,13 @@ def add_api(handlers: Handlers) -> None:
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
         scale = gr.Number(-1, label="guidance_scale")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
-        given = gr.File(label="trace", type="filepath")
+        given = gr.File(label="trace", type="filepath", file_types=[".npz"])
+        several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
+        at_step = gr.Number(0, precision=0, label="at_step")
+        change = gr.Dropdown(["keep", "drop", "forbid", "order", "knock_out"], value="knock_out", label="change")
+        cell, word = gr.Number(0, precision=0, label="cell"), gr.Number(0, precision=0, label="word")
+        kind = gr.Dropdown([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
+        step, file = gr.Number(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
         device: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": DEVICE_QUEUE}
@@ -113,7 +174,9 @@ def add_api(handlers: Handlers) -> None:
         gr.Button().click(
             compare, [prompt, orders, seed, steps, weight, model], [pictures, trace_files, many_said], api_name="compare", **device
         )
+        gr.Button().click(branch, [given, at_step, change, cell, order, word], [picture, trace_file, said], api_name="branch", **device)
         gr.Button().click(open_trace, given, [picture, said], api_name="open_trace", concurrency_limit=2)
+        gr.Button().click(export, [several, kind, step], file, api_name="export", concurrency_limit=2)
     add_readers(handlers)
 
 
@@ -194,16 +257,19 @@ def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mod
 
 def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str, str, dict[str, Any]]]:
     """(picture file, trace file, summary) of every order."""
-    from uncage_demo import runner
+    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
+    configs = chosen.configs()
+    *_, finished = handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs])
+    assert isinstance(finished, Finished)
+    return _files(finished)
 
-    prompt, backend = handlers.understood_prompt(text, "", chosen.model)
-    with handlers.slot.decoding:
-        traces = runner.compare(backend, prompt, chosen.configs())
+
+def _files(finished: Finished) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
-    for trace in traces:
+    for trace, verdict in zip(finished.traces, finished.verdicts, strict=True):
         path = Path(tempfile.mkdtemp()) / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
         trace.save(path)
-        made.append((_picture(trace.image), str(path), summary(trace, handlers.judged(backend, prompt, trace))))
+        made.append((_picture(trace.image), str(path), summary(trace, verdict)))
     return made
 
 

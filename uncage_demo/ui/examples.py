@@ -7,6 +7,7 @@ An optional index.json ({"<example>": {"title": ..., "about": ..., "first": [ord
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +16,12 @@ from typing import Any
 
 from uncage_demo.trace import Trace
 from uncage_demo.types import FoundObject, Verdict
+from uncage_demo.ui.live import picture_url
 from uncage_demo.ui.session import Entry
 
+log = logging.getLogger(__name__)
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
+THUMB_PX = 72
 _FIRST_ORDERS = ("meissonic", "uncage")
 
 
@@ -94,6 +98,16 @@ class Examples:
                 if path.stem == stem:
                     return self._entry(path, example.verdicts.get(stem))
         raise ValueError(f"no shipped example is called {stem!r}")
+
+    def pictures(self) -> dict[str, str]:
+        """Example -> small JPEG data URL of its last stage's finished picture; those that cannot be read are left out."""
+        found = {}
+        for example in self.all:
+            try:
+                found[example.name] = picture_url(self.entry(example.files[-1].stem).trace.image, THUMB_PX)
+            except ValueError as error:
+                log.warning("example %s: %s", example.name, error)
+        return found
 
     def _entry(self, path: Path, verdict: Any) -> Entry:
         with self._lock:

@@ -17,13 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uncage_demo.outputs import Look, write_view
 from uncage_demo.render.payload import MAX_RUNS, build_payload
+from uncage_demo.render.report import standalone_html
 from uncage_demo.ui.session import Entry
 
 if TYPE_CHECKING:
     from uncage_demo.ui.handlers import Handlers
 
 log = logging.getLogger(__name__)
+# What can be taken away: name -> what it is.
+KINDS = {
+    "npz": "trace files, zipped where there are several",
+    "html": "the player as one file that works offline",
+    "webp": "film, small and sharp",
+    "mp4": "film for slides and messengers",
+    "gif": "film for places that take nothing else",
+    "still": "PNG of the stages at one step",
+    "png": "figure: pictures and heatmaps over the steps",
+    "svg": "the same figure as vectors",
+}
 _MIME = {
     "npz": "application/octet-stream",
     "html": "text/html",
@@ -103,31 +116,33 @@ def payload_function(handlers: Handlers) -> Callable[[Any], str]:
 
 
 def export_function(handlers: Handlers) -> Callable[[Any], str]:
-    """`export_file({ids, kind, step})` for scripts: one file made of the runs on stage."""
+    """`export_file({ids, kind, step, theme})` for scripts: one file made of the runs on stage."""
 
     def export_file(data: Any) -> dict[str, Any]:
         entries = _entries(handlers, data, 6)
         kind, step = data.get("kind"), data.get("step", 0)
-        if kind not in ("npz", "html", "webp", "gif", "mp4", "png", "svg"):
-            raise ValueError(f"kind={kind!r}: choose npz, html, webp, gif, mp4, png or svg")
+        if kind not in KINDS:
+            raise ValueError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
         last = max(len(e.trace.steps) for e in entries) - 1
         if not isinstance(step, int) or isinstance(step, bool):
             raise ValueError(f"step={step!r}: give a whole number from 0 to {last}")
+        theme = "dark" if data.get("theme") == "dark" else "light"
         with tempfile.TemporaryDirectory() as folder:
-            path = make_file(entries, kind, min(max(step, 0), last), Path(folder))
+            path = make_file(entries, kind, min(max(step, 0), last), Path(folder), theme)
             return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}
 
     return answered(export_file)
 
 
-def make_file(entries: list[Entry], kind: str, step: int, folder: Path) -> Path:
+def make_file(entries: list[Entry], kind: str, step: int, folder: Path, theme: str = "light") -> Path:
     """One file of the runs on stage.
 
     Args:
         entries: 1..6 runs.
-        kind: "npz" (a .zip of them when there are several), "html", "webp", "gif", "mp4", "png" or "svg".
-        step: the step a figure shows.
+        kind: one of KINDS.
+        step: the step that "still", "png" and "svg" show, 0-based.
         folder: where to write.
+        theme: "light" or "dark", of stills and films.
 
     Raises:
         ValueError: when this file cannot be made.
@@ -136,25 +151,42 @@ def make_file(entries: list[Entry], kind: str, step: int, folder: Path) -> Path:
     stem = f"uncage-{_slug(traces[0].prompt.text)}-seed{traces[0].config['seed']}"
     if kind == "npz":
         return _trace_files(entries, folder, stem)
-    path = folder / f"{stem}.{kind}"
+    if kind in ("webp", "gif", "mp4"):
+        return _film(entries, folder / f"{stem}.{kind}", theme)
+    at = min(step, min(len(t.steps) for t in traces) - 1)
     if kind == "html":
-        from uncage_demo.render.report import standalone_html
-
+        path = folder / f"{stem}.html"
         path.write_text(standalone_html(payload_of(entries), traces[0].prompt.text), encoding="utf-8")
-    elif kind in ("webp", "gif", "mp4"):
-        from uncage_demo.render.animation import EncoderMissing, save_animation
-        from uncage_demo.render.frames import compare_frames
-
-        try:
-            save_animation(compare_frames(traces, verdicts=verdicts), path)
-        except EncoderMissing as error:
-            raise ValueError(str(error)) from error
+    elif kind == "still":
+        path = folder / f"{stem}-step{step + 1}.png"
+        write_view(path, traces, "side-by-side", step=step, verdicts=verdicts, look=Look(theme=theme))
     else:
-        from uncage_demo.render.figures import default_steps, heatmap_figure, save_figure
+        from uncage_demo.render.figures import default_steps
 
-        steps = sorted({*default_steps(traces, 5), min(step, min(len(t.steps) for t in traces) - 1)})
-        save_figure(heatmap_figure(traces, steps), path)
+        path = folder / f"{stem}-figure.{kind}"
+        write_view(path, traces, "heatmaps", steps=sorted({*default_steps(traces, 5), at}))
     return path
+
+
+def _film(entries: list[Entry], path: Path, theme: str) -> Path:
+    from uncage_demo.render.animation import EncoderMissing, save_animation
+    from uncage_demo.render.frames import FrameStyle, compare_frames
+
+    try:
+        # single size and no maps: somebody waits for it; the command line writes larger ones with maps
+        save_animation(compare_frames([e.trace for e in entries], FrameStyle(theme=theme), verdicts=[e.verdict for e in entries]), path)
+    except EncoderMissing as error:
+        raise ValueError(str(error)) from error
+    return path
+
+
+def pictures_function(handlers: Handlers) -> Callable[[Any], str]:
+    """`example_pictures({})` for scripts: a small picture of every shipped example."""
+
+    def example_pictures(data: Any) -> dict[str, Any]:
+        return {"pictures": handlers.examples.pictures()}
+
+    return answered(example_pictures)
 
 
 def model_facts(name: str) -> str:

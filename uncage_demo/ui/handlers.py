@@ -21,9 +21,10 @@ from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.prompt import check_drawable, parse_prompt
 from uncage_demo.reproduce import command_line, python_snippet
 from uncage_demo.trace import Trace
-from uncage_demo.types import Prompt, Verdict
+from uncage_demo.types import Prompt
 from uncage_demo.ui import chips, device_runs, live
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.session import TraceStore
@@ -147,8 +148,8 @@ class Handlers:
 
     # -- runs -----------------------------------------------------------------------------------------------------------
 
-    def decode(self, model: str, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | list[Trace]]:
-        """Progress messages while decoding, then the finished traces. Holds the device; closing it stops at the next step."""
+    def decode(self, model: str, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | Finished]:
+        """Progress messages while decoding, then the finished runs. Holds the device; closing it stops at the next step."""
         with self.slot.decoding:
             many = len(runs) > options.MAX_STAGES
             backend = self.slot.get(model)
@@ -156,8 +157,8 @@ class Handlers:
             for item, pictures in live.with_pictures(
                 device_runs.stream(self.slot_number, model, runs), backend.info.grid, 112 if many else live.LIVE_PX
             ):
-                if item.traces is not None:
-                    yield item.traces
+                if isinstance(item, Finished):
+                    yield item
                     return
                 if pictures is None and item.elapsed_s - last < live.MIN_INTERVAL_S:
                     yield ""  # nothing to say, but a place where Cancel can stop the run
@@ -167,10 +168,6 @@ class Handlers:
                 if pictures is not None:
                     data["runs"] = [{**picture, "label": label} for picture, label in zip(pictures, labels, strict=True)]
                 yield message("progress", **data)
-
-    def judged(self, backend: Backend, prompt: Prompt, trace: Trace) -> Verdict | None:
-        """The model's own scorer on a finished run, where it has one."""
-        return backend.judge(trace, prompt)
 
     def generate(self, text: str, edits: str, chosen: Settings, *, allow_download: bool = False) -> Iterator[tuple[str, str | None]]:
         """Decode one prompt in every order of `chosen`, side by side from one seed.
@@ -190,30 +187,39 @@ class Handlers:
                 if answer:
                     yield answer, None
                 continue
-            ids = [self.store.add(trace, self.judged(backend, prompt, trace), edits) for trace in answer]
-            yield self.shown(ids, chosen, edits, step=answer[0].steps[-1].step), None
+            ids = self.keep(answer, edits)
+            yield self.shown(ids, chosen, edits, step=answer.traces[0].steps[-1].step), None
+
+    def keep(self, finished: Finished, edits: str = "") -> list[str]:
+        """Put finished runs into the store; returns their ids."""
+        return [self.store.add(trace, verdict, edits) for trace, verdict in zip(finished.traces, finished.verdicts, strict=True)]
 
     def shown(self, ids: Sequence[str], chosen: Settings | None, edits: str = "", **extra: Any) -> str:
         """The message that puts finished runs on stage, with what reproduces them."""
         return message("traces", **self.told(ids, chosen, edits), **extra)
 
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
-        """Ids of runs with the link, command line and Python that reproduce them; without these where nothing does (a branch)."""
+        """Ids of runs with the link, command line and Python that reproduce them; None for those that cannot (a branch has no link)."""
         traces = [entry.trace for entry in self.store.get_many(ids)]
+        python: str | None
+        try:
+            python = python_snippet(traces, overrides=chips.read_edits(edits))
+        except ValueError:  # a branch whose parent is not on stage
+            python = None
         if chosen is None or any(trace.lineage for trace in traces):
-            return {"ids": list(ids), "query": None}
+            return {"ids": list(ids), "query": None, "command": None, "python": python}
         return {
             "ids": list(ids),
             "query": options.to_query(traces[0].prompt.text, chosen, edits),
             "command": command_line(traces, subjects=edits),
-            "python": python_snippet(traces, overrides=chips.read_edits(edits)),
+            "python": python,
         }
 
     def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
         """Decode one prompt in several orders with several seeds, all on one clock."""
         if not self.slot.is_loaded(chosen.model):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…")
-        prompt, backend = self.understood_prompt(text, edits, chosen.model)
+        prompt, _ = self.understood_prompt(text, edits, chosen.model)
         runs, labels = [], []
         for order in chosen.orders:  # a row an order, a column a seed
             for seed in seeds:
@@ -226,12 +232,11 @@ class Handlers:
                 if answer:
                     yield answer
                 continue
-            ids = [self.store.add(trace, self.judged(backend, prompt, trace), edits) for trace in answer]
-            rows = []
+            ids, rows = self.keep(answer, edits), []
             for number, seed in enumerate(seeds):
                 of_seed = ids[number :: len(seeds)]
                 rows.append({"seed": seed, **self.told(of_seed, chosen.with_shared(seed=seed), edits)})
-            yield message("grid", ids=ids, rows=rows)
+            yield message("grid", ids=ids, rows=rows, counts=_counts(chosen.orders, answer, len(seeds)))
 
     def branch(self, ids: Any, event: Any) -> Iterator[str]:
         """Decode on from a step of a run with a change; the branch joins the stages as a new one.
@@ -247,24 +252,57 @@ class Handlers:
         if not isinstance(number, int) or not 0 <= number < len(entries):
             raise ValueError(f"run={number!r}: choose one of the {len(entries)} runs on stage")
         parent = entries[number]
-        backend = self.slot.get(parent.trace.model.id)
-        if backend.info.weight_hash != parent.trace.model.weight_hash:
-            raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
         changes = branch_arguments(parent.trace, event)
+        self.check_same_model(parent.trace)
         yield message("progress", phase="Decoding the branch…")
-        with self.slot.decoding:
-            trace = None
-            for answer in device_runs.branch(self.slot_number, backend.info.id, parent.trace, changes):
-                if isinstance(answer, Trace):
-                    trace = answer
-                else:
-                    yield message("progress", **answer, from_step=changes["at_step"])
-        assert trace is not None  # stepwise ends with the trace or raises
-        identity = self.store.add(trace, self.judged(backend, trace.prompt, trace), parent.edits)
+        made = None
+        for answer in self.branching(parent.trace, changes):
+            if isinstance(answer, Finished):
+                made = answer
+            else:
+                yield message("progress", **answer, from_step=changes["at_step"])
+        assert made is not None  # a branch ends with its trace or raises
+        (identity,) = self.keep(made, parent.edits)
         kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
-        yield message("traces", ids=[*kept, identity], query=None, step=changes["at_step"], branch=identity)
+        yield message("traces", **self.told([*kept, identity], None, parent.edits), step=changes["at_step"], branch=identity)
+
+    def check_same_model(self, trace: Trace) -> None:
+        """Load the model that a branch of this run needs.
+
+        Raises:
+            ValueError: when it is not here, or has other weights.
+        """
+        if self.slot.get(trace.model.id).info.weight_hash != trace.model.weight_hash:
+            raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
+
+    def branching(self, trace: Trace, changes: dict[str, Any]) -> Iterator[dict[str, Any] | Finished]:
+        """The steps of a branch and its end. Holds the device; closing it stops at the next step."""
+        with self.slot.decoding:
+            yield from device_runs.branch(self.slot_number, trace.model.id, trace, changes)
+
+    def branched(self, trace: Trace, changes: dict[str, Any]) -> Finished:
+        """One branch, waited for."""
+        self.check_same_model(trace)
+        *_, made = self.branching(trace, changes)
+        assert isinstance(made, Finished)
+        return made
 
     # -- shipped and opened runs ----------------------------------------------------------------------------------------
+
+    def examples_listed(self) -> str:
+        """JSON text for the row of examples: name, title and sentence of each."""
+        return json.dumps([{"name": e.name, "title": e.title, "about": e.about} for e in self.examples.all]).replace("<", "\\u003c")
+
+    def plan(self, text: str | None, orders: Sequence[str] | None, seeds: str, num_steps: float | None) -> str:
+        """What a comparison with these inputs would make, or what is wrong with them."""
+        data: dict[str, Any] = {"prompt": (text or "").strip(), "rows": [options.order_title(o) for o in orders or ()]}
+        try:
+            data["columns"] = options.parse_seeds(seeds or "")
+            data["steps"] = options.tidy("num_steps", num_steps)
+            Settings(orders=tuple(orders or ()), shared={"num_steps": data["steps"]})
+        except ValueError as error:
+            data["problem"] = str(error)
+        return message("plan", **data)
 
     def show_example(self, example: Example, **extra: Any) -> str:
         """The message that puts a shipped example on stage."""
@@ -285,6 +323,15 @@ class Handlers:
         except ValueError:
             chosen = None
         return self.shown([identity], chosen, opened=True), trace
+
+
+def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:
+    """Of each order: how many of its runs the scorer calls fully correct, of how many that it judged."""
+    counts = []
+    for number, order in enumerate(orders):
+        said = [v for v in finished.verdicts[number * columns : (number + 1) * columns] if v is not None]
+        counts.append({"title": options.order_title(order), "correct": sum(v.all_correct for v in said), "judged": len(said)})
+    return counts
 
 
 def branch_arguments(trace: Trace, event: dict[str, Any]) -> dict[str, Any]:

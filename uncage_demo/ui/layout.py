@@ -14,6 +14,7 @@ from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers, explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
+from uncage_demo.ui.presets import preset as preset_named
 
 QUEUE_SIZE = 24
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
@@ -71,12 +72,22 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         elem_id="uc-chips",
         apply_default_css=False,
     )
-    with gr.Accordion("Settings", open=False, elem_id="uc-settings"):
-        panel, preset, new_seed = build_panel(model_choices(), default_model())
-        download = gr.Checkbox(False, label="Download this model when I press Generate", elem_id="uc-download", container=False)
-        about_model = gr.HTML(
-            html_template=theme.static_text("model.html"), js_on_load=theme.attach_script("UncagePage.attach.model"), elem_id="uc-model"
+    with gr.Row(elem_id="uc-bar"):
+        with gr.Accordion("Settings", open=False, elem_id="uc-settings"):
+            panel, preset, about_preset, new_seed = build_panel(model_choices(), default_model())
+            download = gr.Checkbox(False, label="Download this model when I press Generate", elem_id="uc-download", container=False)
+            about_model = gr.HTML(
+                html_template=theme.static_text("model.html"), js_on_load=theme.attach_script("UncagePage.attach.model"), elem_id="uc-model"
+            )
+        example = gr.HTML(
+            handlers.examples_listed(),
+            html_template=theme.static_text("examples.html"),
+            js_on_load=theme.attach_script("UncagePage.attach.examples", ("choose",)),
+            server_functions=[exports.pictures_function(handlers)],
+            elem_id="uc-examples",
+            apply_default_css=False,
         )
+        opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
         "",
@@ -93,13 +104,8 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         elem_id="uc-takeaway",
         apply_default_css=False,
     )
-    with gr.Row(elem_id="uc-more"):
-        example = gr.Dropdown(
-            [(e.title, e.name) for e in handlers.examples.all], value=None, label="Finished examples", elem_id="uc-examples", min_width=200
-        )
-        opened = gr.UploadButton("Open a trace (.npz)", file_types=[".npz"], elem_id="uc-open", size="sm")
     _wire_prompt(handlers, prompt, edits, chip_line, panel)
-    _wire_panel(panel, preset, new_seed)
+    _wire_panel(panel, preset, about_preset, new_seed)
     running = _wire_runs(handlers, prompt, edits, chip_line, panel, stage, (generate, place, download))
     cancel.click(
         lambda: message("idle", text="Stopped. The last finished run is still here."),
@@ -120,14 +126,12 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     opened.upload(open_file, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
 
     @explained
-    def show_example(name: str | None) -> tuple[Any, ...]:
-        if not name:
-            return (gr.skip(), gr.skip(), gr.skip(), gr.skip(), *[gr.skip()] * len(panel.inputs))
-        return restored_example(handlers, panel, name, autoplay=True)
+    def show_example(event: gr.EventData) -> tuple[Any, ...]:
+        return restored_example(handlers, panel, str(event._data.get("name")), autoplay=True)
 
-    example.input(
+    example.choose(
         show_example,
-        example,
+        None,
         [stage, prompt, edits, chip_line, *panel.inputs],
         api_visibility="private",
         show_progress="hidden",
@@ -168,15 +172,15 @@ def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_l
     )
 
 
-def _wire_panel(panel: Panel, preset: gr.Dropdown, new_seed: gr.Button) -> None:
+def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.Button) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     new_seed.click(lambda: secrets.randbelow(2**31), None, panel.shared["seed"], **quiet)
 
     @explained
     def apply(name: str | None, *values: Any) -> Any:
-        return panel.apply_preset(name, values) if name else list(values)
+        return [preset_named(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
 
-    preset.input(apply, [preset, *panel.inputs], panel.inputs, **quiet)
+    preset.input(apply, [preset, *panel.inputs], [about, *panel.inputs], **quiet)
 
 
 def _wire_runs(
@@ -191,7 +195,7 @@ def _wire_runs(
             yield news or gr.skip(), gr.skip() if chips_now is None else chips_now
 
     @explained
-    def branch(event: gr.EventData) -> Any:
+    def branch_on_stage(event: gr.EventData) -> Any:
         for news in handlers.branch(event._data.get("ids"), event._data.get("event")):
             yield news or gr.skip()
 
@@ -206,7 +210,7 @@ def _wire_runs(
     started = gr.on(
         [generate.click, prompt.submit], run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device
     )
-    branched = stage.branch(branch, None, stage, trigger_mode="once", **device)
+    branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
     for event in (started, branched):
         event.failure(None, None, None, js=settle)
     return [started, branched]

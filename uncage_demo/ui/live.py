@@ -46,13 +46,13 @@ def with_pictures(
     """Every progress item, now and then with live pictures: no more often than MIN_INTERVAL_S or PICTURE_SHARE of the time allow.
 
     Yields:
-        (item, pictures or None); an item with finished traces never has pictures.
+        (item, pictures or None); an item without pictures of its own, such as the end of a run, never gets any.
     """
     next_at = 0.0
     for item in progress:
         now = time.perf_counter()
         pictures = None
-        if item.traces is None and item.frames is not None and now >= next_at:
+        if getattr(item, "frames", None) is not None and now >= next_at:
             pictures = live_runs(item, grid, max_px)
             spent = time.perf_counter() - now
             next_at = now + max(MIN_INTERVAL_S, spent / PICTURE_SHARE)

@@ -22,16 +22,33 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
             value=["meissonic", "uncage", "halton"],
             multiselect=True,
             max_choices=options.MAX_STAGES,
-            label="Orders (up to 6)",
+            label="Orders, up to 6",
             scale=3,
             min_width=260,
         )
-        seeds = gr.Textbox(
-            "0-3", label="Seeds (up to 4)", info=None, placeholder="0-3 or 5, 8, 13", scale=1, min_width=110, elem_id="uc-seeds"
-        )
+        seeds = gr.Textbox("0-3", label="Seeds, up to 4", placeholder="0-3 or 5, 8, 13", scale=1, min_width=110, elem_id="uc-seeds")
         run = gr.Button("Compare", variant="primary", elem_id="uc-compare", scale=0, min_width=112)
         stop = gr.Button("Cancel", elem_id="uc-compare-cancel", scale=0, min_width=112)
     place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue")
+    first = handlers.plan(prompt.value, orders.value, seeds.value, panel.shared["num_steps"].value)
+    plan = gr.HTML(
+        first,
+        html_template=theme.static_text("plan.html"),
+        js_on_load=theme.attach_script("UncageGrid.plan"),
+        elem_id="uc-plan",
+        apply_default_css=False,
+    )
+    asked = [prompt, orders, seeds, panel.shared["num_steps"]]
+    gr.on(
+        [component.change for component in asked],
+        explained(handlers.plan),
+        asked,
+        plan,
+        api_visibility="private",
+        show_progress="hidden",
+        queue=False,
+        trigger_mode="always_last",
+    )
     grid = gr.HTML(
         message("idle"),
         html_template=theme.static_text("grid.html"),

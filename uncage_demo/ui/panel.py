@@ -65,14 +65,14 @@ class Panel:
         return self.values(Settings(str(model), chosen.orders, {**kept, **chosen.shared}))
 
 
-def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, gr.Dropdown, gr.Button]:
+def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, gr.Dropdown, gr.HTML, gr.Button]:
     """The inputs inside the current Blocks.
 
     Args:
         models: (title, name) of the models on offer; model: the one chosen at first.
 
     Returns:
-        the panel, the preset dropdown and the "new seed" button.
+        the panel, the preset dropdown with the line that says what the chosen one is for, and the "new seed" button.
     """
     orders = options.order_choices()
     with gr.Row(elem_classes="uc-settings-row"):
@@ -80,19 +80,18 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
         order_b = gr.Dropdown(orders, value="uncage", label="Stage B: order", min_width=150)
         chosen = gr.Dropdown([p.name for p in PRESETS], value=None, label="Preset", min_width=170, info=None)
         name = gr.Dropdown(list(models), value=model, label="Model", min_width=150)
+    about = gr.HTML("", elem_id="uc-preset-about", apply_default_css=False)
     shared: dict[str, Any] = {}
     with gr.Row(elem_classes="uc-settings-row"):
         with gr.Row(elem_id="uc-seed-row"):
             shared["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100, elem_id="uc-seed")
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
         shared["num_steps"] = gr.Slider(1, 64, value=32, step=1, label="Steps", min_width=150)
-        shared["contrast_weight"] = gr.Slider(
-            0, 20, value=_DEFAULT.contrast_weight, step=0.5, label="Weight w_a of the contrast", min_width=150
-        )
+        shared["contrast_weight"] = gr.Slider(0, 20, value=_DEFAULT.contrast_weight, step=0.5, label="Contrast weight wₐ", min_width=150)
         shared["contrast_steps"] = gr.Number(
             None, label="Guided steps", placeholder="a quarter", precision=0, minimum=0, maximum=256, min_width=120
         )
-    with gr.Accordion("More", open=False):
+    with gr.Accordion("More settings", open=False, elem_id="uc-more-settings"):
         with gr.Row(elem_classes="uc-settings-row"):
             shared["contrast_mode"] = gr.Dropdown(list(CONTRAST_MODES), value="both", label="Contrast terms", min_width=140)
             shared["contrast_blur"] = gr.Number(
@@ -103,6 +102,9 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             )
             shared["attention_source"] = gr.Dropdown(
                 ["default", "all", "layers:0-0"], value="default", label="Attention read from", allow_custom_value=True, min_width=140
+            )
+            shared["anchor_radius"] = gr.Slider(
+                0.02, 1, value=_DEFAULT.anchor_radius, step=0.01, label="Anchor's reach (anchored), of the side", min_width=140
             )
         with gr.Row(elem_classes="uc-settings-row"):
             shared["guidance_scale"] = gr.Number(
@@ -118,4 +120,4 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             shared["use_confidence"] = gr.Checkbox(True, label="Use confidence in the score", min_width=140)
             shared["use_noise"] = gr.Checkbox(True, label="Use noise in the score", min_width=140)
             shared["halton_randomize"] = gr.Checkbox(False, label="Roll Halton by the seed", min_width=140)
-    return Panel(name, order_a, order_b, shared), chosen, new_seed
+    return Panel(name, order_a, order_b, shared), chosen, about, new_seed

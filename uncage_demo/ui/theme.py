@@ -11,7 +11,17 @@ from gradio import themes
 from uncage_demo.render.report import player_script, player_style
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("chips.js", "page.js", "grid.js", "lessons.js", "results.js")
+SCRIPTS = (
+    "page.js",
+    "page-progress.js",
+    "page-stage.js",
+    "page-take.js",
+    "page-examples.js",
+    "chips.js",
+    "grid.js",
+    "lessons.js",
+    "results.js",
+)
 STYLES = ("page.css", "results.css")
 
 _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -19,7 +29,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
 def theme() -> themes.Base:
-    """Neutral greys with one ink colour; object colours are the only strong colours on the page."""
+    """Neutral greys with one accent, the player's; object colours are the only other strong colours on the page."""
     return themes.Base(
         primary_hue="slate",
         secondary_hue="slate",
@@ -30,17 +40,17 @@ def theme() -> themes.Base:
         font_mono=_MONO,
     ).set(
         body_background_fill="#f7f8fa",
-        body_background_fill_dark="#14161a",
+        body_background_fill_dark="#0e1015",
         body_text_color="#1b1f27",
         body_text_color_dark="#e8eaee",
         body_text_color_subdued="#5a6372",
         body_text_color_subdued_dark="#a3acba",
         background_fill_primary="#ffffff",
-        background_fill_primary_dark="#1b1e24",
+        background_fill_primary_dark="#12141a",
         background_fill_secondary="#f1f3f6",
-        background_fill_secondary_dark="#22262d",
+        background_fill_secondary_dark="#191c24",
         block_background_fill="#ffffff",
-        block_background_fill_dark="#1b1e24",
+        block_background_fill_dark="#12141a",
         block_border_width="0px",
         block_shadow="none",
         block_label_text_color="#5a6372",
@@ -56,20 +66,24 @@ def theme() -> themes.Base:
         button_small_radius="8px",
         input_border_color="#c9cfd8",
         input_border_color_dark="#3c434f",
-        input_border_color_focus="#3b6fd4",
-        input_border_color_focus_dark="#7aa5ff",
-        button_primary_background_fill="#1f2937",
-        button_primary_background_fill_hover="#111827",
-        button_primary_background_fill_dark="#e8eaee",
-        button_primary_background_fill_hover_dark="#ffffff",
+        input_border_color_focus="#5b46d6",
+        input_border_color_focus_dark="#a79bff",
+        button_primary_background_fill="#5b46d6",
+        button_primary_background_fill_hover="#4a37bd",
+        button_primary_background_fill_dark="#a79bff",
+        button_primary_background_fill_hover_dark="#beb5ff",
         button_primary_text_color="#ffffff",
-        button_primary_text_color_dark="#14161a",
+        button_primary_text_color_dark="#14102e",
         button_secondary_background_fill="#ffffff",
         button_secondary_background_fill_dark="#22262d",
         button_secondary_border_color="#c9cfd8",
         button_secondary_border_color_dark="#3c434f",
-        slider_color="#3b6fd4",
-        slider_color_dark="#7aa5ff",
+        checkbox_background_color_selected="#5b46d6",
+        checkbox_background_color_selected_dark="#7a6af0",
+        checkbox_border_color_selected="#5b46d6",
+        checkbox_border_color_selected_dark="#7a6af0",
+        slider_color="#5b46d6",
+        slider_color_dark="#a79bff",
     )
 
 

@@ -3,19 +3,7 @@
 (function () {
   "use strict";
 
-  function make(tag, className, text) {
-    const node = document.createElement(tag);
-    if (className) node.className = className;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  }
-
-  function button(className, text, onClick) {
-    const node = make("button", className, text);
-    node.type = "button";
-    node.addEventListener("click", onClick);
-    return node;
-  }
+  const { make, button } = window.UncagePlayerParts.dom;
 
   function attach(context) {
     const { element, trigger, props, watch } = context;

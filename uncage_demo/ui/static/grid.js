@@ -11,9 +11,10 @@
     const progress = page.Progress(element.querySelector(".uc-progress"));
     const live = page.Live(element.querySelector(".uc-live"));
     const host = element.querySelector(".uc-player-host");
+    const top = element.querySelector(".uc-grid-top");
     const rows = element.querySelector(".uc-grid-rows");
+    const counts = element.querySelector(".uc-grid-counts");
     const note = element.querySelector(".uc-stage-note");
-    const intro = element.querySelector(".uc-grid-intro");
     let player = null;
     let lastSeq = null;
 
@@ -21,7 +22,7 @@
       progress.hide();
       live.hide();
       host.hidden = false;
-      rows.hidden = false;
+      top.hidden = !player;
       document.body.classList.remove("uc-comparing");
     }
     api.settle = settle;
@@ -29,7 +30,6 @@
     function busy(text) {
       document.body.classList.add("uc-comparing");
       note.hidden = true;
-      intro.hidden = true;
       progress.waiting(text);
     }
 
@@ -42,7 +42,14 @@
     async function show(message) {
       const answer = page.parse(await server.payload({ ids: message.ids, small: true }));
       if (!answer || answer.error) return tell(answer ? answer.error : "The server did not answer. Is it still running?");
-      settle();
+      const judged = message.counts.filter((c) => c.judged);
+      counts.replaceChildren();
+      if (judged.length) counts.append(page.make("span", "uc-muted", "Fully correct, as a model judges:"));
+      for (const one of judged) {
+        const count = page.make("span", "uc-count", one.title);
+        count.append(page.make("strong", "", `${one.correct} of ${one.judged}`));
+        counts.append(count);
+      }
       rows.replaceChildren(page.make("span", "uc-muted", "Open on the stage:"));
       for (const row of message.rows) {
         rows.append(page.button("uc-small", `Seed ${row.seed}`, () => page.showOnStage({ ...row, kind: "traces", step: 0 })));
@@ -50,6 +57,8 @@
       if (player) player.destroy();
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, answer.payload, { autoplay: true });
+      document.body.classList.add("uc-has-grid");
+      settle();
       element.dataset.ready = String(message.seq);
     }
 
@@ -59,11 +68,11 @@
       lastSeq = message.seq;
       if (message.kind === "grid") show(message);
       else if (message.kind === "progress") {
-        document.body.classList.add("uc-comparing");
+        document.body.classList.add("uc-comparing", "uc-has-grid");
         progress.step(message);
         if (message.runs) {
           host.hidden = true;
-          rows.hidden = true;
+          top.hidden = true;
           live.show(message);
         }
       } else if (message.kind === "stopped") tell(message.text);
@@ -75,5 +84,38 @@
     page.watchQueue(".uc-queue", "uc-comparing", (text) => progress.waiting(text));
     watch("value", receive);
     receive();
+  };
+
+  // What Compare would make of the settings as they are: in words, and as a grid of closed tiles until there is a real one.
+  api.plan = function plan(context) {
+    const { make, button, parse, openTab } = window.UncagePage;
+    const { element, props, watch } = context;
+    const line = element.querySelector(".uc-plan-line");
+    const tiles = element.querySelector(".uc-plan-grid");
+
+    function render() {
+      const message = parse(props.value);
+      line.replaceChildren();
+      tiles.replaceChildren();
+      if (!message) return;
+      line.classList.toggle("uc-absent", Boolean(message.problem));
+      if (message.problem) return line.append(make("span", "", message.problem));
+      const { rows, columns, prompt, steps } = message;
+      const some = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+      line.append(
+        `${some(rows.length * columns.length, "picture")} of `, make("strong", "", prompt || "an empty prompt"),
+        `: ${some(rows.length, "order")} × ${some(columns.length, "seed")}, ${some(steps, "step")}, on one clock.`,
+        button("uc-small", "Change prompt or settings", () => {
+          openTab("play");
+          document.querySelector("#uc-prompt textarea, #uc-prompt input").focus();
+        }),
+      );
+      tiles.style.setProperty("--columns", String(columns.length));
+      tiles.append(make("span", ""), ...columns.map((seed) => make("span", "uc-plan-seed", `Seed ${seed}`)));
+      for (const title of rows) tiles.append(make("span", "uc-plan-order", title), ...columns.map(() => make("i", "uc-plan-tile")));
+    }
+
+    watch("value", render);
+    render();
   };
 })();

@@ -1,0 +1,131 @@
+// The stage of the first tab: what is decoding, then the player with the finished runs; files dropped on it open.
+(function (page) {
+  "use strict";
+
+  const { shared, parse, setRunning } = page;
+
+  function stage(context) {
+    const { element, props, server, trigger, watch } = context;
+    const progress = page.Progress(element.querySelector(".uc-progress"));
+    const live = page.Live(element.querySelector(".uc-live"));
+    const host = element.querySelector(".uc-player-host");
+    const note = element.querySelector(".uc-stage-note");
+    const about = element.querySelector(".uc-stage-about");
+    let player = null;
+    let wanted = 0;
+    let lastSeq = null;
+
+    function onEvent(name, detail) {
+      if (name === "state") shared.step = detail.step;
+      if (name === "branch" || name === "knockout") {
+        busy(name === "branch" ? "Branching…" : "Knocking the word out…");
+        trigger("branch", { ids: shared.ids, event: { ...detail, name } });
+      }
+    }
+
+    async function show(message) {
+      const ticket = ++wanted;
+      const text = await server.payload({ ids: message.ids });
+      if (ticket !== wanted) return;
+      const answer = parse(text);
+      if (!answer || answer.error) return fail(answer ? answer.error : "The server did not answer. Is it still running?");
+      live.hide();
+      progress.hide();
+      setRunning(false);
+      host.hidden = false;
+      note.hidden = true;
+      about.hidden = !message.about;
+      about.textContent = message.about || "";
+      shared.ids = message.ids;
+      shared.query = message.query || {};
+      const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
+      shared.restoreStep = null;
+      const options = { onEvent, autoplay: Boolean(message.autoplay), actions: ["branch", "knockout"] };
+      // a branch joins what the visitor was looking at: the same layer, word and cell
+      options.state = message.branch && player ? { ...player.state } : {};
+      if (Number.isInteger(startAt)) options.state.step = startAt;
+      if (player && player.destroy) player.destroy();
+      host.replaceChildren();
+      player = window.UncagePlayer.mount(host, answer.payload, options) || null;
+      shared.stage = player;
+      element.dataset.ready = String(message.seq);
+      document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
+    }
+
+    function fail(text) {
+      settle();
+      note.hidden = false;
+      note.textContent = text;
+    }
+
+    function settle() {
+      progress.hide();
+      live.hide();
+      host.hidden = false;
+      setRunning(false);
+    }
+
+    function busy(text) {
+      setRunning(true);
+      note.hidden = true;
+      progress.waiting(text);
+    }
+
+    function receive() {
+      const message = parse(props.value);
+      if (!message || message.seq === lastSeq) return;
+      lastSeq = message.seq;
+      if (message.restore_step !== undefined) shared.restoreStep = message.restore_step;
+      if (message.kind === "traces") show(message);
+      else if (message.kind === "progress") {
+        setRunning(true);
+        progress.step(message);
+        if (message.runs) {
+          host.hidden = true;
+          about.hidden = true;
+          live.show(message);
+        }
+      } else if (message.kind === "restored") {
+        if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);
+      } else if (message.kind === "idle") {
+        settle();
+        if (message.text) {
+          note.hidden = false;
+          note.textContent = message.text;
+        }
+      }
+    }
+
+    // A trace file dropped on the stage takes the same way as one chosen with the button.
+    element.addEventListener("dragover", (event) => {
+      if (![...event.dataTransfer.types].includes("Files")) return;
+      event.preventDefault();
+      element.classList.add("uc-drop");
+    });
+    element.addEventListener("dragleave", () => element.classList.remove("uc-drop"));
+    element.addEventListener("drop", (event) => {
+      event.preventDefault();
+      element.classList.remove("uc-drop");
+      const open = document.querySelector("#uc-open");
+      const field = open && open.parentElement.querySelector('input[type="file"]');
+      const file = event.dataTransfer.files[0];
+      if (!field || !file) return;
+      const files = new DataTransfer();
+      files.items.add(file);
+      field.files = files.files;
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+    page.watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
+    page.busy = busy;
+    page.showOnStage = (message) => {
+      page.openTab("play");
+      show({ seq: Date.now(), ...message });
+    };
+    page.settle = settle;
+    watch("value", receive);
+    receive();
+    element.dataset.attached = "1";
+  }
+
+  page.attach.stage = stage;
+})(window.UncagePage);

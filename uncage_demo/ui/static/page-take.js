@@ -1,0 +1,108 @@
+// Take away: files that the server makes of the runs on stage, and texts to copy that make them again.
+(function (page) {
+  "use strict";
+
+  const { shared, make, button, parse } = page;
+
+  function download(answer) {
+    const bytes = Uint8Array.from(atob(answer.data), (c) => c.charCodeAt(0));
+    const link = make("a");
+    link.href = URL.createObjectURL(new Blob([bytes], { type: answer.mime }));
+    link.download = answer.name;
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = make("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  }
+
+  function shareLink() {
+    const link = new URL(window.location.pathname, window.location.origin);
+    for (const [name, value] of Object.entries(shared.query)) link.searchParams.set(name, value);
+    link.searchParams.set("step", String(shared.step));
+    return link.toString();
+  }
+
+  function takeaway(context) {
+    const { element, server } = context;
+    const row = element.querySelector(".uc-take-row");
+    const status = element.querySelector(".uc-take-status");
+    const texts = element.querySelector(".uc-take-texts");
+
+    function file(label, kind, title) {
+      const node = button("uc-small", label, async () => {
+        node.disabled = true;
+        status.textContent = `Making ${label}…`;
+        const theme = document.body.classList.contains("dark") ? "dark" : "light";
+        const answer = parse(await server.export_file({ ids: shared.ids, kind, step: shared.step, theme }));
+        node.disabled = false;
+        if (!answer || answer.error) {
+          status.textContent = answer ? answer.error : "The server did not answer.";
+          return;
+        }
+        status.textContent = `${answer.name}, ${Math.max(1, Math.round((answer.data.length * 3) / 4 / 1024))} kB`;
+        download(answer);
+      });
+      node.title = title;
+      node.dataset.kind = kind;
+      return node;
+    }
+
+    function copied(label, name, read, title) {
+      const node = button("uc-small", label, async () => {
+        const text = read();
+        await copy(text);
+        status.textContent = `${label} copied.`;
+        texts.hidden = false;
+        texts.textContent = text;
+      });
+      node.title = node.dataset.title = title;
+      node.dataset.copies = name;
+      return node;
+    }
+
+    row.append(
+      make("span", "uc-take-title", "Take it away"),
+      file("Player", "html", "This player as one HTML file that opens offline"),
+      file("Trace", "npz", "The whole run of every stage; open it here again or in Python"),
+      make("span", "uc-take-title uc-muted", "Film"),
+      file("WebP", "webp", "The stages as an animated picture"),
+      file("MP4", "mp4", "The stages as a video"),
+      file("GIF", "gif", "The stages as an animated picture, for places that take nothing else"),
+      make("span", "uc-take-title uc-muted", "This step"),
+      file("PNG", "still", "The stages at this step, with each object’s attention"),
+      file("Figure PNG", "png", "Pictures and heatmaps over the steps, this one included"),
+      file("Figure SVG", "svg", "The same figure as vectors, for a paper"),
+      make("span", "uc-take-title uc-muted", "Copy"),
+      copied("Link", "link", shareLink, "A link that restores prompt, seed, settings and step"),
+      copied("Command", "command", () => shared.command, "The command line that reproduces this run"),
+      copied("Python", "python", () => shared.python, "Python that reproduces this run"),
+    );
+    document.addEventListener("uc-shown", (event) => {
+      shared.command = event.detail.command;
+      shared.python = event.detail.python;
+      shared.link = event.detail.query ? shareLink : null;
+      for (const node of row.querySelectorAll("[data-copies]")) {
+        node.disabled = !shared[node.dataset.copies];
+        node.title = node.disabled ? "A branch continues another run: take its trace" : node.dataset.title;
+      }
+      status.textContent = "";
+      texts.hidden = true;
+    });
+  }
+
+  page.attach.takeaway = takeaway;
+  page.shareLink = shareLink;
+})(window.UncagePage);
