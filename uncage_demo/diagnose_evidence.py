@@ -27,6 +27,10 @@ class Thresholds:
         evidence_at: "commit" reads each cell when it was committed, "final" all cells at the last recorded step.
         smooth_steps: maps are averaged over this many neighbouring steps (odd).
         missing_share: an object whose largest connected patch of led cells is at most this share of the picture is called missing.
+        faint_doubt: an object is called faint when the model was at least this unsure where the object's map is highest, compared with the
+            cells that no object leads in (mean entropy against mean entropy when committed; 1 is as unsure as there, at most 10).
+        twice_spread: an object is called drawn twice when its cells, parted into two halves, lie at least this far apart (distance of the
+            halves' middles by the root of the number of cells: 0.5 for one square, 0.71 for two that touch, at most 10).
         mixture_mix: two objects are called mixed when at least this share of the borders among their cells lies between them.
         mixture_overlap: or when the parts of their maps above average coincide at least this much (0..1), both maps being peaked:
         peaked: a map is peaked when at least this share of it (0..1) would have to move to make it flat.
@@ -36,6 +40,8 @@ class Thresholds:
             over union) at least this much.
         weak_strength: evidence is weak below this (the lead of the leading object, at its best tenth of cells).
         strong_strength: and strong from this on.
+        weak_margin: a statement is weak when it is past its threshold by less than this share of the way that is left (0..1).
+        strong_margin: and can be strong from this on.
     """
 
     own_gap: float = 0.2
@@ -43,6 +49,8 @@ class Thresholds:
     evidence_at: str = "commit"
     smooth_steps: int = 3
     missing_share: float = 0.03
+    faint_doubt: float = 0.25
+    twice_spread: float = 0.7
     mixture_mix: float = 0.25
     mixture_overlap: float = 0.75
     peaked: float = 0.2
@@ -50,18 +58,19 @@ class Thresholds:
     settled_overlap: float = 0.6
     weak_strength: float = 0.2
     strong_strength: float = 0.4
+    weak_margin: float = 0.1
+    strong_margin: float = 0.3
 
     def __post_init__(self) -> None:
         if self.evidence_at not in ("commit", "final"):
             raise ValueError(f'evidence_at={self.evidence_at!r}: choose "commit" or "final"')
         if self.smooth_steps < 1 or self.smooth_steps % 2 == 0:
             raise ValueError(f"smooth_steps={self.smooth_steps}: give an odd number, at least 1")
-        if not 0 <= self.own_floor <= 100:
-            raise ValueError(f"own_floor={self.own_floor!r}: give a number from 0 to 100")
+        highest = {"own_floor": 100, "faint_doubt": 10, "twice_spread": 10}
         for name in fields(self):
-            value = getattr(self, name.name)
-            if name.name not in ("own_floor", "evidence_at", "smooth_steps") and not 0 <= value <= 1:
-                raise ValueError(f"{name.name}={value!r}: give a number from 0 to 1")
+            value, most = getattr(self, name.name), highest.get(name.name, 1)
+            if name.name not in ("evidence_at", "smooth_steps") and not 0 <= value <= most:
+                raise ValueError(f"{name.name}={value!r}: give a number from 0 to {most}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Evidence:
         maps: "o n" float: relative maps, read at the same place.
         attributes: {(object, attribute number): "n" relative map read at the same place}.
         read_at: "n" int: the recorded step (index into `steps`) at which each cell was read.
+        doubt: "n" float: entropy (nats) of the model's choice in each cell when it was committed; nan where it was not recorded.
         strength: 0..1, how clearly objects are told apart.
         silent: objects whose words have no recorded attention; nothing can be said of them.
     """
@@ -85,6 +95,7 @@ class Evidence:
     maps: np.ndarray
     attributes: dict[tuple[int, int], np.ndarray]
     read_at: np.ndarray
+    doubt: np.ndarray
     strength: float
     silent: tuple[int, ...]
 
@@ -112,26 +123,68 @@ def measure(trace: Trace, thresholds: Thresholds) -> Evidence | None:
     leads = np.sort(lead[read_at, cell])
     strength = float(leads[-max(1, len(leads) // 10) :].mean())
     maps = relative[read_at, :, cell].T
-    return Evidence(steps, owner, owner[read_at, cell], maps, attributes, read_at, strength, silent)
+    return Evidence(steps, owner, owner[read_at, cell], maps, attributes, read_at, _doubt(trace), strength, silent)
 
 
-def largest_patch(cells: np.ndarray, grid: tuple[int, int]) -> int:
-    """Number of cells in the largest 4-connected patch of a "n" bool mask over a (y, x) grid."""
+def patches(cells: np.ndarray, grid: tuple[int, int]) -> list[list[int]]:
+    """The 4-connected patches of a "n" bool mask over a (y, x) grid as lists of cells, the largest first."""
     height, width = grid
     left = set(np.flatnonzero(cells).tolist())
-    best = 0
+    found = []
     while left:
-        stack, size = [left.pop()], 1
+        stack = [min(left)]
+        left.remove(stack[0])
+        patch = []
         while stack:
-            y, x = divmod(stack.pop(), width)
+            patch.append(stack.pop())
+            y, x = divmod(patch[-1], width)
             for ny, nx in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
                 cell = ny * width + nx
                 if 0 <= ny < height and 0 <= nx < width and cell in left:
                     left.remove(cell)
                     stack.append(cell)
-                    size += 1
-        best = max(best, size)
-    return best
+        found.append(sorted(patch))
+    return sorted(found, key=len, reverse=True)
+
+
+def largest_patch(cells: np.ndarray, grid: tuple[int, int]) -> int:
+    """Number of cells in the largest 4-connected patch of a "n" bool mask over a (y, x) grid."""
+    return max(map(len, patches(cells, grid)), default=0)
+
+
+def parted(cells: np.ndarray, grid: tuple[int, int], least: int) -> tuple[float, list[int], list[int]]:
+    """How far two halves of an object's cells lie apart: one thing, or two?
+
+    The cells are parted by two-means, started along their longest axis; patches smaller than `least` are left out.
+
+    Args:
+        cells: "n" bool mask over the (y, x) grid.
+        least: a half has at least this many cells, 1 or more.
+
+    Returns:
+        (distance of the halves' middles by the root of the number of cells, cells of the larger half, cells of the smaller); (0, all, [])
+        when there are not two such halves.
+    """
+    kept = [cell for patch in patches(cells, grid) if len(patch) >= least for cell in patch]
+    kept.sort()
+    if len(kept) < 2 * least:
+        return 0.0, kept, []
+    points = np.stack(np.divmod(np.array(kept), grid[1]), axis=1).astype(np.float64)
+    centered = points - points.mean(axis=0)
+    side = centered @ np.linalg.eigh(centered.T @ centered)[1][:, -1] > 0
+    for _ in range(20):  # two-means of some dozen points settles in fewer rounds
+        if min(side.sum(), (~side).sum()) < least:
+            return 0.0, kept, []
+        near = ((points - points[side].mean(axis=0)) ** 2).sum(axis=1) < ((points - points[~side].mean(axis=0)) ** 2).sum(axis=1)
+        if (near == side).all():
+            break
+        side = near
+    halves = [[cell for cell, on in zip(kept, mask.tolist(), strict=True) if on] for mask in (side, ~side)]
+    larger, smaller = sorted(halves, key=len, reverse=True)
+    if len(smaller) < least:
+        return 0.0, kept, []
+    apart = np.linalg.norm(points[side].mean(axis=0) - points[~side].mean(axis=0))
+    return float(apart / np.sqrt(len(points))), larger, smaller
 
 
 def mix(cells: np.ndarray, a: int, b: int, grid: tuple[int, int]) -> float:
@@ -192,6 +245,15 @@ def swapped_picks(trace: Trace) -> dict[int, int]:
         picks = np.argsort(-plain, kind="stable")[: int(record.committed.sum())]
         changes[index] = int((~record.committed[picks]).sum())
     return changes
+
+
+def _doubt(trace: Trace) -> np.ndarray:
+    """Entropy "n" of the model's choice in each cell at its commit; nan where nothing was committed or recorded."""
+    doubt = np.full(trace.tokens.size, np.nan)
+    for record in trace.steps:
+        if record.entropy is not None:
+            doubt[record.committed] = record.entropy[record.committed]
+    return doubt
 
 
 def _read_at(trace: Trace, steps: Sequence[int], when: str) -> np.ndarray:

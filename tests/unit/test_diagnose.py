@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from uncage_demo.diagnose import Finding, Thresholds, diagnose, divergence
-from uncage_demo.diagnose_evidence import largest_patch, leak, mix, overlap, peakedness, settled_at, swapped_picks
+from uncage_demo.diagnose import CALIBRATION, Finding, Thresholds, calibration, diagnose, divergence
+from uncage_demo.diagnose_evidence import largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at, swapped_picks
 from uncage_demo.trace import Trace
 
 GRID = (12, 12)
@@ -31,14 +33,19 @@ LEFT, RIGHT, NOTHING = box(3, 0), box(3, 7), np.zeros(GRID, bool).reshape(-1)
 
 
 def painted(text: str, paint: Painter, *, order: str = "confidence", seed: int = 0) -> Trace:
-    """A trace whose word maps are bright (0.12 over 0.02) where `paint(step)` says, flat for other words."""
+    """A trace whose word maps are bright (0.12 over 0.02) where `paint(step)` says, flat for other words.
+
+    Painted cells are decided with little doubt (0.1 nats), the others with much (1).
+    """
     trace = make_trace(seed, GRID, STEPS, text, order=order, frames=False)
     for record in trace.steps:
         assert record.attention is not None
         record.attention[:] = 0.02
+        record.entropy = np.ones(144, np.float32)
         for name, mask in paint(record.step).items():
             index = [w.text for w in trace.prompt.words].index(name)
             record.attention[list(trace.prompt.words[index].tokens)] = np.where(mask, 0.12, 0.02)
+            record.entropy[mask] = 0.1
     return trace
 
 
@@ -132,6 +139,143 @@ def test_nearly_flat_maps_that_coincide_are_no_mixture() -> None:
         assert record.attention is not None
         record.attention[:] = np.where(LEFT, 0.022, 0.02)
     assert kinds(diagnose(trace, EXACT)) == ["weak"]
+
+
+def test_an_object_in_two_places_is_drawn_twice() -> None:
+    """Two turtles and an apple: the turtle's word leads in two places that lie apart."""
+    low, high = box(7, 0, 4, 4), box(0, 0, 4, 4)
+    trace = painted("a turtle and a pink apple", lambda _: {"turtle": high | low, "apple": RIGHT, "pink": RIGHT})
+    findings = diagnose(trace, EXACT)
+    assert kinds(findings)[0] == "twice"
+    finding = findings[0]
+    assert finding.subjects == (0,)
+    assert finding.severity == "problem"
+    assert "“turtle” seems to be drawn twice" in finding.text
+    assert "apart from each other, of 16 and 16 cells" in finding.text
+    assert (finding.evidence["larger"], finding.evidence["smaller"]) == (16, 16)
+    assert set(finding.cells) == set(np.flatnonzero(high | low).tolist())
+    assert finding.cell in finding.cells
+    assert finding.layer == "object"
+    assert "clear" not in kinds(findings)
+    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": high, "apple": RIGHT}), EXACT), "twice")
+
+
+def test_two_that_touch_are_drawn_twice_and_one_wide_thing_is_not() -> None:
+    touching = box(0, 0, 5, 5) | box(5, 2, 5, 5)
+    finding = of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": touching, "apple": box(0, 8, 4, 4)}), EXACT), "twice")[
+        0
+    ]
+    assert "two places that touch, of 25 and 25 cells" in finding.text
+    wide = painted("a turtle and an apple", lambda _: {"turtle": box(0, 0, 4, 6), "apple": box(8, 8, 4, 4)})
+    assert not of_kind(diagnose(wide, EXACT), "twice")
+
+
+def test_the_second_place_is_dated() -> None:
+    low, high = box(8, 0, 4, 4), box(0, 0, 4, 4)
+    trace = painted("a turtle and an apple", lambda s: {"turtle": high | low if s >= 3 else high, "apple": RIGHT})
+    trace.unmask_step[:] = STEPS - 1
+    finding = of_kind(diagnose(trace, EXACT), "twice")[0]
+    assert finding.step == 3
+    assert "from step 4 on" in finding.text
+
+
+def test_scattered_cells_are_no_second_object_and_a_noun_asked_for_twice_is_left_alone() -> None:
+    stray = LEFT.copy()
+    stray[[10, 140]] = True  # fewer than a place is worth
+    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": stray, "apple": RIGHT}), EXACT), "twice")
+    trace = painted("a red apple and a turtle", lambda _: {"apple": box(0, 0, 4, 4) | box(8, 8, 4, 4), "turtle": box(0, 8, 4, 4)})
+    assert of_kind(diagnose(trace, EXACT), "twice")
+    trace.prompt = replace(trace.prompt, subjects=tuple(replace(s, noun="apple") for s in trace.prompt.subjects))
+    assert not of_kind(diagnose(trace, EXACT), "twice")
+
+
+def test_an_object_decided_in_doubt_is_faint() -> None:
+    trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": RIGHT})
+    for record in trace.steps:
+        assert record.entropy is not None
+        record.entropy[RIGHT] = 0.9
+    findings = diagnose(trace, EXACT)
+    finding = of_kind(findings, "faint")[0]
+    assert finding.subjects == (1,)
+    assert finding.evidence["doubt"] == pytest.approx(0.9)
+    assert "“apple” may be missing or hard to see" in finding.text
+    assert "90% of its doubt" in finding.text
+    assert finding.confidence == "strong evidence"
+    for record in trace.steps:
+        record.entropy = None
+    assert kinds(diagnose(trace, EXACT)) == ["decided", "decided", "clear"]
+
+
+def test_a_statement_just_past_its_threshold_says_that_its_evidence_is_weak() -> None:
+    trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT})
+    share = of_kind(diagnose(trace, EXACT), "leak")[0].evidence["share"]
+    near = of_kind(diagnose(trace, replace(EXACT, leak_share=share - 0.001)), "leak")[0]
+    assert near.confidence == "weak evidence"
+    assert near.text.startswith("Perhaps “pink” looks at the wrong object")
+    between = of_kind(diagnose(trace, replace(EXACT, leak_share=share - 0.2 * (1 - share) / 0.8)), "leak")[0]
+    assert between.confidence == "some evidence"
+    assert not between.text.startswith("Perhaps")
+
+
+def test_thresholds_of_other_weights_give_no_strong_evidence(tmp_path: Path) -> None:
+    trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": RIGHT})
+    assert calibration().model != (trace.model.id, trace.model.weight_hash)
+    given = diagnose(trace, calibration().thresholds)
+    foreign = diagnose(trace)
+    assert of_kind(given, "clear")[0].confidence == "strong evidence"
+    assert of_kind(foreign, "clear")[0].confidence == "some evidence"
+    assert [f.text for f in given] == [f.text for f in foreign]
+    assert calibration(tmp_path / "none.json").thresholds == Thresholds()
+    assert calibration(tmp_path / "none.json").model == ("", "")
+    for wrong in ("[]", "{", json.dumps({"thresholds": {"own_gap": 7}, "model": "m", "weights": "w"})):
+        (tmp_path / "c.json").write_text(wrong)
+        with pytest.raises(ValueError, match=r"c\.json is no calibration"):
+            calibration.__wrapped__(tmp_path / "c.json")
+
+
+def test_the_shipped_calibration_is_what_the_diagnosis_uses_and_says() -> None:
+    """Whatever the weights: the file is in force, its page tells the same figures, and no rule does worse than naming at random."""
+    from uncage_demo.bench.diagnose_calibrate import document
+    from uncage_demo.bench.diagnose_cases import CUTS
+
+    data = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    assert asdict(calibration().thresholds) == data["thresholds"]
+    assert calibration().model == (data["model"], data["weights"])
+    assert CALIBRATION.with_name("README.md").read_text(encoding="utf-8") == document(data)
+    for part in ("rules", "chosen_on"):
+        assert set(data[part]) == set(CUTS)
+        for rule, told in data[part].items():
+            sign = -1 if rule == "missing" else 1
+            assert told["threshold"] == pytest.approx(sign * data["thresholds"][CUTS[rule]])
+            assert max(told["positives"], told["named"], told["silent"]) <= told["cases"]
+            if told["named"] and told["positives"] and part == "rules":
+                assert told["precision"]["value"] >= told["base_rate"]
+
+
+@pytest.mark.parametrize(
+    ("named", "precision", "level"),
+    [
+        (40, 0.9, "strong evidence"),
+        (9, 1.0, "some evidence"),
+        (40, 0.7, "some evidence"),
+        (40, 0.3, "weak evidence"),
+        (0, None, "some evidence"),
+    ],
+)
+def test_no_statement_is_called_better_evidence_than_its_rule_was_measured_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int, precision: float | None, level: str
+) -> None:
+    trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT})
+    rules = {rule: {"named": 40, "precision": {"value": 1.0}} for rule in ("missing", "faint", "twice", "mixture")}
+    rules["leak"] = {"named": named, "precision": None if precision is None else {"value": precision}}
+    model = {"model": trace.model.id, "weights": trace.model.weight_hash}
+    (tmp_path / "c.json").write_text(json.dumps({"thresholds": asdict(EXACT), "rules": rules, **model}))
+    measured = calibration.__wrapped__(tmp_path / "c.json")
+    monkeypatch.setattr("uncage_demo.diagnose.calibration", lambda: measured)
+    finding = of_kind(diagnose(trace), "leak")[0]
+    assert finding.confidence == level
+    assert finding.text.startswith("Perhaps") == (level == "weak evidence")
+    assert diagnose(trace, EXACT)[0].confidence == "strong evidence"
 
 
 def test_leaked_attribute() -> None:
@@ -298,6 +442,26 @@ def test_largest_patch_is_4_connected_and_does_not_wrap() -> None:
     assert largest_patch(field.reshape(-1), (3, 4)) == 1
     field[1, 1] = True
     assert largest_patch(field.reshape(-1), (3, 4)) == 3
+    assert patches(field.reshape(-1), (3, 4)) == [[4, 5, 9], [3]]
+    assert patches(np.zeros(12, bool), (3, 4)) == []
+
+
+def test_one_thing_or_two() -> None:
+    def apart(mask: np.ndarray, least: int = 4) -> float:
+        return parted(mask, GRID, least)[0]
+
+    assert apart(box(2, 2, 4, 4)) == pytest.approx(0.5)
+    assert apart(box(0, 0, 4, 4) | box(4, 4, 4, 4)) == pytest.approx(1.0)
+    assert apart(box(0, 0, 4, 4) | box(0, 4, 4, 4)) == pytest.approx(4 / np.sqrt(32))
+    assert apart(box(0, 0, 4, 4) | box(8, 8, 4, 4)) == pytest.approx(np.hypot(8, 8) / np.sqrt(32))
+    score, larger, smaller = parted(box(0, 0, 4, 4) | box(8, 8, 2, 2), GRID, 4)
+    assert (len(larger), len(smaller)) == (16, 4)
+    assert score > 1
+    score, larger, smaller = parted(box(0, 0, 4, 4) | box(8, 8, 2, 2), GRID, 5)  # the small patch is left out
+    assert score == pytest.approx(0.5)
+    assert sorted(larger + smaller) == np.flatnonzero(box(0, 0, 4, 4)).tolist()
+    assert parted(NOTHING, GRID, 1) == (0.0, [], [])
+    assert apart(box(0, 0, 1, 2), 1) == pytest.approx(1 / np.sqrt(2))
 
 
 def test_measures_on_small_fields() -> None:
@@ -322,7 +486,16 @@ def test_measures_on_small_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"evidence_at": "x"}, {"smooth_steps": 2}, {"smooth_steps": 0}, {"own_gap": 2.0}, {"peaked": -1.0}, {"own_floor": -1.0}]
+    "settings",
+    [
+        {"evidence_at": "x"},
+        {"smooth_steps": 2},
+        {"smooth_steps": 0},
+        {"own_gap": 2.0},
+        {"peaked": -1.0},
+        {"own_floor": -1.0},
+        {"twice_spread": 11.0},
+    ],
 )
 def test_thresholds_are_checked(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
