@@ -49,7 +49,7 @@ class Thresholds:
     evidence_at: str = "commit"
     smooth_steps: int = 3
     missing_share: float = 0.03
-    faint_doubt: float = 0.25
+    faint_doubt: float = 0.18
     twice_spread: float = 0.7
     mixture_mix: float = 0.25
     mixture_overlap: float = 0.75

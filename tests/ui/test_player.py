@@ -235,7 +235,7 @@ def test_what_if_is_labelled_and_tells_what_would_change(player, pair):
     before = player.evaluate("() => document.querySelectorAll('.up-canvas')[0].toDataURL()")
     player.get_by_label("Weight of the contrast").fill("9")
     player.evaluate(FRAME)
-    assert state(player)["whatIf"] == {"weight": 9, "confidence": True, "noise": True, "contrast": True}
+    assert state(player)["whatIf"] == {"weight": 9, "noiseFactor": 1, "confidence": True, "noise": True, "contrast": True}
     assert player.locator(".up-result").count() == 2
     record = pair[0].steps[1]
     scores = np.where(record.masked_before, record.confidence + record.noise + np.float32(9) * record.contrast, -np.inf)
@@ -290,7 +290,7 @@ def test_events_and_branch_requests(open_page, player_url):
     page.locator("[data-action=drop]").click()
     page.locator("[data-action=forbid]").click()
     page.get_by_label("Continue with another order from this step").select_option("halton")
-    page.get_by_role("button", name="Knock out word").click()
+    page.get_by_role("button", name="Knock out “turtle”").click()
     page.get_by_label("Take this run away").select_option("html")
     heard = [(n, d) for n, d in page.evaluate("() => window.heard") if n != "state"]
     assert [n for n, _ in heard] == ["branch", "branch", "branch", "knockout", "export"]

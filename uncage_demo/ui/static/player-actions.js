@@ -21,13 +21,8 @@
       head.append(make("h3", "up-heading", "What if"), make("span", "up-tag", "this step only"));
       this.reset = button("up-pill", "Off", () => this.set(null));
       head.append(this.reset);
-      const weight = make("label", "up-field up-weight");
-      this.weight = make("input", "");
-      Object.assign(this.weight, { type: "range", min: "0", max: "12", step: "0.1" });
-      this.weight.setAttribute("aria-label", "Weight of the contrast");
-      this.weightText = make("output", "up-number");
-      weight.append(make("span", "", "wₐ"), this.weight, this.weightText);
-      this.weight.addEventListener("input", () => this.change());
+      const weight = this.slider("weight", "wₐ", "Weight of the contrast", 12);
+      const factor = this.slider("factor", "noise ×", "Factor of the noise", 3);
       this.switches = {};
       const row = make("div", "up-switches");
       for (const key of ["confidence", "noise", "contrast"]) {
@@ -42,18 +37,29 @@
       }
       this.result = make("div", "up-results");
       this.result.setAttribute("aria-live", "polite");
-      this.box.append(head, weight, row, this.result);
+      this.box.append(head, weight, factor, row, this.result);
       this.sync();
+    }
+
+    slider(name, label, about, most) {
+      const field = make("label", "up-field up-weight");
+      const input = (this[name] = make("input", ""));
+      Object.assign(input, { type: "range", min: "0", max: String(most), step: "0.1" });
+      input.setAttribute("aria-label", about);
+      const text = (this[`${name}Text`] = make("output", "up-number"));
+      field.append(make("span", "up-weight-name", label), input, text);
+      input.addEventListener("input", () => this.change());
+      return field;
     }
 
     start() {
       const { model } = this.player;
       const guided = model.runs.find((r) => ["uncage", "anchored"].includes(r.raw.order));
-      return { weight: guided ? guided.raw.config.contrast_weight : 3, confidence: true, noise: true, contrast: true };
+      return { weight: guided ? guided.raw.config.contrast_weight : 3, noiseFactor: 1, confidence: true, noise: true, contrast: true };
     }
 
     change() {
-      const next = { weight: Number(this.weight.value) };
+      const next = { weight: Number(this.weight.value), noiseFactor: Number(this.factor.value) };
       for (const [key, input] of Object.entries(this.switches)) next[key] = input.checked;
       this.set(next);
     }
@@ -79,6 +85,9 @@
       const value = this.player.state.whatIf || this.start();
       this.weight.value = String(value.weight);
       this.weightText.textContent = number(value.weight, 1);
+      this.factor.value = String(value.noiseFactor);
+      this.factorText.textContent = number(value.noiseFactor, 1);
+      this.factor.disabled = !value.noise;
       for (const [key, input] of Object.entries(this.switches)) input.checked = value[key];
     }
 
@@ -90,7 +99,7 @@
       this.box.classList.toggle("up-on", !!state.whatIf);
       this.result.replaceChildren();
       if (!state.whatIf) {
-        this.result.append(make("p", "up-hint", "Move the weight or switch a term off: dashed outlines show which cells this step would pick."));
+        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick."));
         return;
       }
       for (const run of model.runs.slice(0, 6)) {

@@ -86,6 +86,7 @@
 
   function wire(player) {
     const { hook } = player;
+    hook.of.addEventListener("change", () => player.setState({ of: hook.of.value }));
     hook.object.addEventListener("change", () => player.setState({ object: Number(hook.object.value) }));
     hook.word.addEventListener("change", () => player.setState({ word: Number(hook.word.value) }));
     hook.lock.addEventListener("change", () => player.setState({ locked: hook.lock.checked }));

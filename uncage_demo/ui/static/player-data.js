@@ -82,14 +82,15 @@
       return out;
     }
 
-    // float32 as the engine adds: (confidence + noise) + weight * contrast.
+    // float32 as the engine adds: (confidence + noise) + weight * contrast. A noise factor is what a hotter or cooler noise would be.
     sumInto(s, terms, out, at) {
       const f = Math.fround;
       const from = this.offsets[s], count = this.offsets[s + 1] - from;
+      const factor = terms.noiseFactor === undefined ? 1 : terms.noiseFactor;
       for (let k = 0; k < count; k++) {
         let v = 0;
         if (terms.confidence) v = this.confidence[from + k];
-        if (terms.noise) v = f(v + this.noise[from + k]);
+        if (terms.noise) v = f(v + f(factor * this.noise[from + k]));
         if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.contrastOf(s, k)));
         out[at + k] = v;
       }

@@ -5,7 +5,7 @@
   const { pack, parseHex, paint } = parts.colors;
 
   const LAYERS = [
-    { key: "picture", name: "Picture", about: "Decided cells show their picture; closed tiles are still masked. Outlined: committed in this step." },
+    { key: "picture", name: "Picture", about: "Decided cells show their picture; the others are still masked." },
     { key: "guess", name: "Guess", about: "What the model would put in every cell at this step, decided or not." },
     { key: "order", name: "Order", about: "The step at which each cell was committed." },
     { key: "confidence", name: "Confidence", about: "Log-probability of the token drawn for each cell that is still open in this step." },
@@ -14,6 +14,21 @@
     { key: "contrast", name: "Contrast", about: "Contrast score of each open cell: its own object's words against all other objects' words." },
     { key: "difference", name: "Difference", about: "How far the picture is from that of run A at the same step, channel by channel; black is equal." },
   ];
+
+  // What the difference layer can compare: pictures, or one of the maps, run minus run A.
+  const COMPARED = [
+    { key: "picture", name: "picture" },
+    { key: "object", name: "object" },
+    { key: "word", name: "word" },
+    { key: "confidence", name: "confidence" },
+    { key: "contrast", name: "contrast" },
+    { key: "order", name: "order" },
+  ];
+
+  // The layer whose numbers a stage paints: the chosen one, or the one whose difference is chosen.
+  function painted(state) {
+    return state.layer === "difference" ? state.of : state.layer;
+  }
 
   class Painter {
     constructor(model) {
@@ -28,14 +43,55 @@
       if (key === "object") return model.hasAttention && model.subjects.length > 0;
       if (key === "word") return model.hasAttention;
       if (key === "contrast") return model.hasContrast;
-      if (key === "difference") return model.runs.length > 1 && model.runs.every((r) => r.frames);
+      if (key === "difference") return model.runs.length > 1 && COMPARED.some((c) => this.comparable(c.key));
       return true;
+    }
+
+    comparable(key) {
+      return key === "picture" ? this.model.runs.every((r) => r.frames) : this.available(key);
     }
 
     // {low, high, table, unit} of a layer, or null where colours are not numbers.
     scale(state) {
+      if (state.layer !== "difference") return this.plainScale(state, state.layer);
+      const plain = state.of === "picture" ? null : this.plainScale(state, state.of);
+      if (!plain) return null;
+      const most = this.mostDifferent(state);
+      const who = this.model.runs.length === 2 ? "B − A" : "run − A";
+      const digits = state.of === "order" ? 0 : plain.digits;
+      return { low: -most, high: most, table: this.tables.diverging, unit: `${plain.unit}${state.of === "order" ? "s later" : ""}, ${who}`, digits };
+    }
+
+    // The largest difference to run A over all runs and steps, so that one scale serves them all.
+    mostDifferent(state) {
+      const key = [state.of, state.object, state.word].join(" ");
+      if (!this.most) this.most = new Map();
+      if (!this.most.has(key)) {
+        const { model } = this;
+        const out = new Float32Array(model.cells), other = new Float32Array(model.cells);
+        let most = 0;
+        for (const run of model.runs.slice(1)) {
+          for (let clock = run.firstStep; clock < run.firstStep + run.steps; clock++) {
+            this.difference(run, clock, state, out, other);
+            for (const v of out) if (Math.abs(v) > most) most = Math.abs(v);
+          }
+        }
+        this.most.set(key, most || 1);
+      }
+      return this.most.get(key);
+    }
+
+    // This run's map minus run A's at the same step; no value where either has none.
+    difference(run, clock, state, out, other) {
+      const base = this.model.runs[0];
+      this.values(run, run.local(clock), state, out);
+      this.values(base, base.local(clock), state, other);
+      for (let i = 0; i < out.length; i++) out[i] -= other[i];
+      return out;
+    }
+
+    plainScale(state, key) {
       const { scales } = this.model;
-      const key = state.layer;
       if (key === "order") return { low: 0, high: scales.order[1], table: this.tables.order, unit: "step", offset: 1, digits: 0, end: ["early", "late"] };
       if (key === "confidence") return { low: scales.confidence[0], high: scales.confidence[1], table: this.tables.sequential, unit: "log-probability", digits: 2 };
       if (key === "contrast") return { low: scales.contrast[0], high: scales.contrast[1], table: this.tables.diverging, unit: "contrast", digits: 2 };
@@ -55,6 +111,7 @@
     painter(state) {
       const scale = this.scale(state);
       if (!scale) return null;
+      if (state.layer === "difference") return (stage, s) => this.paintDifference(stage, s, scale, state);
       if (state.layer === "object" && state.object < 0) return (stage, s) => this.allObjects(stage, s, scale, state);
       return (stage, s) => {
         this.values(stage.run, s, state, stage.values);
@@ -64,8 +121,22 @@
       };
     }
 
+    // False for run A itself: it is what the others are compared with.
+    paintDifference(stage, s, scale, state) {
+      if (stage.run === this.model.runs[0]) {
+        stage.shown = [NaN, NaN];
+        return false;
+      }
+      if (!stage.other) stage.other = new Float32Array(this.model.cells);
+      this.difference(stage.run, stage.run.firstStep + s, state, stage.values, stage.other);
+      const [low, high] = state.locked ? [scale.low, scale.high] : this.range(stage.values, "difference");
+      stage.shown = [low, high];
+      paint(stage.values, low, high, scale.table, stage.pixels);
+      return true;
+    }
+
     values(run, s, state, out) {
-      const key = state.layer;
+      const key = painted(state);
       if (key === "order") return run.orderInto(s, out);
       if (key === "confidence") return run.confidenceInto(s, out);
       if (key === "contrast") return run.contrastInto(s, out);
@@ -81,7 +152,7 @@
         if (v > high) high = v;
       }
       if (!(high >= low)) return [0, 1];
-      if (layer === "contrast") {
+      if (layer === "contrast" || layer === "difference") {
         const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
         return [-most, most];
       }
@@ -110,11 +181,11 @@
     }
 
     gradient(state) {
-      if (state.layer === "difference") return "linear-gradient(to right, #000, #fff)";
+      if (state.layer === "difference" && state.of === "picture") return "linear-gradient(to right, #000, #fff)";
       const scale = this.scale(state);
       return scale && scale.table ? parts.colors.gradient(scale.table) : "";
     }
   }
 
-  parts.layers = { LAYERS, Painter };
+  parts.layers = { LAYERS, COMPARED, Painter, painted };
 })((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -117,15 +117,16 @@
       c.fillRect(0, 0, width, height);
       const finished = s === this.run.numSteps - 1 - this.run.firstStep;
       const text = finished && this.run.image ? this.run.image : this.run.frames ? this.run.frames[s] : this.run.image;
-      if (view.layer === "difference") this.difference(view, text);
+      if (view.layer === "difference" && !view.paint) this.difference(view, text);
       else if (view.paint) {
         this.picture(this.pictures.getGrey(text) || this.pictures.get(text), s, view);
-        view.paint(this, s);
-        this.smallContext.putImageData(this.image, 0, 0);
-        c.globalAlpha = view.blend;
-        c.imageSmoothingEnabled = false;
-        c.drawImage(this.small, 0, 0, width, height);
-        c.globalAlpha = 1;
+        if (view.paint(this, s) !== false) {
+          this.smallContext.putImageData(this.image, 0, 0);
+          c.globalAlpha = view.blend;
+          c.imageSmoothingEnabled = false;
+          c.drawImage(this.small, 0, 0, width, height);
+          c.globalAlpha = 1;
+        }
       } else {
         this.picture(this.pictures.get(text), s, view);
         if (view.layer === "picture") this.cover(s, view);
@@ -230,7 +231,7 @@
 
     outlines(s, view) {
       const unit = Math.max(1, Math.min(2, this.canvas.width / this.columns / 9)) * (this.canvas.width / Math.max(1, this.canvas.clientWidth));
-      if (view.outline) this.stroke(this.border((i) => this.run.committed(s, i)), view.theme.fresh, view.theme.halo, unit * 0.9);
+      this.stroke(this.border((i) => this.run.committed(s, i)), view.theme.fresh, view.theme.halo, unit * 0.9);
       if (view.whatIf) {
         const chosen = view.whatIf(this.run, s);
         if (chosen) this.stroke(this.border((i) => chosen[i]), view.theme.whatIf, "rgba(12,14,20,.85)", unit * 1.2, [unit * 3.2, unit * 2.2]);

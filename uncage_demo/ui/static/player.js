@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, button, number } = parts.dom;
-  const { LAYERS, Painter } = parts.layers;
+  const { LAYERS, COMPARED, Painter, painted } = parts.layers;
 
   // Masked cells and outlines as in the palette module's themes.
   const THEMES = {
@@ -12,10 +12,10 @@
   };
 
   const START = {
-    step: 0, playing: false, speed: 1, layer: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
+    step: 0, playing: false, speed: 1, layer: "picture", of: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
     pin: -1, hover: -1, whatIf: null,
   };
-  const SHARED = ["step", "speed", "layer", "object", "word", "cover", "blend", "locked", "pin"];
+  const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin"];
 
   class Player {
     constructor(root, payload, options) {
@@ -73,8 +73,18 @@
       state.word = whole(state.word, 0, model.words.length - 1, -1);
       state.pin = whole(state.pin, 0, model.cells - 1, -1);
       if (!LAYERS.some((l) => l.key === state.layer) || !this.painter.available(state.layer)) state.layer = "picture";
-      if (state.layer === "word" && state.word < 0) state.word = this.firstWord();
+      if (!COMPARED.some((c) => c.key === state.of && this.painter.comparable(c.key))) {
+        state.of = (COMPARED.find((c) => this.painter.comparable(c.key)) || COMPARED[0]).key;
+      }
+      this.choose();
       if (!parts.clock.SPEEDS.includes(state.speed)) state.speed = 1;
+    }
+
+    // A map of one word or one object needs one to be chosen.
+    choose() {
+      const { state } = this;
+      if (painted(state) === "word" && state.word < 0) state.word = this.firstWord();
+      if (state.layer === "difference" && state.of === "object" && state.object < 0) state.object = 0;
     }
 
     firstWord() {
@@ -98,7 +108,7 @@
         this.changed.add(key);
       }
       for (const key of also || []) this.changed.add(key);
-      if (this.changed.has("layer") && this.state.layer === "word" && this.state.word < 0) this.state.word = this.firstWord();
+      if (["layer", "of", "object", "word"].some((k) => this.changed.has(k))) this.choose();
       if (this.changed.size && !this.frame) this.frame = requestAnimationFrame(() => this.render());
     }
 
@@ -148,6 +158,8 @@
 
     buildSelects() {
       const { model, hook } = this;
+      hook.of.replaceChildren();
+      for (const { key, name } of COMPARED) if (this.painter.comparable(key)) hook.of.append(new Option(name, key));
       hook.object.replaceChildren();
       hook.object.append(new Option("All objects", "-1"));
       model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
@@ -176,7 +188,7 @@
       const { state, model } = this;
       return {
         step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
-        reference: model.runs[0], hover: state.hover, pin: state.pin, outline: state.layer !== "guess" && state.layer !== "order",
+        reference: model.runs[0], hover: state.hover, pin: state.pin,
         whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
       };
     }
@@ -202,7 +214,7 @@
       this.changed = new Set();
       if (!this.model) return;
       const started = performance.now();
-      const look = ["layer", "object", "word", "locked", "model", "theme"].some((k) => changed.has(k));
+      const look = ["layer", "of", "object", "word", "locked", "model", "theme"].some((k) => changed.has(k));
       if (look) this.paint = this.painter.painter(state);
       if (changed.has("theme") || changed.has("model") || changed.has("size")) this.clock.drawBars();
       const view = this.view();
@@ -238,9 +250,15 @@
         node.tabIndex = on ? 0 : -1;
         if (on) this.reveal(node);
       }
-      hook.about.textContent = LAYERS.find((l) => l.key === state.layer).about;
-      hook.objectField.hidden = state.layer !== "object";
-      hook.wordField.hidden = state.layer !== "word";
+      const compared = state.layer === "difference" && state.of !== "picture";
+      hook.about.textContent = compared
+        ? "This run’s map minus run A’s at the same step: orange is more than in A, purple is less."
+        : LAYERS.find((l) => l.key === state.layer).about;
+      hook.ofField.hidden = state.layer !== "difference";
+      hook.of.value = state.of;
+      hook.objectField.hidden = painted(state) !== "object";
+      hook.wordField.hidden = painted(state) !== "word";
+      hook.object.options[0].disabled = compared;
       hook.object.value = String(state.object);
       hook.word.value = String(state.word);
       const scale = this.painter.scale(state);
@@ -250,6 +268,8 @@
       hook.blend.value = String(picture ? state.cover : state.blend);
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
       hook.lockField.hidden = !scale || state.layer === "order";
+      hook.keys.hidden = Boolean(scale) || state.layer === "difference";
+      hook.maskedKey.hidden = !picture;
       hook.lock.checked = state.locked;
       hook.lockName.textContent = model.runs.length > 1 ? "one scale for all stages and steps" : "one scale for all steps";
       this.updateScale();
@@ -264,13 +284,14 @@
     updateScale() {
       const { state, hook, model } = this;
       const scale = this.painter.scale(state);
-      const difference = state.layer === "difference";
+      const difference = state.layer === "difference" && state.of === "picture";
       hook.scale.hidden = !scale && !difference;
       if (hook.scale.hidden) return;
       const locked = state.locked || difference || state.layer === "order";
       const [low, high] = difference ? [0, 255] : [scale.low + (scale.offset || 0), scale.high + (scale.offset || 0)];
       const digits = difference ? 0 : scale.digits;
-      const own = (k) => this.stages.slice(0, 6).map((stage) => `${stage.run.letter} ${number(stage.shown ? stage.shown[k] : NaN, digits)}`).join("  ");
+      const painting = this.stages.slice(0, 6).filter((stage) => !(state.layer === "difference" && stage.run === model.runs[0]));
+      const own = (k) => painting.map((stage) => `${stage.run.letter} ${number(stage.shown ? stage.shown[k] : NaN, digits)}`).join("  ");
       hook.low.textContent = locked ? number(low, digits) : own(0);
       hook.high.textContent = locked ? number(high, digits) : own(1);
       const same = difference || state.layer === "order" ? "" : locked ? "" : ", each map on its own scale: not comparable";
