@@ -17,8 +17,8 @@ from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.train import card, gallery
 from uncage_demo.train.binding_figure import binding_figure, example_scene
-from uncage_demo.train.commands import new_parts
 from uncage_demo.train.export import export
+from uncage_demo.train.parts import new_parts
 from uncage_demo.train.steps import Steps
 from uncage_demo.train.token_scenes import TokenScenes
 

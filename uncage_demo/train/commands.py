@@ -1,4 +1,4 @@
-"""`train`, `model-card` and `ship`: how the embedded model is made, measured and shipped, from art to model folder."""
+"""`train`, `model-card`, `ship` and `refresh`: how the embedded model is made, measured and shipped, from art to model folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TINY = Preset("cpu", 180, 60, 1000, 240, 16, 48, 32)
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add `train` and `model-card` to the command line."""
+    """Add the commands to the command line."""
     train = subparsers.add_parser(
         "train",
         help="make the embedded model: fetch the art, train tokenizer, transformer and detector, measure, write the model card",
@@ -80,6 +80,22 @@ def add_parsers(subparsers: Any) -> None:
         description="Makes everything in the repository that belongs to the shipped weights anew; result tables: `bench`, `bench-report`.",
     )
     ship.set_defaults(run=run_ship)
+    refresh = subparsers.add_parser(
+        "refresh",
+        help="after training: write the weights and make everything that depends on them anew",
+        description=(
+            "Exports the weights of a training folder, then makes everything in the repository that belongs to them anew: example traces, "
+            "README picture, golden grids, model card with its pictures; on request also the diagnosis' calibration and result tables. "
+            "Says what it does and how long each step took; a killed run continues, and steps that are done are not done again."
+        ),
+    )
+    refresh.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder; without checkpoints the weights stay")
+    refresh.add_argument("--seeds", type=int, default=2, help="seeds a prompt of the model card, 1..64; default 2")
+    refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
+    refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
+    refresh.add_argument("--bench-seeds", default="0-3", metavar="LIST", help='seeds of the experiments, "0-3" or "0,2"; default 0-3')
+    refresh.add_argument("--again", action="store_true", help="do every step anew, also those that are done")
+    refresh.set_defaults(run=run_refresh)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -95,6 +111,7 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
+    from uncage_demo.train.parts import export_model, new_parts, restore, restore_decoder
     from uncage_demo.train.pictures import GeneratedPictures, trained_detector
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
@@ -120,20 +137,20 @@ def run_train(args: argparse.Namespace) -> int:
         image_tokenizer.train(atlas, folder, **common("tokenizer"))
         note_time(folder, "tokenizer", device)
     else:
-        _restore(folder, "tokenizer", parts)
+        restore(folder, "tokenizer", parts)
     if "decoder" in stages:
         settings = common("tokenizer") | {"budget_s": preset.decoder_s * args.budget}
         image_tokenizer.train(atlas, folder, **settings, codes_stay=True)
         note_time(folder, "decoder", device)
     elif (folder / "decoder.ckpt").exists():
-        _restore_decoder(folder, parts)
+        restore_decoder(folder, parts)
     tokenizer = parts["tokenizer"].cpu().eval()
     # The detector comes first: with it the transformer's reports tell success rates.
     if "detector" in stages:
         detector_stage.train(atlas, tokenizer, folder, **common("detector"))
         note_time(folder, "detector", device)
     elif "export" in stages:
-        _restore(folder, "detector", parts)
+        restore(folder, "detector", parts)
     tokenizer = tokenizer.cpu()
     if "transformer" in stages:
         judge = trained_detector(folder, parts["detector"].cpu())
@@ -141,41 +158,13 @@ def run_train(args: argparse.Namespace) -> int:
         transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"))
         note_time(folder, "transformer", device)
     elif "export" in stages:
-        _restore(folder, "transformer", parts)
+        restore(folder, "transformer", parts)
     if "export" in stages:
-        from uncage_demo.train.binding import choose_heads
-        from uncage_demo.train.export import export
-
-        cpu_parts = {name: part.cpu().eval() for name, part in parts.items()}
-        heads = choose_heads(cpu_parts["transformer"], TokenScenes(atlas, cpu_parts["tokenizer"]))  # type: ignore[arg-type]
-        settings = {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}}
-        export(_out(args), cpu_parts, settings)
+        heads = export_model(parts, atlas, _out(args))
         print(f"wrote {_out(args)}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
     if "card" in stages:
         return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2))
     return 0
-
-
-def new_parts(tiny: bool) -> dict[str, Any]:
-    """Fresh modules of the shipped architecture, or of a very small one."""
-    from uncage_demo.backends.embedded import STYLES
-    from uncage_demo.models import vocab
-    from uncage_demo.models.detector import Detector
-    from uncage_demo.models.tokenizer import ImageTokenizer
-    from uncage_demo.models.transformer import SceneTransformer
-
-    words, nouns, styles = len(vocab.WORDS), len(vocab.NOUNS), len(STYLES)
-    if tiny:
-        return {
-            "tokenizer": ImageTokenizer(encoder_width=64, decoder_widths=(32, 16, 16), blocks=(1, 1, 0)),
-            "transformer": SceneTransformer(words, vocab.TEXT_LENGTH, width=64, ratio=2, text_layers=1, multi_layers=1, single_layers=2),
-            "detector": Detector(nouns, styles, widths=(16, 32, 48)),
-        }
-    return {
-        "tokenizer": ImageTokenizer(),
-        "transformer": SceneTransformer(words, vocab.TEXT_LENGTH),
-        "detector": Detector(nouns, styles),
-    }
 
 
 def note_time(folder: Path, stage: str, device: Any) -> None:
@@ -219,34 +208,15 @@ def run_ship(_: argparse.Namespace) -> int:
     return 0
 
 
+def run_refresh(args: argparse.Namespace) -> int:
+    """Make everything that depends on the weights anew; returns the exit status."""
+    from uncage_demo.train.refresh import Wishes, refresh
+
+    refresh(args.folder, Wishes(args.seeds, args.calibrate, tuple(args.bench), args.bench_seeds, args.again))
+    return 0
+
+
 def _out(args: argparse.Namespace) -> Path:
     from uncage_demo.backends.embedded import ASSETS
 
     return ASSETS if args.out is None else args.out
-
-
-def _restore(folder: Path, stage: str, parts: dict[str, Any], part: str | None = None) -> None:
-    """Load a stage's weights into `part` (by default the part named like the stage)."""
-    from uncage_demo.train.loop import load_checkpoint
-
-    path = folder / f"{stage}.ckpt"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; run the stage {stage!r} first")
-    load_checkpoint(path, {part or stage: parts[part or stage]}, [])
-
-
-def _restore_decoder(folder: Path, parts: dict[str, Any]) -> None:
-    """The tokenizer with the decoder of the stage "decoder", whose codes must be those of the stage "tokenizer".
-
-    Raises:
-        ValueError: the tokenizer was trained on after its decoder.
-    """
-    import torch
-
-    before = [p.detach().clone() for p in parts["tokenizer"].encoder.parameters()]
-    _restore(folder, "decoder", parts, "tokenizer")
-    after = parts["tokenizer"].encoder.parameters()
-    if not all(torch.equal(one, other) for one, other in zip(before, after, strict=True)):
-        raise ValueError(
-            f"{folder / 'decoder.ckpt'} belongs to other image codes than tokenizer.ckpt; remove it and run the stage 'decoder'"
-        )

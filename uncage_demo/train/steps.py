@@ -27,16 +27,20 @@ class Steps:
             if kept.get("key") == key:
                 self.done = kept["steps"]
 
-    def __call__(self, name: str, work: Callable[[], Any], files: Sequence[Path] = ()) -> Any:
+    def __call__(self, name: str, work: Callable[[], Any], files: Sequence[Path] | Callable[[], Sequence[Path]] = ()) -> Any:
         """The step's result: kept from before when its files are still as it left them, else worked out now.
 
         Args:
             name: of the step.
             work: gives a JSON-able result.
-            files: what the step writes.
+            files: what the step writes; a function where that is only known afterwards.
         """
+
+        def written() -> dict[str, str]:
+            return file_hashes(files() if callable(files) else files)
+
         kept = self.done.get(name)
-        if kept is not None and kept["files"] == file_hashes(files):
+        if kept is not None and kept["files"] == written():
             print(f"{name}: there already ({kept['seconds_s']:.0f} s then)", flush=True)
             return kept["result"]
         print(f"{name} ...", flush=True)
@@ -44,7 +48,7 @@ class Steps:
         result = work()
         seconds = time.monotonic() - started
         print(f"{name}: done in {seconds:.0f} s", flush=True)
-        self.done[name] = {"result": result, "seconds_s": seconds, "files": file_hashes(files)}
+        self.done[name] = {"result": result, "seconds_s": seconds, "files": written()}
         self._save()
         return result
 

@@ -1,0 +1,110 @@
+"""One command that makes everything that depends on the weights anew: what it covers, how it continues, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.train import parts, refresh
+from uncage_demo.train.refresh import Step, Wishes
+from uncage_demo.train.steps import Steps
+
+
+def wanted(folder: Path, **options: Any) -> dict[str, Step]:
+    """The plan for the tiny model, by name (nothing is run)."""
+    return {step.name: step for step in refresh.plan(EmbeddedBackend.tiny(0), None, folder, Wishes(**options))}  # type: ignore[arg-type]
+
+
+def test_plan_covers_what_is_shipped(tmp_path):
+    steps = wanted(tmp_path)
+    assert list(steps) == ["examples", "README picture", "golden grids", "model card"]
+    files = {path for step in steps.values() for path in step.files()}
+    shipped = set((ASSETS.parent / "examples").iterdir()) | {ASSETS.parent / "readme.webp", refresh.GOLDEN}
+    shipped |= {path for path in ASSETS.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
+    assert shipped <= files
+
+
+def test_extras_come_when_they_are_wished_for(tmp_path):
+    steps = wanted(tmp_path, calibrate=True, bench=("weights", "table1"))
+    assert list(steps)[4:] == ["diagnosis", "experiment weights", "experiment table1", "tables"]
+
+
+def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(tmp_path, monkeypatch):
+    said: list[tuple[str, ...]] = []
+    monkeypatch.setattr(refresh, "_command", lambda *words: said.append(words))
+    monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results")
+    step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1")["experiment table1"]
+    step.work()
+    lines = str(tmp_path / "bench-tiny-0/table1.jsonl")
+    assert said[0] == ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--out", lines)
+    assert said[1] == ("uncage_demo", "bench-merge", lines, "--out", str(tmp_path / "results/table1.jsonl.gz"))
+
+
+def test_killed_run_continues_and_a_changed_file_is_made_again(tmp_path, capsys):
+    made: list[str] = []
+
+    def step(name: str, fails: bool = False) -> Step:
+        def work() -> None:
+            if fails:
+                raise KeyboardInterrupt
+            made.append(name)
+            (tmp_path / name).write_text(name)
+
+        return Step(name, work, lambda: [tmp_path / name])
+
+    kept = tmp_path / "steps.json"
+    with pytest.raises(KeyboardInterrupt):
+        refresh.run_steps([step("one"), step("two"), step("three", fails=True)], Steps(kept, "weights"))
+    refresh.run_steps([step("one"), step("two"), step("three")], Steps(kept, "weights"))
+    assert made == ["one", "two", "three"]
+    (tmp_path / "two").write_text("by hand")
+    refresh.run_steps([step("one"), step("two"), step("three")], Steps(kept, "weights"))
+    assert made == ["one", "two", "three", "two"]
+    refresh.run_steps([step("one")], Steps(kept, "other weights"))
+    assert made[-1] == "one"
+    printed = capsys.readouterr().out
+    assert "one: there already" in printed
+    assert "three: done in" in printed
+
+
+def test_results_of_other_weights_are_found(tmp_path, monkeypatch):
+    def line(weights: str, model: str = "embedded") -> dict[str, Any]:
+        return {"model": {"id": model, "weight_hash": weights}}
+
+    lines = {"new.jsonl": [line("a")], "old.jsonl": [line("a"), line("b")], "large.jsonl": [line("c", "meissonic")]}
+    for name in lines:
+        (tmp_path / name).touch()
+    monkeypatch.setattr("uncage_demo.bench.records.read_records", lambda path: lines[path.name])
+    assert [path.name for path in refresh.stale_results("a", tmp_path)] == ["old.jsonl"]
+
+
+@pytest.mark.parametrize(("options", "message"), [({"seeds": 0}, "--seeds 0"), ({"bench": ("tabel1",)}, "tabel1: choose one of table1")])
+def test_bad_wishes_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Wishes(**options)
+
+
+class TestCheckpoints:
+    def test_all_parts_or_none(self, tmp_path):
+        for name in parts.PARTS[:-1]:
+            (tmp_path / f"{name}.ckpt").touch()
+        assert not parts.has_checkpoints(tmp_path)
+        (tmp_path / f"{parts.PARTS[-1]}.ckpt").touch()
+        assert parts.has_checkpoints(tmp_path)
+
+    def test_a_missing_stage_is_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"tokenizer\.ckpt is missing; run the stage 'tokenizer' first"):
+            parts.restored(tmp_path, tiny=True)
+
+
+def test_notes_say_what_was_done(tmp_path):
+    steps = Steps(tmp_path / "steps.json", "key")
+    steps("one", lambda: {"figure": 1.5})
+    kept = json.loads((tmp_path / "steps.json").read_text())
+    assert kept["key"] == "key"
+    assert kept["steps"]["one"]["result"] == {"figure": 1.5}
+    assert kept["steps"]["one"]["seconds_s"] >= 0

@@ -1,0 +1,87 @@
+"""The parts of the embedded model while it is made: fresh ones, those of checkpoints, and the model folder they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uncage_demo.backends.embedded import STYLES
+from uncage_demo.models import vocab
+from uncage_demo.models.detector import Detector
+from uncage_demo.models.tokenizer import ImageTokenizer
+from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.train.binding import choose_heads
+from uncage_demo.train.export import export
+from uncage_demo.train.loop import load_checkpoint
+from uncage_demo.train.scenes import SpriteAtlas
+from uncage_demo.train.token_scenes import TokenScenes
+
+PARTS = ("tokenizer", "detector", "transformer")
+
+
+def new_parts(tiny: bool) -> dict[str, Any]:
+    """Fresh modules of the shipped architecture, or of a very small one."""
+    words, nouns, styles = len(vocab.WORDS), len(vocab.NOUNS), len(STYLES)
+    if tiny:
+        return {
+            "tokenizer": ImageTokenizer(encoder_width=64, decoder_widths=(32, 16, 16), blocks=(1, 1, 0)),
+            "transformer": SceneTransformer(words, vocab.TEXT_LENGTH, width=64, ratio=2, text_layers=1, multi_layers=1, single_layers=2),
+            "detector": Detector(nouns, styles, widths=(16, 32, 48)),
+        }
+    return {
+        "tokenizer": ImageTokenizer(),
+        "transformer": SceneTransformer(words, vocab.TEXT_LENGTH),
+        "detector": Detector(nouns, styles),
+    }
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether every part has a checkpoint in the training folder."""
+    return all((folder / f"{part}.ckpt").exists() for part in PARTS)
+
+
+def restore(folder: Path, stage: str, parts: dict[str, Any], part: str | None = None) -> None:
+    """Load a stage's weights into `part` (by default the part named like the stage).
+
+    Raises:
+        FileNotFoundError: the stage has not been run.
+    """
+    path = folder / f"{stage}.ckpt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; run the stage {stage!r} first")
+    load_checkpoint(path, {part or stage: parts[part or stage]}, [])
+
+
+def restore_decoder(folder: Path, parts: dict[str, Any]) -> None:
+    """The tokenizer with the decoder of the stage "decoder", whose codes must be those of the stage "tokenizer".
+
+    Raises:
+        ValueError: the tokenizer was trained on after its decoder.
+    """
+    before = [p.detach().clone() for p in parts["tokenizer"].encoder.parameters()]
+    restore(folder, "decoder", parts, "tokenizer")
+    after = parts["tokenizer"].encoder.parameters()
+    if not all(torch.equal(one, other) for one, other in zip(before, after, strict=True)):
+        raise ValueError(
+            f"{folder / 'decoder.ckpt'} belongs to other image codes than tokenizer.ckpt; remove it and run the stage 'decoder'"
+        )
+
+
+def restored(folder: Path, tiny: bool = False) -> dict[str, Any]:
+    """All parts as the training folder's checkpoints have them."""
+    parts = new_parts(tiny)
+    for part in PARTS:
+        restore(folder, part, parts)
+    if (folder / "decoder.ckpt").exists():
+        restore_decoder(folder, parts)
+    return parts
+
+
+def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[tuple[int, int]]:
+    """Choose the heads that guidance reads, write the model folder; returns the (layer, head) pairs."""
+    parts = {name: part.cpu().eval() for name, part in parts.items()}
+    heads = choose_heads(parts["transformer"], TokenScenes(atlas, parts["tokenizer"]))
+    export(out, parts, {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}})
+    return heads

@@ -1,0 +1,144 @@
+"""Everything that depends on the weights, made anew by one command: examples, pictures, golden grids, card, calibration, results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.bench.experiments import EXPERIMENTS
+from uncage_demo.train import card, parts, ship
+from uncage_demo.train.scenes import SpriteAtlas
+from uncage_demo.train.steps import Steps
+
+ROOT = ASSETS.parents[1]
+GOLDEN = ROOT / "tests" / "golden" / "embedded.json"
+RESULTS = ASSETS.parent / "results"
+DIAGNOSIS = ASSETS.parent / "diagnosis"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to make beyond the usual.
+
+    Args:
+        seeds: seeds a prompt of the model card, 1..64.
+        calibrate: also fit the thresholds of the diagnosis.
+        bench: experiments to run anew.
+        bench_seeds: their seeds, as the command `bench` takes them.
+        again: do every step anew.
+    """
+
+    seeds: int = 2
+    calibrate: bool = False
+    bench: tuple[str, ...] = ()
+    bench_seeds: str = "0-3"
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seeds <= 64:
+            raise ValueError(f"--seeds {self.seeds}: give a whole number from 1 to 64")
+        unknown = [name for name in self.bench if name not in EXPERIMENTS]
+        if unknown:
+            raise ValueError(f"--bench {unknown[0]}: choose one of {', '.join(EXPERIMENTS)}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to make: its name, how, and the files it writes (known once it is made)."""
+
+    name: str
+    work: Callable[[], Any]
+    files: Callable[[], list[Path]]
+
+
+def refresh(folder: Path, wishes: Wishes) -> None:
+    """Export the training folder's weights and make everything that belongs to them anew.
+
+    Args:
+        folder: training folder (checkpoints, art, notes); keeps what is done, so that a killed run continues.
+        wishes: what else to make.
+    """
+    started = time.monotonic()
+    atlas = SpriteAtlas(folder / "art")
+    if parts.has_checkpoints(folder):
+        heads = parts.export_model(parts.restored(folder), atlas, ASSETS)
+        print(f"export: weights written in {time.monotonic() - started:.0f} s; guidance reads {heads}", flush=True)
+    else:
+        print(f"export: {folder} holds no checkpoints; the weights in {ASSETS.name} stay", flush=True)
+    backend = EmbeddedBackend.load()
+    print(f"weights {backend.info.weight_hash}", flush=True)
+    kept = folder / "refresh-steps.json"
+    if wishes.again:
+        for path in (kept, folder / "card-steps.json"):
+            path.unlink(missing_ok=True)
+    run_steps(plan(backend, atlas, folder, wishes), Steps(kept, f"{backend.info.weight_hash} {wishes.seeds} {wishes.bench_seeds}"))
+    stale = stale_results(backend.info.weight_hash)
+    if stale:
+        names = ", ".join(path.name for path in stale)
+        print(f"results of other weights: {names}; run them anew (--bench) or remove them", flush=True)
+    print(f"all done in {(time.monotonic() - started) / 60:.1f} min", flush=True)
+
+
+def run_steps(wanted: list[Step], steps: Steps) -> None:
+    """Do the steps in order, but for those that are done and whose files are as they were left."""
+    for step in wanted:
+        steps(step.name, step.work, step.files)
+
+
+def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wishes) -> list[Step]:
+    """The steps in order."""
+
+    def measure() -> None:
+        metrics = card.measure(ASSETS, atlas, tuple(range(wishes.seeds)), work=folder / "card-steps.json")
+        card.write_card(ASSETS, metrics, folder / "training.json")
+
+    def examples() -> None:
+        ship.write_examples(backend)
+
+    steps = [
+        Step("examples", examples, lambda: sorted(ship.EXAMPLES.glob("*"))),
+        Step("README picture", lambda: ship.write_shipped_picture(backend), lambda: [ship.PICTURE]),
+        Step("golden grids", lambda: _command("tests.golden.regenerate", "embedded"), lambda: [GOLDEN]),
+        Step("model card", measure, lambda: [ASSETS / name for name in ("README.md", "metrics.json", *card.PICTURES)]),
+    ]
+    if wishes.calibrate:
+        command = ("uncage_demo", "calibrate", "--fit", "--write")
+        steps.append(Step("diagnosis", lambda: _command(*command), lambda: [DIAGNOSIS / "calibration.json", DIAGNOSIS / "README.md"]))
+    for name in wishes.bench:
+        steps.append(_bench_step(name, folder / f"bench-{backend.info.weight_hash}", wishes.bench_seeds))
+    if wishes.bench:
+        report = ("uncage_demo", "bench-report", str(RESULTS), "--readme", str(ROOT / "README.md"))
+        steps.append(Step("tables", lambda: _command(*report), lambda: sorted(RESULTS.glob("*.jsonl.gz"))))
+    return steps
+
+
+def _bench_step(name: str, work: Path, seeds: str) -> Step:
+    """One experiment: its lines are collected in the training folder (and continue there) and shipped when they are complete."""
+    lines, shipped = work / f"{name}.jsonl", RESULTS / f"{name}.jsonl.gz"
+
+    def run() -> None:
+        work.mkdir(parents=True, exist_ok=True)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        _command("uncage_demo", "bench", "--experiment", name, "--seeds", seeds, "--out", str(lines))
+        _command("uncage_demo", "bench-merge", str(lines), "--out", str(shipped))
+
+    return Step(f"experiment {name}", run, lambda: [shipped])
+
+
+def stale_results(weight_hash: str, folder: Path = RESULTS) -> list[Path]:
+    """Shipped result files with lines of the embedded model that other weights have made."""
+    from uncage_demo.bench.records import read_records
+
+    files = sorted(path for path in folder.glob("*") if path.name.endswith((".jsonl", ".jsonl.gz")))
+    models = {path: [record["model"] for record in read_records(path)] for path in files}
+    return [path for path, found in models.items() if any(m["id"] == "embedded" and m["weight_hash"] != weight_hash for m in found)]
+
+
+def _command(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True)
