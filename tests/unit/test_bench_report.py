@@ -136,18 +136,23 @@ def test_the_section_names_weights_and_warns_of_others(tmp_path: Path) -> None:
 
 def test_ideas_are_all_listed_and_only_a_clear_one_is_called_confirmed() -> None:
     found = gather(EVERYTHING)
-    assert found.references == ("uncage", "uncage")
-    assert [idea.label for idea in found.ideas] == ["good idea", "so-so", "bad | idea"]
+    assert [table.baseline for table in found.confirming] == [one.table.baseline for one in found.rounds] == ["uncage"]
+    assert [idea.label for idea in found.rounds[0].ideas] == ["good idea", "so-so", "bad | idea"]
+    assert [idea.label for idea in found.confirmed] == ["good idea", "so-so"]
     assert [idea.label for idea in found.clear()] == ["good idea"]
     assert (found.shared_prompts, found.shared_seeds) == (0, 0)
     text = results_section(EVERYTHING)
-    assert "**Confirmed**: *good idea*, +100.0 [+100.0, +100.0] points (win / tie / loss 8 / 0 / 0) against uncage" in text
+    assert "**Confirmed**: *good idea*, +100.0 [+100.0, +100.0] points (win / tie / loss 8 / 0 / 0, p (Holm) 0.023) against uncage." in text
     assert "Not confirmed: *so-so*" in text
     assert "The other 1 idea went no further" in text
     assert "In common: no prompt and no seed." in text
     assert "bad \\| idea" in text  # a label may hold anything
     alone = [r for r in EVERYTHING if r["experiment"] == "choose"]
     assert "nothing is claimed" in results_section(alone)
+    again = [*alone, *({**r, "experiment": "choose-2", "baseline": "good idea"} for r in alone if "idea" in r["method"])]
+    rounds = gather(again).rounds
+    assert [(one.table.baseline, [idea.label for idea in one.ideas]) for one in rounds][1] == ("good idea", ["bad | idea"])
+    assert "1 idea against good idea" in results_section(again)
     reused = [*alone, *({**r, "experiment": "confirm"} for r in alone)]
     assert "In common: 8 prompts and 1 seeds." in results_section(reused)
 
@@ -221,7 +226,9 @@ def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:
 
     assert load_shipped(tmp_path / "nowhere").pairs == ()
     right = {"a": (0, 0, 1, 1), "b": (0, 1, 0, 1)}
-    lines = [make(seed, method=m, correct=values[seed]) | {"baseline": "a", "cluster": str(seed)} for m, values in right.items() for seed in range(4)]
+    lines: list[dict[str, Any]] = []
+    for method, values in right.items():
+        lines += [{**make(seed, method=method, correct=values[seed]), "baseline": "a", "cluster": str(seed)} for seed in range(4)]
     lines[4]["metrics"]["missing"] = 1
     write_records(tmp_path / "a.jsonl.gz", lines)
     shipped = load_shipped(tmp_path)
@@ -261,3 +268,21 @@ def test_panels_and_ideas_show_the_tables_numbers() -> None:
     assert confirmed == [100.0, 25.0]
     filled = [drawn.get_markerfacecolor() == drawn.get_color() for drawn in axes.lines if drawn.get_marker() == "o"]
     assert filled == [True, False]
+
+
+def test_merged_lines_can_become_part_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from test_bench_records import make
+
+    from uncage_demo.bench.records import record_key, write_records
+    from uncage_demo.cli import main
+
+    lines = [make(seed, method=m) for seed in range(2) for m in ("a", "b")]
+    write_records(tmp_path / "e1.jsonl", lines)
+    out = tmp_path / "choose.jsonl.gz"
+    assert main(["bench-merge", str(tmp_path / "e1.jsonl"), "--experiment", "choose", "--title", "Ideas", "--out", str(out)]) == 0
+    merged = read_many([out])
+    assert {(r["experiment"], r["title"]) for r in merged} == {("choose", "Ideas")}
+    assert [r["key"] for r in merged] == [record_key("choose", r["method"], r["suite"], r["image_key"]) for r in lines]
+    assert [r["image_key"] for r in merged] == [r["image_key"] for r in lines]
+    assert main(["bench-merge", str(tmp_path / "e1.jsonl"), "--title", "Ideas", "--out", str(out)]) == 2
+    assert "--experiment" in capsys.readouterr().err

@@ -9,10 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uncage_demo.bench.records import Record
-from uncage_demo.bench.tables import METRICS, Row, Table, build_table, format_difference, format_estimate, format_p, markdown_table
+from uncage_demo.bench.tables import (
+    METRICS,
+    Row,
+    Table,
+    build_table,
+    format_difference,
+    format_estimate,
+    format_p,
+    markdown_table,
+    to_markdown,
+)
 from uncage_demo.decoding.config import DecodingConfig
 
 CHOOSE, CONFIRM = "choose", "confirm"
+SHOWN = ("all", "bound", "correct", "min_object", "text_image", "text_text")
+FOLDED = 12  # with more ideas than this the README folds the rounds
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,8 @@ class Idea:
 
     Args:
         label: its name in the lines.
-        chosen, confirmed: its rows, with the comparison against the reference; None where it was not run.
+        chosen: its row where it was chosen; None where only the confirmation has it.
+        confirmed: its row in the confirmation; None where it did not get that far.
     """
 
     label: str
@@ -30,26 +43,40 @@ class Idea:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One experiment that ideas were chosen on.
+
+    Args:
+        table: the comparison with its reference: UNCAGE where the table has it, else the experiment's baseline.
+        plain: the reference and the experiment's own baseline; no ideas.
+        ideas: the others, best first.
+    """
+
+    table: Table
+    plain: tuple[str, ...]
+    ideas: tuple[Idea, ...]
+
+
+@dataclass(frozen=True)
 class Beyond:
     """All ideas with the tables they stand in.
 
     Args:
-        choosing, confirming: tables of the experiments, each compared with `reference` of the same place in its list.
-        references: labels that the tables compare with: UNCAGE where a table has it, else the experiment's baseline.
-        ideas: best first, as chosen; references and baselines are not among them.
-        shared_prompts, shared_seeds: what the two halves have in common (should be nothing).
+        rounds: the experiments that ideas were chosen on.
+        confirming: the confirmations, compared with UNCAGE where they have it.
+        confirmed: the ideas in them, best first.
+        shared_prompts, shared_seeds: what choosing and confirming have in common (should be nothing).
     """
 
-    choosing: tuple[Table, ...]
+    rounds: tuple[Round, ...]
     confirming: tuple[Table, ...]
-    references: tuple[str, ...]
-    ideas: tuple[Idea, ...]
+    confirmed: tuple[Idea, ...]
     shared_prompts: int
     shared_seeds: int
 
     def clear(self) -> list[Idea]:
-        """Ideas whose confirmation is above the reference with an interval clear of zero."""
-        return [i for i in self.ideas if i.confirmed and i.confirmed.comparison and i.confirmed.comparison.difference.low > 0]
+        """Ideas whose confirmation is above its reference with an interval clear of zero."""
+        return [i for i in self.confirmed if i.confirmed and i.confirmed.comparison and i.confirmed.comparison.difference.low > 0]
 
 
 def is_idea(experiment: str) -> bool:
@@ -78,66 +105,89 @@ def gather(records: Sequence[Record]) -> Beyond:
     Raises:
         ValueError: when lines contradict each other (see `build_table`).
     """
-    names = list(dict.fromkeys(r["experiment"] for r in records if is_idea(r["experiment"])))
     tables: dict[str, Table] = {}
-    plain: set[str] = set()
-    for name in names:
+    plain: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys(r["experiment"] for r in records if is_idea(r["experiment"])):
         first = build_table(records, name)
-        tables[name] = build_table(records, name, metrics=[first.primary], primary=first.primary, baseline=reference_of(first))
-        plain |= {first.baseline, tables[name].baseline}
-    choosing = tuple(t for n, t in tables.items() if n.startswith(CHOOSE))
-    confirming = tuple(t for n, t in tables.items() if n.startswith(CONFIRM))
-    labels = dict.fromkeys(row.method for t in (*choosing, *confirming) for row in t.rows if row.method not in plain)
-    ideas = [Idea(label, _find(choosing, label), _find(confirming, label)) for label in labels]
-    ideas.sort(key=lambda idea: -_gain(idea.chosen or idea.confirmed))
-    sides = [[r for r in records if r["experiment"].startswith(part)] for part in (CHOOSE, CONFIRM)]
-    prompts, seeds = ([{r[key] for r in side} for side in sides] for key in ("prompt", "seed"))
-    references = tuple(t.baseline for t in (*choosing, *confirming))
-    return Beyond(choosing, confirming, references, tuple(ideas), len(prompts[0] & prompts[1]), len(seeds[0] & seeds[1]))
+        keys = [key for key in SHOWN if key in first.metrics]
+        tables[name] = build_table(records, name, metrics=keys, primary=first.primary, baseline=reference_of(first))
+        plain[name] = tuple(dict.fromkeys((first.baseline, tables[name].baseline)))
+    confirming = {name: table for name, table in tables.items() if name.startswith(CONFIRM)}
+
+    def ideas(name: str) -> tuple[Idea, ...]:
+        """Of an experiment, each with its confirmation (of the last one that has it: a later one repeats it with more images)."""
+        found = []
+        for row in tables[name].rows:
+            later = [r for n, table in confirming.items() for r in table.rows if r.method == row.method and r.method not in plain[n]]
+            if row.method not in plain[name]:
+                found.append(Idea(row.method, None if name in confirming else row, later[-1] if later else None))
+        return tuple(sorted(found, key=lambda idea: -_gain(idea.chosen or idea.confirmed)))
+
+    rounds = tuple(Round(table, plain[name], ideas(name)) for name, table in tables.items() if name not in confirming)
+    confirmed = {idea.label: idea for name in confirming for idea in ideas(name)}
+    halves = [[r for r in records if r["experiment"].startswith(part)] for part in (CHOOSE, CONFIRM)]
+    prompts, seeds = ([{r[key] for r in half} for half in halves] for key in ("prompt", "seed"))
+    return Beyond(rounds, tuple(confirming.values()), tuple(confirmed.values()), len(prompts[0] & prompts[1]), len(seeds[0] & seeds[1]))
 
 
 def beyond_section(records: Sequence[Record], plots: str = "") -> str:
-    """The ideas as Markdown: how they were tried, every one with its intervals, and what was confirmed."""
+    """The ideas as Markdown: what was confirmed, the confirmation's table, then every idea of every round with its interval."""
     found = gather(records)
-    first = (*found.choosing, *found.confirming)[0]
-    metric = METRICS[first.primary]
-    against = " or ".join(dict.fromkeys(found.references))
-    unit = ", points" if metric.percent else ""
-    columns = (metric.heading + (" %" if metric.percent else ""), f"against {against}{unit}", "p (Holm)")
-    head = ["idea", *(f"{part}: {column}" for part in ("choosing", "confirming") for column in columns)]
+    parts = [f"### Beyond UNCAGE\n\n{_how(found)}\n\n{verdict(found)}\n"]
+    parts += [f"Confirmation, against {table.baseline}:\n\n{to_markdown(table)}" for table in found.confirming]
+    if plots:
+        parts.append(f"![Ideas beyond UNCAGE]({plots}/beyond.png)\n")
+    count = sum(len(one.ideas) for one in found.rounds)
+    for one in found.rounds:
+        text = round_table(one)
+        title = f"{one.table.title}: {len(one.ideas)} idea{'s' if len(one.ideas) != 1 else ''} against {one.table.baseline}"
+        parts.append(f"<details><summary>{title}</summary>\n\n{text}\n</details>\n" if count > FOLDED else f"{title}:\n\n{text}")
+    return "\n".join(parts)
+
+
+def round_table(one: Round) -> str:
+    """Every idea of a round with its interval, best first, after what it is compared with."""
+    table = one.table
+    metric = METRICS[table.primary]
+    heading = metric.heading + (" %" if metric.percent else "")
+    against = f"against {table.baseline}" + (", points" if metric.percent else "")
     lines = []
-    for name in dict.fromkeys((*_baselines(records), *found.references)):
-        lines.append([name, *_cells(_find(found.choosing, name), first), *_cells(_find(found.confirming, name), first)])
-    lines += [[idea.label, *_cells(idea.chosen, first), *_cells(idea.confirmed, first)] for idea in found.ideas]
-    picture = f"![Ideas beyond UNCAGE]({plots}/beyond.png)\n" if plots else ""
-    return f"### Beyond UNCAGE\n\n{_how(found)}\n\n{markdown_table(head, lines)}\n{verdict(found)}\n\n{picture}"
+    for row in (*map(table.row, one.plain), *(idea.chosen for idea in one.ideas if idea.chosen)):
+        cells = [row.method, format_estimate(row.estimates[table.primary], metric), "reference", "", "", ""]
+        if row.comparison is not None and row.adjusted_p is not None:
+            c = row.comparison
+            cells[2:4] = [format_difference(c.difference, metric), f"{c.win} / {c.tie} / {c.loss}"]
+            cells[4:] = [format_p(c.p_value), format_p(row.adjusted_p)]
+        lines.append(cells)
+    test = "McNemar" if metric.percent else "sign test"
+    head = ["idea", heading, against, "win / tie / loss", f"p ({test})", "p (Holm)"]
+    return f"{markdown_table(head, lines)}\n{table.caption}\n"
 
 
 def verdict(found: Beyond) -> str:
     """What was confirmed, what was not, and how many ideas did not get that far."""
-    against = " or ".join(dict.fromkeys(found.references))
-    tried = [idea for idea in found.ideas if idea.confirmed]
-    if not tried:
+    if not found.confirmed:
         return "No idea has been taken to the other half yet; nothing is claimed."
+    against = " or ".join(dict.fromkeys(table.baseline for table in found.confirming))
     clear = found.clear()
-    parts = [f"**Confirmed**: {_told(idea)} against {against} on prompts and seeds that it was not chosen on." for idea in clear] or [
-        f"**None was confirmed** as better than {against}."
-    ]
-    parts += [f"Not confirmed: {_told(idea)}." for idea in tried if idea not in clear]
-    left = len(found.ideas) - len(tried)
+    parts = [f"**Confirmed**: {_told(idea, found)} against {against}." for idea in clear]
+    parts = parts or [f"**None was confirmed** as better than {against}."]
+    parts += [f"Not confirmed: {_told(idea, found)}." for idea in found.confirmed if idea not in clear]
+    names = {idea.label for idea in found.confirmed}
+    left = len({idea.label for one in found.rounds for idea in one.ideas} - names)
     if left:
-        parts.append(f"The other {left} idea{'s' if left > 1 else ''} went no further than the choosing half.")
+        parts.append(f"The other {left} idea{'s' if left > 1 else ''} went no further than choosing.")
     return " ".join(parts)
 
 
 def _how(found: Beyond) -> str:
-    sizes = [("Chosen on", found.choosing), ("confirmed on", found.confirming)]
+    sizes = [("Chosen on", [one.table for one in found.rounds]), ("confirmed on", found.confirming)]
     told = "; ".join(f"{name} {' and '.join(_half(t) for t in tables)}" for name, tables in sizes if tables) + "."
-    if found.choosing and found.confirming:
+    if found.rounds and found.confirming:
         shared = {"prompts": found.shared_prompts, "seeds": found.shared_seeds}
         common = " and ".join(f"{count} {name}" for name, count in shared.items() if count)
         told += f" In common: {common or 'no prompt and no seed'}."
-    return told + " Every idea that was measured is listed, the failed ones too; the order is that of the choosing half."
+    return told[0].upper() + told[1:] + " Every idea that was measured is listed, the failed ones too."
 
 
 def _half(table: Table) -> str:
@@ -146,34 +196,17 @@ def _half(table: Table) -> str:
     return f"{table.prompts:,} prompts of {table.suite}, seed{'s' if len(seeds) > 1 else ''} {span}, {table.images:,} images a method"
 
 
-def _baselines(records: Sequence[Record]) -> list[str]:
-    return list(dict.fromkeys(str(r.get("baseline", r["method"])) for r in records if is_idea(r["experiment"])))
-
-
-def _find(tables: Sequence[Table], label: str) -> Row | None:
-    """The row of that label; of the last table that has it (a later experiment repeats an earlier one with more images)."""
-    return next((row for table in reversed(tables) for row in table.rows if row.method == label), None)
-
-
 def _gain(row: Row | None) -> float:
     return row.comparison.difference.value if row and row.comparison else 0.0
 
 
-def _cells(row: Row | None, table: Table) -> list[str]:
-    metric = METRICS[table.primary]
-    if row is None:
-        return ["", "", ""]
-    value = format_estimate(row.estimates[table.primary], metric)
-    if row.comparison is None or row.adjusted_p is None:
-        return [value, "reference", ""]
-    return [value, format_difference(row.comparison.difference, metric), format_p(row.adjusted_p)]
-
-
-def _told(idea: Idea) -> str:
-    assert idea.confirmed is not None
-    comparison = idea.confirmed.comparison
-    if comparison is None:
+def _told(idea: Idea, found: Beyond) -> str:
+    """The confirmation of an idea in words."""
+    row = idea.confirmed
+    assert row is not None
+    if row.comparison is None:
         return idea.label
-    metric = METRICS[next(iter(idea.confirmed.estimates))]
-    told = format_difference(comparison.difference, metric) + (" points" if metric.percent else "")
-    return f"*{idea.label}*, {told} (win / tie / loss {comparison.win} / {comparison.tie} / {comparison.loss})"
+    metric = METRICS[next(table.primary for table in found.confirming if row in table.rows)]
+    counts = f"{row.comparison.win} / {row.comparison.tie} / {row.comparison.loss}"
+    told = format_difference(row.comparison.difference, metric) + (" points" if metric.percent else "")
+    return f"*{idea.label}*, {told} (win / tie / loss {counts}, p (Holm) {format_p(row.adjusted_p or 0.0)})"

@@ -54,6 +54,8 @@ def add_parsers(subparsers: Any) -> None:
     merge.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
     merge.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.gz")
     merge.add_argument("--keep-first", action="store_true", help="where two lines contradict each other keep the first instead of refusing")
+    merge.add_argument("--experiment", metavar="NAME", help="make the lines part of this experiment, such as choose or confirm")
+    merge.add_argument("--title", help="with --experiment: the heading of its table")
     merge.set_defaults(run=run_merge)
 
     replay = subparsers.add_parser("bench-replay", help="make the picture of one result line again, bit for bit")
@@ -145,9 +147,15 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_merge(args: argparse.Namespace) -> int:
     """`uncage bench-merge`."""
-    from uncage_demo.bench.records import merge
+    from uncage_demo.bench.records import merge, record_key
 
+    if args.title and not args.experiment:
+        raise ValueError("--title names the table of --experiment; give that too")
     records = merge((read_many([path]) for path in args.results), keep_first=args.keep_first)
+    if args.experiment:
+        role = {"experiment": args.experiment} | ({"title": args.title} if args.title else {})
+        keys = (record_key(args.experiment, r["method"], r["suite"], r["image_key"]) for r in records)
+        records = merge([[record | role | {"key": key} for record, key in zip(records, keys, strict=True)]], keep_first=args.keep_first)
     write_records(args.out, records)
     print(f"{args.out}: {len(records)} lines")
     return 0

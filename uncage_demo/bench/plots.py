@@ -14,14 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from uncage_demo.bench.beyond import Beyond
+from uncage_demo.bench.beyond import Beyond, Idea
 from uncage_demo.bench.statistics import Estimate
 from uncage_demo.bench.tables import METRICS, Row, Table
 
 INK, MUTED, GRID = "#1f2933", "#55606e", "#dde3e9"
 METHOD, REFERENCE, CHOSEN = "#0072b2", "#d55e00", "#8a94a3"
 WIDTH_IN = 7.2
-OPEN = "Diamond: the baseline. A difference is filled where its interval is clear of zero."
+FILLED = "A difference is filled where its interval is clear of zero."
+OPEN = f"Diamond: the baseline. {FILLED}"
 PARAMETERS = {"weights": "weight of the contrast, $w_a$", "guided-steps": "guided steps", "blur": "blur of the maps, σ (attention cells)"}
 
 
@@ -134,24 +135,33 @@ def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str =
 
 
 def plot_beyond(found: Beyond) -> Figure:
-    """Every idea's difference from the reference: grey where it was chosen, blue where it was confirmed."""
-    rows = [idea for idea in found.ideas if (idea.chosen and idea.chosen.comparison) or (idea.confirmed and idea.confirmed.comparison)]
-    first = (*found.choosing, *found.confirming)[0]
+    """Every idea's difference from the reference of its round: grey where it was chosen, blue where it was confirmed."""
+    rounds = list(found.rounds)
+    known = {idea.label for one in rounds for idea in one.ideas}
+    rest = [idea for idea in found.confirmed if idea.label not in known]
+    lines: list[tuple[str, Idea | None]] = []
+    for number, one in enumerate(rounds):
+        if len(rounds) > 1:
+            lines.append((f"round {number + 1}, against {one.table.baseline}", None))
+        lines += [(idea.label, idea) for idea in one.ideas]
+    lines += [(idea.label, idea) for idea in rest]
+    first = [*(one.table for one in rounds), *found.confirming][0]
     metric = METRICS[first.primary]
     scale = 100 if metric.percent else 1
-    told = "Squares: half the prompts, to choose on. Circles: the other half with other seeds, once."
-    figure = _figure("Ideas beyond UNCAGE", told, 0.32 * max(1, len(rows)) + 0.6, OPEN)
+    told = "Squares: prompts and seeds to choose on. Circles: confirmed on others, once."
+    figure = _figure("Ideas beyond UNCAGE", told, 0.23 * max(1, len(lines)) + 0.6, FILLED)
     axes = figure.subplots()
     axes.axvline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
-    for y, idea in enumerate(rows):
-        if idea.chosen and idea.chosen.comparison:
-            at = y - (0.14 if idea.confirmed else 0)
+    for y, (_, idea) in enumerate(lines):
+        if idea and idea.chosen and idea.chosen.comparison:
+            at = y - (0.17 if idea.confirmed else 0)
             _interval(axes, idea.chosen.comparison.difference, at, scale, CHOSEN, marker="s", filled=_clear(idea.chosen))
-        if idea.confirmed and idea.confirmed.comparison:
-            _interval(axes, idea.confirmed.comparison.difference, y + 0.14, scale, METHOD, filled=_clear(idea.confirmed))
-    _names(axes, [idea.label for idea in rows], set())
-    against = " or ".join(dict.fromkeys(found.references))
-    axes.set_xlabel(f"{metric.heading}, against {against}" + (" (points)" if metric.percent else ""))
+        if idea and idea.confirmed and idea.confirmed.comparison:
+            at = y + (0.17 if idea.chosen else 0)
+            _interval(axes, idea.confirmed.comparison.difference, at, scale, METHOD, filled=_clear(idea.confirmed))
+    _names(axes, [label for label, _ in lines], {label for label, idea in lines if idea is None})
+    references = dict.fromkeys([*(one.table.baseline for one in rounds), *(table.baseline for table in found.confirming)])
+    axes.set_xlabel(f"{metric.heading}, against {' or '.join(references)}" + (" (points)" if metric.percent else ""))
     _plain(axes)
     return figure
 

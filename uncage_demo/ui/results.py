@@ -170,6 +170,15 @@ def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
     return {"id": identity, "title": row.method, "picture": live.picture_url(trace.image, 192), "identical": is_measured(row, trace)}
 
 
+def unknown_settings(row: ImageRow) -> str:
+    """Why a line's picture cannot be made again: its settings are not of this version; "" where they are."""
+    try:
+        DecodingConfig.from_dict(row.config)
+    except ValueError as error:
+        return f"This version has no such settings: {error}"
+    return ""
+
+
 def is_measured(row: ImageRow, trace: Trace) -> bool:
     """Whether a finished run has the tokens and the picture that the result line was made from, bit for bit."""
     tokens = np.ascontiguousarray(trace.tokens.reshape(-1).astype(np.int32))
@@ -241,6 +250,7 @@ def pair_view(own: ImageRow, base: ImageRow | None) -> dict[str, Any]:
         "prompt": own.prompt,
         "seed": own.seed,
         "category": own.category,
+        "unknown": unknown_settings(own) or (unknown_settings(base) if base else ""),
         "runs": [{"method": row.method, "correct": row.correct, "failures": list(row.failures)} for row in (base, own) if row is not None],
     }
 

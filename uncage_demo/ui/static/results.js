@@ -228,6 +228,10 @@
       });
       const open = button("uc-small ur-open", "Open", () => openPair(row));
       open.setAttribute("aria-label", `Open ${row.prompt}, seed ${row.seed}`);
+      if (row.unknown) {
+        open.disabled = true;
+        open.title = row.unknown;
+      }
       node.append(head, runs, open);
       return node;
     }
@@ -247,7 +251,7 @@
     }
 
     function missing() {
-      return shown.filter((row) => !drawn.has(row.key)).slice(0, overview.max_drawn);
+      return shown.filter((row) => !row.unknown && !drawn.has(row.key)).slice(0, overview.max_drawn);
     }
 
     // ---- making pictures again -----------------------------------------------------------------------------------------
