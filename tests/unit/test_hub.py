@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 import torch
 from huggingface_hub import constants, errors
 
-from tests.tiny_checkpoints import tiny_vq, write_meissonic
+from tests.tiny_checkpoints import tiny_vq, write_amused, write_meissonic
 from uncage_demo.backends import catalog, download, hub, load_backend
 from uncage_demo.backends.download import Checkpoint, ModelUnavailable, obtain, present
 from uncage_demo.backends.weights import load_diffusers, load_text_encoder, load_tokenizer, weight_hash
@@ -214,6 +215,67 @@ def test_broken_parts_are_named(tmp_path: Path) -> None:
         load_tokenizer(folder / "tokenizer")
     with pytest.raises(ValueError, match="no such file"):
         load_diffusers(VQModel, folder / "nothing", torch.float32)
+
+
+WRONG_SETTINGS = [
+    ("meissonic", "transformer/config.json", {"num_layers": "many"}, "num_layers='many'"),
+    ("meissonic", "transformer/config.json", {"num_single_layers": 10**7}, "num_single_layers=10000000"),
+    ("meissonic", "transformer/config.json", {"downsample": None}, "downsample=None"),
+    ("meissonic", "transformer/config.json", {"axes_dims_rope": 16}, "axes_dims_rope=16"),
+    ("meissonic", "transformer/config.json", {"num_layers": 1}, "tensors unknown: transformer_blocks.1"),
+    ("amused", "transformer/config.json", {"micro_cond_encode_dim": 0}, "micro_cond_encode_dim=0"),
+    ("amused", "transformer/config.json", {"layer_norm_eps": None}, "layer_norm_eps=None"),
+    ("amused", "transformer/config.json", {"num_hidden_layers": "x"}, "UVit2DModel cannot be loaded"),
+    ("meissonic", "scheduler/scheduler_config.json", {"mask_token_id": None}, "mask_token_id=None"),
+    ("meissonic", "text_encoder/config.json", {"hidden_size": "wide"}, "CLIPTextModelWithProjection cannot be loaded"),
+    ("meissonic", "text_encoder/config.json", {"eos_token_id": None}, "the text encoder does not run with this config"),
+    ("meissonic", "text_encoder/config.json", {"max_position_embeddings": 20}, "text_encoder"),
+    ("meissonic", "vqvae/config.json", {"lookup_from_codebook": False}, "lookup_from_codebook is false"),
+    ("meissonic", "vqvae/config.json", {"norm_num_groups": 3}, "vqvae"),
+    ("meissonic", "vqvae/config.json", {"block_out_channels": None}, "VQModel cannot be loaded"),
+]
+
+
+@pytest.mark.parametrize(("family", "file", "change", "match"), WRONG_SETTINGS)
+def test_wrong_settings_are_named_when_the_model_is_loaded(
+    tmp_path: Path, family: str, file: str, change: dict[str, Any], match: str
+) -> None:
+    folder = (write_meissonic if family == "meissonic" else write_amused)(tmp_path / "mine")
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=re.escape(match)):
+        hub.load_large(str(folder), image_size_px=32)
+
+
+def test_a_file_in_place_of_its_folder_and_a_broken_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_meissonic(tmp_path / "mine")
+    (folder / "model_index.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelUnavailable, match="this is a file; give the folder"):
+        hub.load_large("mine/model_index.json")  # reads like a hub id, too
+    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    for wrong in ({}, {"weight_map": ["a"]}, {"weight_map": {}}):
+        index.write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match="names 0 shards, missing: all"):
+            hub.load_large(str(folder))
+    index.write_text(json.dumps({"weight_map": {"a": "../../elsewhere.safetensors"}}))
+    with pytest.raises(ValueError, match="names 1 shards, missing"):
+        hub.load_large(str(folder))
+
+
+def test_an_encoder_or_decoder_of_another_size_is_named(tmp_path: Path) -> None:
+    folder = write_meissonic(tmp_path / "mine")
+    narrow = tmp_path / "narrow"
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "projection_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=600, **sizes)).save_pretrained(narrow)
+    with pytest.raises(ValueError, match="text encoder of width 16 and projection 32, the transformer takes 32 and 32"):
+        hub.load_large(str(folder), text_encoder=str(narrow))
+    with pytest.raises(ModelUnavailable, match=r"config\.json"):
+        hub.load_large(str(folder), text_encoder=str(tmp_path))
+    with pytest.raises(ModelUnavailable, match="hub cannot be reached"):
+        hub.load_large(str(folder), text_encoder="owner/encoder")
 
 
 def test_the_text_half_of_a_whole_clip_model_is_used(tmp_path: Path) -> None:

@@ -51,11 +51,17 @@ class AmusedNetwork(nn.Module):
         model: diffusers UVit2DModel in evaluation mode.
 
     Raises:
-        ValueError: when an attention of the model does more than the processor here reproduces.
+        ValueError: when an attention of the model does more than the processor here reproduces, or a setting does not fit.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        config = model.config
+        if type(config.micro_cond_encode_dim) is not int or 5 * config.micro_cond_encode_dim != config.micro_cond_embed_dim:
+            found = (config.micro_cond_encode_dim, config.micro_cond_embed_dim)
+            raise ValueError(f"micro_cond_encode_dim={found[0]!r}, micro_cond_embed_dim={found[1]!r}: the second must be 5 times the first")
+        if not isinstance(config.layer_norm_eps, (int, float)):
+            raise ValueError(f"layer_norm_eps={config.layer_norm_eps!r}: give a number")
         self.model = model
         self._compiled = False
         for name, module in self.text_attentions():

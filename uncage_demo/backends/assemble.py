@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import nn
 from uncage_demo.backends.clip import ClipText
 from uncage_demo.backends.large import LargeBackend, NetworkFacts
 from uncage_demo.backends.pictures import VqPictures
-from uncage_demo.backends.weights import load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash
+from uncage_demo.backends.weights import first_line, load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash
 from uncage_demo.types import ModelInfo
 
 BLUR_CELLS = 2.0  # the paper's sigma, at Meissonic's attention grid of 32 x 32; other grids get the same fraction of the picture
@@ -102,11 +103,14 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
     """
     from diffusers.models.autoencoders.vq_model import VQModel
 
-    mask_id = int(read_json(folder / "scheduler" / "scheduler_config.json").get("mask_token_id", shape.vocab_size - 1))
-    if not shape.codebook_size <= mask_id < shape.vocab_size:
-        raise ValueError(f"mask_token_id={mask_id}: the token embedding leaves {shape.codebook_size}..{shape.vocab_size - 1} for it")
+    mask_id = read_json(folder / "scheduler" / "scheduler_config.json").get("mask_token_id", shape.vocab_size - 1)
+    if type(mask_id) is not int or not shape.codebook_size <= mask_id < shape.vocab_size:
+        raise ValueError(f"mask_token_id={mask_id!r}: the token embedding leaves {shape.codebook_size}..{shape.vocab_size - 1} for it")
     pictures = VqPictures(load_diffusers(VQModel, folder / "vqvae", torch.float32))
     text = ClipText(load_tokenizer(folder / "tokenizer"), load_text_encoder(text_folder, options.dtype))
+    # Weights may fit by shape and still not run: what is tried here would otherwise fail in the middle of somebody's picture.
+    _try(text_folder, "text encoder", lambda: text.encode("a"))
+    _try(folder / "vqvae", "picture decoder", lambda: pictures.swatches([0], 1))
     widths = (text.encoder.config.hidden_size, text.encoder.config.projection_dim)
     if widths != (shape.text_width, shape.pooled_width):
         raise ValueError(
@@ -144,6 +148,14 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
         compile=options.compile,
         negative_prompt=options.negative_prompt,
     )
+
+
+def _try(folder: Path, part: str, run: Callable[[], Any]) -> None:
+    """Run a freshly loaded part once; what goes wrong becomes a ValueError that names its folder."""
+    try:
+        run()
+    except Exception as error:  # any kind: the config decides where it fails
+        raise ValueError(f"{folder}: the {part} does not run with this config ({first_line(error)})") from None
 
 
 def grid_of(size_px: int | tuple[int, int], factor: int, multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:

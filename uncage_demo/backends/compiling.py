@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from uncage_demo.backends.weights import first_line
+
 
 def compile_methods(module: nn.Module, *names: str) -> None:
     """Replace methods of a module by compiled ones, in place; modules of one class and size share what is compiled.
@@ -35,9 +37,9 @@ def require_compiler(device: torch.device) -> None:
         with fresh_cache():
             torch.compile(_trial)(torch.ones(8, device=device))
     except (RuntimeError, OSError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0][:200] if lines else type(error).__name__
-        raise ValueError(f"compile=True: torch.compile needs {needs} for {device}; load the model without it ({reason})") from None
+        raise ValueError(
+            f"compile=True: torch.compile needs {needs} for {device}; load the model without it ({first_line(error)})"
+        ) from None
 
 
 def _trial(x: torch.Tensor) -> torch.Tensor:

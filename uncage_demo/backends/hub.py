@@ -93,6 +93,8 @@ def find(name_or_path: str) -> CatalogEntry:
     if is_folder(name_or_path):
         name = Path(name_or_path).expanduser().resolve().name
         return CatalogEntry(name, name, None, "", "", source=name_or_path)
+    if name_or_path.strip() and Path(name_or_path).expanduser().is_file():
+        raise ModelUnavailable(f"{name_or_path}: this is a file; give the folder that holds transformer, vqvae, tokenizer and scheduler")
     if is_hub_id(name_or_path):
         return CatalogEntry(name_or_path, name_or_path.split("/")[1], None, "", "", source=name_or_path)
     raise ModelUnavailable(f"model {name_or_path!r}: choose {', '.join(known)}, a folder, or a hub id (owner/name)")

@@ -38,6 +38,12 @@ from uncage_demo.backends.meissonic_layers import (
     split_heads,
 )
 
+_RANGES = (
+    ("num_layers", 0, 1000),
+    ("num_single_layers", 1, 1000),
+    *((name, 1, 1 << 20) for name in ("attention_head_dim", "num_attention_heads", "joint_attention_dim", "pooled_projection_dim")),
+    *((name, 1, 1 << 24) for name in ("vocab_size", "codebook_size", "patch_size")),
+)
 MICRO_CONDITIONS = 5  # width, height, crop top, crop left, aesthetic score
 
 
@@ -72,7 +78,17 @@ class TransformerConfig:
     guidance_embeds: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes_dims_rope", tuple(self.axes_dims_rope))
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name}={value!r}: give a whole number from {least} to {most}")
+        for name in ("downsample", "upsample", "guidance_embeds"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}={getattr(self, name)!r}: give true or false")
+        axes = self.axes_dims_rope
+        if not isinstance(axes, (list, tuple)) or any(type(size) is not int or size < 1 for size in axes):
+            raise ValueError(f"axes_dims_rope={axes!r}: give three whole numbers above 0")
+        object.__setattr__(self, "axes_dims_rope", tuple(axes))
         if self.patch_size != 1 or self.guidance_embeds:
             raise ValueError(f"patch_size={self.patch_size}, guidance_embeds={self.guidance_embeds}: only 1 and False are supported")
         if sum(self.axes_dims_rope) != self.attention_head_dim or len(self.axes_dims_rope) != 3:
