@@ -35,6 +35,8 @@
       word: () => state.word >= 0 && state.layer === "word",
       words: (v) => seen.words.size >= v,
       at_fork: () => seen.fork !== null && state.step === seen.fork,
+      pin_differs: () => state.pin >= 0 && seen.differs(state.step, state.pin),
+      unguided: () => state.step >= seen.guided,
       what_if: () => Boolean(state.whatIf),
       what_if_weight: (v) => Boolean(state.whatIf) && Math.abs(state.whatIf.weight - v) < 0.051,
       what_if_weight_at_least: (v) => Boolean(state.whatIf) && state.whatIf.weight >= v,
@@ -42,6 +44,35 @@
       unlocked: () => state.locked === false,
     };
     return Object.entries(goal).every(([name, value]) => (tests[name] ? tests[name](value) : false));
+  }
+
+  // What a lesson's words say of its run comes from the run itself: a step, a count, a sentence of the diagnosis.
+  function facts(model, payload) {
+    const forks = payload.runs.map((r) => r.divergence).filter((v) => v !== null && v !== undefined);
+    const guidedSteps = (run) => run.weight.reduce((last, w, s) => (w !== 0 ? run.firstStep + s + 1 : last), 0);
+    const sentence = (run, wanted) => {
+      const found = ((run && run.raw.findings) || []).filter(wanted);
+      return found.length ? found[0].text : "It found nothing to say.";
+    };
+    const problem = (f) => f.severity !== "info" || f.kind === "clear" || f.kind === "weak";
+    const [one, two] = [model.runs[0], model.runs[1]];
+    return {
+      fork: forks.length ? Math.min(...forks) : null,
+      guided: Math.max(0, ...model.runs.map(guidedSteps)),
+      last: model.done - 1,
+      differs: (step, cell) => Boolean(two) && Boolean(one.committed(one.local(step), cell)) !== Boolean(two.committed(two.local(step), cell)),
+      words: {
+        steps: String(model.steps),
+        guided: String(Math.max(0, ...model.runs.map(guidedSteps))),
+        diagnosis: sentence(one, problem),
+        diagnosis_guided: sentence(two, problem),
+        guidance: sentence(two, (f) => f.kind === "guidance"),
+      },
+    };
+  }
+
+  function filled(text, words) {
+    return text.replace(/\{(\w+)\}/g, (whole, name) => (name in words ? words[name] : whole));
   }
 
   function attach(context) {
@@ -118,9 +149,12 @@
     }
 
     function run(lesson, payload) {
-      player = window.UncagePlayer.mount(host, payload, { state: lesson.start || {} });
-      const forks = payload.runs.map((r) => r.divergence).filter((v) => v !== null && v !== undefined);
-      const seen = { layers: new Set(), pins: new Set(), words: new Set(), last: Math.max(...payload.runs.map((r) => r.steps_done)) - 1, fork: forks.length ? Math.min(...forks) : null };
+      const { guided_step: guidedStep, ...start } = lesson.start || {};
+      player = window.UncagePlayer.mount(host, payload, { state: start });
+      const known = facts(player.player.model, payload);
+      lesson.words = known.words;
+      if (guidedStep) player.setStep(known.guided - 1);
+      const seen = { ...known, layers: new Set(), pins: new Set(), words: new Set() };
       let current = 0;
       render(lesson, current);
       element.dataset.lesson = String(lesson.number);
@@ -152,15 +186,15 @@
       lesson.steps.forEach((step, index) => {
         if (index > current) return;
         const item = make("li", index < current ? "uc-done" : "uc-now");
-        item.append(make("p", "uc-do", step.do));
-        if (index < current) item.append(make("p", "uc-then", step.then));
+        item.append(make("p", "uc-do", filled(step.do, lesson.words)));
+        if (index < current) item.append(make("p", "uc-then", filled(step.then, lesson.words)));
         steps.append(item);
       });
       text.append(steps);
       const left = lesson.steps.length - current;
       if (left) text.append(make("p", "uc-muted", left === 1 ? "Last step." : `${left} steps to go.`));
       else {
-        text.append(make("p", "uc-lesson-end", lesson.end));
+        text.append(make("p", "uc-lesson-end", filled(lesson.end, lesson.words)));
         const next = lesson.number < lesson.count;
         text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => open(next ? lesson.number + 1 : 0)));
       }

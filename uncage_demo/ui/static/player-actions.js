@@ -113,7 +113,7 @@
           let same = 0;
           for (let i = 0; i < model.cells; i++) same += chosen[i] && run.committed(s, i) ? 1 : 0;
           const other = run.counts[s] - same;
-          words = other ? `${other} of ${run.counts[s]} picks would change` : `the same ${run.counts[s]} picks`;
+          words = other ? `${other} of ${run.counts[s]} ${run.counts[s] === 1 ? "pick" : "picks"} would change` : run.counts[s] === 1 ? "the same pick" : `the same ${run.counts[s]} picks`;
           if (run.contrastOffsets[s] < 0 && state.whatIf.contrast) words += "; no contrast at this step";
           line.dataset.same = String(same);
         }
