@@ -62,7 +62,7 @@ class DecodingConfig:
     contrast_blur: float | None = None
     contrast_mode: str = "both"
     contrast_rescale: str = "max"
-    anchor_radius: float = 0.2
+    anchor_radius: float = 0.33
     use_confidence: bool = True
     use_noise: bool = True
     attention_source: str = "default"
