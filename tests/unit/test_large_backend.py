@@ -247,9 +247,21 @@ def test_with_offloading_one_part_at_a_time_is_on_the_device() -> None:
     assert moves == [("text", "cpu"), ("network", "cpu"), ("pictures", "cuda")]
 
 
-def test_offloading_changes_nothing_on_the_cpu(folder: Path, backend: LargeBackend) -> None:
-    other = load_large(str(folder), image_size_px=(32, 48), offload=True)
-    prompt = prompt_of(backend, "a red turtle")
-    tokens = tokens_of(backend)
-    outputs = [b.forward(tokens, 0, 4, [b.encode_prompt(prompt)]).cond for b in (backend, other)]
-    assert torch.equal(*outputs)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_offloading_changes_nothing_on_the_cpu(folder: Path, dtype: str) -> None:
+    """A whole guided decode and its picture, with every part moved in and out (from the CPU to the CPU: the moves are the same calls)."""
+    plain, other = (load_large(str(folder), image_size_px=32, offload=on, dtype=dtype) for on in (False, True))
+    used: list[str] = []
+    bring = other._residency.use
+    other._residency.use = lambda name: used.append(name) or bring(name)  # type: ignore[method-assign]
+    config = DecodingConfig("uncage", 3)
+    prompt = parse_prompt("a red turtle and a blue apple", plain)
+    one, two = (list(decode(backend, Run(prompt, config))) for backend in (plain, other))
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(ours.sampled, theirs.sampled)
+        np.testing.assert_array_equal(ours.attention, theirs.attention)
+        assert np.isfinite(ours.scores[ours.masked_before]).all()
+    tokens = torch.from_numpy(one[-1].sampled)[None]
+    np.testing.assert_array_equal(plain.decode_tokens(tokens), other.decode_tokens(tokens))
+    assert {"text", "network", "pictures"} == set(used)
+    assert other._residency.active == "pictures"

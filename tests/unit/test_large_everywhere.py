@@ -82,3 +82,38 @@ def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path, monkeypat
     options = ["--model", str(folder), "--num-steps", "2", "--device", "cpu", "--formats", "npz", "--out", str(out), "--quiet"]
     assert cli.main(["generate", TEXT, *options]) == 0
     assert any(path.suffix == ".npz" for path in out.rglob("*"))
+
+
+def test_what_a_long_prompt_loses_is_said_everywhere(
+    folder: Path, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from uncage_demo import cli
+    from uncage_demo.backends import hub
+    from uncage_demo.bench import distributed
+
+    text = "a red turtle " + "red " * 70 + "and a blue apple"
+    prompt = parse_prompt(text, backend)
+    lost = prompt.truncated
+    assert lost
+    assert text.endswith(lost)
+    trace = compare(backend, prompt, [DecodingConfig("meissonic", 2)])[0]
+    assert trace.prompt.truncated == lost
+    assert build_payload([trace])["prompt"]["truncated"] == lost
+    with pytest.raises(ValueError, match="the text encoder cut this off"):
+        compare(backend, prompt, [DecodingConfig("uncage", 2)])
+
+    original = hub.load_large
+    monkeypatch.setattr(hub, "load_large", lambda name, **options: original(name, **options, image_size_px=16))
+    common = ["--model", str(folder), "--out", str(tmp_path / "run")]
+    single = ["--num-steps", "2", "--device", "cpu", "--formats", "npz", "--quiet", "--order", "meissonic"]
+    assert cli.main(["generate", text, *common, *single]) == 0
+    assert repr(lost) in capsys.readouterr().err
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(f"{text}\na turtle\n")
+    assert (
+        distributed.main([*common[:2], "--prompts", str(prompts), "--order", "halton", "--steps", "1", "--out", str(tmp_path / "many")])
+        == 0
+    )
+    said = capsys.readouterr().err
+    assert repr(lost) in said
+    assert said.count("does not read the end of") == 1

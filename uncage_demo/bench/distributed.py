@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prompts = [line.strip() for line in options.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
     state = PartialState()
     backend = load_backend(options.model, device=str(state.device))
+    if state.is_main_process:
+        for prompt in prompts:
+            lost = backend.tokenize(prompt)[1]
+            if lost:
+                sys.stderr.write(f"note: the model does not read the end of {prompt[:40]!r}...: {lost!r}\n")
     config = DecodingConfig(options.order, options.steps or backend.info.default_steps)
     lines = generate_pictures(backend, prompts, range(options.seeds), config, options.out, state=state)
     if lines is not None:
