@@ -169,7 +169,7 @@ class ModelInfo:
         attention_grid: (y, x) at which attention is read; equal to `grid` unless the model downsamples.
         single_layers: number of layers attention can be read from (the paper's single-modal blocks).
         num_heads: heads of each of those layers.
-        default_source: name of the attention source guidance reads by default ("chosen" or "all").
+        default_source: name of the attention source guidance reads by default ("chosen", "all" or a band "layers:A-B").
         default_steps, default_guidance_scale: the model's usual settings.
         description: one sentence for people.
     """
