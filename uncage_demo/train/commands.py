@@ -59,7 +59,7 @@ def add_parsers(subparsers: Any) -> None:
         "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
     )
     train.add_argument("--seed", type=int, default=0, help="initial weights and data order; default 0")
-    train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB) for tests, about 25 minutes of one core")
+    train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB) for tests, with unseen scenes beside it")
     train.set_defaults(run=run_train)
     card = subparsers.add_parser(
         "model-card",
@@ -111,7 +111,7 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
-    from uncage_demo.train.parts import export_model, new_parts, restore, restore_decoder
+    from uncage_demo.train.parts import export_model, export_scenes, new_parts, restore, restore_decoder
     from uncage_demo.train.pictures import GeneratedPictures, trained_detector
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
@@ -161,6 +161,8 @@ def run_train(args: argparse.Namespace) -> int:
         restore(folder, "transformer", parts)
     if "export" in stages:
         heads = export_model(parts, atlas, _out(args))
+        if args.tiny:
+            export_scenes(TokenScenes(atlas, parts["tokenizer"]), _out(args) / "scenes.npz")
         print(f"wrote {_out(args)}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
     if "card" in stages:
         return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from uncage_demo.backends.embedded import STYLES
@@ -12,10 +14,10 @@ from uncage_demo.models import vocab
 from uncage_demo.models.detector import Detector
 from uncage_demo.models.tokenizer import ImageTokenizer
 from uncage_demo.models.transformer import SceneTransformer
-from uncage_demo.train.binding import choose_heads
+from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import load_checkpoint
-from uncage_demo.train.scenes import SpriteAtlas
+from uncage_demo.train.scenes import SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
 
 PARTS = ("tokenizer", "detector", "transformer")
@@ -77,6 +79,21 @@ def restored(folder: Path, tiny: bool = False) -> dict[str, Any]:
     if (folder / "decoder.ckpt").exists():
         restore_decoder(folder, parts)
     return parts
+
+
+def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
+    """Write unseen scenes of two coloured objects as token grids, so that a model can be examined without the art.
+
+    Args:
+        scenes: the source.
+        path: an .npz file with the arrays of `TokenBatch`.
+        count: number of scenes.
+    """
+    rng = np.random.default_rng(REPORT_SEED + 1)
+    drawn = (sample_scene(rng, (0.0, 1.0, 0.0)) for _ in itertools.count())
+    colored = (scene for scene in drawn if all(placed.color for placed in scene.objects))
+    batch = scenes.collate(list(itertools.islice(colored, count)))
+    np.savez_compressed(path, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
 
 
 def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[tuple[int, int]]:
