@@ -21,6 +21,7 @@ SCRIPTS = (
     "player-actions.js",
     "player-cards.js",
     "player-curves.js",
+    "player-heads.js",
     "player-arrange.js",
     "player.js",
 )

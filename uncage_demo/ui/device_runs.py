@@ -20,6 +20,7 @@ from uncage_demo.trace import Trace
 from uncage_demo.types import Verdict
 
 if TYPE_CHECKING:
+    from uncage_demo.backends.base import Backend
     from uncage_demo.ui.models import ModelSlot
 
 _SLOTS: list[ModelSlot] = []
@@ -29,6 +30,11 @@ def register(slot: ModelSlot) -> int:
     """Make a slot known to borrowed processes; returns its number."""
     _SLOTS.append(slot)
     return len(_SLOTS) - 1
+
+
+def backend_of(slot: int, model: str) -> Backend:
+    """The model of a slot, loaded where it is not yet."""
+    return _SLOTS[slot].get(model)
 
 
 @dataclass(frozen=True)

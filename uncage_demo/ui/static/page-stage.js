@@ -41,6 +41,7 @@
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       shared.restoreStep = null;
       const options = { onEvent, autoplay: Boolean(message.autoplay), actions: ["branch", "knockout"] };
+      options.heads = async (detail) => parse(await server.heads(detail));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = message.branch && player ? { ...player.state } : {};
       if (Number.isInteger(startAt)) options.state.step = startAt;

@@ -240,5 +240,5 @@
     };
   }
 
-  parts.data = { parse, bytes, Run };
+  parts.data = { parse, bytes, typed, Run };
 })((window.UncagePlayerParts = window.UncagePlayerParts || {}));

@@ -33,6 +33,7 @@
       this.findings = new parts.words.Findings(this);
       this.inspector = new parts.cards.Inspector(this);
       this.curves = new parts.curves.Curves(this);
+      this.heads = new parts.heads.Heads(this);
       this.follow = true;
       this.changed = new Set();
       this.cleanups = [];
@@ -131,6 +132,7 @@
       this.findings.build();
       this.inspector.build();
       this.curves.build();
+      this.heads.build();
       this.clock.drawForks();
       this.preload();
     }
@@ -228,6 +230,7 @@
       else if (!state.locked) this.updateScale();
       this.inspector.update(changed);
       this.curves.update(changed);
+      this.heads.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
       if (SHARED.some((k) => changed.has(k)) && !state.playing) this.emit("state", this.pickState(state));
       this.lastFrameMs = performance.now() - started;

@@ -1,0 +1,95 @@
+"""Layers and heads read again from the model are those it used, and the page's function answers or says why not."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from tests.factories import make_prompt, make_trace
+from tests.toy_backend import ToyBackend
+from uncage_demo import runner
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.heads import attention_at
+from uncage_demo.trace import Trace
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.heads import heads_function, packed
+from uncage_demo.ui.models import ModelSlot
+
+
+@pytest.fixture(scope="module")
+def backend() -> ToyBackend:
+    return ToyBackend()
+
+
+@pytest.fixture(scope="module")
+def whole(backend: ToyBackend) -> Trace:
+    config = DecodingConfig(num_steps=6, seed=2, order="uncage", contrast_blur=0.0)
+    return runner.generate(backend, make_prompt(), config, frames=False, full_attention=True)
+
+
+def without(trace: Trace) -> Trace:
+    """The same trace as visitors have it: only the mean over layers and heads."""
+    plain = copy.deepcopy(trace)
+    for record in plain.steps:
+        record.attention_full = None
+    return plain
+
+
+def test_one_forward_gives_what_the_model_saw(backend: ToyBackend, whole: Trace) -> None:
+    plain = without(whole)
+    seen = []
+    for record in whole.steps:
+        full = attention_at(backend, plain, record.step)
+        assert record.attention_full is not None
+        np.testing.assert_allclose(full, record.attention_full, rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(attention_at(None, whole, record.step), record.attention_full)
+        seen.append(full)
+    assert not np.allclose(seen[0], seen[-1])  # steps do differ
+
+
+def test_a_knocked_out_word_stays_hidden(backend: ToyBackend, whole: Trace) -> None:
+    plain = without(whole)
+    branch = runner.branch(backend, plain, 2, suppress_word=1)
+    rows = [branch.columns.index(token) for token in branch.prompt.words[1].tokens]
+    assert attention_at(backend, branch, 3)[:, :, rows].max() == 0
+    assert attention_at(backend, branch, 1)[:, :, rows].max() > 0
+    np.testing.assert_allclose(attention_at(backend, branch, 1), attention_at(backend, plain, 1))
+
+
+def test_what_cannot_be_read(backend: ToyBackend, whole: Trace) -> None:
+    with pytest.raises(ValueError, match="at_step=6"):
+        attention_at(backend, whole, 6)
+    with pytest.raises(ValueError, match="no model to read them from"):
+        attention_at(None, without(whole), 0)
+    with pytest.raises(ValueError, match="the model here is"):
+        attention_at(backend, make_trace(), 0)
+
+
+def test_the_page_asks_for_one_word(backend: ToyBackend, whole: Trace) -> None:
+    handlers = Handlers(ModelSlot(lambda _name, _allowed: backend))
+    ask = heads_function(handlers)
+    identity = handlers.store.add(whole)
+    answer = json.loads(ask({"id": identity, "step": 2, "word": 1}))["heads"]
+    full = whole.steps[2].attention_full
+    assert full is not None
+    wanted = full[:, :, [whole.columns.index(t) for t in whole.prompt.words[1].tokens]].mean(axis=2)
+    assert (answer["layers"], answer["heads"], answer["step"], answer["word"]) == (*full.shape[:2], 2, 1)
+    codes = np.frombuffer(base64.b64decode(answer["codes"]["d"]), np.uint8).reshape(answer["codes"]["s"])
+    np.testing.assert_allclose(answer["max"] * (codes / 255) ** 2, wanted, atol=answer["max"] / 200)
+    for data, wrong in (
+        (None, "one run, step and word"),
+        ({"id": "x", "step": 0, "word": 0}, "no longer in memory"),
+        ({"id": identity, "step": 9, "word": 0}, "step=9: give a whole number from 0 to 5"),
+        ({"id": identity, "step": True, "word": 0}, "step=True"),
+        ({"id": identity, "step": 0, "word": 99}, "word=99"),
+    ):
+        assert wrong in json.loads(ask(data))["error"]
+    assert not handlers.slot.decoding.locked()
+
+
+def test_packed_maps_of_nothing() -> None:
+    assert packed(np.zeros((2, 3, 4), np.float32), 0, 0)["max"] == 1.0

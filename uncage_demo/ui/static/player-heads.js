@@ -1,0 +1,174 @@
+// Layers and heads on request: one small map a head, of one word at this step. Asked of options.heads({id, step, word}) -> {heads} or {error}.
+(function (parts) {
+  "use strict";
+
+  const { make, button, number } = parts.dom;
+  const PAUSE_MS = 250; // while scrubbing, only the step where it rests is asked for
+  const KEPT = 64;
+
+  class Heads {
+    constructor(player) {
+      this.player = player;
+      this.open = false;
+      this.ticket = 0;
+    }
+
+    build() {
+      const { hook, model, options } = this.player;
+      const box = hook.heads;
+      box.replaceChildren();
+      this.cache = new Map();
+      this.shown = null;
+      const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i));
+      box.hidden = !options.heads || !words.length || model.grid_view || model.done < model.steps;
+      if (box.hidden) return;
+      const head = make("header", "up-curve-head");
+      this.toggle = button("up-pill", "", () => {
+        this.open = !this.open;
+        this.show();
+      });
+      this.run = make("select", "");
+      this.run.setAttribute("aria-label", "Run whose layers and heads are shown");
+      for (const run of model.runs) this.run.append(new Option(`${run.letter}: ${run.title}`, String(run.index)));
+      this.word = make("select", "");
+      this.word.setAttribute("aria-label", "Word whose attention is shown by layer and head");
+      for (const i of words) this.word.append(new Option(model.words[i].text, String(i)));
+      this.word.value = String(this.player.firstWord());
+      for (const field of [this.run, this.word]) field.addEventListener("change", () => this.ask());
+      head.append(make("h4", "", "Layers and heads"), make("span", "up-curve-about", "where every head of the model looks at this step"), this.run, this.word, this.toggle);
+      this.status = make("p", "up-hint");
+      this.status.setAttribute("role", "status");
+      this.scale = make("div", "up-scale");
+      this.high = make("span", "up-number");
+      this.ramp = make("span", "up-ramp");
+      this.unit = make("span", "up-unit");
+      this.scale.append(make("span", "up-number", "0"), this.ramp, this.high, this.unit);
+      this.grid = make("div", "up-heads-grid");
+      box.append(head, this.status, this.scale, this.grid);
+      this.show();
+    }
+
+    show() {
+      const { open } = this;
+      this.toggle.textContent = open ? "Hide" : "Show";
+      this.toggle.setAttribute("aria-expanded", String(open));
+      for (const node of [this.run, this.word, this.status]) node.hidden = !open;
+      if (open) this.ask();
+      else for (const node of [this.scale, this.grid]) node.hidden = true;
+    }
+
+    update(changed) {
+      const { hook, state } = this.player;
+      if (hook.heads.hidden || !this.open) return;
+      if (changed.has("word") && state.word >= 0 && state.layer === "word") this.word.value = String(state.word);
+      if (["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
+      if (changed.has("hover") || changed.has("pin")) this.tell();
+      if (changed.has("theme")) this.paint();
+    }
+
+    ask() {
+      const { model, state, options } = this.player;
+      if (!this.open || state.playing) return;
+      const run = model.runs[Number(this.run.value)];
+      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: Number(this.word.value) };
+      const key = [detail.id, detail.step, detail.word].join(" ");
+      const mine = ++this.ticket;
+      clearTimeout(this.timer);
+      if (this.cache.has(key)) return this.put(this.cache.get(key));
+      this.status.textContent = "Reading the model…";
+      this.timer = setTimeout(async () => {
+        let answer = null;
+        try {
+          answer = await options.heads(detail);
+        } catch {
+          answer = null;
+        }
+        if (mine !== this.ticket) return;
+        if (!answer || !answer.heads) {
+          this.status.textContent = (answer && answer.error) || "The server did not answer. Is it still running?";
+          return;
+        }
+        this.cache.set(key, answer.heads);
+        if (this.cache.size > KEPT) this.cache.delete(this.cache.keys().next().value);
+        this.put(answer.heads);
+      }, PAUSE_MS);
+    }
+
+    put(data) {
+      this.shown = data;
+      this.codes = parts.data.typed(data.codes);
+      this.status.textContent = `Step ${data.step + 1}, “${this.player.model.words[data.word].text}”: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
+      this.scale.hidden = this.grid.hidden = false;
+      this.grid.replaceChildren();
+      this.grid.style.setProperty("--heads", String(Math.min(8, data.heads)));
+      this.maps = [];
+      const { model } = this.player;
+      const [rows, columns] = model.grid;
+      for (let layer = 0; layer < data.layers; layer++) {
+        const line = make("div", "up-heads-row");
+        line.append(make("span", "up-heads-layer", `Layer ${layer + 1}`));
+        const cells = make("div", "up-heads-cells");
+        for (let head = 0; head < data.heads; head++) {
+          const figure = make("figure", "up-head-map");
+          const canvas = parts.stage.makeCanvas(columns, rows);
+          canvas.setAttribute("role", "img");
+          canvas.style.aspectRatio = `${columns} / ${rows}`;
+          canvas.addEventListener("pointermove", (event) => {
+            const at = canvas.getBoundingClientRect();
+            const x = Math.floor(((event.clientX - at.left) / at.width) * columns), y = Math.floor(((event.clientY - at.top) / at.height) * rows);
+            if (x >= 0 && y >= 0 && x < columns && y < rows) this.player.setState({ hover: y * columns + x });
+          });
+          canvas.addEventListener("pointerleave", () => this.player.setState({ hover: -1 }));
+          const caption = make("figcaption", "");
+          figure.append(canvas, caption);
+          cells.append(figure);
+          this.maps.push({ canvas, caption, layer, head });
+        }
+        line.append(cells);
+        this.grid.append(line);
+      }
+      this.paint();
+    }
+
+    at(index, cell) {
+      return this.shown.max * (this.codes[index * this.player.model.cells + cell] / 255) ** 2;
+    }
+
+    paint() {
+      if (!this.shown || !this.open) return;
+      const { model, painter } = this.player;
+      const { cells } = model;
+      const subject = model.words[this.shown.word].subject;
+      const table = subject >= 0 ? painter.ramps[subject] : painter.tables.sequential;
+      this.high.textContent = number(this.shown.max, 3);
+      this.unit.textContent = "attention; one scale for all heads of this step";
+      this.ramp.style.backgroundImage = parts.colors.gradient(table);
+      const values = new Float32Array(cells);
+      this.maps.forEach(({ canvas }, index) => {
+        for (let i = 0; i < cells; i++) values[i] = this.at(index, i);
+        const context = canvas.getContext("2d");
+        const image = context.createImageData(canvas.width, canvas.height);
+        parts.colors.paint(values, 0, this.shown.max, table, new Uint32Array(image.data.buffer));
+        context.putImageData(image, 0, 0);
+      });
+      this.tell();
+    }
+
+    // Under each map its mean, or the value of the cell that is pointed at or pinned.
+    tell() {
+      if (!this.shown) return;
+      const { model, state } = this.player;
+      const cell = state.hover >= 0 ? state.hover : state.pin;
+      this.maps.forEach(({ canvas, caption, layer, head }, index) => {
+        let value = 0;
+        if (cell >= 0) value = this.at(index, cell);
+        else for (let i = 0; i < model.cells; i++) value += this.at(index, i) / model.cells;
+        const what = cell >= 0 ? "here" : "mean";
+        caption.textContent = `head ${head + 1}: ${number(value, 3)} ${what}`;
+        canvas.setAttribute("aria-label", `Layer ${layer + 1}, ${caption.textContent}`);
+      });
+    }
+  }
+
+  parts.heads = { Heads };
+})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
