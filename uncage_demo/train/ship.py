@@ -61,7 +61,7 @@ _PROMPTS = (
     "a dog and a yellow balloon",
     "a green apple and a pink chair",
     "a horse and an orange backpack",
-    "a lion and a white bowl",
+    "a lion and a purple bowl",
 )
 WANTED = {
     "turtle-apple": Wanted(
@@ -75,7 +75,11 @@ WANTED = {
         "A failure of the baseline", "Something is missing, doubled, mixed or has the wrong colour.", _PROMPTS[::-1], (False, None)
     ),
     "no-help": Wanted(
-        "Guidance does not help", "The guided order fails too: attention can be wrong as well.", _PROMPTS[2:], (False, False)
+        "Guidance does not help",
+        "The guided order fails too: attention can err as well.",
+        _PROMPTS[2:],
+        (False, False),
+        num_steps=12,
     ),
     "three": Wanted("Three objects", "More objects compete for the same cells.", ("a cat, a blue bow and a red car",), (False, True)),
     "anchored": Wanted(
