@@ -78,7 +78,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
     with gr.Row(elem_classes="uc-settings-row"):
         order_a = gr.Dropdown(orders, value="meissonic", label="Stage A: order", min_width=150)
         order_b = gr.Dropdown(orders, value="uncage", label="Stage B: order", min_width=150)
-        chosen = gr.Dropdown([p.name for p in PRESETS], value=None, label="Preset", min_width=170, info=None)
+        chosen = gr.Dropdown([("as set here", ""), *((p.name, p.name) for p in PRESETS)], value="", label="Preset", min_width=170)
         name = gr.Dropdown(list(models), value=model, label="Model", min_width=150)
     about = gr.HTML("", elem_id="uc-preset-about", apply_default_css=False)
     shared: dict[str, Any] = {}
@@ -103,9 +103,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             shared["attention_source"] = gr.Dropdown(
                 ["default", "all", "layers:0-0"], value="default", label="Attention read from", allow_custom_value=True, min_width=140
             )
-            shared["anchor_radius"] = gr.Slider(
-                0.02, 1, value=_DEFAULT.anchor_radius, step=0.01, label="Anchor's reach (anchored), of the side", min_width=140
-            )
+            shared["anchor_radius"] = gr.Slider(0.02, 1, value=_DEFAULT.anchor_radius, step=0.01, label="Reach of an anchor", min_width=140)
         with gr.Row(elem_classes="uc-settings-row"):
             shared["guidance_scale"] = gr.Number(
                 None, label="Guidance scale (CFG)", placeholder="model's default", minimum=0, maximum=100, min_width=140

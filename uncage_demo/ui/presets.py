@@ -41,6 +41,15 @@ PRESETS = (
     Preset("UNCAGE, as published", ("meissonic", "uncage"), "Weight 3 in the first quarter of the steps; noise 1 to 0.01."),
     Preset("UNCAGE in every step", ("meissonic", "uncage"), "The paper's dagger: the contrast acts to the end.", {"contrast_steps": 256}),
     Preset(
+        "Anchored: one place an object", ("uncage", "anchored"), "UNCAGE's contrast, held to one place an object (this project's order)."
+    ),
+    Preset(
+        "Twelve steps: the order matters most",
+        ("meissonic", "anchored"),
+        "Many cells are kept at once, so doubles and missing objects are common in the baseline.",
+        {"num_steps": 12},
+    ),
+    Preset(
         "Positive term only",
         ("meissonic", "uncage"),
         "Own words attract; other objects' words do not repel.",
