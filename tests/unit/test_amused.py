@@ -50,9 +50,12 @@ def processors(network: AmusedNetwork) -> list[Any]:
     return [module.processor for _, module in network.text_attentions()]
 
 
-def test_full_size_text_attentions_on_the_meta_device() -> None:
+def test_full_size_text_attentions_on_the_meta_device(monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers.models.unets.uvit_2d import UVit2DModel
 
+    for layer in (torch.nn.Linear, torch.nn.Conv2d, torch.nn.Embedding):
+        # On the meta device there is nothing to initialise, but pretending to takes seconds.
+        monkeypatch.setattr(layer, "reset_parameters", lambda self: None)
     with torch.device("meta"):
         network = AmusedNetwork(UVit2DModel(downsample=True, upsample=True))
     pairs = network.text_attentions()

@@ -11,8 +11,8 @@ import pytest
 from uncage_demo.bench.statistics import bootstrap_intervals, holm, mcnemar_exact, paired, rate, rates
 
 
-def bootstrap_interval(values: np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
-    low, high = bootstrap_intervals(values[:, None], clusters)  # pyright: ignore[reportArgumentType]
+def bootstrap_interval(values: np.ndarray, clusters: Sequence[object], **options: int) -> tuple[float, float]:
+    low, high = bootstrap_intervals(values[:, None], clusters, **options)  # pyright: ignore[reportArgumentType]
     return float(low[0]), float(high[0])
 
 
@@ -60,7 +60,7 @@ def test_bootstrap_draws_whole_clusters() -> None:
 def test_interval_matches_the_normal_one_for_independent_images() -> None:
     rng = np.random.default_rng(3)
     values = (rng.random(2000) < 0.3).astype(float)
-    low, high = bootstrap_interval(values, list(range(2000)))
+    low, high = bootstrap_interval(values, list(range(2000)), draws=2000)
     half = 1.96 * math.sqrt(values.mean() * (1 - values.mean()) / 2000)
     assert low == pytest.approx(values.mean() - half, abs=0.003)
     assert high == pytest.approx(values.mean() + half, abs=0.003)
