@@ -251,7 +251,7 @@ def test_compare_writes_what_it_says(capsys, tmp_path, toy):
     assert "already holds meissonic.npz" in refused
     assert "--force" in refused
     before = (out / "uncage.npz").read_bytes()
-    assert cli.main([*arguments, "--force", "--quiet"]) == 0
+    assert cli.main([*arguments, "--formats", "npz", "--force", "--quiet"]) == 0
     again = Trace.load(out / "uncage.npz")
     assert again.id == trace.id, "the same command gives the same run"
     assert len(before) > 0

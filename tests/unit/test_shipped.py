@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.bench.run import make_images
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import generate
 from uncage_demo.trace import Trace
+from uncage_demo.train.refresh import DIAGNOSIS, stale_results
+from uncage_demo.train.steps import file_hashes
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ASSETS.parent / "examples").glob("*.npz"))
@@ -26,6 +30,27 @@ def backend():
 def test_card_belongs_to_the_weights(backend):
     assert json.loads((ASSETS / "metrics.json").read_text())["weight_hash"] == backend.info.weight_hash
     assert backend.info.weight_hash in (ASSETS / "README.md").read_text()
+
+
+def test_pictures_of_the_card_belong_to_its_figures():
+    metrics = json.loads((ASSETS / "metrics.json").read_text())
+    named = re.findall(r"\]\(([\w-]+\.webp)\)", (ASSETS / "README.md").read_text())
+    assert {path.name for path in ASSETS.glob("*.webp")} == set(named)
+    for name in named:
+        assert file_hashes([ASSETS / name])[name] == metrics["pictures"][name], f"{name}: run `python -m uncage_demo model-card`"
+
+
+def test_results_belong_to_the_weights(backend):
+    stale = [path.name for path in stale_results(backend.info.weight_hash)]
+    assert stale == [], "other weights made these: run `python -m uncage_demo refresh --bench EXPERIMENT`"
+
+
+def test_calibration_says_which_weights_it_was_measured_on():
+    """Its thresholds may outlive a change of weights (fitting them anew is a choice), but it must not pass for a measurement of these."""
+    if not (DIAGNOSIS / "calibration.json").exists():
+        pytest.skip("no calibration is shipped")
+    measured_on = json.loads((DIAGNOSIS / "calibration.json").read_text())["weights"]
+    assert measured_on in (DIAGNOSIS / "README.md").read_text()
 
 
 def test_golden_grids_belong_to_the_weights(backend):
@@ -62,6 +87,7 @@ def test_sizes():
 def test_the_shipped_model_draws_what_it_is_asked(backend):
     """A few single objects: far below the card's figures, so that only a broken model fails."""
     prompts = [parse_prompt(text, backend) for text in ("a turtle", "a red car", "a frog", "a blue clock")]
-    images = np.stack([generate(backend, prompt, DecodingConfig(seed=seed), frames=False).image for prompt in prompts for seed in (0, 1)])
-    verdicts = backend.judge_many(images, [prompt for prompt in prompts for _ in (0, 1)])
+    twice = [prompt for prompt in prompts for _ in (0, 1)]
+    _, images = make_images(backend, twice, [DecodingConfig(num_steps=12, seed=seed) for _ in prompts for seed in (0, 1)])
+    verdicts = backend.judge_many(images, twice)
     assert sum(verdict.objects_found[0] for verdict in verdicts) >= 6

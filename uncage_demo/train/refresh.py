@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -82,6 +83,9 @@ def refresh(folder: Path, wishes: Wishes) -> None:
     if stale:
         names = ", ".join(path.name for path in stale)
         print(f"results of other weights: {names}; run them anew (--bench) or remove them", flush=True)
+    measured_on = json.loads((DIAGNOSIS / "calibration.json").read_text())["weights"] if (DIAGNOSIS / "calibration.json").exists() else ""
+    if measured_on not in ("", backend.info.weight_hash):
+        print(f"the diagnosis was calibrated on other weights ({measured_on}): --calibrate fits it anew", flush=True)
     print(f"all done in {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
 
