@@ -269,6 +269,13 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     assert Path(picture).stat().st_size > 0
     _, again = client.predict(handle_file(file), api_name="/open_trace")
     assert again["settings"] == trace.config
+    assert again["findings"]
+    _, branch, _ = client.predict(handle_file(file), at_step=2, change="knock_out", word=1, api_name="/branch")
+    assert Trace.load(branch).lineage["edits"]["suppress_word"] == 1
+    figure = client.predict([handle_file(file), handle_file(branch)], "svg", api_name="/export")
+    assert "<svg" in Path(figure).read_text(encoding="utf-8")
+    with pytest.raises(Exception, match="cell=999"):
+        client.predict(handle_file(file), at_step=2, change="drop", cell=999, api_name="/branch")
     with pytest.raises(Exception, match="zebra"):
         client.predict(prompt="a zebra", api_name="/generate")
     assert np.isfinite(trace.steps[0].confidence).all()

@@ -50,6 +50,7 @@
   // What is committed so far, and the model's guess behind what is still masked.
   function Live(root) {
     const cells = [];
+    const about = make("p", "uc-live-about", "Clear cells are decided. Behind the veil: what the model would put there now. It may still change its mind until a cell is decided.");
     function draw(cell, run) {
       const picture = new Image();
       picture.onload = () => {
@@ -81,6 +82,8 @@
           cells.push(cell);
         }
         while (cells.length > message.runs.length) cells.pop().figure.remove();
+        about.hidden = message.runs.length > 2;
+        root.append(about);
         root.style.setProperty("--stages", String(Math.min(message.columns || message.runs.length, message.runs.length)));
         message.runs.forEach((run, i) => {
           cells[i].title.textContent = run.label;

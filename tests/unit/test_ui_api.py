@@ -1,0 +1,39 @@
+"""The page's functions for assistants: the tools are few, named, typed and explained. No server, no model."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gradio")
+pytest.importorskip("mcp")
+
+
+@pytest.fixture(scope="module")
+def tools() -> dict[str, Any]:
+    """What the tool server says of every tool."""
+    from gradio.mcp import GradioMCPServer
+
+    from uncage_demo.ui.layout import build_ui
+
+    request: Any = SimpleNamespace(query_params={})
+    answer = asyncio.run(GradioMCPServer(build_ui()).get_complete_schema(request))
+    return {tool["name"]: tool for tool in json.loads(bytes(answer.body))}
+
+
+def test_the_tools_are_those_of_the_api_and_nothing_of_the_page_leaks(tools):
+    assert set(tools) == {"generate", "compare", "branch", "open_trace", "export", "parse", "list_models"}
+    assert all(len(tool["description"]) > 40 for tool in tools.values())
+
+
+def test_every_input_has_a_type_and_an_explanation(tools):
+    for name, tool in tools.items():
+        for field, said in tool["inputSchema"]["properties"].items():
+            assert said.get("description"), f"{name} does not explain {field}"
+            assert said.get("type") or said.get("enum"), f"{name} does not say what {field} is"
+    inputs = tools["generate"]["inputSchema"]["properties"]
+    assert "uncage" in inputs["order"]["enum"]
+    assert (inputs["seed"]["type"], inputs["contrast_weight"]["type"]) == ("integer", "number")
+    assert set(tools["branch"]["inputSchema"]["properties"]["change"]["enum"]) == {"keep", "drop", "forbid", "order", "knock_out"}
