@@ -268,7 +268,13 @@ def test_an_encoder_or_decoder_of_another_size_is_named(tmp_path: Path) -> None:
     narrow = tmp_path / "narrow"
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "projection_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "projection_dim": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=600, **sizes)).save_pretrained(narrow)
     with pytest.raises(ValueError, match="text encoder of width 16 and projection 32, the transformer takes 32 and 32"):
         hub.load_large(str(folder), text_encoder=str(narrow))

@@ -110,6 +110,7 @@ def tiny_amused(seed: int = 0, device: str | torch.device = "cpu") -> tuple[Larg
     scheduler = AmusedScheduler(mask_token_id=_CODES + 7)
     pipeline: Any = AmusedPipeline(vqvae=vq, tokenizer=tokenizer, text_encoder=encoder, transformer=transformer, scheduler=scheduler)
     pipeline.set_progress_bar_config(disable=True)
+    network = AmusedNetwork(transformer)
     info = ModelInfo(
         id="amused-random",
         title="aMUSEd, random weights",
@@ -118,14 +119,14 @@ def tiny_amused(seed: int = 0, device: str | torch.device = "cpu") -> tuple[Larg
         codebook_size=_CODES,
         image_size_px=(4 * _GRID, 4 * _GRID),
         attention_grid=(_GRID, _GRID),
-        single_layers=_LAYERS,
+        single_layers=len(network.heads),
         num_heads=_HEADS,
         default_steps=12,
         default_guidance_scale=10.0,
     )
-    facts = NetworkFacts(layers=_LAYERS, joint=False, attention_grid=(_GRID, _GRID), blur=1.0)
+    facts = NetworkFacts(network.heads, network.main_layers, joint=False, attention_grid=(_GRID, _GRID), blur=1.0)
     text = ClipText(tokenizer, encoder)
-    backend = LargeBackend(info, facts, text, AmusedNetwork(transformer), VqPictures(vq), _CODES + 7, torch.device(device))
+    backend = LargeBackend(info, facts, text, network, VqPictures(vq), _CODES + 7, torch.device(device))
     return backend, pipeline
 
 
