@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,10 @@ def tools() -> dict[str, Any]:
     from uncage_demo.ui.layout import build_ui
 
     request: Any = SimpleNamespace(query_params={})
-    answer = asyncio.run(GradioMCPServer(build_ui()).get_complete_schema(request))
+    server = GradioMCPServer(build_ui())
+    # In a thread of its own: the browser tests of the same session leave an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: asyncio.run(server.get_complete_schema(request))).result()
     return {tool["name"]: tool for tool in json.loads(bytes(answer.body))}
 
 
