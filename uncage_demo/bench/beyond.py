@@ -23,6 +23,7 @@ from uncage_demo.bench.tables import (
 from uncage_demo.decoding.config import DecodingConfig
 
 CHOOSE, CONFIRM = "choose", "confirm"
+# Measures that the README shows, of those that the scorer gives.
 SHOWN = ("all", "bound", "correct", "min_object", "text_image", "text_text")
 FOLDED = 12  # with more ideas than this the README folds the rounds
 

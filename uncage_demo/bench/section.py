@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.bench.beyond import beyond_section, is_idea
+from uncage_demo.bench.beyond import SHOWN, beyond_section, is_idea
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import FIRST, MODEL_METRICS, build_tables, judge_note, shipped_weights
 from uncage_demo.bench.speed_report import overhead_section
@@ -27,7 +27,6 @@ from uncage_demo.bench.tables import (
 )
 
 MAIN = FIRST[0]
-README_METRICS = ("all", "bound", "correct", "min_object", "text_image", "text_text")
 # Which side of its baseline the paper's scores put a method (2508.05399, Table 1: CLIP text-text and GPT score).
 PAPER_SIDES = {
     "random": -1,
@@ -106,7 +105,7 @@ def weights_told(model: str) -> str:
 def main_part(records: Sequence[Record], tables: Sequence[Table], plots: str) -> str:
     """The paper's Table 1 on its first suite; categories and failures folded; other suites as a column and a line each."""
     full = tables[0]
-    table = build_table(records, full.experiment, full.suite, metrics=[key for key in README_METRICS if key in full.metrics])
+    table = build_table(records, full.experiment, full.suite, metrics=[key for key in SHOWN if key in full.metrics])
     parts = [f"### {table.title}\n\n{to_markdown(table)}\n{finding(table)} {against_paper(table)}".rstrip() + "\n"]
     if plots:
         parts.append(f"![{table.title}, {table.suite}]({plots}/{stem(table)}.png)\n")

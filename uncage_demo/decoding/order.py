@@ -98,14 +98,6 @@ def score_uncage(context: StepContext, config: DecodingConfig) -> np.ndarray:
     return base + np.float32(context.weight) * context.contrast
 
 
-def score_anchored(context: StepContext, config: DecodingConfig) -> np.ndarray:
-    """F = F_c + F_g + w_a F_n during the guided steps, afterwards the baseline: UNCAGE's contrast, held to one place an object.
-
-    The sum is UNCAGE's; what differs is the term in `context.contrast` (see `uncage.anchored_score`).
-    """
-    return score_uncage(context, config)
-
-
 ORDERS: dict[str, OrderFunction] = {
     "random": score_random,
     "confidence": score_confidence,
@@ -115,7 +107,8 @@ ORDERS: dict[str, OrderFunction] = {
     "margin": score_margin,
     "entropy": score_entropy,
     "uncage": score_uncage,
-    "anchored": score_anchored,
+    # The same sum; what differs is the term in context.contrast (see `uncage.anchored_score`).
+    "anchored": score_uncage,
 }
 
 
