@@ -1,0 +1,61 @@
+"""The measures that the diagnosis rests on, on small fields."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.painted import GRID, NOTHING, box
+from uncage_demo.diagnose_evidence import largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at
+
+
+def test_largest_patch_is_4_connected_and_does_not_wrap() -> None:
+    field = np.zeros((3, 4), bool)
+    assert largest_patch(field.reshape(-1), (3, 4)) == 0
+    field[0, 3] = field[1, 0] = True  # neighbours in the flat array only
+    assert largest_patch(field.reshape(-1), (3, 4)) == 1
+    field[2, 1] = True  # diagonal
+    assert largest_patch(field.reshape(-1), (3, 4)) == 1
+    field[1, 1] = True
+    assert largest_patch(field.reshape(-1), (3, 4)) == 3
+    assert patches(field.reshape(-1), (3, 4)) == [[4, 5, 9], [3]]
+    assert patches(np.zeros(12, bool), (3, 4)) == []
+
+
+def test_one_thing_or_two() -> None:
+    def apart(mask: np.ndarray, least: int = 4) -> float:
+        return parted(mask, GRID, least)[0]
+
+    assert apart(box(2, 2, 4, 4)) == pytest.approx(0.5)
+    assert apart(box(0, 0, 4, 4) | box(4, 4, 4, 4)) == pytest.approx(1.0)
+    assert apart(box(0, 0, 4, 4) | box(0, 4, 4, 4)) == pytest.approx(4 / np.sqrt(32))
+    assert apart(box(0, 0, 4, 4) | box(8, 8, 4, 4)) == pytest.approx(np.hypot(8, 8) / np.sqrt(32))
+    score, larger, smaller = parted(box(0, 0, 4, 4) | box(8, 8, 2, 2), GRID, 4)
+    assert (len(larger), len(smaller)) == (16, 4)
+    assert score > 1
+    score, larger, smaller = parted(box(0, 0, 4, 4) | box(8, 8, 2, 2), GRID, 5)  # the small patch is left out
+    assert score == pytest.approx(0.5)
+    assert sorted(larger + smaller) == np.flatnonzero(box(0, 0, 4, 4)).tolist()
+    assert parted(NOTHING, GRID, 1) == (0.0, [], [])
+    assert apart(box(0, 0, 1, 2), 1) == pytest.approx(1 / np.sqrt(2))
+
+
+def test_measures_on_small_fields() -> None:
+    blobs = np.array([[0, 0, 1, 1], [0, 0, 1, 1]]).reshape(-1)
+    assert mix(blobs, 0, 1, (2, 4)) == pytest.approx(2 / 10)
+    assert mix(np.array([0, 1, 1, 0]), 0, 1, (2, 2)) == 1.0
+    assert mix(np.array([-1, -1, 0, -1]), 0, 1, (2, 2)) == 0.0
+    peak, flat = np.array([4.0, 0, 0, 0]), np.ones(4)
+    assert overlap(peak, peak) == 1.0
+    assert overlap(peak, peak[::-1]) == 0.0
+    assert overlap(peak, flat) == 0.0
+    assert peakedness(flat) == 0.0
+    assert peakedness(peak) == 0.75
+    own, other = np.array([True, False]), np.array([False, True])
+    assert leak(np.array([1.0, 3.0]), own, other) == 0.75
+    assert leak(np.array([1.0, 3.0]), own, np.zeros(2, bool)) is None
+    assert leak(np.zeros(2), own, other) is None
+    owner = np.array([[0, -1, -1], [0, 0, -1], [-1, 0, 0], [-1, 0, 0]])
+    assert settled_at(owner, 0, 0.9) == 2
+    assert settled_at(owner, 0, 0.3) == 1
+    assert settled_at(owner, 1, 0.9) is None
