@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.test_diagnose import LEFT, NOTHING, RIGHT, box, painted
+from tests.painted import LEFT, NOTHING, RIGHT, box, painted
 from uncage_demo.bench import diagnose_calibrate
 from uncage_demo.bench.diagnose_calibrate import document, main, table
 from uncage_demo.bench.diagnose_cases import RULES, Case, Judged, agreement, auc, calibrate, cases_of
