@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.decoding.config import CONTRAST_MODES, GUIDANCE_SCHEDULES, ORDER_NAMES, RESCALE_MODES, SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.model_arguments import add_model_arguments
 
 MAX_ORDERS = 6
 MAX_SEEDS = 32
@@ -42,6 +43,8 @@ examples
       python -m uncage_demo compare "a cat and a dog" --orders meissonic,uncage,halton,random --seeds 0-2 --out pets
   a stronger contrast over all steps
       python -m uncage_demo generate "a red car and a blue clock" --order uncage --contrast-weight 6 --contrast-steps 32
+  a large model, smaller than usual, compiled, on a small GPU
+      python -m uncage_demo generate "a red turtle on a beach" --model meissonic --image-size 512 --dtype float16 --offload --compile
   make a figure, a film or a player from a trace file
       python -m uncage_demo export run/meissonic.npz run/uncage.npz --to svg
       python -m uncage_demo export run/uncage.npz --to html --out uncage.html
@@ -232,8 +235,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     seeds = command.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=_DEFAULT.seed, metavar="N", help="0 to 2^63-1; 0 is a seed like any other (default: 0)")
     seeds.add_argument("--seeds", metavar="LIST", help=f"several, e.g. 0,1,7 or 0-3, at most {MAX_SEEDS}; each gets a folder of its own")
-    command.add_argument("--model", default="embedded", help="backend, see `models` (default: %(default)s)")
-    _add_device(command)
+    add_model_arguments(command)
     command.add_argument(
         "--subjects",
         default="",
@@ -298,11 +300,6 @@ def _add_app(commands: Any) -> None:
 
 def _add_models(commands: Any) -> None:
     _command(commands, "models", "list the models and whether they are on this machine", "models")
-
-
-def _add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="auto", help="auto (cuda where there is one), cpu, cuda, cuda:1 (default: %(default)s)")
-    command.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the model (default: the model's usual)")
 
 
 def _add_look(group: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from uncage_demo.cli import config_fields, parse_orders, parse_seeds
 from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.model_arguments import load_model, options_from
 from uncage_demo.outputs import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.reproduce import command_line, python_snippet
 from uncage_demo.trace import Trace
@@ -84,6 +85,7 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     check_formats(formats)
     look = _look(options)
     overrides = _overrides(options.subjects)
+    asked: dict[str, Any] = {"model": options.model, "options": options_from(options)}
     folders = {seed: options.out if len(seeds) == 1 else options.out / f"seed-{seed}" for seed in seeds}
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out {options.out} is a file; give a folder")
@@ -91,11 +93,10 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
 
     from tqdm import tqdm
 
-    from uncage_demo.backends import load_backend
     from uncage_demo.prompt import check_drawable, parse_prompt
     from uncage_demo.runner import compare as compare_runs
 
-    backend = load_backend(options.model, device=_device(options.device), dtype=options.dtype)
+    backend = load_model(options)
     prompt = parse_prompt(options.prompt, backend, overrides)
     check_drawable(prompt, backend)
     _print_prompt(prompt)
@@ -111,15 +112,15 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
         verdicts = [backend.judge(trace, prompt) for trace in traces]
         for order, verdict in zip(orders, verdicts, strict=True):
             print(verdict_line(f"{order}, seed {seed}", prompt, verdict))
-        facts = {"command": command_line(traces, subjects=options.subjects, out=str(folders[seed]))}
+        facts = {"command": command_line(traces, subjects=options.subjects, out=str(folders[seed]), **asked)}
         with _files_bar(options.quiet, len(planned_files(folders[seed], orders, formats))) as told:
             findings = _diagnose(traces) if "html" in formats else None
             files = write_run(folders[seed], traces, verdicts, formats, look=look, findings=findings, facts=facts, on_file=told.name)
         if not options.quiet:
             print(f"wrote {len(files)} files to {folders[seed]}: {', '.join(f.name for f in files)}")
         everything += [_without_arrays(trace) for trace in traces]
-    print("\nto do this again:\n" + command_line(everything, subjects=options.subjects, out=str(options.out)))
-    print("\nor in Python:\n" + python_snippet(everything, overrides=overrides))
+    print("\nto do this again:\n" + command_line(everything, subjects=options.subjects, out=str(options.out), **asked))
+    print("\nor in Python:\n" + python_snippet(everything, overrides=overrides, **asked))
     return 0
 
 
@@ -188,20 +189,6 @@ def _without_arrays(trace: Trace) -> Trace:
     from dataclasses import replace
 
     return replace(trace, steps=[], frames=None, token_pictures={})
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name!r}: use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: this machine has no CUDA device; use cpu")
-    return name
 
 
 def _overrides(text: str) -> list[dict[str, Any]] | None:

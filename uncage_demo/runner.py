@@ -20,6 +20,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
+from uncage_demo.model_options import TRACE_KEY, ModelOptions, check_same, options_of, recorded
 from uncage_demo.trace import StepRecord, Trace
 from uncage_demo.types import Prompt
 
@@ -187,6 +188,7 @@ def branch(
     if (trace.model.id, trace.model.weight_hash) != (info.id, info.weight_hash):
         made_by, here = f"{trace.model.id} {trace.model.weight_hash}", f"{info.id} {info.weight_hash}"
         raise ValueError(f"this trace was made by {made_by}, the model here is {here}; a branch needs the same weights")
+    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), options_of(backend))
     config = config or DecodingConfig.from_dict(trace.config)
     edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
     start = _branch_start(trace, at_step, edits)
@@ -323,7 +325,7 @@ def _build_trace(
         image=artist.draw([tokens])[0],
         frames=np.stack(pictures) if pictures else None,
         token_pictures=artist.token_pictures(ids),
-        versions=_versions(),
+        versions=_versions() | recorded(backend),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -86,7 +86,7 @@ class Trace:
         lineage: how a branch came about (see `runner.branch`): {"parent": id, "at_step": k, "edits": {...}, "parent_config": {...},
             "earlier": [the parent's own lines that still matter]} or {}.
         timings_s: seconds by stage ("forward", "decode", "total").
-        versions: library versions.
+        versions: library versions; for a large model also what it was loaded with (see model_options.py).
         created: ISO 8601 time, UTC.
     """
 

@@ -44,7 +44,7 @@ def toy(monkeypatch):
 
     loaded = []
 
-    def load(name, device="cpu", dtype=None):
+    def load(name, device="cpu", dtype=None, *, download, report):
         loaded.append((name, device, dtype))
         return backend
 

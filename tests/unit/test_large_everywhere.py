@@ -72,23 +72,33 @@ def test_a_branch_without_edits_is_the_parent_and_a_hidden_word_changes_it(backe
     assert not np.array_equal(attention, before)
 
 
-def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path) -> None:
     from uncage_demo import cli
-    from uncage_demo.backends import hub
 
-    original = hub.load_large
-    monkeypatch.setattr(hub, "load_large", lambda name, **options: original(name, **options, image_size_px=32))
     out = tmp_path / "run"
-    options = ["--model", str(folder), "--num-steps", "2", "--device", "cpu", "--formats", "npz", "--out", str(out), "--quiet"]
+    options = [
+        "--model",
+        str(folder),
+        "--image-size",
+        "32",
+        "--num-steps",
+        "2",
+        "--device",
+        "cpu",
+        "--formats",
+        "npz",
+        "--out",
+        str(out),
+        "--quiet",
+    ]
     assert cli.main(["generate", TEXT, *options]) == 0
     assert any(path.suffix == ".npz" for path in out.rglob("*"))
 
 
 def test_what_a_long_prompt_loses_is_said_everywhere(
-    folder: Path, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, backend: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from uncage_demo import cli
-    from uncage_demo.backends import hub
     from uncage_demo.bench import distributed
 
     text = "a red turtle " + "red " * 70 + "and a blue apple"
@@ -102,16 +112,14 @@ def test_what_a_long_prompt_loses_is_said_everywhere(
     with pytest.raises(ValueError, match="the text encoder cut this off"):
         compare(backend, prompt, [DecodingConfig("uncage", 2)])
 
-    original = hub.load_large
-    monkeypatch.setattr(hub, "load_large", lambda name, **options: original(name, **options, image_size_px=16))
-    common = ["--model", str(folder), "--out", str(tmp_path / "run")]
+    common = ["--model", str(folder), "--image-size", "16", "--out", str(tmp_path / "run")]
     single = ["--num-steps", "2", "--device", "cpu", "--formats", "npz", "--quiet", "--order", "meissonic"]
     assert cli.main(["generate", text, *common, *single]) == 0
     assert repr(lost) in capsys.readouterr().err
     prompts = tmp_path / "prompts.txt"
     prompts.write_text(f"{text}\na turtle\n")
     assert (
-        distributed.main([*common[:2], "--prompts", str(prompts), "--order", "halton", "--steps", "1", "--out", str(tmp_path / "many")])
+        distributed.main([*common[:4], "--prompts", str(prompts), "--order", "halton", "--steps", "1", "--out", str(tmp_path / "many")])
         == 0
     )
     said = capsys.readouterr().err

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from uncage_demo.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
 
-def load_backend(name: str = "embedded", device: str = "cpu", dtype: str | None = None) -> Backend:
+def load_backend(
+    name: str = "embedded",
+    device: str = "cpu",
+    dtype: str | None = None,
+    *,
+    image_size_px: int | tuple[int, int] | None = None,
+    text_encoder: str | None = None,
+    negative_prompt: str = "",
+    offload: bool = False,
+    compile: bool = False,
+    download: bool = True,
+    report: Callable[[str, int], None] | None = None,
+) -> Backend:
     """Load a model by name.
+
+    All options after `device` are for large models; the embedded one always runs in float32, at one size, and ships with the project.
 
     Args:
         name: "embedded" (ships with the project), "meissonic", "monetico", "amused-256", "amused-512", a local folder, or a hub id.
         device: torch device, e.g. "cpu" or "cuda".
-        dtype: "float32", "bfloat16" or "float16"; None = the model's own default.
+        dtype: "float32", "bfloat16" or "float16"; None = bfloat16 on GPUs that have it, float16 on others, float32 on CPUs.
+        image_size_px: (height, width) or one number for a square, 1..4096, in steps that the model can draw; None = its usual size.
+        text_encoder: folder or hub id of another CLIP text encoder of the same width; None = the model's usual one.
+        negative_prompt: text of the unconditional half, which guidance steers away from, at most 500 characters; "" = none.
+        offload: keep only the part in use on the device (for small GPUs; slower).
+        compile: torch.compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute
+            or more, and numbers differ from uncompiled ones in the last bits.
+        download: fetch what is missing; False = only what is on this machine. UNCAGE_DOWNLOAD=0 forbids it everywhere.
+        report: called with (source, bytes) before a download; raise in it to stop.
 
     Returns:
         A Backend.
 
     Raises:
-        ValueError: an unknown name, or a damaged model; FileNotFoundError: missing files.
+        ValueError: an unknown name, a damaged model, an option's value that is not allowed, or an option that the embedded model does not
+            have; FileNotFoundError: missing files.
     """
     from pathlib import Path
 
-    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.backends.embedded import PARTS, EmbeddedBackend
 
+    options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile)
     if name == "embedded":
-        if dtype not in (None, "float32"):
-            raise ValueError(f"dtype={dtype!r}: the embedded model runs in float32")
+        options.refuse_for("the embedded model")
         return EmbeddedBackend.load(device=device)
     folder = Path(name)
-    if folder.is_dir() and all((folder / f"{part}.safetensors").exists() for part in ("tokenizer", "transformer", "detector")):
+    if folder.is_dir() and all((folder / f"{part}.safetensors").exists() for part in PARTS):
+        options.refuse_for(f"{name}, an embedded model,")
         return EmbeddedBackend.load(folder, device=device)
     from uncage_demo.backends.hub import load_large
 
-    return load_large(name, device=device, dtype=dtype)
+    return load_large(name, device, download=download, report=report, **options.given())

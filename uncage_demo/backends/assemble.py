@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from uncage_demo.backends.clip import ClipText
 from uncage_demo.backends.large import LargeBackend, NetworkFacts
 from uncage_demo.backends.pictures import VqPictures
 from uncage_demo.backends.weights import first_line, load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash
+from uncage_demo.model_options import ModelOptions
 from uncage_demo.types import ModelInfo
 
 BLUR_CELLS = 2.0  # the paper's sigma, at Meissonic's attention grid of 32 x 32; other grids get the same fraction of the picture
@@ -72,8 +73,7 @@ class LoadOptions:
         id, title, description: for ModelInfo.
         device, dtype: where and how transformer and text encoder run; the VQ decoder always runs in float32.
         default_steps: the model's usual T.
-        image_size_px: (height, width) or one number; None = the model's usual size.
-        offload, compile, negative_prompt: see LargeBackend.
+        chosen: what was asked for beyond that.
     """
 
     id: str
@@ -82,10 +82,7 @@ class LoadOptions:
     dtype: torch.dtype
     description: str = ""
     default_steps: int = 64
-    image_size_px: int | tuple[int, int] | None = None
-    offload: bool = False
-    compile: bool = False
-    negative_prompt: str = ""
+    chosen: ModelOptions = field(default_factory=ModelOptions)
 
 
 def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: NetworkShape, options: LoadOptions) -> LargeBackend:
@@ -118,7 +115,8 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
             f"the transformer takes {shape.text_width} and {shape.pooled_width}"
         )
     coarse = 2 if shape.downsample else 1
-    grid, size_px = grid_of(options.image_size_px or shape.default_size_px, pictures.factor, coarse)
+    grid, size_px = grid_of(options.chosen.image_size_px or shape.default_size_px, pictures.factor, coarse)
+    usual = size_px == (shape.default_size_px, shape.default_size_px)
     attended = (grid[0] // coarse, grid[1] // coarse)
     layers, default = len(shape.layer_heads), shape.default_layers
     info = ModelInfo(
@@ -144,9 +142,8 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
         pictures,
         mask_id,
         options.device,
-        offload=options.offload,
-        compile=options.compile,
-        negative_prompt=options.negative_prompt,
+        # Asking for the usual size is asking for nothing, in traces and result lines too.
+        options=replace(options.chosen, image_size_px=None) if usual else options.chosen,
     )
 
 

@@ -11,6 +11,7 @@ from uncage_demo.backends.catalog import ENTRIES, EXTRAS, PARTS, TOKENIZER, Cata
 from uncage_demo.backends.download import Checkpoint, ModelUnavailable, Report, is_folder, is_hub_id, obtain
 from uncage_demo.backends.large import LargeBackend
 from uncage_demo.backends.weights import read_json
+from uncage_demo.model_options import DTYPES, ModelOptions
 
 _USUAL_STEPS = {"meissonic": 64, "amused": 12}
 
@@ -36,9 +37,7 @@ def load_large(
         dtype: "fp32", "fp16", "bf16" or a torch dtype; None = bf16 on GPUs that have it, fp16 on others, fp32 on CPUs.
         download: fetch what is missing (asking for a model by name is asking for this); UNCAGE_DOWNLOAD=0 forbids it everywhere.
         report: called with (source, bytes) before a download; raise in it to stop.
-        text_encoder: folder or hub id of another CLIP text encoder than the model's usual one.
-        image_size_px: (height, width) or one number, where the model allows other sizes than its usual one.
-        offload, compile, negative_prompt: see LargeBackend.
+        text_encoder, image_size_px, offload, compile, negative_prompt: see ModelOptions.
 
     Raises:
         ModelUnavailable: not here and not to be had.
@@ -49,6 +48,7 @@ def load_large(
     from uncage_demo.backends.meissonic import load_meissonic
 
     place, number = parse_device(device), parse_dtype(dtype, parse_device(device))
+    chosen = ModelOptions(None if dtype is None else str(dtype), image_size_px, text_encoder, negative_prompt, offload, compile)
     entry = find(name_or_path)
     main, *rest = entry.checkpoints()
     if text_encoder is not None:
@@ -65,10 +65,7 @@ def load_large(
         dtype=number,
         description=entry.draws,
         default_steps=entry.default_steps if entry.family else _USUAL_STEPS[family],
-        image_size_px=image_size_px,
-        offload=offload,
-        compile=compile,
-        negative_prompt=negative_prompt,
+        chosen=chosen,
     )
     return (load_meissonic if family == "meissonic" else load_amused)(folder, text_folder, options)
 
@@ -143,9 +140,7 @@ def parse_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32
-    names = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    names |= {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    found = names.get(dtype) if isinstance(dtype, str) else dtype
-    if found is None or found not in names.values():
+    name = DTYPES.get(str(dtype).removeprefix("torch."))
+    if name is None:
         raise ValueError(f"dtype={dtype!r}: use fp32, fp16 or bf16")
-    return found
+    return getattr(torch, name)

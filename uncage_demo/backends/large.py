@@ -22,6 +22,7 @@ from uncage_demo.backends.clip import ClipText
 from uncage_demo.backends.compiling import require_compiler
 from uncage_demo.backends.pictures import VqPictures
 from uncage_demo.decoding.config import parse_attention_source
+from uncage_demo.model_options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt, TextToken
 
 _CACHED_PROMPTS = 64
@@ -109,10 +110,8 @@ class LargeBackend:
         text: tokenizer and text encoder; network: the transformer; pictures: the VQ decoder.
         mask_id: id of a masked position.
         device: where it runs.
-        negative_prompt: text of the unconditional half ("" = none).
-        offload: keep only the part in use on the device (small GPUs; slower).
-        compile: torch.compile the network's blocks (numbers then differ from uncompiled ones in the last bits, with and without
-            capture alike; the first forwards take a minute or more).
+        options: how it was loaded. negative_prompt, offload and compile take effect here (compiled numbers differ from uncompiled ones
+            in the last bits, with and without capture alike); the others did before.
         full_attention_limit_bytes: refuse a full capture beyond this size.
         max_batch: samples a forward takes at most; callers split larger batches.
     """
@@ -127,9 +126,7 @@ class LargeBackend:
         mask_id: int,
         device: torch.device,
         *,
-        negative_prompt: str = "",
-        offload: bool = False,
-        compile: bool = False,
+        options: ModelOptions | None = None,
         full_attention_limit_bytes: int = 2 << 30,
         max_batch: int = 4,
     ) -> None:
@@ -141,12 +138,15 @@ class LargeBackend:
         self.text, self.network, self.pictures = text, network.eval(), pictures
         self.max_batch = max_batch
         self.full_attention_limit_bytes = full_attention_limit_bytes
-        self.negative_prompt = negative_prompt
+        self.options = options = options or ModelOptions()
+        lost = text.tokenize(options.negative_prompt)[1]
+        if lost:
+            raise ValueError(f"negative_prompt: the text encoder does not read its end, {lost[:60]!r}; give a shorter text")
         self._mask_id = mask_id
-        if compile:
+        if options.compile:
             require_compiler(device)
             cast(TokenNetwork, network).compile_blocks()
-        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, offload)
+        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, options.offload)
         self._cache: OrderedDict[str, TextCondition] = OrderedDict()
 
     @property
@@ -215,7 +215,7 @@ class LargeBackend:
         height, width = self.info.grid
         if n != height * width or len(conditioning) != b:
             raise ValueError(f"tokens {tuple(tokens.shape)} with {len(conditioning)} prompts: give b x {height * width} and b prompts")
-        halves = [self._encode(self.negative_prompt)] * b if unconditional else []
+        halves = [self._encode(self.options.negative_prompt)] * b if unconditional else []
         rows = [*halves, *conditioning]
         text = torch.stack([row.states for row in rows])
         cond = slice(len(halves), len(rows))

@@ -14,6 +14,8 @@ from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+from uncage_demo.model_arguments import add_model_arguments, load_model, pick_device
+from uncage_demo.model_options import ModelOptions
 
 SCORERS = ("detector", "clip", "clip-paper")
 
@@ -21,7 +23,7 @@ SCORERS = ("detector", "clip", "clip-paper")
 def add_parsers(subparsers: Any) -> None:
     """Add the benchmark's commands to argparse subparsers; each sets `run`: a function of the parsed arguments giving the exit code."""
     bench = subparsers.add_parser("bench", help="run an experiment: prompts x seeds x methods, judged, written as JSON lines")
-    _model_arguments(bench)
+    add_model_arguments(bench, device="cpu")
     bench.add_argument("--experiment", default="table1", choices=tuple(EXPERIMENTS), help="which methods to compare (default: table1)")
     bench.add_argument("--experiment-file", type=Path, metavar="JSON", help='methods of your own: {"methods": {label: {setting: value}}}')
     bench.add_argument("--grid", action="append", default=[], metavar="SETTING=A,B", help="compare all combinations (repeatable)")
@@ -63,12 +65,11 @@ def add_parsers(subparsers: Any) -> None:
     replay.add_argument("--results", type=Path, help="the file that holds the line (not needed for a JSON line)")
     replay.add_argument("--out", type=Path, metavar="FILE.png", help="save the picture")
     replay.add_argument("--trace", type=Path, metavar="FILE.npz", help="save the full trace")
-    replay.add_argument("--model", help="name or folder of the model (default: the one the line names)")
-    replay.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+    add_model_arguments(replay, model=None, device="cpu")
     replay.set_defaults(run=run_replay)
 
     speed = subparsers.add_parser("speed", help="what each feature costs: paired rounds in one process, wall and processor time")
-    _model_arguments(speed)
+    add_model_arguments(speed, device="cpu")
     speed.add_argument("--rounds", type=int, default=5, help="paired rounds (default: 5)")
     speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
@@ -79,7 +80,6 @@ def add_parsers(subparsers: Any) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """`uncage bench`."""
-    from uncage_demo.backends import load_backend
     from uncage_demo.bench.export import ImageFolder
     from uncage_demo.bench.run import run_experiment
     from uncage_demo.prompt import parse_prompt
@@ -87,9 +87,9 @@ def run_bench(args: argparse.Namespace) -> int:
     seeds = parse_seeds(args.seeds)
     prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
     shard = parse_shard(args.shard, os.environ)
-    backend = load_backend(args.model, device=args.device)
+    backend = load_model(args)
     experiment = choose_experiment(args, backend)
-    scorer = _scorer(args.scorer, backend, args.device)
+    scorer = _scorer(args.scorer, backend, pick_device(args.device))
     folder = ImageFolder(args.images, args.layout, [p.text for p in prompts], seeds) if args.images else None
 
     def save(jobs: Sequence[Any], images: Any) -> None:
@@ -165,12 +165,11 @@ def run_replay(args: argparse.Namespace) -> int:
     """`uncage bench-replay`; exit code 1 when the picture is not the same bit for bit."""
     from PIL import Image
 
-    from uncage_demo.backends import load_backend
     from uncage_demo.bench.run import replay, versions
     from uncage_demo.runner import generate
 
     record = find_record(args.line, args.results)
-    backend = load_backend(args.model or record["model"]["id"], device=args.device)
+    backend = load_model(args, name=record["model"]["id"], told=ModelOptions.from_json(record["model"].get("options")))
     again = replay(backend, record)
     if args.out:
         Image.fromarray(again.image).save(args.out)
@@ -186,10 +185,9 @@ def run_replay(args: argparse.Namespace) -> int:
 
 def run_speed(args: argparse.Namespace) -> int:
     """`uncage speed`."""
-    from uncage_demo.backends import load_backend
     from uncage_demo.bench.speed_report import measure, to_markdown
 
-    backend = load_backend(args.model, device=args.device)
+    backend = load_model(args)
     steps = args.steps or backend.info.default_steps
     result = measure(
         backend, steps, args.rounds, parse_numbers(args.batches, "--batches"), parse_numbers(args.step_counts, "--step-counts")
@@ -278,11 +276,6 @@ def find_record(line: str, results: Path | None) -> Record:
     if len(found) != 1:
         raise ValueError(f"{line!r} matches {len(found)} of {len(records)} lines; give a longer part of the key, or a line number")
     return found[0]
-
-
-def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="embedded", help="embedded (default), meissonic, monetico, amused-256, amused-512, or a folder")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
 
 
 def _scorer(name: str, backend: Any, device: str) -> Any:

@@ -147,13 +147,14 @@ def generate_pictures(
     """
     from PIL import Image
 
+    from uncage_demo.model_options import model_facts
     from uncage_demo.prompt import parse_prompt
     from uncage_demo.runner import generate
 
     pairs = [(prompt, seed) for prompt in dict.fromkeys(prompts) for seed in dict.fromkeys(seeds)]
     if not pairs:
         raise ValueError("nothing to draw: give at least one prompt and one seed")
-    model = {"id": backend.info.id, "weight_hash": backend.info.weight_hash}
+    model = model_facts(backend)
     keys = [_digest({"prompt": prompt, "config": config.with_(seed=seed).to_dict(), "model": model}) for prompt, seed in pairs]
 
     def work(index: int, _: Any) -> Line:
@@ -176,11 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: generate a file of prompts over all processes that the launcher started."""
     from accelerate import PartialState
 
-    from uncage_demo.backends import load_backend
     from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
+    from uncage_demo.model_arguments import add_model_arguments, load_model
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.distributed", description="Generate many pictures over processes.")
-    parser.add_argument("--model", default="embedded", help="as for `uncage generate`")
+    add_model_arguments(parser, device=None)
     parser.add_argument("--prompts", type=Path, required=True, help="text file, one prompt a line")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt: seeds 0 to N-1")
     parser.add_argument("--order", default="uncage", choices=ORDER_NAMES)
@@ -189,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     prompts = [line.strip() for line in options.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
     state = PartialState()
-    backend = load_backend(options.model, device=str(state.device))
+    backend = load_model(options, device=str(state.device))
     if state.is_main_process:
         for prompt in prompts:
             lost = backend.tokenize(prompt)[1]

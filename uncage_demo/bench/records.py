@@ -43,9 +43,17 @@ def digest(data: Any) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def image_key(prompt: str, config: dict[str, Any], model_id: str, weight_hash: str, scorer: str) -> str:
-    """What decides a picture and its score: equal keys mean that the work need not be done again."""
-    return digest({"prompt": prompt, "config": config, "model": model_id, "weights": weight_hash, "scorer": scorer})
+def image_key(
+    prompt: str, config: dict[str, Any], model_id: str, weight_hash: str, scorer: str, options: dict[str, Any] | None = None
+) -> str:
+    """What decides a picture and its score: equal keys mean that the work need not be done again.
+
+    Args:
+        prompt, config, model_id, weight_hash, scorer: as in the line.
+        options: what the model was loaded with where that is not its usual way.
+    """
+    facts = {"prompt": prompt, "config": config, "model": model_id, "weights": weight_hash, "scorer": scorer}
+    return digest(facts | ({"options": options} if options else {}))
 
 
 def record_key(experiment: str, method: str, suite: str, image: str) -> str:

@@ -21,6 +21,7 @@ from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
 from uncage_demo.decoding.sampler import decode_many
+from uncage_demo.model_options import model_facts, options_of
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.types import Prompt
 
@@ -139,7 +140,8 @@ def list_jobs(backend: Backend, experiment: Experiment, prompts: Sequence[BenchP
         for seed in seeds:
             for method, settings in experiment.methods.items():
                 config = resolve(settings.with_(seed=seed), backend)
-                image = image_key(item.text, config.to_dict(), backend.info.id, backend.info.weight_hash, scorer)
+                model = (backend.info.id, backend.info.weight_hash)
+                image = image_key(item.text, config.to_dict(), *model, scorer, options_of(backend).deciding())
                 key = record_key(experiment.name, method, item.suite, image)
                 jobs.setdefault(key, Job(key, image, method, item, config))
     return list(jobs.values())
@@ -192,9 +194,12 @@ def replay(backend: Backend, record: Record) -> Replay:
     """Make the picture of a result line again.
 
     Raises:
-        ValueError: when the backend is not the line's model, or its weights are others.
+        ValueError: when the backend is not the line's model, its weights are others, or it was loaded in another way.
     """
     model = record["model"]
+    told, here = model.get("options", {}), options_of(backend).deciding()
+    if told != here:
+        raise ValueError(f"the line was made with the model options {told}, this model was loaded with {here}")
     if (model["id"], model["weight_hash"]) != (backend.info.id, backend.info.weight_hash):
         raise ValueError(
             f"the line was made by {model['id']} with weights {model['weight_hash']}; "
@@ -245,7 +250,7 @@ def _record(backend: Backend, experiment: Experiment, job: Job, tokens: np.ndarr
         "prompt": job.item.text,
         "seed": job.config.seed,
         "config": job.config.to_dict(),
-        "model": {"id": backend.info.id, "weight_hash": backend.info.weight_hash},
+        "model": model_facts(backend),
         "versions": versions(backend),
         "tokens_hash": digest(tokens.tobytes()),
         "image_hash": digest(np.ascontiguousarray(image).tobytes()),

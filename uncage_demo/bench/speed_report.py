@@ -14,6 +14,7 @@ from uncage_demo.bench.run import versions
 from uncage_demo.bench.speed import Timing, attention_kernels, features, first_frame, throughput
 from uncage_demo.bench.speed_rivals import against_diffusers
 from uncage_demo.bench.tables import markdown_table
+from uncage_demo.model_options import TRACE_KEY, recorded
 
 
 def measure(
@@ -29,7 +30,7 @@ def measure(
     """
     device = backend.device
     return {
-        "model": {"id": backend.info.id, "weight_hash": backend.info.weight_hash},
+        "model": {"id": backend.info.id, "weight_hash": backend.info.weight_hash, **recorded(backend)},
         "machine": {**machine(), **versions(backend)},
         "num_steps": num_steps,
         "rounds": rounds,
@@ -92,9 +93,10 @@ def overhead_section(result: dict[str, Any], link: str = "") -> str:
 
 def _circumstances(result: dict[str, Any]) -> str:
     model = result["model"]
+    loaded = f", loaded with `{model[TRACE_KEY]}`" if TRACE_KEY in model else ""
     return (
-        f"Model `{model['id']}`, weights `{model['weight_hash']}`, {result['num_steps']} steps. Medians of {result['rounds']} paired "
-        "rounds in one process; ratios are within a round, smallest and largest in brackets."
+        f"Model `{model['id']}`, weights `{model['weight_hash']}`{loaded}, {result['num_steps']} steps. "
+        f"Medians of {result['rounds']} paired rounds in one process; ratios are within a round, smallest and largest in brackets."
     )
 
 

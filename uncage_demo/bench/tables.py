@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -165,7 +167,7 @@ def build_table(
     suites = " + ".join(dict.fromkeys(r["suite"] for r in lines))
     methods = list(dict.fromkeys(r["method"] for r in lines))
     settings = {method: _settings([r for r in lines if r["method"] == method], method) for method in methods}
-    models = {f"{r['model']['id']} {r['model']['weight_hash']}" for r in lines}
+    models = {_model_name(r["model"]) for r in lines}
     scorers = {str(r.get("scorer", "")) for r in lines}
     if len(models) > 1 or len(scorers) > 1:
         raise ValueError(f"results of different models or scorers cannot share a table: {', '.join(sorted(models | scorers))}")
@@ -326,6 +328,11 @@ def _hardware(lines: Sequence[Record]) -> str:
             threads = f", {made['threads']} thread{'' if made['threads'] == '1' else 's'} a process" if "threads" in made else ""
             found[f"{made['device']}{threads}, torch {made.get('torch', '?')}"] = None
     return "; ".join(found)
+
+
+def _model_name(model: dict[str, Any]) -> str:
+    loaded = f" {json.dumps(model['options'], sort_keys=True)}" if model.get("options") else ""
+    return f"{model['id']} {model['weight_hash']}{loaded}"
 
 
 def _settings(lines: Sequence[Record], method: str) -> dict[str, object]:
