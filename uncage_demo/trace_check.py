@@ -96,9 +96,11 @@ def check_array(name: str, values: Any, dtype: Any, shape: tuple[int, ...], low:
         raise TraceFormatError(f"{name} has a maximum of {values.max()}, allowed up to {high}")
 
 
-def branch_steps(trace: Trace) -> set[int]:
-    """Steps at which a branch took over from its parent's records, where masked positions may come back."""
-    return {line["at_step"] for line in (trace.lineage, *trace.lineage.get("earlier", [])) if line}
+def reopening_steps(trace: Trace) -> set[int]:
+    """Steps before which committed positions may be masked again: where a branch took over from its parent, and where a redraw begins."""
+    lines = [line for line in (trace.lineage, *trace.lineage.get("earlier", [])) if line]
+    configs = [DecodingConfig.from_dict(data) for data in (trace.config, *(line["parent_config"] for line in lines))]
+    return {line["at_step"] for line in lines} | {config.draft_steps for config in configs if config.redrawn_steps}
 
 
 def _check_lineage(trace: Trace) -> None:
@@ -110,6 +112,7 @@ def _check_lineage(trace: Trace) -> None:
         wanted = {"parent", "at_step", "edits", "parent_config"}
         _require(isinstance(line, dict) and wanted <= set(line) <= wanted | {"earlier"}, f"lineage needs {', '.join(sorted(wanted))}")
         _require(isinstance(line["parent"], str) and isinstance(line["parent_config"], dict), "lineage.parent and parent_config")
+        _settings(line["parent_config"], "lineage.parent_config")
         _require(_is_index(line["at_step"], MAX_STEPS), f"lineage.at_step={line['at_step']!r}: give a step")
         edits = line["edits"]
         fits = isinstance(edits, dict) and set(edits) == {"keep", "drop", "forbid", "suppress_word"}
@@ -130,10 +133,14 @@ def _is_index(value: Any, count: int) -> bool:
 
 
 def _check_config(trace: Trace) -> DecodingConfig:
+    return _settings(trace.config, "config")
+
+
+def _settings(data: Any, name: str) -> DecodingConfig:
     try:
-        return DecodingConfig.from_dict(trace.config)
+        return DecodingConfig.from_dict(data)
     except (ValueError, TypeError) as error:
-        raise TraceFormatError(f"config: {error}") from error
+        raise TraceFormatError(f"{name}: {error}") from error
 
 
 def _check_pictures(trace: Trace) -> None:
@@ -186,7 +193,7 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
 def _check_story(trace: Trace) -> None:
     """Replay the commits: tokens never change once committed, the last step leaves nothing, the result is what the trace says."""
     tokens, unmask_step = trace.tokens.reshape(-1), trace.unmask_step.reshape(-1)
-    rejoined = branch_steps(trace)
+    reopened = reopening_steps(trace)
     masked = trace.steps[0].masked_before
     held = np.where(masked, -1, trace.steps[0].sampled)
     since = np.where(masked, -2, unmask_step)
@@ -194,7 +201,7 @@ def _check_story(trace: Trace) -> None:
         where = f"step {record.step}: "
         added = record.masked_before & ~masked
         _require(not (masked & ~record.masked_before).any(), f"{where}a position is no longer masked but was never committed")
-        _require(record.step in rejoined or not added.any(), f"{where}a committed position is masked again")
+        _require(record.step in reopened or not added.any(), f"{where}a committed position is masked again")
         before = ~record.masked_before
         _require(bool((record.sampled[before] == held[before]).all()), f"{where}a committed token changed")
         held = np.where(record.committed, record.sampled, held)

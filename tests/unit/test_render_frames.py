@@ -78,7 +78,7 @@ def test_outline_surrounds_exactly_the_fresh_cells(trace):
 
 def test_neighbouring_fresh_cells_share_one_outline():
     trace = make_trace(grid=(2, 2), steps=2, image_px=32)
-    trace.unmask_step[:] = [[0, 0], [1, 1]]
+    trace.steps[0].committed[:] = [True, True, False, False]
     stage = np.asarray(reveal_frame(trace, 0, FrameStyle(stage_px=192)))
     assert (stage[0, :, :] == 255).all()
     assert not (stage[40, 94:98] == 255).all(axis=-1).any(), "no line between the two"

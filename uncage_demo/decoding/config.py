@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-ORDER_NAMES = ("random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy", "uncage", "anchored")
+ORDER_NAMES = ("random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy", "uncage", "anchored", "redraw")
 # The orders that add w_a times a term read from attention.
 GUIDED_ORDERS = ("uncage", "anchored")
 SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power")
@@ -38,6 +38,9 @@ class DecodingConfig:
         use_confidence, use_noise: keep F_c / F_g in the score (the paper's Table 5).
         anchor_radius: order "anchored" only: how far from its anchor an object's cells are hurried rather than held back, as a
             fraction of the grid's longer side, 0.02..2 (sigma of a Gaussian).
+        redraw_steps: how many of the num_steps draw again everything but one place an object, after a draft in the others (see
+            `redraw`); 0..num_steps - 1. None = a quarter of num_steps for the order "redraw", 0 for all others. Works with every
+            order. Without a subject in the prompt there is nothing to keep, and nothing is redrawn.
         attention_source: "default" (the model's measured choice), "all" (the paper: every single-modal block, every head),
             or "layers:A-B" (an inclusive band).
         halton_randomize: roll the Halton list by a per-sample offset.
@@ -63,6 +66,7 @@ class DecodingConfig:
     contrast_mode: str = "both"
     contrast_rescale: str = "max"
     anchor_radius: float = 0.33
+    redraw_steps: int | None = None
     use_confidence: bool = True
     use_noise: bool = True
     attention_source: str = "default"
@@ -76,6 +80,8 @@ class DecodingConfig:
         _choice("guidance_schedule", self.guidance_schedule, GUIDANCE_SCHEDULES)
         _integer("num_steps", self.num_steps, 1, 256)
         _integer("seed", self.seed, 0, 2**63 - 1)
+        if self.redraw_steps is not None:
+            _integer("redraw_steps", self.redraw_steps, 0, self.num_steps - 1)
         if self.contrast_steps is not None:
             _integer("contrast_steps", self.contrast_steps, 0, 256)
         _number("schedule_power", self.schedule_power, 0.01, 100)
@@ -95,17 +101,31 @@ class DecodingConfig:
 
     @property
     def guided_steps(self) -> int:
-        """Number of guided steps: contrast_steps, or a quarter of num_steps (at least 1), never more than num_steps."""
-        steps = max(1, self.num_steps // 4) if self.contrast_steps is None else self.contrast_steps
-        return min(steps, self.num_steps)
+        """Number of guided steps: contrast_steps, or a quarter of the draft's steps (at least 1), never more than those."""
+        steps = max(1, self.draft_steps // 4) if self.contrast_steps is None else self.contrast_steps
+        return min(steps, self.draft_steps)
+
+    @property
+    def draft_steps(self) -> int:
+        """Number of steps before the redraw: all of them where there is none."""
+        return self.num_steps - self.redrawn_steps
+
+    @property
+    def redrawn_steps(self) -> int:
+        """Number of steps of the redraw: redraw_steps, or a quarter of num_steps for the order "redraw", else 0."""
+        if self.redraw_steps is None:
+            return self.num_steps // 4 if self.order == "redraw" else 0
+        return self.redraw_steps
 
     def with_(self, **changes: Any) -> DecodingConfig:
         """A copy with some fields changed (validated again)."""
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able dict of all fields."""
+        """Plain JSON-able dict of all fields; redraw_steps only where it is given, so that runs made before it existed keep their keys."""
         data = asdict(self)
+        if self.redraw_steps is None:
+            del data["redraw_steps"]
         data["noise_temperature"] = list(self.noise_temperature)
         return data
 

@@ -109,11 +109,13 @@ ORDERS: dict[str, OrderFunction] = {
     "uncage": score_uncage,
     # The same sum; what differs is the term in context.contrast (see `uncage.anchored_score`).
     "anchored": score_uncage,
+    # The baseline, twice: a draft, then all but one place an object again (see `redraw`).
+    "redraw": score_meissonic,
 }
 
 
 def noise_scale(config: DecodingConfig, step: int) -> float:
-    """Factor of the Gumbel noise in the score: 1 for random, tau_s for meissonic and the guided orders, MaskGIT's own for maskgit, else 0.
+    """Factor of the Gumbel noise in the score: 1 for random, MaskGIT's own for maskgit, tau_s for the baseline and all built on it, else 0.
 
     tau_s runs linearly from noise_temperature[0] at the first step to noise_temperature[1] at the last.
     0 also where use_noise drops the term, so that what is recorded is what was added.
@@ -122,7 +124,7 @@ def noise_scale(config: DecodingConfig, step: int) -> float:
         return 1.0
     if config.order == "maskgit":
         return MASKGIT_CHOICE_TEMPERATURE * (1.0 - (step + 1) / config.num_steps) if config.use_noise else 0.0
-    if config.order not in ("meissonic", *GUIDED_ORDERS):
+    if config.order not in ("meissonic", "redraw", *GUIDED_ORDERS):
         return 0.0
     in_force = config.use_noise or (config.order in GUIDED_ORDERS and step >= config.guided_steps)
     if not in_force:

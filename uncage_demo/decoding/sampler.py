@@ -18,6 +18,7 @@ from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
 from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
+from uncage_demo.decoding.redraw import kept_cells, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
@@ -100,6 +101,9 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         rank = visiting_rank(halton_order(*backend.info.grid), offset)
     columns = recorded_columns(run.prompt)
     readable = bool(run.prompt.subjects) and not untokenized_words(run.prompt)
+    scheduled = ~given
+    if config.redrawn_steps and start.step >= config.draft_steps and start.unmask_step is not None:
+        scheduled = (tokens < 0) | (np.asarray(start.unmask_step) >= config.draft_steps)
     return _State(
         backend=backend,
         run=run,
@@ -109,7 +113,8 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         start=start,
         tokens=tokens,
         step=start.step,
-        num_scheduled=count - int(given.sum()),
+        num_scheduled=int(scheduled.sum()),
+        pinned=given,
         columns=columns,
         words=word_matrix(run.prompt, columns) if readable else None,
         rank=rank,
@@ -129,6 +134,7 @@ class _State:
     tokens: np.ndarray
     step: int
     num_scheduled: int
+    pinned: np.ndarray
     columns: tuple[int, ...]
     words: np.ndarray | None
     rank: np.ndarray | None
@@ -143,9 +149,18 @@ class _State:
         return self.step >= self.config.num_steps
 
     @property
+    def phase(self) -> tuple[DecodingConfig, int]:
+        """Settings and step in force: the whole run's, or those of its draft or redraw."""
+        return phase_at(self.config, self.step) if self.config.redrawn_steps else (self.config, self.step)
+
+    @property
+    def ends_draft(self) -> bool:
+        return self.config.redrawn_steps > 0 and self.step == self.config.draft_steps - 1
+
+    @property
     def captures(self) -> bool:
-        """Attention is read when it is to be recorded, or when the score needs it."""
-        needed = self.words is not None and weight_at(self.config, self.step) != 0
+        """Attention is read when it is to be recorded, or when the score or the redraw needs it."""
+        needed = (self.words is not None and weight_at(*self.phase) != 0) or self.ends_draft
         return needed or self.options.level == "full" or self.options.full_attention
 
     def request(self) -> Request:
@@ -154,21 +169,22 @@ class _State:
             # All columns, not just those recorded: what a column's numbers are must not depend on which others are wanted.
             columns = self.columns if self.options.full_attention else None
             capture = Capture(self.config.attention_source, columns, self.options.full_attention)
+        config, step = self.phase
         return Request(
             tokens=self.tokens,
-            step=self.step,
-            num_steps=self.config.num_steps,
+            step=step,
+            num_steps=config.num_steps,
             conditioning=self.conditioning,
             text_length=len(self.run.prompt.tokens),
-            unconditional=guidance_at(self.config, self.step) != 1.0,
+            unconditional=guidance_at(config, step) != 1.0,
             capture=capture,
             suppress=self.run.suppress,
         )
 
     def advance(self, output: ForwardOutput) -> StepRecord:
         """Take the three decisions of one step, commit, and tell what was done."""
-        config, step = self.config, self.step
-        first = step == self.start.step
+        config, step = self.phase
+        first = self.step == self.start.step
         masked = self.tokens < 0
         with torch.inference_mode():
             logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
@@ -193,10 +209,13 @@ class _State:
         scores = np.where(masked, ORDERS[config.order](context, config), np.float32(-np.inf)).astype(np.float32)
         committed, cutoff = self._choose_positions(scores, masked, first)
         self.tokens = np.where(committed, sampled, self.tokens)
+        if self.ends_draft:
+            assert attention is not None
+            self._open_again(attention)
         self.step += 1
         keeps_attention = self.options.level == "full" or self.options.full_attention
         return StepRecord(
-            step=step,
+            step=self.step - 1,
             sampled=sampled.astype(np.int32),
             committed=committed,
             masked_before=masked,
@@ -221,13 +240,14 @@ class _State:
         if first:
             for position, token in self.start.keep.items():
                 sampled[position] = token
+                self.pinned[position] = True
         return sampled, opinion
 
     def _choose_positions(self, scores: np.ndarray, masked: np.ndarray, first: bool) -> tuple[np.ndarray, float]:
         """How many and where next: the committed positions and the lowest score that won its place (inf when none did)."""
         num_masked = int(masked.sum())
-        config = self.config
-        stay = mask_count(config.schedule, self.step, config.num_steps, self.num_scheduled, num_masked, config.schedule_power)
+        config, step = self.phase
+        stay = mask_count(config.schedule, step, config.num_steps, self.num_scheduled, num_masked, config.schedule_power)
         forced, candidates = np.zeros_like(masked), masked
         if first:
             forced[list(self.start.keep)] = True
@@ -237,8 +257,24 @@ class _State:
         earned = scores[committed & ~forced]
         return committed, float(earned.min()) if len(earned) else float("inf")
 
+    def _open_again(self, attention: np.ndarray) -> None:
+        """Mask everything but one place an object; what was given from outside or kept by an edit stays."""
+        info, config = self.backend.info, self.config
+        assert config.contrast_blur is not None
+        assert self.words is not None
+        kept = kept_cells(
+            attention,
+            self.words,
+            self.run.prompt.subjects,
+            grid=info.grid,
+            sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
+            radius_frac=config.anchor_radius,
+        )
+        self.tokens = np.where(kept | self.pinned, self.tokens, -1)
+        self.num_scheduled = int((self.tokens < 0).sum())
+
     def _noise(self, masked: np.ndarray) -> np.ndarray:
-        scale = noise_scale(self.config, self.step)
+        scale = noise_scale(*self.phase)
         if scale == 0:
             return self.empty
         return np.where(masked, np.float32(scale) * gumbel(self.config.seed, self.step, len(masked)), np.float32(0))

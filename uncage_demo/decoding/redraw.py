@@ -1,0 +1,72 @@
+"""Draft and redraw: spend the last steps on drawing again everything but one place an object.
+
+A draft commits many cells at once, so an object is easily begun twice. When the draft is full, the attention of its last forward tells
+which cells belong to which object; one place an object is kept, all else is masked again and drawn with those places in view.
+Numpy only. Shapes: w words, n image tokens (y x grid, row-major), k text columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.uncage import anchors, blur_maps, object_contrasts, rescale_maps
+from uncage_demo.types import Subject
+
+# A cell belongs to an object where its contrast (maps rescaled to a maximum of 1) is above this.
+OWNED_CONTRAST = 0.2
+# How far from its anchor an object's cells are kept, as a share of the grid's longer side: half an object's diagonal in the embedded model.
+KEPT_REACH_FRAC = 0.29
+
+
+def phase_at(config: DecodingConfig, step: int) -> tuple[DecodingConfig, int]:
+    """Settings and step as the draft or the redraw sees them: each is a whole run of its own, with its own schedule from start to end.
+
+    Args:
+        config: settings with redrawn_steps R > 0.
+        step: s of the whole run, 0..T-1.
+
+    Returns:
+        Settings with the phase's number of steps (T - R for the draft; R for the redraw, which is not guided), and the step within it.
+    """
+    draft = config.draft_steps
+    if step < draft:
+        return config.with_(num_steps=draft, redraw_steps=0, contrast_steps=config.guided_steps), step
+    return config.with_(num_steps=config.redrawn_steps, redraw_steps=0, contrast_steps=0), step - draft
+
+
+def kept_cells(
+    attention: Float[np.ndarray, "k n"],
+    words: Float[np.ndarray, "w k"],
+    subjects: Sequence[Subject],
+    *,
+    grid: tuple[int, int],
+    sigma: tuple[float, float],
+    radius_frac: float,
+) -> Bool[np.ndarray, " n"]:
+    """The cells of one place an object: its own by contrast, and near its anchor. An object that no cell belongs to keeps none.
+
+    Args:
+        attention: "k n" attention of each image token to each text column, at the token grid.
+        words: "w k" from `uncage.word_matrix`.
+        subjects: the prompt's subjects, at least one.
+        grid: token grid (y, x).
+        sigma: blur in token-grid cells along y and x.
+        radius_frac: DecodingConfig.anchor_radius, for finding the anchors.
+
+    Returns:
+        "n" bool.
+
+    Source: this project; the contrast is 2508.05399 eq. 2.
+    """
+    raw = words @ attention.astype(np.float64)
+    contrasts = object_contrasts(blur_maps(rescale_maps(raw, "max"), grid, sigma), subjects)
+    places = anchors(raw, subjects, grid, radius_frac)
+    cells = np.arange(grid[0] * grid[1])
+    y, x = np.divmod(cells, grid[1])
+    owner = contrasts.argmax(axis=0)
+    distance = np.hypot(y - y[places][owner], x - x[places][owner])
+    return (contrasts[owner, cells] > OWNED_CONTRAST) & (distance <= KEPT_REACH_FRAC * max(grid))
