@@ -25,7 +25,7 @@ def test_table1_has_the_papers_rows_and_ours() -> None:
     experiment = EXPERIMENTS["table1"](SETTING)
     assert set(experiment.methods) == {
         "random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy",
-        "uncage, negative only", "uncage, positive only", "uncage", "uncage, all steps", "anchored",
+        "uncage, negative only", "uncage, positive only", "uncage", "uncage, all steps", "anchored", "redraw",
     }  # fmt: skip
     assert experiment.methods["uncage"].guided_steps == 8
     assert experiment.methods["uncage, all steps"].guided_steps == 32
@@ -64,6 +64,9 @@ def test_experiments_can_be_written_down() -> None:
     experiment = from_json(SETTING, text, "mine")
     assert experiment.methods["a"] == SETTING.base.with_(order="halton")
     assert (experiment.title, experiment.baseline) == ("T", "b")
+    several = from_json(SETTING, '{"methods": {"a": {"order": "halton", "best_of": 4}, "b": {}}}', "mine")
+    assert several.best_of == {"a": 4}
+    assert several.methods["a"] == SETTING.base.with_(order="halton")
     for bad in ("{", "[]", '{"methods": {}}', '{"methods": {"a": {"ordre": 1}}}', '{"methods": {"a": {}}, "baseline": "z"}'):
         with pytest.raises(ValueError, match=r"mine|ordre"):
             from_json(SETTING, bad, "mine")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from uncage_demo.bench.best_of import candidates
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
@@ -24,14 +25,18 @@ class Experiment:
         title: heading of its table.
         methods: label -> settings (the seed in them is replaced by the run's seeds).
         baseline: the label that the others are compared with.
+        best_of: label -> of how many drawn pictures the best is kept (see `best_of`); 1 where a label is not named.
     """
 
     name: str
     title: str
     methods: dict[str, DecodingConfig]
     baseline: str
+    best_of: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for label, count in self.best_of.items():
+            candidates(self.methods[label], count)
         if self.baseline not in self.methods:
             raise ValueError(f"experiment {self.name!r}: baseline {self.baseline!r} is not among its methods {', '.join(self.methods)}")
 
@@ -52,7 +57,7 @@ class Setting:
 
 
 def table1(setting: Setting) -> Experiment:
-    """Every order, UNCAGE with its parts, and the anchored order. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
+    """Every order, UNCAGE with its parts, and this project's two. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
     base, guided = setting.base, setting.base.with_(order="uncage")
     methods = {name: base.with_(order=name) for name in ("random", "confidence", BASELINE, "maskgit", "halton", "margin", "entropy")}
     methods |= {
@@ -61,6 +66,7 @@ def table1(setting: Setting) -> Experiment:
         "uncage": guided,
         "uncage, all steps": guided.with_(contrast_steps=base.num_steps),
         "anchored": base.with_(order="anchored"),
+        "redraw": base.with_(order="redraw"),
     }
     return Experiment("table1", "Orders (the paper's Table 1)", methods, BASELINE)
 
@@ -151,6 +157,8 @@ def grid(setting: Setting, axes: list[str], name: str = "grid") -> Experiment:
 def from_json(setting: Setting, text: str, name: str) -> Experiment:
     """An experiment written down as JSON: {"title": ..., "baseline": label, "methods": {label: {field: value}}}.
 
+    The field "best_of" keeps the best of so many pictures.
+
     Raises:
         ValueError: naming what is wrong.
     """
@@ -160,8 +168,12 @@ def from_json(setting: Setting, text: str, name: str) -> Experiment:
         raise ValueError(f"experiment {name!r} is not JSON: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("methods"), dict) or not data["methods"]:
         raise ValueError(f'experiment {name!r}: expected {{"methods": {{label: {{field: value}}}}}}')
-    methods = {str(label): DecodingConfig.from_dict(setting.base.to_dict() | changes) for label, changes in data["methods"].items()}
-    return Experiment(name, str(data.get("title", name)), methods, str(data.get("baseline", next(iter(methods)))))
+    best_of = {str(label): changes["best_of"] for label, changes in data["methods"].items() if "best_of" in changes}
+    methods = {}
+    for label, changes in data["methods"].items():
+        settings = {field: value for field, value in changes.items() if field != "best_of"}
+        methods[str(label)] = DecodingConfig.from_dict(setting.base.to_dict() | settings)
+    return Experiment(name, str(data.get("title", name)), methods, str(data.get("baseline", next(iter(methods)))), best_of)
 
 
 def _value(text: str) -> Any:

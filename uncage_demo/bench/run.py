@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import Backend
+from uncage_demo.bench.best_of import candidates, placement
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key
 from uncage_demo.bench.suites import BenchPrompt
@@ -38,13 +39,22 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One line of results that is still missing."""
+    """One line of results that is still missing.
+
+    Args:
+        key, image_key, method, item: its place.
+        config: settings, with the seed that methods are paired by.
+        best_of: of how many drawn pictures the best is kept.
+        drawn: settings of the picture that was kept, once it is made.
+    """
 
     key: str
     image_key: str
     method: str
     item: BenchPrompt
     config: DecodingConfig
+    best_of: int = 1
+    drawn: DecodingConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ def run_experiment(
                 if job.item.text not in parsed:
                     parsed[job.item.text] = parse_prompt(job.item.text, backend)
             prompts_of = [parsed[job.item.text] for job in part]
-            tokens, images = make_images(backend, prompts_of, [job.config for job in part])
+            part, tokens, images = _make(backend, part, prompts_of)
             scores = scorer.score(images, prompts_of)
             file.append([_record(backend, experiment, *line) for line in zip(part, tokens, images, scores, strict=True)])
             made += len(part)
@@ -141,15 +151,19 @@ def list_jobs(backend: Backend, experiment: Experiment, prompts: Sequence[BenchP
             for method, settings in experiment.methods.items():
                 config = resolve(settings.with_(seed=seed), backend)
                 model = (backend.info.id, backend.info.weight_hash)
-                image = image_key(item.text, config.to_dict(), *model, scorer, options_of(backend).deciding())
+                best_of = experiment.best_of.get(method, 1)
+                settings_told = config.to_dict() | ({"best_of": best_of} if best_of > 1 else {})
+                image = image_key(item.text, settings_told, *model, scorer, options_of(backend).deciding())
                 key = record_key(experiment.name, method, item.suite, image)
-                jobs.setdefault(key, Job(key, image, method, item, config))
+                jobs.setdefault(key, Job(key, image, method, item, config, best_of))
     return list(jobs.values())
 
 
 def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
     """The configuration with the model's own defaults filled in, so that a result line says what was in force."""
     changes: dict[str, Any] = {"contrast_steps": config.guided_steps}
+    if config.redrawn_steps:
+        changes["redraw_steps"] = config.redrawn_steps
     if config.guidance_scale is None:
         changes["guidance_scale"] = float(backend.info.default_guidance_scale)
     if config.contrast_blur is None:
@@ -171,6 +185,22 @@ def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[D
     ids = torch.from_numpy(tokens.astype(np.int64)).to(backend.device)
     images = np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
     return tokens, images
+
+
+def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> tuple[list[Job], np.ndarray, np.ndarray]:
+    """Pictures of some jobs; a job that keeps the best of several comes back with the settings of the picture that was kept."""
+    owners = [i for i, job in enumerate(jobs) for _ in range(job.best_of)]
+    configs = [config for job in jobs for config in candidates(job.config, job.best_of)]
+    tokens, images = make_images(backend, [prompts[i] for i in owners], configs)
+    chosen, made = [], []
+    for i, job in enumerate(jobs):
+        own = [place for place, owner in enumerate(owners) if owner == i]
+        if job.best_of > 1:
+            scores = placement(backend, [prompts[i]] * len(own), tokens[own], job.config)
+            own = [own[int(np.argmax(scores))]]
+        chosen += own
+        made.append(replace(job, drawn=configs[own[0]]))
+    return made, tokens[chosen], images[chosen]
 
 
 @dataclass(frozen=True)
@@ -249,7 +279,8 @@ def _record(backend: Backend, experiment: Experiment, job: Job, tokens: np.ndarr
         "image_key": job.image_key,
         "prompt": job.item.text,
         "seed": job.config.seed,
-        "config": job.config.to_dict(),
+        # Where the best of several pictures was kept, with that picture's own seed.
+        "config": (job.drawn or job.config).to_dict(),
         "model": model_facts(backend),
         "versions": versions(backend),
         "tokens_hash": digest(tokens.tobytes()),
