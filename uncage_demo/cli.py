@@ -74,6 +74,11 @@ _SETTINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("contrast_mode", {"choices": CONTRAST_MODES}, "own words against the others', or only one of the two"),
     ("contrast_rescale", {"choices": RESCALE_MODES}, "how a word's map is rescaled before it is compared"),
     ("anchor_radius", {"type": float, "metavar": "F"}, "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2"),
+    (
+        "redraw_steps",
+        {"type": int, "metavar": "R"},
+        "of the T steps, how many draw again all but one place an object, 0 to T-1 (default: T/4 with the order redraw, else 0)",
+    ),
     ("use_confidence", {"action": argparse.BooleanOptionalAction}, "keep the model's confidence in the order score"),
     ("use_noise", {"action": argparse.BooleanOptionalAction}, "keep the noise in the order score"),
     ("attention_source", {"metavar": "SOURCE"}, 'which attention guidance reads: "default", "all" or "layers:A-B"'),

@@ -50,6 +50,12 @@ PRESETS = (
         {"num_steps": 12},
     ),
     Preset(
+        "Draft and redraw",
+        ("meissonic", "redraw"),
+        "The last quarter of the steps keeps one place an object and draws the rest again (this project's method).",
+        {"num_steps": 12},
+    ),
+    Preset(
         "Positive term only",
         ("meissonic", "uncage"),
         "Own words attract; other objects' words do not repel.",
