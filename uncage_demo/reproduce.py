@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.model_options import TRACE_KEY, ModelOptions
 from uncage_demo.trace import Trace
 
-_DEFAULTS = DecodingConfig().to_dict()
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
 PROGRAM = ("python", "-m", "uncage_demo")
 
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_options_map_one_to_one_onto_the_settings():
     default = DecodingConfig()
     assert DecodingConfig(order="meissonic", seed=options.seed, **cli.config_fields(options)) == default
     named = {name for name, _, _ in cli._SETTINGS} | {"order", "seed"}
-    assert named == set(default.to_dict())
+    assert named == {field.name for field in fields(DecodingConfig)}
 
 
 def test_every_setting_reaches_the_config():
@@ -101,7 +102,7 @@ def test_every_setting_reaches_the_config():
         order="uncage", num_steps=7, seed=3, schedule="power", schedule_power=1.5, guidance_scale=2.5, guidance_schedule="ramp",
         token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
         contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
-        halton_randomize=True,
+        halton_randomize=True, anchor_radius=0.2, redraw_steps=2,
     )  # fmt: skip
     trace = make_trace(steps=7)
     trace.config = given.to_dict()

@@ -92,8 +92,8 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     """The run's settings with the backend's defaults filled in, checked against the backend, the prompt and the start.
 
     Returns:
-        A config whose guidance_scale and contrast_blur are numbers, and whose redraw_steps is a number where
-        there is a redraw (0 where the prompt has no object to keep).
+        A config whose guidance_scale and contrast_blur are numbers, and whose redraw_steps is 0 where the prompt
+        has no object to keep.
 
     Raises:
         ValueError: naming the setting, its value and what is allowed.
@@ -118,8 +118,6 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     lost = untokenized_words(prompt)
     if config.redrawn_steps and (lost or not prompt.subjects):
         config = config.with_(redraw_steps=0)  # nothing tells which cells to keep
-    elif config.redrawn_steps:
-        config = config.with_(redraw_steps=config.redrawn_steps)
     if lost and config.order in GUIDED_ORDERS:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(backend, run)
