@@ -45,7 +45,14 @@ def limited(finding: Finding, most: str) -> Finding:
     if LEVELS.index(finding.confidence) <= LEVELS.index(most):
         return finding
     weak = most == "weak evidence" and finding.severity != "info"
-    return replace(finding, confidence=most, text=f"Perhaps {finding.text}" if weak else finding.text)
+    return replace(finding, confidence=most, text=perhaps(finding.text) if weak else finding.text)
+
+
+def perhaps(text: str) -> str:
+    """A statement as one of weak evidence: "Perhaps ..." in place of the doubt that its own words have."""
+    for doubting, plain in ((" seems to be ", " is "), (" may be ", " is ")):
+        text = text.replace(doubting, plain, 1)
+    return f"Perhaps {text}"
 
 
 def _past(value: float, threshold: float, extreme: float) -> float:
@@ -283,7 +290,7 @@ def _about(
     severity: str = "problem",
 ) -> Finding:
     middle = middle_of(cells, trace.grid)
-    said = f"Perhaps {text}" if level == "weak evidence" else text
+    said = perhaps(text) if level == "weak evidence" else text
     return Finding(kind, said, severity, (index, *others), index, -1, step, "object", cells, middle, numbers, level)
 
 

@@ -168,10 +168,12 @@ def write_view(
         figure = heatmap_figure(traces, steps) if view == "heatmaps" else {"order": order_figure, "curves": curves_figure}[view](traces)
         save_figure(figure, path)
     elif view == "player":
+        from uncage_demo.render.heads import recorded_heads
         from uncage_demo.render.payload import build_payload
         from uncage_demo.render.report import standalone_html
 
-        payload = build_payload(traces, verdicts, findings)
+        ids = [str(index) for index in range(len(traces))]
+        payload = {**build_payload(traces, verdicts, findings, ids=ids), "heads": recorded_heads(traces, ids)}
         path.write_text(standalone_html(payload, traces[0].prompt.text), encoding="utf-8")
     else:
         _write_frames(path, traces, view, step, verdicts, look)

@@ -10,6 +10,7 @@ from tests.toy_backend import ToyBackend
 from tests.ui.player_page import FRAME, put, save
 from uncage_demo import runner
 from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.render.heads import NOT_RECORDED, recorded_heads
 from uncage_demo.render.payload import build_payload
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.heads import heads_function
@@ -81,3 +82,24 @@ def test_an_error_is_told_as_text(asked):
     page.locator(".up-heads").get_by_role("button", name="Show").click()
     page.wait_for_function("() => document.querySelector('.up-heads .up-hint').textContent.includes('onerror')")
     assert page.locator(".up-heads img").count() == 0
+
+
+def test_a_page_without_a_server_shows_what_it_took_along(asked, open_page, tmp_path):
+    _, trace = asked
+    trace.steps[4].attention_full = None
+    payload = {**build_payload([trace], ids=["a run"]), "heads": recorded_heads([trace], ["a run"])}
+    page = open_page(save(tmp_path, payload, {"step": 1}), reduced_motion="reduce")
+    page.locator(".up-heads").get_by_role("button", name="Show").click()
+    page.wait_for_selector(".up-head-map")
+    wanted = trace.steps[1].attention_full[:, :, [trace.columns.index(t) for t in trace.prompt.words[1].tokens]].mean(axis=2)
+    shown = page.evaluate("() => [window.uncage.player.heads.shown.word, window.uncage.player.heads.shown.max]")
+    assert shown == [1, pytest.approx(float(wanted.max()))]
+    put(page, step=4)
+    page.wait_for_function("(note) => document.querySelector('.up-heads .up-hint').textContent === note", arg=NOT_RECORDED)
+
+
+def test_a_page_without_a_server_says_why_it_has_none(pair, open_page, tmp_path):
+    payload = {**build_payload(pair), "heads": recorded_heads(pair, ["0", "1"])}
+    page = open_page(save(tmp_path, payload), reduced_motion="reduce")
+    assert NOT_RECORDED in page.inner_text(".up-heads")
+    assert page.locator(".up-heads button, .up-heads canvas").count() == 0

@@ -14,9 +14,10 @@ from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.heads import attention_at
+from uncage_demo.render.heads import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
 from uncage_demo.trace import Trace
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.heads import heads_function, packed
+from uncage_demo.ui.heads import heads_function
 from uncage_demo.ui.models import ModelSlot
 
 
@@ -93,3 +94,20 @@ def test_the_page_asks_for_one_word(backend: ToyBackend, whole: Trace) -> None:
 
 def test_packed_maps_of_nothing() -> None:
     assert packed(np.zeros((2, 3, 4), np.float32), 0, 0)["max"] == 1.0
+
+
+def test_a_file_takes_along_what_was_recorded_and_says_what_was_not(whole: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = recorded_heads([whole, without(whole)], ["one", "two"])
+    rows = word_rows(whole, 1)
+    assert {key.split()[0] for key in kept["maps"]} == {"one"}
+    assert {key.split()[1] for key in kept["maps"]} == {str(step) for step in range(6)}
+    full = whole.steps[3].attention_full
+    assert full is not None
+    assert kept["maps"]["one 3 1"] == packed(full[:, :, rows].mean(axis=2), 3, 1)
+    assert recorded_heads([without(whole)], ["two"]) == {"maps": {}, "note": NOT_RECORDED}
+    size = sum(len(base64.b64decode(one["codes"]["d"])) for one in kept["maps"].values())
+    assert size < MAX_OFFLINE_BYTES
+    monkeypatch.setattr("uncage_demo.render.heads.MAX_OFFLINE_BYTES", size)
+    assert recorded_heads([whole], ["one"])["maps"]
+    monkeypatch.setattr("uncage_demo.render.heads.MAX_OFFLINE_BYTES", size - 1)
+    assert recorded_heads([whole], ["one"]) == {"maps": {}, "note": TOO_LARGE}

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
+from uncage_demo.decoding.config import GUIDED_ORDERS
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
@@ -31,6 +32,7 @@ ORDER_TITLES = {
     "entropy": "Entropy",
     "uncage": "UNCAGE",
     "anchored": "Anchored UNCAGE",
+    "redraw": "Draft and redraw",
 }
 
 
@@ -71,7 +73,7 @@ def run_label(trace: Trace) -> tuple[str, str]:
     config = trace.config
     order = str(config.get("order", ""))
     seed = f"seed {config.get('seed', '?')}"
-    if order in ("uncage", "anchored"):
+    if order in GUIDED_ORDERS:
         guided = config.get("contrast_steps")
         steps = min(len(trace.steps), max(1, len(trace.steps) // 4) if guided is None else int(guided))
         return ORDER_TITLES[order], f"weight {float(config.get('contrast_weight', 0)):g}, {steps} guided steps, {seed}"
@@ -80,12 +82,17 @@ def run_label(trace: Trace) -> tuple[str, str]:
 
 def masked_after(trace: Trace, step: int) -> np.ndarray:
     """Cells that are still masked after a step, "y x" bool; step -1 is the start."""
-    return trace.unmask_step > step
+    at = step - trace.steps[0].step
+    if at < 0:
+        return trace.steps[0].masked_before.reshape(trace.grid)
+    record = trace.steps[min(at, len(trace.steps) - 1)]
+    return (record.masked_before & ~record.committed).reshape(trace.grid)
 
 
 def fresh_at(trace: Trace, step: int) -> np.ndarray:
     """Cells committed in exactly this step, "y x" bool."""
-    return (trace.unmask_step == step) if step >= 0 else np.zeros(trace.grid, bool)
+    at = step - trace.steps[0].step
+    return trace.steps[at].committed.reshape(trace.grid) if 0 <= at < len(trace.steps) else np.zeros(trace.grid, bool)
 
 
 def first_divergence(traces: Sequence[Trace]) -> int | None:

@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.config import GUIDED_ORDERS, ORDER_NAMES, DecodingConfig
+from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.render import heatmaps, pictures
 from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, sequential_limits, subject_colors
 from uncage_demo.trace import StepRecord, Trace
+from uncage_demo.trace_check import reopening_steps
 from uncage_demo.types import Prompt, Verdict
 
 PAYLOAD_VERSION = 1
@@ -41,7 +43,10 @@ ORDER_TITLES = {
     "entropy": "Entropy",
     "uncage": "Guided (UNCAGE)",
     "anchored": "Guided (anchored)",
+    "redraw": "Draft and redraw",
 }
+# As a visitor meets them: the two that are compared, then the rest.
+_ORDERS_OFFERED = ("meissonic", "uncage", *(order for order in ORDER_NAMES if order not in ("meissonic", "uncage")))
 
 
 def build_payload(
@@ -97,6 +102,7 @@ def build_payload(
             "diverging": array(color_table(DIVERGING_MAP)),
         },
         "atlas": pictures.atlas(traces) if level == "full" else None,
+        "orders": [[order, ORDER_TITLES.get(order, order)] for order in _ORDERS_OFFERED],
         "runs": runs,
     }
 
@@ -141,16 +147,20 @@ def health(trace: Trace) -> dict[str, Any]:
     scheduled, changed = [], 0
     previous: StepRecord | None = None
     first = trace.steps[0]
-    # What the schedule counts over: every cell but those given from outside.
+    # What the schedule counts over: every cell but those given from outside; in a redraw, those that it began with.
     total = int((first.masked_before | (trace.unmask_step.reshape(-1) >= 0)).sum())
+    reopened = reopening_steps(trace)
     for record in trace.steps:
         masked = int(record.masked_before.sum())
-        stay = mask_count(config.schedule, record.step, config.num_steps, total, masked, config.schedule_power)
+        at_work, step = phase_at(config, record.step) if config.redrawn_steps else (config, record.step)
+        if config.redrawn_steps and step == 0 and record.step:
+            total = masked
+        stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)
         scheduled.append(masked - stay)
         if previous is not None:
             fixed = ~previous.masked_before | previous.committed
-            if trace.lineage.get("at_step") == record.step:
-                fixed &= ~record.masked_before  # a branch may open a cell again; that is its edit, not a fault
+            if record.step in reopened:
+                fixed &= ~record.masked_before  # a branch or a redraw may open a cell again; that is no fault
             changed += int((fixed & (record.masked_before | (previous.sampled != record.sampled))).sum())
         previous = record
     counts = [int(r.committed.sum()) for r in trace.steps]
@@ -214,6 +224,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "config": trace.config,
         "lineage": trace.lineage,
         "order": trace.config["order"],
+        "guided": trace.config["order"] in GUIDED_ORDERS,
         "seed": str(trace.config["seed"]),
         "num_steps": int(trace.config["num_steps"]),
         "first_step": int(steps[0].step),

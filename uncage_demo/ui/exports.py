@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncage_demo.outputs import Look, write_view
+from uncage_demo.render.heads import recorded_heads
 from uncage_demo.render.payload import MAX_RUNS, build_payload
 from uncage_demo.render.report import standalone_html
 from uncage_demo.ui.session import Entry
@@ -156,7 +157,8 @@ def make_file(entries: list[Entry], kind: str, step: int, folder: Path, theme: s
     at = min(step, min(len(t.steps) for t in traces) - 1)
     if kind == "html":
         path = folder / f"{stem}.html"
-        path.write_text(standalone_html(payload_of(entries), traces[0].prompt.text), encoding="utf-8")
+        payload = {**payload_of(entries), "heads": recorded_heads(traces, [e.id for e in entries])}
+        path.write_text(standalone_html(payload, traces[0].prompt.text), encoding="utf-8")
     elif kind == "still":
         path = folder / f"{stem}-step{step + 1}.png"
         write_view(path, traces, "side-by-side", step=step, verdicts=verdicts, look=Look(theme=theme))

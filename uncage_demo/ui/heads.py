@@ -9,7 +9,7 @@ import numpy as np
 
 from uncage_demo.device import borrows_gpu
 from uncage_demo.heads import attention_at
-from uncage_demo.render.payload import array
+from uncage_demo.render.heads import packed, word_rows
 from uncage_demo.trace import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.exports import answered
@@ -24,7 +24,7 @@ GPU_S = 60
 def heads_function(handlers: Handlers) -> Callable[[Any], str]:
     """`heads({id, step, word})` for scripts: attention to one word at one step, by layer and head.
 
-    The answer is {"heads": {step, word, layers, heads, max, codes}}; codes are "l h n" in 8 bits with a square-root code, 255 = max.
+    The answer is {"heads": maps as `render.heads.packed` gives them}.
     """
 
     def heads(data: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
         trace = handlers.store.get(data.get("id")).trace
         first, last = trace.steps[0].step, trace.steps[-1].step
         step, word = _whole(data, "step", first, last), _whole(data, "word", 0, len(trace.prompt.words) - 1)
-        rows = [trace.columns.index(token) for token in trace.prompt.words[word].tokens if token in trace.columns]
+        rows = word_rows(trace, word)
         if not rows:
             raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
         if not handlers.slot.decoding.acquire(timeout=WAIT_S):
@@ -51,13 +51,6 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
 def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
     backend = None if trace.steps[step - trace.steps[0].step].attention_full is not None else device_runs.backend_of(slot, trace.model.id)
     return attention_at(backend, trace, step)
-
-
-def packed(maps: np.ndarray, step: int, word: int) -> dict[str, Any]:
-    """Maps "l h n" of one word at one step as the player reads them."""
-    top = float(maps.max()) or 1.0
-    codes = array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")
-    return {"step": step, "word": word, "layers": maps.shape[0], "heads": maps.shape[1], "max": top, "codes": codes}
 
 
 def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:

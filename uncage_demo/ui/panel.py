@@ -51,10 +51,11 @@ class Panel:
 
     def values(self, chosen: Settings) -> list[Any]:
         """Inverse of settings(): what to put into the inputs. A run of more than two orders shows its first two."""
-        config = chosen.configs()[0].to_dict()
-        config["noise_start"], config["noise_end"] = config["noise_temperature"]
+        config = chosen.configs()[0]
+        start, end = config.noise_temperature
+        noise = {"noise_start": start, "noise_end": end}
         orders = (*chosen.orders, *chosen.orders)[:2]
-        return [chosen.model, *orders, *(config[name] for name in self.shared)]
+        return [chosen.model, *orders, *(noise[name] if name in noise else getattr(config, name) for name in self.shared)]
 
     def apply_preset(self, name: str, values: Sequence[Any]) -> list[Any]:
         """The inputs' values after choosing a preset: everything to its default but model, seed and steps."""
@@ -104,6 +105,9 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
                 ["default", "all", "layers:0-0"], value="default", label="Attention read from", allow_custom_value=True, min_width=140
             )
             shared["anchor_radius"] = gr.Slider(0.02, 1, value=_DEFAULT.anchor_radius, step=0.01, label="Reach of an anchor", min_width=140)
+            shared["redraw_steps"] = gr.Number(
+                None, label="Steps that redraw", placeholder="as the order says", precision=0, minimum=0, maximum=255, min_width=140
+            )
         with gr.Row(elem_classes="uc-settings-row"):
             shared["guidance_scale"] = gr.Number(
                 None, label="Guidance scale (CFG)", placeholder="model's default", minimum=0, maximum=100, min_width=140

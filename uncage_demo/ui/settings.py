@@ -19,6 +19,7 @@ MAX_PROMPT_CHARS = 500
 # Everything a visitor can set of a DecodingConfig, in the order of the page's inputs; the order of decoding is set for each stage.
 SHARED_FIELDS = tuple(f.name for f in fields(DecodingConfig) if f.name != "order")
 _DEFAULTS = DecodingConfig()
+_WHOLE_FIELDS = ("num_steps", "seed", "contrast_steps", "redraw_steps")
 _FLOAT_FIELDS = ("schedule_power", "guidance_scale", "token_temperature", "contrast_weight", "contrast_blur", "noise_temperature")
 
 
@@ -64,9 +65,10 @@ class Settings:
 
     def changed(self) -> dict[str, Any]:
         """The shared settings that differ from their defaults, plus the seed, which is always named."""
-        config = self.configs()[0].to_dict()
-        default = _DEFAULTS.to_dict()
-        return {name: config[name] for name in SHARED_FIELDS if name == "seed" or config[name] != default[name]}
+        config = self.configs()[0]
+        return {
+            name: getattr(config, name) for name in SHARED_FIELDS if name == "seed" or getattr(config, name) != getattr(_DEFAULTS, name)
+        }
 
     def with_shared(self, **changes: Any) -> Settings:
         """A copy with some shared settings changed."""
@@ -80,10 +82,10 @@ def tidy(name: str, value: Any) -> Any:
         ValueError: when a field that needs a number is blank, or a whole number has a fraction.
     """
     if value in (None, ""):
-        if name in ("guidance_scale", "contrast_steps", "contrast_blur"):
+        if getattr(_DEFAULTS, name) is None:
             return None
         raise ValueError(f"{name} is blank; give a value (default {getattr(_DEFAULTS, name)!r})")
-    if name in ("num_steps", "seed", "contrast_steps") and isinstance(value, float):
+    if name in _WHOLE_FIELDS and isinstance(value, float):
         if value != int(value):
             raise ValueError(f"{name}={value!r}: give a whole number")
         return int(value)
@@ -96,7 +98,7 @@ def to_query(prompt: str, settings: Settings, edits: str = "") -> dict[str, str]
     """Query parameters of a link that restores prompt, corrections and settings (the page adds the step)."""
     query = {"prompt": prompt, "model": settings.model, "orders": ",".join(settings.orders)}
     for name, value in settings.changed().items():
-        query[name] = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else _text(value)
+        query[name] = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else _text(value)
     if edits:
         query["edits"] = edits
     return query
@@ -165,7 +167,7 @@ def _parse(name: str, text: str) -> Any:
             return None
         if isinstance(default, bool):
             return {"True": True, "False": False}[text]
-        if name in ("num_steps", "seed", "contrast_steps"):
+        if name in _WHOLE_FIELDS:
             return int(text)
         if name == "noise_temperature":
             start, end = (float(v) for v in text.split(","))

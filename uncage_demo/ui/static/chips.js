@@ -9,6 +9,7 @@
     const { element, trigger, props, watch } = context;
     let open = -1;
     let focusWord = -1;
+    let said = null; // the prompt's words as last shown
 
     function read() {
       try {
@@ -151,7 +152,9 @@
 
     watch("value", () => {
       const state = read();
-      if (state && open >= state.words.length) open = -1;
+      const words = state ? state.words.map((word) => word.text).join(" ") : null;
+      if (words !== said) open = -1; // another prompt: what was being corrected is gone
+      said = words;
       render();
     });
     render();

@@ -30,7 +30,7 @@
       step_at_most: (v) => state.step + 1 <= v,
       to_end: () => state.step >= seen.last,
       pin: (v) => (state.pin >= 0) === v,
-      pins: (v) => seen.pins.size >= v,
+      pins_both: () => seen.kept && seen.waits,
       object: (v) => (v === true ? state.object >= 0 : state.object === v),
       word: () => state.word >= 0 && state.layer === "word",
       words: (v) => seen.words.size >= v,
@@ -56,11 +56,14 @@
     };
     const problem = (f) => f.severity !== "info" || f.kind === "clear" || f.kind === "weak";
     const [one, two] = [model.runs[0], model.runs[1]];
+    const kept = (run, step, cell) => Boolean(run.committed(run.local(step), cell));
     return {
       fork: forks.length ? Math.min(...forks) : null,
       guided: Math.max(0, ...model.runs.map(guidedSteps)),
       last: model.done - 1,
-      differs: (step, cell) => Boolean(two) && Boolean(one.committed(one.local(step), cell)) !== Boolean(two.committed(two.local(step), cell)),
+      keeps: (step, cell) => kept(one, step, cell),
+      leaves: (step, cell) => one.hidden(one.local(step), cell),
+      differs: (step, cell) => Boolean(two) && kept(one, step, cell) !== kept(two, step, cell),
       words: {
         steps: String(model.steps),
         guided: String(Math.max(0, ...model.runs.map(guidedSteps))),
@@ -154,7 +157,9 @@
       const known = facts(player.player.model, payload);
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);
-      const seen = { ...known, layers: new Set(), pins: new Set(), words: new Set() };
+      const seen = { ...known };
+      const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
+      forget();
       let current = 0;
       render(lesson, current);
       element.dataset.lesson = String(lesson.number);
@@ -163,13 +168,12 @@
         if (!player || current >= lesson.steps.length || element.offsetParent === null) return;
         const state = player.state;
         seen.layers.add(state.layer);
-        if (state.pin >= 0) seen.pins.add(state.pin);
+        seen.kept = seen.kept || (state.pin >= 0 && seen.keeps(state.step, state.pin));
+        seen.waits = seen.waits || (state.pin >= 0 && seen.leaves(state.step, state.pin));
         if (state.layer === "word" && state.word >= 0) seen.words.add(state.word);
         if (!met(lesson.steps[current].goal, state, seen)) return;
         current += 1;
-        seen.layers.clear();
-        seen.pins.clear();
-        seen.words.clear();
+        forget();
         element.dataset.step = String(current);
         if (current === lesson.steps.length) remember(lesson.number);
         render(lesson, current);

@@ -62,6 +62,7 @@
     function settle() {
       progress.hide();
       live.hide();
+      if (!player) host.replaceChildren(); // nothing is coming: no more empty stages
       host.hidden = false;
       setRunning(false);
     }

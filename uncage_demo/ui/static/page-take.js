@@ -40,9 +40,17 @@
     const row = element.querySelector(".uc-take-row");
     const status = element.querySelector(".uc-take-status");
     const texts = element.querySelector(".uc-take-texts");
+    const root = element.querySelector(".uc-takeaway");
+
+    function choice(label, data, title, act) {
+      const node = button("uc-small", label, () => act(node));
+      node.title = title;
+      Object.assign(node.dataset, data);
+      return node;
+    }
 
     function file(label, kind, title) {
-      const node = button("uc-small", label, async () => {
+      return choice(label, { kind }, title, async (node) => {
         node.disabled = true;
         status.textContent = `Making ${label}…`;
         const theme = document.body.classList.contains("dark") ? "dark" : "light";
@@ -55,22 +63,16 @@
         status.textContent = `${answer.name}, ${Math.max(1, Math.round((answer.data.length * 3) / 4 / 1024))} kB`;
         download(answer);
       });
-      node.title = title;
-      node.dataset.kind = kind;
-      return node;
     }
 
     function copied(label, name, read, title) {
-      const node = button("uc-small", label, async () => {
+      return choice(label, { copies: name, title }, title, async () => {
         const text = read();
         await copy(text);
         status.textContent = `${label} copied.`;
         texts.hidden = false;
         texts.textContent = text;
       });
-      node.title = node.dataset.title = title;
-      node.dataset.copies = name;
-      return node;
     }
 
     row.append(
@@ -91,6 +93,7 @@
       copied("Python", "python", () => shared.python, "Python that reproduces this run"),
     );
     document.addEventListener("uc-shown", (event) => {
+      root.hidden = false;
       shared.command = event.detail.command;
       shared.python = event.detail.python;
       shared.link = event.detail.query ? shareLink : null;

@@ -4,7 +4,6 @@
 
   const { make, button, number } = parts.dom;
 
-  const ORDERS = { meissonic: "Baseline", uncage: "Guided (UNCAGE)", confidence: "Confidence", random: "Random", halton: "Halton", maskgit: "MaskGIT", margin: "Margin", entropy: "Entropy" };
   const EXPORTS = { html: "HTML player", trace: "Trace file", webp: "Animation", figures: "Figures", code: "Code", link: "Link" };
 
   function allowed(player, action) {
@@ -21,7 +20,7 @@
       head.append(make("h3", "up-heading", "What if"), make("span", "up-tag", "this step only"));
       this.reset = button("up-pill", "Off", () => this.set(null));
       head.append(this.reset);
-      const weight = this.slider("weight", "wₐ", "Weight of the contrast", 12);
+      const weight = this.slider("weight", "weight wₐ", "Weight of the contrast", 12);
       const factor = this.slider("factor", "noise ×", "Factor of the noise", 3);
       this.switches = {};
       const row = make("div", "up-switches");
@@ -54,7 +53,7 @@
 
     start() {
       const { model } = this.player;
-      const guided = model.runs.find((r) => ["uncage", "anchored"].includes(r.raw.order));
+      const guided = model.runs.find((r) => r.raw.guided);
       return { weight: guided ? guided.raw.config.contrast_weight : 3, noiseFactor: 1, confidence: true, noise: true, contrast: true };
     }
 
@@ -148,7 +147,7 @@
       this.order = make("select", "");
       this.order.setAttribute("aria-label", "Continue with another order from this step");
       this.order.append(new Option("Another order…", ""));
-      for (const [key, name] of Object.entries(ORDERS)) this.order.append(new Option(name, key));
+      for (const [key, name] of player.model.orders) this.order.append(new Option(name, key));
       this.order.addEventListener("change", () => {
         if (this.order.value) this.send("keep", this.order.value);
         this.order.value = "";
@@ -178,8 +177,12 @@
       const run = model.runs[Number(this.run.value)];
       const open = state.pin >= 0 && run.masked(run.local(state.step), state.pin);
       for (const node of this.cellButtons) node.disabled = !open;
-      this.about.textContent = state.pin < 0 ? "Pin a cell to keep, put off or forbid its token; or continue with another order." :
-        open ? "Everything before this step stays; the rest is decoded anew." : "This cell was decided before this step; step back to change it.";
+      // The last step keeps every cell that is left, whatever the order.
+      const last = state.step >= model.steps - 1;
+      this.order.disabled = last;
+      const orders = last ? " Another order needs an earlier step: in the last one all cells that are left are kept." : " Or continue with another order.";
+      this.about.textContent = state.pin < 0 ? `Pin a cell to keep, put off or forbid its token.${orders}` :
+        open ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
     }
   }
 

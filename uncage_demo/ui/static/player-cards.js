@@ -67,7 +67,7 @@
       let s = run.local(step);
       let data = run.candidate(s, cell);
       const past = !data;
-      const when = run.unmask[cell];
+      const when = data ? -1 : run.committedAt(s, cell);
       if (past && when >= run.firstStep) {
         s = when - run.firstStep;
         data = run.candidate(s, cell);

@@ -140,6 +140,7 @@
     drawForks() {
       const { hook, model } = this.player;
       hook.forks.replaceChildren();
+      this.flags = [];
       const at = new Map();
       for (const run of model.runs) {
         if (run.divergence === null || run.divergence === undefined) continue;
@@ -153,14 +154,39 @@
         flag.style.left = `${((step + 0.5) / model.steps) * 100}%`;
         const name = model.runs.length === 2 ? "First difference" : `First difference of ${letters.join(", ")}`;
         flag.setAttribute("aria-label", `${name}: go to step ${step + 1}`);
-        flag.append(parts.dom.make("span", "up-fork-text", model.runs.length > 6 ? "First difference" : name));
-        if ((step + 0.5) / model.steps > 0.7) flag.classList.add("up-fork-left");
+        const text = parts.dom.make("span", "up-fork-text");
+        flag.append(text);
         hook.forks.append(flag);
+        this.flags.push({ flag, text, share: (step + 0.5) / model.steps, names: [model.runs.length > 6 ? "First difference" : name, letters.join(", "), ""] });
       }
+      this.flags.sort((a, b) => a.share - b.share);
+      this.placeForks();
+    }
+
+    // Words of flags that stand close together would run into each other: they turn to the other side, then to the run's letter, then go.
+    placeForks() {
+      const width = this.player.hook.forks.clientWidth;
+      if (!width) return;
+      const flags = this.flags;
+      const taken = flags.map(({ share }) => [share * width - 3, share * width + 3]);
+      flags.forEach(({ flag, text, share, names }, index) => {
+        const at = share * width;
+        const free = (from, to) => from >= -8 && to <= width + 8 && taken.every(([a, b], k) => k === index || to < a || from > b);
+        for (const [name, left] of names.flatMap((name) => [[name, share > 0.7], [name, share <= 0.7]])) {
+          text.textContent = name;
+          flag.classList.toggle("up-fork-left", left);
+          const far = flag.offsetWidth + 6;
+          const [from, to] = left ? [at - far, at + 3] : [at - 3, at + far];
+          if (name && !free(from, to)) continue;
+          taken[index] = [from, to];
+          break;
+        }
+      });
     }
 
     update(changed) {
       const { hook, state, model } = this.player;
+      if (changed.has("size")) this.placeForks();
       if (changed.has("playing")) {
         hook.play.replaceChildren(icon(state.playing ? "pause" : "play"));
         hook.play.setAttribute("aria-label", state.playing ? "Pause" : "Play");

@@ -6,15 +6,16 @@
   const WIDTH = 320, HEIGHT = 84, LEFT = 34, RIGHT = 6, TOP = 8, BOTTOM = 16;
 
   class Chart {
-    constructor(player, run, high, label) {
+    constructor(player, run, high, label, whole) {
       this.player = player;
       this.run = run;
       this.high = high || 1;
+      this.inset = whole ? (WIDTH - LEFT - RIGHT) / player.model.steps / 2 : 0; // bars stand on their steps and need room at both ends
       this.root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "up-chart", role: "img", "aria-label": label });
       for (const [value, anchor] of [[this.high, TOP], [0, HEIGHT - BOTTOM]]) {
         this.root.append(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: anchor, y2: anchor, class: "up-axis" }));
         const text = svg("text", { x: LEFT - 5, y: anchor + 3.5, class: "up-tick", "text-anchor": "end" });
-        text.textContent = number(value, value >= 10 || value === 0 ? 0 : value >= 1 ? 1 : value >= 0.1 ? 2 : 3);
+        text.textContent = number(value, whole || value >= 10 || value === 0 ? 0 : value >= 1 ? 1 : value >= 0.1 ? 2 : 3);
         this.root.append(text);
       }
       for (const step of [0, player.model.steps - 1]) {
@@ -27,7 +28,7 @@
       const scrub = (event) => {
         const box = this.root.getBoundingClientRect();
         const share = ((event.clientX - box.left) / box.width) * WIDTH;
-        player.clock.go(((share - LEFT) / (WIDTH - LEFT - RIGHT)) * (player.model.steps - 1));
+        player.clock.go(((share - this.x(0)) / (WIDTH - LEFT - RIGHT - 2 * this.inset)) * (player.model.steps - 1));
       };
       this.root.addEventListener("pointerdown", (event) => {
         this.root.setPointerCapture(event.pointerId);
@@ -39,7 +40,7 @@
     }
 
     x(step) {
-      return LEFT + ((WIDTH - LEFT - RIGHT) * step) / Math.max(1, this.player.model.steps - 1);
+      return LEFT + this.inset + ((WIDTH - LEFT - RIGHT - 2 * this.inset) * step) / Math.max(1, this.player.model.steps - 1);
     }
 
     y(value) {
@@ -118,7 +119,7 @@
       }
       const counts = most(model.runs, "counts");
       this.row("Cells committed", "in each step", [], (run) => {
-        const chart = new Chart(this.player, run, counts, `Cells committed in each step, run ${run.letter}`);
+        const chart = new Chart(this.player, run, counts, `Cells committed in each step, run ${run.letter}`, true);
         chart.bars(run.counts, run.raw.health.scheduled);
         return chart;
       });

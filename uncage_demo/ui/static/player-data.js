@@ -206,9 +206,21 @@
       return out;
     }
 
+    // The step that committed a cell as it stands after step s; -1 where it is masked, or was given from the start.
+    // A cell that is drawn again later has another step on record for its end.
+    committedAt(s, i) {
+      const last = this.unmask[i];
+      if (last < 0 || last <= this.firstStep + s) return last;
+      if (this.hidden(s, i)) return -1;
+      for (let k = s; k >= 0; k--) if (this.committed(k, i)) return this.firstStep + k;
+      return -1;
+    }
+
     orderInto(s, out) {
-      const now = this.firstStep + s;
-      for (let i = 0; i < this.cells; i++) out[i] = this.unmask[i] >= 0 && this.unmask[i] <= now ? this.unmask[i] : NaN;
+      for (let i = 0; i < this.cells; i++) {
+        const when = this.committedAt(s, i);
+        out[i] = when >= 0 ? when : NaN;
+      }
       return out;
     }
   }
@@ -233,6 +245,7 @@
       scales: payload.scales,
       tables: Object.fromEntries(Object.entries(payload.tables).map(([k, v]) => [k, typed(v)])),
       atlas: payload.atlas,
+      orders: payload.orders,
       runs: payload.runs.map((raw, i) => new Run(raw, i, payload)),
       hasAttention: payload.runs.every((r) => r.attention),
       hasContrast: payload.runs.some((r) => r.contrast_at.some(Boolean)),

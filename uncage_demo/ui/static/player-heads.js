@@ -1,4 +1,5 @@
-// Layers and heads on request: one small map a head, of one word at this step. Asked of options.heads({id, step, word}) -> {heads} or {error}.
+// Layers and heads on request: one small map a head, of one word at this step.
+// Asked of options.heads({id, step, word}) -> {heads} or {error}; a page without a server has what lies in its payload, or says why it has none.
 (function (parts) {
   "use strict";
 
@@ -20,9 +21,19 @@
       this.cache = new Map();
       this.shown = null;
       const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i));
-      box.hidden = !options.heads || !words.length || model.grid_view || model.done < model.steps;
+      const kept = model.payload.heads;
+      const maps = new Map(Object.entries((kept && kept.maps) || {}));
+      const look = async ({ id, step, word }) => (maps.has(`${id} ${step} ${word}`) ? { heads: maps.get(`${id} ${step} ${word}`) } : { error: kept.note });
+      this.source = options.heads || (maps.size ? look : null);
+      box.hidden = !(this.source || kept) || !words.length || model.grid_view || model.done < model.steps;
       if (box.hidden) return;
       const head = make("header", "up-curve-head");
+      const about = [make("h4", "", "Layers and heads"), make("span", "up-curve-about", "where every head of the model looks at this step")];
+      if (!this.source) {
+        head.append(...about);
+        box.append(head, make("p", "up-hint", kept.note));
+        return;
+      }
       this.toggle = button("up-pill", "", () => {
         this.open = !this.open;
         this.show();
@@ -35,7 +46,7 @@
       for (const i of words) this.word.append(new Option(model.words[i].text, String(i)));
       this.word.value = String(this.player.firstWord());
       for (const field of [this.run, this.word]) field.addEventListener("change", () => this.ask());
-      head.append(make("h4", "", "Layers and heads"), make("span", "up-curve-about", "where every head of the model looks at this step"), this.run, this.word, this.toggle);
+      head.append(...about, this.run, this.word, this.toggle);
       this.status = make("p", "up-hint");
       this.status.setAttribute("role", "status");
       this.scale = make("div", "up-scale");
@@ -59,7 +70,7 @@
 
     update(changed) {
       const { hook, state } = this.player;
-      if (hook.heads.hidden || !this.open) return;
+      if (hook.heads.hidden || !this.source || !this.open) return;
       if (changed.has("word") && state.word >= 0 && state.layer === "word") this.word.value = String(state.word);
       if (["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
       if (changed.has("hover") || changed.has("pin")) this.tell();
@@ -67,7 +78,7 @@
     }
 
     ask() {
-      const { model, state, options } = this.player;
+      const { model, state } = this.player;
       if (!this.open || state.playing) return;
       const run = model.runs[Number(this.run.value)];
       const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: Number(this.word.value) };
@@ -79,13 +90,14 @@
       this.timer = setTimeout(async () => {
         let answer = null;
         try {
-          answer = await options.heads(detail);
+          answer = await this.source(detail);
         } catch {
           answer = null;
         }
         if (mine !== this.ticket) return;
         if (!answer || !answer.heads) {
           this.status.textContent = (answer && answer.error) || "The server did not answer. Is it still running?";
+          this.scale.hidden = this.grid.hidden = true; // maps of another step would be taken for this one's
           return;
         }
         this.cache.set(key, answer.heads);

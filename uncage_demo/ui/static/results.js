@@ -67,6 +67,11 @@
     return numbers && numbers[1] !== null && (numbers[1] > 0 || numbers[2] < 0);
   }
 
+  // A minus sign as on the axes, not a hyphen.
+  function minus(text) {
+    return text.replace(/-(?=[0-9])/g, "−");
+  }
+
   function plot(make, table, onMethod) {
     const base = table.rows.find((r) => r.method === table.baseline);
     const rates = scaleOf(table.rows.map((r) => r.rate), []);
@@ -87,9 +92,9 @@
       name.type = "button";
       name.title = "Show its single pictures";
       name.addEventListener("click", () => onMethod(row.method));
-      const difference = make("span", "ur-number ur-difference-text", row.difference_text || "baseline");
+      const difference = make("span", "ur-number ur-difference-text", minus(row.difference_text || "baseline"));
       line.append(
-        name, track(make, rates, row.rate, "ur-rate", base.rate[0]), make("span", "ur-number ur-rate-text", row.rate_text),
+        name, track(make, rates, row.rate, "ur-rate", base.rate[0]), make("span", "ur-number ur-rate-text", minus(row.rate_text)),
         track(make, differences, row.difference, "ur-difference", 0), difference,
         make("span", "ur-number ur-counts", row.counts || ""), make("span", "ur-number ur-p", row.holm || ""),
       );
@@ -147,9 +152,10 @@
       fill(find("category"), [["", "all prompts"], ...categories.map((c) => [c, c])]);
       fill(find("metric"), current.metrics.map((key) => [key, overview.metrics[key]]));
       find("metric").value = current.primary;
+      const before = find("method").value;
       fill(find("method"), current.methods.map((m) => [m, m === current.baseline ? `${m} (baseline)` : m]));
       const other = current.methods.find((m) => m === "uncage") || current.methods.find((m) => m !== current.baseline);
-      if (find("method").value === current.baseline && other) find("method").value = other;
+      if (find("method").value !== before && other) find("method").value = other;
       refresh();
     }
 
