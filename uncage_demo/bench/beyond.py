@@ -1,6 +1,7 @@
 """Ideas beyond UNCAGE: chosen on one half of the prompts, confirmed once on the other half with other seeds; every idea is shown.
 
-Experiments whose name begins with "choose" hold the ideas, those that begin with "confirm" the confirmation. Labels may be anything.
+Experiments whose name begins with "choose" hold the ideas, those that begin with "confirm" the confirmation, those that begin with
+"extra" methods that cost more forwards. Labels may be anything.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from uncage_demo.bench.tables import (
 )
 from uncage_demo.decoding.config import DecodingConfig
 
-CHOOSE, CONFIRM = "choose", "confirm"
+CHOOSE, CONFIRM, EXTRA = "choose", "confirm", "extra"
 # Measures that the README shows, of those that the scorer gives.
 SHOWN = ("all", "bound", "correct", "min_object", "text_image", "text_text")
 FOLDED = 12  # with more ideas than this the README folds the rounds
@@ -35,12 +36,12 @@ class Idea:
     Args:
         label: its name in the lines.
         chosen: its row where it was chosen; None where only the confirmation has it.
-        confirmed: its row in the confirmation; None where it did not get that far.
+        confirmed: its row in each confirmation that has it; none where it did not get that far.
     """
 
     label: str
     chosen: Row | None
-    confirmed: Row | None
+    confirmed: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -66,23 +67,25 @@ class Beyond:
         rounds: the experiments that ideas were chosen on.
         confirming: the confirmations, compared with UNCAGE where they have it.
         confirmed: the ideas in them, best first.
+        extra: comparisons with methods that cost more forwards.
         shared_prompts, shared_seeds: what choosing and confirming have in common (should be nothing).
     """
 
     rounds: tuple[Round, ...]
     confirming: tuple[Table, ...]
     confirmed: tuple[Idea, ...]
+    extra: tuple[Table, ...]
     shared_prompts: int
     shared_seeds: int
 
     def clear(self) -> list[Idea]:
-        """Ideas whose confirmation is above its reference with an interval clear of zero."""
-        return [i for i in self.confirmed if i.confirmed and i.confirmed.comparison and i.confirmed.comparison.difference.low > 0]
+        """Ideas whose every confirmation is above its reference with an interval clear of zero."""
+        return [i for i in self.confirmed if all(row.comparison and row.comparison.difference.low > 0 for row in i.confirmed)]
 
 
 def is_idea(experiment: str) -> bool:
     """Whether an experiment belongs to this section."""
-    return experiment.startswith((CHOOSE, CONFIRM))
+    return experiment.startswith((CHOOSE, CONFIRM, EXTRA))
 
 
 def reference_of(table: Table) -> str:
@@ -111,31 +114,35 @@ def gather(records: Sequence[Record]) -> Beyond:
     for name in dict.fromkeys(r["experiment"] for r in records if is_idea(r["experiment"])):
         first = build_table(records, name)
         keys = [key for key in SHOWN if key in first.metrics]
-        tables[name] = build_table(records, name, metrics=keys, primary=first.primary, baseline=reference_of(first))
+        against = first.baseline if name.startswith(EXTRA) else reference_of(first)
+        tables[name] = build_table(records, name, metrics=keys, primary=first.primary, baseline=against)
         plain[name] = tuple(dict.fromkeys((first.baseline, tables[name].baseline)))
     confirming = {name: table for name, table in tables.items() if name.startswith(CONFIRM)}
 
     def ideas(name: str) -> tuple[Idea, ...]:
-        """Of an experiment, each with its confirmation (of the last one that has it: a later one repeats it with more images)."""
+        """Of an experiment, each with its confirmations."""
         found = []
         for row in tables[name].rows:
             later = [r for n, table in confirming.items() for r in table.rows if r.method == row.method and r.method not in plain[n]]
             if row.method not in plain[name]:
-                found.append(Idea(row.method, None if name in confirming else row, later[-1] if later else None))
-        return tuple(sorted(found, key=lambda idea: -_gain(idea.chosen or idea.confirmed)))
+                found.append(Idea(row.method, None if name in confirming else row, tuple(later)))
+        return tuple(sorted(found, key=lambda idea: -_gain(idea.chosen or idea.confirmed[-1])))
 
-    rounds = tuple(Round(table, plain[name], ideas(name)) for name, table in tables.items() if name not in confirming)
+    rounds = tuple(Round(table, plain[name], ideas(name)) for name, table in tables.items() if name.startswith(CHOOSE))
+    extra = tuple(table for name, table in tables.items() if name.startswith(EXTRA))
     confirmed = {idea.label: idea for name in confirming for idea in ideas(name)}
+    best_first = sorted(confirmed.values(), key=lambda idea: -max(_gain(row) for row in idea.confirmed))
     halves = [[r for r in records if r["experiment"].startswith(part)] for part in (CHOOSE, CONFIRM)]
     prompts, seeds = ([{r[key] for r in half} for half in halves] for key in ("prompt", "seed"))
-    return Beyond(rounds, tuple(confirming.values()), tuple(confirmed.values()), len(prompts[0] & prompts[1]), len(seeds[0] & seeds[1]))
+    shared = len(prompts[0] & prompts[1]), len(seeds[0] & seeds[1])
+    return Beyond(rounds, tuple(confirming.values()), tuple(best_first), extra, *shared)
 
 
 def beyond_section(records: Sequence[Record], plots: str = "") -> str:
     """The ideas as Markdown: what was confirmed, the confirmation's table, then every idea of every round with its interval."""
     found = gather(records)
     parts = [f"### Beyond UNCAGE\n\n{_how(found)}\n\n{verdict(found)}\n"]
-    parts += [f"Confirmation, against {table.baseline}:\n\n{to_markdown(table)}" for table in found.confirming]
+    parts += [f"{table.title}, against {table.baseline}:\n\n{to_markdown(table)}" for table in found.confirming]
     if plots:
         parts.append(f"![Ideas beyond UNCAGE]({plots}/beyond.png)\n")
     count = sum(len(one.ideas) for one in found.rounds)
@@ -143,6 +150,7 @@ def beyond_section(records: Sequence[Record], plots: str = "") -> str:
         text = round_table(one)
         title = f"{one.table.title}: {len(one.ideas)} idea{'s' if len(one.ideas) != 1 else ''} against {one.table.baseline}"
         parts.append(f"<details><summary>{title}</summary>\n\n{text}\n</details>\n" if count > FOLDED else f"{title}:\n\n{text}")
+    parts += [f"#### {table.title}\n\nAgainst {table.baseline}:\n\n{to_markdown(table)}" for table in found.extra]
     return "\n".join(parts)
 
 
@@ -202,12 +210,15 @@ def _gain(row: Row | None) -> float:
 
 
 def _told(idea: Idea, found: Beyond) -> str:
-    """The confirmation of an idea in words."""
-    row = idea.confirmed
-    assert row is not None
-    if row.comparison is None:
-        return idea.label
-    metric = METRICS[next(table.primary for table in found.confirming if row in table.rows)]
-    counts = f"{row.comparison.win} / {row.comparison.tie} / {row.comparison.loss}"
-    told = format_difference(row.comparison.difference, metric) + (" points" if metric.percent else "")
-    return f"*{idea.label}*, {told} (win / tie / loss {counts}, p (Holm) {format_p(row.adjusted_p or 0.0)})"
+    """The confirmations of an idea in words."""
+    told = []
+    for row in idea.confirmed:
+        if row.comparison is None:
+            continue
+        table = next(table for table in found.confirming if row in table.rows)
+        metric = METRICS[table.primary]
+        counts = f"{row.comparison.win} / {row.comparison.tie} / {row.comparison.loss}"
+        gain = format_difference(row.comparison.difference, metric) + (" points" if metric.percent else "")
+        where = f" in “{table.title}”" if len(idea.confirmed) > 1 else ""
+        told.append(f"{gain}{where} (win / tie / loss {counts}, p (Holm) {format_p(row.adjusted_p or 0.0)})")
+    return f"*{idea.label}*, {' and '.join(told)}" if told else idea.label

@@ -156,9 +156,10 @@ def plot_beyond(found: Beyond) -> Figure:
         if idea and idea.chosen and idea.chosen.comparison:
             at = y - (0.17 if idea.confirmed else 0)
             _interval(axes, idea.chosen.comparison.difference, at, scale, CHOSEN, marker="s", filled=_clear(idea.chosen))
-        if idea and idea.confirmed and idea.confirmed.comparison:
-            at = y + (0.17 if idea.chosen else 0)
-            _interval(axes, idea.confirmed.comparison.difference, at, scale, METHOD, filled=_clear(idea.confirmed))
+        for number, row in enumerate(idea.confirmed if idea else ()):
+            if row.comparison:
+                at = y + (0.17 if idea and idea.chosen else 0) + 0.14 * number
+                _interval(axes, row.comparison.difference, at, scale, METHOD, filled=_clear(row))
     _names(axes, [label for label, _ in lines], {label for label, idea in lines if idea is None})
     references = dict.fromkeys([*(one.table.baseline for one in rounds), *(table.baseline for table in found.confirming)])
     axes.set_xlabel(f"{metric.heading}, against {' or '.join(references)}" + (" (points)" if metric.percent else ""))
