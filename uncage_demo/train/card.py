@@ -30,6 +30,10 @@ PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
 SPEED_PROMPT = "a turtle and a pink apple"
 
 
+# How many times the tokenizer's scenes the use of its codebook is counted over.
+CODEBOOK_SHARE = 4
+
+
 @dataclass(frozen=True)
 class Size:
     """How much is measured.
@@ -76,7 +80,7 @@ def measure(
         size: how much is measured.
 
     Returns:
-        JSON-able dict: "tokenizer", "detector", "quality", "binding", "poster", "speed_s", "weight_hash", and "pictures": {name: hash}.
+        JSON-able dict: "tokenizer", "codebook", "detector", "quality", "binding", "poster", "speed_s", "weight_hash", and "pictures": {name: hash}.
     """
     backend = EmbeddedBackend.load(folder)
     out = folder if out is None else out
@@ -86,6 +90,7 @@ def measure(
     metrics = {
         "weight_hash": backend.info.weight_hash,
         "tokenizer": steps("image tokenizer", lambda: image_tokenizer.evaluate(backend.tokenizer, atlas, size.tokenizer)),
+        "codebook": steps("codebook", lambda: image_tokenizer.codebook_use(backend.tokenizer, atlas, CODEBOOK_SHARE * size.tokenizer)),
         "detector": steps("detector", lambda: detector.evaluate(backend.detector, backend.tokenizer, atlas, size.detector)),
         "binding": steps(
             "binding", lambda: _binding(backend, TokenScenes(atlas, backend.tokenizer), size.binding, paths[BINDING]), [paths[BINDING]]
@@ -162,7 +167,7 @@ def _share(value: float, count: float) -> str:
 def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> str:
     """The model card in Markdown."""
     sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
-    tokenizer, judge, readable = metrics["tokenizer"], metrics["detector"], metrics["binding"]
+    tokenizer, codebook, judge, readable = (metrics[name] for name in ("tokenizer", "codebook", "detector", "binding"))
     n = judge["scenes_n"]
     lines = [
         "# Emoji scenes: a small masked generative transformer",
@@ -204,7 +209,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "All on held-out seeds, by `python -m uncage_demo model-card`.",
         "",
         f"Image tokenizer, {tokenizer['scenes_n']:.0f} unseen scenes: PSNR {tokenizer['psnr_db']:.2f} dB (95 % interval +- {tokenizer['psnr_ci_db']:.2f}),"
-        f" {100 * tokenizer['codebook_use_frac']:.0f} % of the codebook in use.",
+        f" {100 * tokenizer['codebook_use_frac']:.0f} % of the codebook in use; over {codebook['scenes_n']:,.0f} scenes"
+        f" {100 * codebook['use_frac']:.1f} %.",
         "",
         f"Detector, {n:.0f} unseen scenes, percent with everything right and nothing extra:",
         "| pictures | all objects | all objects and colours |",

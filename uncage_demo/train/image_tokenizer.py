@@ -151,3 +151,20 @@ def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: 
         "codebook_use_frac": float(used.float().mean()),
         "scenes_n": float(len(values)),
     }
+
+
+@torch.no_grad()
+def codebook_use(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 2000, seed: int = EVAL_SEED) -> dict[str, float]:
+    """Share of the codebook (0..1) that unseen scenes use. Rare codes (one object in one colour) need many scenes to be met.
+
+    Args:
+        model: image tokenizer; atlas: the art; count: scenes, rounded up to a multiple of 20; seed: of the scenes.
+    """
+    device = next(model.parameters()).device
+    rng = np.random.default_rng(seed)
+    used = torch.zeros(model.fsq.codebook_size, dtype=torch.bool)
+    batches = math.ceil(count / 20)
+    for _ in range(batches):
+        images = torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
+        used[model.encode(images).flatten().cpu()] = True
+    return {"use_frac": float(used.float().mean()), "scenes_n": float(20 * batches)}
