@@ -10,7 +10,8 @@ import argparse
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -194,13 +195,19 @@ def check_imports(folder: Path, pins: dict[str, str]) -> list[str]:
     from packaging.utils import canonicalize_name
 
     brought, _ = closure(pins)
-    owners = metadata.packages_distributions()
+    owners = installed_modules()
     problems = []
     for module, file in sorted(imported_modules(folder).items()):
         names = {canonicalize_name(name) for name in owners.get(module, ())}
         if not names & brought:
             problems.append(f"{file.relative_to(folder)} imports {module}, which requirements.txt does not bring")
     return problems
+
+
+@cache
+def installed_modules() -> Mapping[str, Sequence[str]]:
+    """Names of the installed distributions that bring each top-level module; read once, as it lists every installed file."""
+    return metadata.packages_distributions()
 
 
 def imported_modules(folder: Path) -> dict[str, Path]:

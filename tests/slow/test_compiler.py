@@ -42,4 +42,6 @@ def test_a_compiled_model_gives_what_a_plain_one_gives(write: Any, tmp_path: Pat
     assert torch.equal(got.uncond, unread.uncond)
     torch.testing.assert_close(got.cond, want.cond, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(got.attention, want.attention, atol=1e-5, rtol=1e-3)
+    several = [backend.forward(tokens.expand(2, -1), 1, 4, [backend.encode_prompt(prompt)] * 2).cond for backend in (plain, compiled)]
+    torch.testing.assert_close(several[1], several[0], atol=1e-4, rtol=1e-3)
     assert torch._dynamo.utils.counters["inductor"]  # a compiler was at work, not only the tracer

@@ -19,11 +19,14 @@ from uncage_demo.backends.compiling import compile_methods
 
 T = 7
 NETWORKS: dict[str, Callable[[], Any]] = {"meissonic": lambda: tiny_transformer(True), "amused": lambda: AmusedNetwork(tiny_uvit(True))}
+# However many blocks: before and after attention, of two kinds of block; of aMUSEd the down block, the layer and the up block.
+GRAPHS = {"meissonic": 4, "amused": 3}
 
 
 @pytest.fixture(autouse=True)
 def _traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
 
 
@@ -35,7 +38,7 @@ def inputs(batch: int) -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_capture_and_knock_out_need_no_other_code(family: str) -> None:
+def test_capture_knock_out_and_further_blocks_need_no_other_code(family: str) -> None:
     plain, compiled = NETWORKS[family](), NETWORKS[family]()
     compiled.compile_blocks()
     mask = torch.ones(2, T, dtype=torch.bool)
@@ -56,27 +59,19 @@ def test_capture_and_knock_out_need_no_other_code(family: str) -> None:
         assert dict(torch._dynamo.utils.counters["stats"]) == counted  # nothing was traced again
         plain(*inputs(2), recorder=own)
         want_hidden = plain(*inputs(2), mask)
-        larger = compiled(*inputs(4))
-    assert counted["unique_graphs"] >= 3
+        # Tracing for another batch size takes as long again; of both families it is tested with the compiler (tests/slow).
+        if family == "amused":
+            torch.testing.assert_close(compiled(*inputs(4)), plain(*inputs(4)), atol=1e-5, rtol=1e-4)
+    assert counted["unique_graphs"] == GRAPHS[family]
+    assert set(compiled.state_dict()) == set(plain.state_dict())
     torch.testing.assert_close(logits, want, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(hidden, want_hidden, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(larger, plain(*inputs(4)), atol=1e-5, rtol=1e-4)
     assert torch.equal(watched, logits)
     assert torch.equal(hidden_unread, hidden)
     found, expected = reads.stacked(), own.stacked()
     assert found is not None
     assert expected is not None
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-
-
-def test_blocks_of_one_kind_share_their_code() -> None:
-    network = tiny_transformer(True)
-    network.compile_blocks()
-    torch._dynamo.utils.counters.clear()
-    with torch.no_grad():
-        network(*inputs(2))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 4  # before and after, of two kinds, however many blocks
-    assert set(network.state_dict()) == set(tiny_transformer(True).state_dict())
 
 
 def test_a_method_that_cannot_be_traced_is_not_cut_in_pieces_silently() -> None:

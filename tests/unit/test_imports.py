@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "uncage_demo"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names that a file imports anywhere, relative ones resolved, with the names taken from each module."""
     found: set[str] = set()
