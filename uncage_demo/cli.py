@@ -24,7 +24,7 @@ DELEGATED = {
     "train": ("uncage_demo.train.commands", "make the embedded model: art, image tokenizer, transformer, detector"),
     "model-card": ("uncage_demo.train.commands", "measure the embedded model and write its card"),
     "refresh": ("uncage_demo.train.commands", "after training: weights, examples, pictures, golden grids, card, results anew"),
-    "ship": ("uncage_demo.train.commands", "after new weights: example traces, README picture, golden grids"),
+    "ship": ("uncage_demo.train.commands", "after new weights: example traces, README pictures, golden grids"),
     "bench": ("uncage_demo.bench.commands", "compare orders over many prompts and seeds"),
     "bench-report": ("uncage_demo.bench.commands", "tables and plots of benchmark results"),
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),

@@ -21,9 +21,9 @@ def wanted(folder: Path, **options: Any) -> dict[str, Step]:
 
 def test_plan_covers_what_is_shipped(tmp_path):
     steps = wanted(tmp_path)
-    assert list(steps) == ["examples", "README picture", "golden grids", "model card"]
+    assert list(steps) == ["examples", "README pictures", "golden grids", "model card"]
     files = {path for step in steps.values() for path in step.files()}
-    shipped = set((ASSETS.parent / "examples").iterdir()) | {ASSETS.parent / "readme.webp", refresh.GOLDEN}
+    shipped = set((ASSETS.parent / "examples").iterdir()) | {ASSETS.parent / "readme.webp", ASSETS.parent / "redraw.webp", refresh.GOLDEN}
     shipped |= {path for path in ASSETS.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
     assert shipped <= files
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from uncage_demo.decoding.config import GUIDED_ORDERS
+from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
@@ -70,14 +70,13 @@ class FrameStyle:
 
 def run_label(trace: Trace) -> tuple[str, str]:
     """Name of a run and its settings in short: ("UNCAGE", "weight 3, 8 guided steps, seed 0")."""
-    config = trace.config
-    order = str(config.get("order", ""))
-    seed = f"seed {config.get('seed', '?')}"
+    config = DecodingConfig.from_dict(trace.config)
+    order, seed = config.order, f"seed {config.seed}"
+    redraw = f"{config.draft_steps} steps draft, {config.redrawn_steps} redraw" if config.redrawn_steps else ""
     if order in GUIDED_ORDERS:
-        guided = config.get("contrast_steps")
-        steps = min(len(trace.steps), max(1, len(trace.steps) // 4) if guided is None else int(guided))
-        return ORDER_TITLES[order], f"weight {float(config.get('contrast_weight', 0)):g}, {steps} guided steps, {seed}"
-    return ORDER_TITLES.get(order, order or "run"), f"{order} order, {seed}"
+        guided = f"weight {config.contrast_weight:g}, {min(len(trace.steps), config.guided_steps)} guided steps"
+        return ORDER_TITLES[order], ", ".join(filter(None, (guided, redraw, seed)))
+    return ORDER_TITLES[order], f"{redraw or f'{order} order'}, {seed}"
 
 
 def masked_after(trace: Trace, step: int) -> np.ndarray:

@@ -76,16 +76,17 @@ def add_parsers(subparsers: Any) -> None:
     card.set_defaults(run=run_card)
     ship = subparsers.add_parser(
         "ship",
-        help="after new weights: make example traces, README picture and golden grids anew",
+        help="after new weights: make example traces, README pictures and golden grids anew",
         description="Makes everything in the repository that belongs to the shipped weights anew; result tables: `bench`, `bench-report`.",
     )
+    ship.add_argument("--example", action="append", default=[], metavar="NAME", help="of the examples, make only this anew (repeatable)")
     ship.set_defaults(run=run_ship)
     refresh = subparsers.add_parser(
         "refresh",
         help="after training: write the weights and make everything that depends on them anew",
         description=(
             "Exports the weights of a training folder, then makes everything in the repository that belongs to them anew: example traces, "
-            "README picture, golden grids, model card with its pictures; on request also the diagnosis' calibration and result tables. "
+            "README pictures, golden grids, model card with its pictures; on request also the diagnosis' calibration and result tables. "
             "Says what it does and how long each step took; a killed run continues, and steps that are done are not done again."
         ),
     )
@@ -202,11 +203,11 @@ def run_card(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_ship(_: argparse.Namespace) -> int:
+def run_ship(args: argparse.Namespace) -> int:
     """Make what belongs to the shipped weights anew; returns the exit status."""
     from uncage_demo.train.ship import ship
 
-    ship()
+    ship(only=args.example)
     return 0
 
 

@@ -107,7 +107,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
 
     steps = [
         Step("examples", examples, lambda: sorted(ship.EXAMPLES.glob("*"))),
-        Step("README picture", lambda: ship.write_shipped_picture(backend), lambda: [ship.PICTURE]),
+        Step("README pictures", lambda: ship.write_shipped_pictures(backend), lambda: list(ship.MOVING)),
         Step("golden grids", lambda: _command("tests.golden.regenerate", "embedded"), lambda: [GOLDEN]),
         Step("model card", measure, lambda: [ASSETS / name for name in ("README.md", "metrics.json", *card.PICTURES)]),
     ]

@@ -24,8 +24,9 @@ from uncage_demo.trace import Trace
 from uncage_demo.types import Verdict
 
 EXAMPLES = ASSETS.parent / "examples"
-PICTURE = ASSETS.parent / "readme.webp"
 ORDERS = ("meissonic", "uncage")
+# The README's moving pictures: file -> the example and the runs of it that are shown.
+MOVING = {ASSETS.parent / "readme.webp": ("turtle-apple", ORDERS), ASSETS.parent / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
 SEEDS = range(24)
 MOVING_PICTURE_BYTES = 2_500_000
 
@@ -82,12 +83,13 @@ WANTED = {
         num_steps=12,
     ),
     "three": Wanted("Three objects", "More objects compete for the same cells.", ("a cat, a blue bow and a red car",), (False, True)),
-    "anchored": Wanted(
+    "redraw": Wanted(
         "One place an object",
-        "Twelve steps keep many cells at once, and an object is begun in two places; the anchored order lets the second place wait.",
+        "Twelve steps keep many cells at once, and an object is begun in two places. The anchored order lets the second place wait; "
+        "draft and redraw keeps the first and draws the rest again.",
         ("a blue bow and a red car", "a green backpack and a purple clock", "a yellow balloon and a blue chair"),
-        (False, False, True),
-        ("meissonic", "uncage", "anchored"),
+        (False, None, True),
+        ("meissonic", "anchored", "redraw"),
         12,
     ),
 }
@@ -127,14 +129,34 @@ def find(backend: EmbeddedBackend, wanted: Wanted, taken: set[tuple[str, int]]) 
     return Found(wanted.prompts[0], 0, tried, False)
 
 
-def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES) -> dict[str, Any]:
-    """Write every example's traces and index.json; returns the index."""
+def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Write every example's traces and index.json; returns the index.
+
+    Args:
+        backend: the model.
+        folder: where.
+        only: names of the examples to make anew; the others' files stay. None named = all.
+
+    Raises:
+        ValueError: a name that is no example's.
+    """
+    wrong = [name for name in only if name not in WANTED]
+    if wrong:
+        raise ValueError(f"example {wrong[0]!r}: choose from {', '.join(WANTED)}")
     folder.mkdir(parents=True, exist_ok=True)
+    kept = json.loads((folder / "index.json").read_text()) if only else {}
+    kept = {name: entry for name, entry in kept.items() if name in WANTED and name not in only}
     for old in folder.glob("*.npz"):
-        old.unlink()
+        if old.name.split(".")[0] not in kept:
+            old.unlink()
     index: dict[str, Any] = {}
     taken: set[tuple[str, int]] = set()
     for name, wanted in WANTED.items():
+        if name in kept:
+            index[name] = kept[name]
+            first = Trace.load(folder / f"{name}.{wanted.orders[0]}.npz")
+            taken.add((first.prompt.text, int(first.config["seed"])))
+            continue
         found = find(backend, wanted, taken)
         text, seed = found.text, found.seed
         taken.add((text, seed))
@@ -152,22 +174,22 @@ def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES) -> dict[st
     return index
 
 
-def write_moving_picture(traces: Sequence[Trace], verdicts: Sequence[Verdict | None], path: Path = PICTURE) -> None:
-    """The README's moving picture: both runs on one clock with their objects' attention."""
+def write_moving_picture(traces: Sequence[Trace], verdicts: Sequence[Verdict | None], path: Path) -> None:
+    """A moving picture for the README: both runs on one clock with their objects' attention."""
     frames = compare_frames(traces, FrameStyle(stage_px=300, scale=1, attention=True), verdicts=verdicts)
     save_animation(frames, path, Timing(step_s=0.18, hold_s=3.5), max_bytes=MOVING_PICTURE_BYTES, quality=88)
 
 
-def write_shipped_picture(backend: EmbeddedBackend) -> None:
-    """The README's moving picture of the first example, as it was written."""
-    first = next(iter(WANTED))
-    traces = [Trace.load(EXAMPLES / f"{first}.{order}.npz") for order in ORDERS]
-    write_moving_picture(traces, [backend.judge(trace, trace.prompt) for trace in traces])
+def write_shipped_pictures(backend: EmbeddedBackend) -> None:
+    """The README's moving pictures of the shipped examples, as they were written."""
+    for path, (example, orders) in MOVING.items():
+        traces = [Trace.load(EXAMPLES / f"{example}.{order}.npz") for order in orders]
+        write_moving_picture(traces, [backend.judge(trace, trace.prompt) for trace in traces], path)
 
 
-def ship(folder: Path = ASSETS) -> None:
-    """Make everything that belongs to the weights in `folder` anew."""
+def ship(folder: Path = ASSETS, only: Sequence[str] = ()) -> None:
+    """Make everything that belongs to the weights in `folder` anew; of the examples, those named in `only` (none named = all)."""
     backend = EmbeddedBackend.load(folder)
-    write_examples(backend)
-    write_shipped_picture(backend)
+    write_examples(backend, only=only)
+    write_shipped_pictures(backend)
     subprocess.run([sys.executable, "-m", "tests.golden.regenerate", "embedded"], cwd=ASSETS.parents[1], check=True)
