@@ -120,8 +120,11 @@ def pick_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: this machine has no CUDA device; use cpu")
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if device.type not in here:
+        raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    if (device.index or 0) >= here[device.type]:
+        raise ValueError(f"--device {name}: this machine has {here[device.type]} such devices; cpu always works")
     return name
 
 
