@@ -102,7 +102,7 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> list[Finding
         if fitted.model != (trace.model.id, trace.model.weight_hash):
             trust = {kind: min(trust.get(kind, "some evidence"), "some evidence", key=rules.LEVELS.index) for kind in rules.MEASURED}
     evidence = measure(trace, thresholds)
-    findings = rules.guidance(trace)
+    findings = [*rules.redraw(trace), *rules.guidance(trace)]
     if evidence is None:
         why = "the prompt has no objects to follow" if not trace.prompt.subjects else "no attention was recorded in this run"
         return [Finding("weak", f"Nothing can be said about objects: {why}.", "info", layer="picture"), *findings]

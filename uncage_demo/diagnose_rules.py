@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.diagnose_evidence import (
     NOBODY,
     Evidence,
@@ -275,6 +276,23 @@ def guidance(trace: Trace) -> list[Finding]:
     first = next(k for k, count in changes.items() if count)
     text = f"Guidance changed {changed} of {picks} picks in {span}, the first at step {trace.steps[first].step + 1}."
     return [Finding("guidance", text, "info", step=trace.steps[first].step, layer="contrast", evidence=numbers)]
+
+
+def redraw(trace: Trace) -> list[Finding]:
+    """What a redraw opened again, and how much of it came out as other tokens than in the draft."""
+    draft = DecodingConfig.from_dict(trace.config).draft_steps
+    by_step = {record.step: record for record in trace.steps}
+    if draft not in by_step or draft - 1 not in by_step or trace.steps[-1].step != int(trace.config["num_steps"]) - 1:
+        return []
+    before, opened = by_step[draft - 1], by_step[draft].masked_before
+    count, total = int(opened.sum()), opened.size
+    other = int((before.sampled != trace.tokens.reshape(-1))[opened].sum())
+    text = (
+        f"The draft was full after step {draft}. {counted(count, 'cell')} of {total} {'was' if count == 1 else 'were'} masked again "
+        f"and drawn anew around one place an object; {other} came out with another token."
+    )
+    numbers = {"opened": float(count), "changed": float(other)}
+    return [Finding("redraw", text, "info", step=draft, layer="picture", evidence=numbers)]
 
 
 def _about(

@@ -9,6 +9,7 @@ from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, kept_cells, phase_at
 from uncage_demo.decoding.run import Run, Start
 from uncage_demo.decoding.sampler import RecordOptions, decode
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.diagnose import diagnose
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.render.frames import fresh_at, masked_after
 from uncage_demo.render.payload import health
@@ -152,6 +153,18 @@ def test_pictures_show_the_full_draft_and_then_the_opened_cells() -> None:
     opened = trace.steps[6].masked_before.reshape(trace.grid)
     assert np.array_equal(masked_after(trace, 6) | fresh_at(trace, 6), opened)
     assert (trace.unmask_step[opened] >= 6).all()
+
+
+def test_the_diagnosis_tells_what_was_opened() -> None:
+    trace = generate(TINY, PAIR, CONFIG, frames=False)
+    (told,) = (finding for finding in diagnose(trace) if finding.kind == "redraw")
+    opened = trace.steps[6].masked_before
+    changed = (trace.steps[5].sampled != trace.tokens.reshape(-1))[opened].sum()
+    assert told.evidence == {"opened": opened.sum(), "changed": changed}
+    assert told.step == 6
+    assert "full after step 6" in told.text
+    plain = generate(TINY, PAIR, CONFIG.with_(order="meissonic"), frames=False)
+    assert not [finding for finding in diagnose(plain) if finding.kind == "redraw"]
 
 
 @pytest.mark.parametrize("step", [2, 5, 6, 7])
