@@ -12,9 +12,9 @@ import numpy as np
 from uncage_demo.backends.base import Backend, Capture
 from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.decoding.redraw import KEPT_REACH_FRAC
+from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, object_places
 from uncage_demo.decoding.run import recorded_columns
-from uncage_demo.decoding.uncage import anchors, blur_in_cells, blur_maps, object_contrasts, rescale_maps, word_matrix
+from uncage_demo.decoding.uncage import blur_in_cells, word_matrix
 from uncage_demo.types import Prompt
 
 MAX_DRAWS = 16
@@ -75,12 +75,15 @@ def placement(backend: Backend, prompts: Sequence[Prompt], tokens: np.ndarray, c
             continue
         columns = recorded_columns(prompt)
         assert output.attention is not None
-        raw = word_matrix(prompt, columns) @ output.attention[0].float().cpu().numpy()[list(columns)].astype(np.float64)
-        maps = blur_maps(rescale_maps(raw, "max"), info.grid, blur_in_cells(blur, info.grid, info.attention_grid))
-        contrasts = object_contrasts(maps, prompt.subjects)
-        y, x = np.divmod(np.arange(contrasts.shape[1]), info.grid[1])
-        places = anchors(raw, prompt.subjects, info.grid, config.anchor_radius)
-        near = np.hypot(y - y[places][:, None], x - x[places][:, None]) <= KEPT_REACH_FRAC * max(info.grid)
+        contrasts, distances = object_places(
+            output.attention[0].float().cpu().numpy()[list(columns)],
+            word_matrix(prompt, columns),
+            prompt.subjects,
+            grid=info.grid,
+            sigma=blur_in_cells(blur, info.grid, info.attention_grid),
+            radius_frac=config.anchor_radius,
+        )
+        near = distances <= KEPT_REACH_FRAC * max(info.grid)
         own = np.maximum(contrasts, 0) * (contrasts.argmax(axis=0) == np.arange(len(contrasts))[:, None])
         scores.append(float((own * near).sum(axis=1).min() - STRAY_COST * (own * ~near).sum()))
     return scores

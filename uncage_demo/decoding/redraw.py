@@ -38,7 +38,7 @@ def phase_at(config: DecodingConfig, step: int) -> tuple[DecodingConfig, int]:
     return config.with_(num_steps=config.redrawn_steps, redraw_steps=0, contrast_steps=0), step - draft
 
 
-def kept_cells(
+def object_places(
     attention: Float[np.ndarray, "k n"],
     words: Float[np.ndarray, "w k"],
     subjects: Sequence[Subject],
@@ -46,8 +46,8 @@ def kept_cells(
     grid: tuple[int, int],
     sigma: tuple[float, float],
     radius_frac: float,
-) -> Bool[np.ndarray, " n"]:
-    """The cells of one place an object: its own by contrast, and near its anchor. An object that no cell belongs to keeps none.
+) -> tuple[Float[np.ndarray, "o n"], Float[np.ndarray, "o n"]]:
+    """Each object's contrast at every cell, and every cell's distance from the object's anchor.
 
     Args:
         attention: "k n" attention of each image token to each text column, at the token grid.
@@ -58,15 +58,29 @@ def kept_cells(
         radius_frac: DecodingConfig.anchor_radius, for finding the anchors.
 
     Returns:
-        "n" bool.
+        "o n" float64 contrast of maps rescaled to a maximum of 1, and "o n" float64 distance in cells.
 
-    Source: this project; the contrast is 2508.05399 eq. 2.
+    Source: the contrast is 2508.05399 eq. 2; anchors are this project's.
     """
     raw = words @ attention.astype(np.float64)
     contrasts = object_contrasts(blur_maps(rescale_maps(raw, "max"), grid, sigma), subjects)
     places = anchors(raw, subjects, grid, radius_frac)
-    cells = np.arange(grid[0] * grid[1])
-    y, x = np.divmod(cells, grid[1])
+    y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    return contrasts, np.hypot(y - y[places][:, None], x - x[places][:, None])
+
+
+def kept_cells(contrasts: Float[np.ndarray, "o n"], distances: Float[np.ndarray, "o n"], grid: tuple[int, int]) -> Bool[np.ndarray, " n"]:
+    """The cells of one place an object: its own by contrast, and near its anchor. An object that no cell belongs to keeps none.
+
+    Args:
+        contrasts, distances: "o n" from `object_places`.
+        grid: token grid (y, x).
+
+    Returns:
+        "n" bool.
+
+    Source: this project.
+    """
     owner = contrasts.argmax(axis=0)
-    distance = np.hypot(y - y[places][owner], x - x[places][owner])
-    return (contrasts[owner, cells] > OWNED_CONTRAST) & (distance <= KEPT_REACH_FRAC * max(grid))
+    cells = np.arange(contrasts.shape[1])
+    return (contrasts[owner, cells] > OWNED_CONTRAST) & (distances[owner, cells] <= KEPT_REACH_FRAC * max(grid))

@@ -18,7 +18,7 @@ from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
 from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
-from uncage_demo.decoding.redraw import kept_cells, phase_at
+from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
@@ -262,7 +262,7 @@ class _State:
         info, config = self.backend.info, self.config
         assert config.contrast_blur is not None
         assert self.words is not None
-        kept = kept_cells(
+        places = object_places(
             attention,
             self.words,
             self.run.prompt.subjects,
@@ -270,6 +270,7 @@ class _State:
             sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
             radius_frac=config.anchor_radius,
         )
+        kept = kept_cells(*places, info.grid)
         self.tokens = np.where(kept | self.pinned, self.tokens, -1)
         self.num_scheduled = int((self.tokens < 0).sum())
 
