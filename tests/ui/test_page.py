@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from tests.ui.visitor import HOSTILE, PHONE, WIDE, drop, run_to_end, set_prompt, shared, visit
+from tests.ui.visitor import HOSTILE, PHONE, WIDE, click_cell, drop, run_to_end, set_prompt, shared, visit
 from uncage_demo.trace import Trace
 
 gr = pytest.importorskip("gradio")
@@ -79,6 +79,10 @@ def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page):
 
 
 def test_a_branch_joins_the_stages(page):
+    if shared(page, "ids")[0].startswith("example"):  # a shipped example here is of no model that could go on
+        run_to_end(page)
+    page.evaluate("() => window.UncagePage.shared.stage.setStep(15)")
+    assert page.locator("#uc-stage .up-branch select").nth(1).is_disabled(), "in the last step every order keeps the same cells"
     page.evaluate("() => window.UncagePage.shared.stage.setStep(6)")
     page.locator("#uc-stage .up-branch select").nth(1).select_option("halton")
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 3")
@@ -214,6 +218,26 @@ def test_lessons_work_on_a_phone_without_a_model(browser, site):
         page.locator("#uc-learn .uc-next").click()
         page.wait_for_selector('#uc-learn [data-lesson="2"]', state="attached")
         assert "lesson=2" in page.url
+
+
+def test_a_lesson_asks_for_a_kept_cell_and_a_waiting_one(browser, site, examples):
+    for page in visit(browser, site + "?lesson=2", WIDE):
+        page.wait_for_selector("#uc-learn .uc-now")
+        page.locator("#uc-learn .up [data-up=timeline]").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector('#uc-learn [data-step="1"]', state="attached")
+        page.locator("#uc-learn .up [data-layer=confidence]").click()
+        page.wait_for_selector('#uc-learn [data-step="2"]', state="attached")
+        trace = Trace.load(examples / "rescue.meissonic.npz")
+        record, stage = trace.steps[1], "#uc-learn .up-canvas"
+        waiting = np.flatnonzero(record.masked_before & ~record.committed)[:2]
+        click_cell(page, stage, waiting[0], trace.grid)
+        page.wait_for_selector('#uc-learn [data-step="3"]', state="attached")
+        click_cell(page, stage, waiting[1], trace.grid)
+        page.wait_for_timeout(600)  # longer than the lesson takes to look again
+        assert page.get_attribute("#uc-learn [data-step]", "data-step") == "3", "two cells that wait are no comparison"
+        click_cell(page, stage, np.flatnonzero(record.committed)[0], trace.grid)
+        page.wait_for_selector("#uc-learn .uc-lesson-end")
 
 
 def test_phone_and_dark_theme(browser, site):

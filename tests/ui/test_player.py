@@ -1,5 +1,6 @@
 """The player in a real browser, as the stand-alone page: what it shows is what the trace holds."""
 
+import itertools
 import re
 from typing import Any
 
@@ -300,3 +301,23 @@ def test_events_and_branch_requests(open_page, player_url):
     assert heard[2][1]["order"] == "halton"
     assert (heard[3][1]["word"], heard[3][1]["step"]) == (1, 2)
     assert heard[4][1]["kind"] == "html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("steps", [(3, 4, 6), (9, 10, 11), (0, 5, 11)], ids=str)
+def test_flags_of_first_differences_never_run_into_each_other(pair, open_page, tmp_path, width, steps):
+    payload = build_payload([pair[0], *[pair[1]] * 3])
+    for run, step in zip(payload["runs"][1:], steps, strict=True):
+        run["divergence"] = step
+    page = open_page(save(tmp_path, payload, {"step": 0}), width, 800, reduced_motion="reduce")
+    boxes = [flag.bounding_box() for flag in page.locator(".up-fork").all()]
+    assert len(boxes) == 3
+    boxes.sort(key=lambda box: box["x"])
+    for left, right in itertools.pairwise(boxes):
+        assert left["x"] + left["width"] <= right["x"]
+    card = page.locator(".up-clock").bounding_box()
+    assert boxes[0]["x"] >= card["x"]
+    assert boxes[-1]["x"] + boxes[-1]["width"] <= card["x"] + card["width"]
+    page.locator(f'.up-fork[data-step="{steps[1]}"]').click()
+    assert state(page)["step"] == steps[1]
+    assert "First difference of" in page.locator(".up-fork").last.get_attribute("aria-label")

@@ -53,3 +53,10 @@ def drop(page: Any, selector: str, path: Path) -> None:
     )
     for event in ("dragover", "drop"):
         page.dispatch_event(selector, event, {"dataTransfer": held})
+
+
+def click_cell(page: Any, stage: str, cell: int, grid: tuple[int, int]) -> None:
+    """Click a cell (row-major index) of the first canvas that a selector names."""
+    canvas = page.locator(stage).first
+    box, (y, x) = canvas.bounding_box(), divmod(int(cell), grid[1])
+    canvas.click(position={"x": box["width"] * (x + 0.5) / grid[1], "y": box["height"] * (y + 0.5) / grid[0]})

@@ -178,7 +178,7 @@
           const far = flag.offsetWidth + 6;
           const [from, to] = left ? [at - far, at + 3] : [at - 3, at + far];
           if (name && !free(from, to)) continue;
-          taken[index] = [from, to];
+          if (name) taken[index] = [from, to];
           break;
         }
       });

@@ -25,7 +25,8 @@
   function number(value, digits) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-    return value.toFixed(digits).replace("-", "−");
+    const text = value.toFixed(digits);
+    return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"); // never a minus nought
   }
 
   parts.dom = { make, button, svg, number };
