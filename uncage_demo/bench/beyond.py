@@ -191,7 +191,7 @@ def verdict(found: Beyond) -> str:
 
 def _how(found: Beyond) -> str:
     sizes = [("Chosen on", [one.table for one in found.rounds]), ("confirmed on", found.confirming)]
-    told = "; ".join(f"{name} {' and '.join(_half(t) for t in tables)}" for name, tables in sizes if tables) + "."
+    told = "; ".join(f"{name} {_halves(tables)}" for name, tables in sizes if tables) + "."
     if found.rounds and found.confirming:
         shared = {"prompts": found.shared_prompts, "seeds": found.shared_seeds}
         common = " and ".join(f"{count} {name}" for name, count in shared.items() if count)
@@ -199,10 +199,20 @@ def _how(found: Beyond) -> str:
     return told[0].upper() + told[1:] + " Every idea that was measured is listed, the failed ones too."
 
 
-def _half(table: Table) -> str:
-    seeds = table.seeds
-    span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[-1] + 1)) else ", ".join(map(str, seeds))
-    return f"{table.prompts:,} prompts of {table.suite}, seed{'s' if len(seeds) > 1 else ''} {span}, {table.images:,} images a method"
+def _halves(tables: Sequence[Table]) -> str:
+    """Prompts, seeds and images of some tables; those on as many prompts of the same suites are told together."""
+    groups: dict[tuple[int, str], list[Table]] = {}
+    for table in tables:
+        groups.setdefault((table.prompts, table.suite), []).append(table)
+    parts = []
+    for (prompts, suite), group in groups.items():
+        seeds = sorted({seed for table in group for seed in table.seeds})
+        span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)) else ", ".join(map(str, seeds))
+        sizes = sorted({table.images for table in group})
+        images = f"{sizes[0]:,} to {sizes[-1]:,}" if len(sizes) > 1 else f"{sizes[0]:,}"
+        times = f" in {len(group)} rounds" if len(group) > 1 else ""
+        parts.append(f"{prompts:,} prompts of {suite}, seed{'s' if len(seeds) > 1 else ''} {span}, {images} images a method{times}")
+    return " and ".join(parts)
 
 
 def _gain(row: Row | None) -> float:
