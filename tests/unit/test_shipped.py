@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.bench.quality import MARKS, quality_summary
+from uncage_demo.bench.report import current_section
 from uncage_demo.bench.run import make_images
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.prompt import parse_prompt
@@ -91,3 +93,8 @@ def test_the_shipped_model_draws_what_it_is_asked(backend):
     _, images = make_images(backend, twice, [DecodingConfig(num_steps=12, seed=seed) for _ in prompts for seed in (0, 1)])
     verdicts = backend.judge_many(images, twice)
     assert sum(verdict.objects_found[0] for verdict in verdicts) >= 6
+
+
+def test_the_readme_tells_what_the_card_measured():
+    metrics = json.loads((ASSETS / "metrics.json").read_text())
+    assert current_section((ROOT / "README.md").read_text(), MARKS) == quality_summary(metrics["quality"]).strip()

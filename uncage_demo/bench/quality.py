@@ -61,6 +61,17 @@ class JudgedImage:
 Watch = Callable[[JudgedImage, np.ndarray], None]
 
 
+# What a README shows: suite, category, and what such prompts are called.
+SUMMARY_ROWS = (
+    ("single-object", "all", "one object"),
+    ("attend-excite", "animals", "two animals"),
+    ("attend-excite", "animals-objects", "an animal and an object"),
+    ("attend-excite", "objects", "two coloured objects"),
+    ("three-subjects", "all", "three objects"),
+)
+MARKS = ("<!-- model:begin (written by `model-card --readme`; do not edit) -->", "<!-- model:end -->")
+
+
 def quality(
     backend: Backend,
     suites: Sequence[str] = QUALITY_SUITES,
@@ -117,6 +128,28 @@ def quality(
     config.pop("seed")
     model = {"id": backend.info.id, "weight_hash": backend.info.weight_hash}
     return result | {"config": config, "seeds": list(seeds), "model": model, "scorer": scorer}
+
+
+def quality_summary(result: dict[str, Any]) -> str:
+    """The result of `quality` in short, as Markdown for a README: what is drawn right, and how much the order alone matters."""
+    count = len(result["seeds"])
+    seeds = f"seed{'s' if count > 1 else ''} {', '.join(map(str, result['seeds']))}"
+    lines = [
+        f"The embedded model with the baseline order and default settings ({result['config']['num_steps']} steps), judged by its detector;"
+        f" percent with 95 % intervals by prompt; {seeds}. Its [model card](assets/emoji-scenes/README.md) also has the detector's own"
+        " error, what goes wrong with pictures, and binding by layer and head.",
+        "",
+        "| prompts | images | every object | every object in its colour | fully correct |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for suite, category, title in SUMMARY_ROWS:
+        found = result["rates"][suite][category]
+        shown = (_percent(found[name]) for name in ("all", "bound", "correct"))
+        lines.append(f"| {title} | {found['all']['count']} | {' | '.join(shown)} |")
+    if "orders" in result:
+        told = ", ".join(f"{_percent(entry)} with *{order}*" for order, entry in result["orders"]["rates"].items())
+        lines += ["", f"The order alone matters: two animals are fully correct in {told}."]
+    return "\n".join(lines)
 
 
 def quality_markdown(result: dict[str, Any]) -> str:

@@ -104,20 +104,23 @@ def load_speed(paths: Sequence[str | Path]) -> dict[str, Any] | None:
     return None
 
 
-def replace_section(text: str, section: str) -> str:
+def replace_section(text: str, section: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """The text with what stands between the markers replaced.
+
+    Args:
+        text: of the README; section: what is to stand there; marks: the lines before and after it.
 
     Raises:
         ValueError: when the markers are not there exactly once, in order.
     """
-    before, after = _around(text)
-    return f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}"
+    before, after = _around(text, marks)
+    return f"{before}{marks[0]}\n\n{section.strip()}\n\n{marks[1]}{after}"
 
 
-def current_section(text: str) -> str:
+def current_section(text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """What stands between the markers now."""
-    before, after = _around(text)
-    return text[len(before) + len(BEGIN) : len(text) - len(after) - len(END)].strip()
+    before, after = _around(text, marks)
+    return text[len(before) + len(marks[0]) : len(text) - len(after) - len(marks[1])].strip()
 
 
 def disagreement(text: str, records: Sequence[Record], plots: str = "assets/results", speed: dict[str, Any] | None = None) -> str:
@@ -131,7 +134,8 @@ def disagreement(text: str, records: Sequence[Record], plots: str = "assets/resu
     return ""
 
 
-def _around(text: str) -> tuple[str, str]:
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the text must hold these two lines once, in this order:\n{BEGIN}\n{END}")
-    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+def _around(text: str, marks: tuple[str, str]) -> tuple[str, str]:
+    begin, end = marks
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the text must hold these two lines once, in this order:\n{begin}\n{end}")
+    return text[: text.index(begin)], text[text.index(end) + len(end) :]

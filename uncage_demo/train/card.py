@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.bench.quality import quality, quality_markdown
+from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
+from uncage_demo.bench.report import replace_section
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.models.vocab import COLORS, NOUNS
 from uncage_demo.prompt import parse_prompt
@@ -154,6 +155,19 @@ def write_card(folder: Path, metrics: dict[str, Any], training: Path, out: Path 
     text = card_text(folder, metrics, notes)
     (out / "README.md").write_text(text)
     return text
+
+
+def write_summary(readme: Path, metrics: dict[str, Any]) -> None:
+    """Write what the generator draws right, in short, between a README's marks.
+
+    Args:
+        readme: a Markdown file with `quality.MARKS`; metrics: from `measure`.
+
+    Raises:
+        ValueError: when the marks are not there exactly once.
+    """
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(replace_section(text, quality_summary(metrics["quality"]), MARKS), encoding="utf-8")
 
 
 def _share(value: float, count: float) -> str:

@@ -72,6 +72,7 @@ def add_parsers(subparsers: Any) -> None:
     card.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder (for logs and the art)")
     card.add_argument("--out", type=Path, default=None, help="model folder; default: the shipped one in assets/")
     card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
+    card.add_argument("--readme", type=Path, default=None, help="also write the summary into this file, between its marks")
     card.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="write card, figures and pictures here; default: --out")
     card.set_defaults(run=run_card)
     ship = subparsers.add_parser(
@@ -166,7 +167,7 @@ def run_train(args: argparse.Namespace) -> int:
             export_scenes(TokenScenes(atlas, parts["tokenizer"]), _out(args) / "scenes.npz")
         print(f"wrote {_out(args)}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
     if "card" in stages:
-        return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2))
+        return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2, readme=None))
     return 0
 
 
@@ -193,13 +194,15 @@ def run_card(args: argparse.Namespace) -> int:
     """Measure the model folder and write its card; returns the exit status."""
     if not 1 <= args.seeds <= 64:
         raise ValueError(f"--seeds {args.seeds}: give a whole number from 1 to 64")
-    from uncage_demo.train.card import measure, write_card
+    from uncage_demo.train.card import measure, write_card, write_summary
     from uncage_demo.train.scenes import SpriteAtlas
 
     out = getattr(args, "pictures", None) or _out(args)
     seeds = tuple(range(args.seeds))
     metrics = measure(_out(args), SpriteAtlas(args.folder / "art"), seeds, out=out, work=args.folder / "card-steps.json")
     print(write_card(_out(args), metrics, args.folder / "training.json", out))
+    if args.readme:
+        write_summary(args.readme, metrics)
     return 0
 
 

@@ -101,6 +101,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
     def measure() -> None:
         metrics = card.measure(ASSETS, atlas, tuple(range(wishes.seeds)), work=folder / "card-steps.json")
         card.write_card(ASSETS, metrics, folder / "training.json")
+        card.write_summary(ROOT / "README.md", metrics)
 
     def examples() -> None:
         ship.write_examples(backend)
