@@ -71,7 +71,7 @@ WANTED = {
         ("a turtle and a pink apple",),
         (False, True),
     ),
-    "rescue": Wanted("Guidance helps", "The baseline loses something that the guided order draws.", _PROMPTS, (False, True)),
+    "rescue": Wanted("Guidance helps", "The baseline gets something wrong that the guided order draws right.", _PROMPTS, (False, True)),
     "failure": Wanted(
         "A failure of the baseline", "Something is missing, doubled, mixed or has the wrong colour.", _PROMPTS[::-1], (False, None)
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,10 @@ from uncage_demo.ui.handlers import Handlers, branch_arguments, explained
 from uncage_demo.ui.models import DEVICE_QUEUE, about, default_model, model_choices
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
+
+# Answers' files lie here until they are this old; the rest goes when the process ends.
+KEPT_S = 600
+_SCRATCH = tempfile.TemporaryDirectory(prefix="uncage-")
 
 
 def add_api(handlers: Handlers) -> None:
@@ -141,7 +147,7 @@ def add_api(handlers: Handlers) -> None:
         last = max(len(e.trace.steps) for e in entries) - 1
         if not -1 <= step <= last:
             raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
-        return str(exports.make_file(entries, kind, last if step < 0 else step, Path(tempfile.mkdtemp())))
+        return str(exports.make_file(entries, kind, last if step < 0 else step, _folder()))
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
@@ -267,13 +273,21 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str
 def _files(finished: Finished) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
     for trace, verdict in zip(finished.traces, finished.verdicts, strict=True):
-        path = Path(tempfile.mkdtemp()) / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
+        path = _folder() / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
         trace.save(path)
         made.append((_picture(trace.image), str(path), summary(trace, verdict)))
     return made
 
 
+def _folder() -> Path:
+    """A folder for files that Gradio copies as soon as they are returned; folders of earlier answers go."""
+    for old in Path(_SCRATCH.name).iterdir():
+        if time.time() - old.stat().st_mtime > KEPT_S:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+
+
 def _picture(image: Any) -> str:
-    path = Path(tempfile.mkdtemp()) / "picture.png"
+    path = _folder() / "picture.png"
     Image.fromarray(image).save(path)
     return str(path)
