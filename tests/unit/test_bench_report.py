@@ -153,6 +153,10 @@ def test_ideas_are_all_listed_and_only_a_clear_one_is_called_confirmed() -> None
     rounds = gather(again).rounds
     assert [(one.table.baseline, [idea.label for idea in one.ideas]) for one in rounds][1] == ("good idea", ["bad | idea"])
     assert "1 idea against good idea" in results_section(again)
+    second = several("confirm-2", {"meissonic": 0.0, "uncage": 0.5, "good idea": 0.5}, range(8, 16), 9, "meissonic")
+    told = results_section([*EVERYTHING, *second])
+    assert "**Confirmed in part**: *good idea*, +100.0 [+100.0, +100.0] points in “" in told
+    assert "and +0.0 [" in told
     reused = [*alone, *({**r, "experiment": "confirm"} for r in alone)]
     assert "In common: 8 prompts and 1 seeds." in results_section(reused)
 

@@ -78,9 +78,10 @@ class Beyond:
     shared_prompts: int
     shared_seeds: int
 
-    def clear(self) -> list[Idea]:
-        """Ideas whose every confirmation is above its reference with an interval clear of zero."""
-        return [i for i in self.confirmed if all(row.comparison and row.comparison.difference.low > 0 for row in i.confirmed)]
+    def clear(self, part: bool = False) -> list[Idea]:
+        """Ideas whose every confirmation is above its reference with an interval clear of zero; with `part`, those of which only some are."""
+        held = [(i, [bool(row.comparison and row.comparison.difference.low > 0) for row in i.confirmed]) for i in self.confirmed]
+        return [idea for idea, each in held if (any(each) and not all(each) if part else all(each))]
 
 
 def is_idea(experiment: str) -> bool:
@@ -178,10 +179,13 @@ def verdict(found: Beyond) -> str:
     if not found.confirmed:
         return "No idea has been taken to the other half yet; nothing is claimed."
     against = " or ".join(dict.fromkeys(table.baseline for table in found.confirming))
-    clear = found.clear()
-    parts = [f"**Confirmed**: {_told(idea, found)} against {against}." for idea in clear]
+    clear, partly = found.clear(), found.clear(part=True)
+    parts = []
+    for idea in found.confirmed:
+        if idea in clear or idea in partly:
+            parts.append(f"**Confirmed{' in part' if idea in partly else ''}**: {_told(idea, found)} against {against}.")
     parts = parts or [f"**None was confirmed** as better than {against}."]
-    parts += [f"Not confirmed: {_told(idea, found)}." for idea in found.confirmed if idea not in clear]
+    parts += [f"Not confirmed: {_told(idea, found)}." for idea in found.confirmed if idea not in clear and idea not in partly]
     names = {idea.label for idea in found.confirmed}
     left = len({idea.label for one in found.rounds for idea in one.ideas} - names)
     if left:

@@ -73,7 +73,11 @@ WANTED = {
     ),
     "rescue": Wanted("Guidance helps", "The baseline gets something wrong that the guided order draws right.", _PROMPTS, (False, True)),
     "failure": Wanted(
-        "A failure of the baseline", "Something is missing, doubled, mixed or has the wrong colour.", _PROMPTS[::-1], (False, None)
+        "A failure of the baseline",
+        "Something is missing, doubled, mixed or has the wrong colour.",
+        _PROMPTS[::-1],
+        (False, None),
+        num_steps=16,
     ),
     "no-help": Wanted(
         "Guidance does not help",
