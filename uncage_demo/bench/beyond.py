@@ -79,7 +79,7 @@ class Beyond:
     shared_seeds: int
 
     def clear(self, part: bool = False) -> list[Idea]:
-        """Ideas whose every confirmation is above its reference with an interval clear of zero; with `part`, those of which only some are."""
+        """Ideas whose every confirmation is above its reference with an interval clear of zero; with `part`, those with only some."""
         held = [(i, [bool(row.comparison and row.comparison.difference.low > 0) for row in i.confirmed]) for i in self.confirmed]
         return [idea for idea, each in held if (any(each) and not all(each) if part else all(each))]
 
