@@ -12,8 +12,9 @@ from test_bench_records import make
 pytest.importorskip("gradio")
 
 from uncage_demo.bench.records import write_records
+from uncage_demo.bench.results import load_shipped
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.results import MAX_DRAWN, PAGE_ROWS, Drawn, server_functions
+from uncage_demo.ui.results import MAX_DRAWN, PAGE_ROWS, Drawn, read_ahead, server_functions
 
 
 @pytest.fixture
@@ -73,3 +74,12 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
             next(drawn.draw(keys))
     with pytest.raises(ValueError, match="no shipped result has the key 'x'"):
         next(drawn.draw(["x"]))
+
+
+def test_results_can_be_read_ahead(tmp_path: Path) -> None:
+    write_records(tmp_path / "table1.jsonl.gz", [make(0) | {"baseline": "a", "cluster": "0"}])
+    before = load_shipped.cache_info()
+    read_ahead(0.0, tmp_path).join(30)
+    assert load_shipped.cache_info().misses == before.misses + 1
+    load_shipped(tmp_path)
+    assert load_shipped.cache_info().hits == before.hits + 1

@@ -6,6 +6,7 @@ The server computes and decodes; what is shown and how it is filtered is in stat
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,24 @@ if TYPE_CHECKING:
 PAGE_ROWS = 12
 MAX_DRAWN = 4  # pairs decoded together at one click
 NOTHING = "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here."
+
+
+def read_ahead(after_s: float = 20.0, folder: Path | None = None) -> threading.Timer:
+    """Read the result lines in the background, so that the tab's first visitor does not wait for it.
+
+    Args:
+        after_s: seconds from now, >= 0; the first visitor's page comes first.
+        folder: of the result files; None = the shipped ones.
+
+    Returns:
+        The running timer; it ends with the process.
+    """
+    from uncage_demo.bench.results import RESULTS_DIR, load_shipped
+
+    timer = threading.Timer(after_s, load_shipped, (folder or RESULTS_DIR,))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def build(handlers: Handlers, folder: Path | None = None) -> gr.HTML:
