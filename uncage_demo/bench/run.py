@@ -173,6 +173,12 @@ def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
 
 def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
     """Token grids "b n" int32 and pictures "b H W 3" uint8."""
+    tokens = _make_tokens(backend, prompts, configs)
+    return tokens, _draw(backend, tokens)
+
+
+def _make_tokens(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> np.ndarray:
+    """Token grids "b n" int32."""
     runs = [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)]
     last = None
     for records in decode_many(backend, runs, record=RecordOptions(level="minimal")):
@@ -180,18 +186,21 @@ def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[D
     if last is None:
         raise ValueError("nothing to decode: no prompt was given")
     # At the last step every position is committed, so `sampled` holds the finished grid.
-    tokens = np.stack([record.sampled for record in last]).astype(np.int32)
+    return np.stack([record.sampled for record in last]).astype(np.int32)
+
+
+def _draw(backend: Backend, tokens: np.ndarray) -> np.ndarray:
+    """Pictures "b H W 3" uint8 of token grids "b n"."""
     # One at a time: in a batch, a convolution may differ in its last bit, and a picture must not depend on what is beside it.
     ids = torch.from_numpy(tokens.astype(np.int64)).to(backend.device)
-    images = np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
-    return tokens, images
+    return np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
 
 
 def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> tuple[list[Job], np.ndarray, np.ndarray]:
     """Pictures of some jobs; a job that keeps the best of several comes back with the settings of the picture that was kept."""
     owners = [i for i, job in enumerate(jobs) for _ in range(job.best_of)]
     configs = [config for job in jobs for config in candidates(job.config, job.best_of)]
-    tokens, images = make_images(backend, [prompts[i] for i in owners], configs)
+    tokens = _make_tokens(backend, [prompts[i] for i in owners], configs)
     chosen, made = [], []
     for i, job in enumerate(jobs):
         own = [place for place, owner in enumerate(owners) if owner == i]
@@ -200,7 +209,7 @@ def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> t
             own = [own[int(np.argmax(scores))]]
         chosen += own
         made.append(replace(job, drawn=configs[own[0]]))
-    return made, tokens[chosen], images[chosen]
+    return made, tokens[chosen], _draw(backend, tokens[chosen])
 
 
 @dataclass(frozen=True)

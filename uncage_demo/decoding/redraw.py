@@ -26,12 +26,15 @@ def phase_at(config: DecodingConfig, step: int) -> tuple[DecodingConfig, int]:
     """Settings and step as the draft or the redraw sees them: each is a whole run of its own, with its own schedule from start to end.
 
     Args:
-        config: settings with redrawn_steps R > 0.
+        config: settings; R = redrawn_steps.
         step: s of the whole run, 0..T-1.
 
     Returns:
         Settings with the phase's number of steps (T - R for the draft; R for the redraw, which is not guided), and the step within it.
+        What was given where there is no redraw.
     """
+    if not config.redrawn_steps:
+        return config, step
     draft = config.draft_steps
     if step < draft:
         return config.with_(num_steps=draft, redraw_steps=0, contrast_steps=config.guided_steps), step

@@ -151,11 +151,18 @@ class _State:
     @property
     def phase(self) -> tuple[DecodingConfig, int]:
         """Settings and step in force: the whole run's, or those of its draft or redraw."""
-        return phase_at(self.config, self.step) if self.config.redrawn_steps else (self.config, self.step)
+        return phase_at(self.config, self.step)
 
     @property
     def ends_draft(self) -> bool:
         return self.config.redrawn_steps > 0 and self.step == self.config.draft_steps - 1
+
+    @property
+    def sigma(self) -> tuple[float, float]:
+        """Blur of the attention maps in token-grid cells along y and x."""
+        info = self.backend.info
+        assert self.config.contrast_blur is not None
+        return blur_in_cells(self.config.contrast_blur, info.grid, info.attention_grid)
 
     @property
     def captures(self) -> bool:
@@ -184,7 +191,8 @@ class _State:
     def advance(self, output: ForwardOutput) -> StepRecord:
         """Take the three decisions of one step, commit, and tell what was done."""
         config, step = self.phase
-        first = self.step == self.start.step
+        at = self.step
+        first = at == self.start.step
         masked = self.tokens < 0
         with torch.inference_mode():
             logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
@@ -215,7 +223,7 @@ class _State:
         self.step += 1
         keeps_attention = self.options.level == "full" or self.options.full_attention
         return StepRecord(
-            step=self.step - 1,
+            step=at,
             sampled=sampled.astype(np.int32),
             committed=committed,
             masked_before=masked,
@@ -260,14 +268,13 @@ class _State:
     def _open_again(self, attention: np.ndarray) -> None:
         """Mask everything but one place an object; what was given from outside or kept by an edit stays."""
         info, config = self.backend.info, self.config
-        assert config.contrast_blur is not None
         assert self.words is not None
         places = object_places(
             attention,
             self.words,
             self.run.prompt.subjects,
             grid=info.grid,
-            sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
+            sigma=self.sigma,
             radius_frac=config.anchor_radius,
         )
         kept = kept_cells(*places, info.grid)
@@ -284,13 +291,12 @@ class _State:
         if attention is None or self.words is None:
             return self.empty
         info, config = self.backend.info, self.config
-        assert config.contrast_blur is not None
         return attention_contrast(
             attention,
             self.words,
             self.run.prompt.subjects,
             grid=info.grid,
-            sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
+            sigma=self.sigma,
             rescale=config.contrast_rescale,
             mode=config.contrast_mode,
             anchor_radius=config.anchor_radius if config.order == "anchored" else None,

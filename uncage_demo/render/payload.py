@@ -152,7 +152,7 @@ def health(trace: Trace) -> dict[str, Any]:
     reopened = reopening_steps(trace)
     for record in trace.steps:
         masked = int(record.masked_before.sum())
-        at_work, step = phase_at(config, record.step) if config.redrawn_steps else (config, record.step)
+        at_work, step = phase_at(config, record.step)
         if config.redrawn_steps and step == 0 and record.step:
             total = masked
         stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,10 +137,8 @@ def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: 
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    rng = np.random.default_rng(seed)
     values, used = [], torch.zeros(model.fsq.codebook_size, dtype=torch.bool)
-    for _ in range(math.ceil(count / 20)):
-        images = torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
+    for images in _scenes(atlas, count, seed, device):
         codes = model.encode(images)
         used[codes.flatten().cpu()] = True
         mse = (model.decode(codes) - images).square().mean(dim=(1, 2, 3))
@@ -160,11 +159,15 @@ def codebook_use(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 2000, s
     Args:
         model: image tokenizer; atlas: the art; count: scenes, rounded up to a multiple of 20; seed: of the scenes.
     """
-    device = next(model.parameters()).device
-    rng = np.random.default_rng(seed)
-    used = torch.zeros(model.fsq.codebook_size, dtype=torch.bool)
-    batches = math.ceil(count / 20)
-    for _ in range(batches):
-        images = torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
+    used, scenes = torch.zeros(model.fsq.codebook_size, dtype=torch.bool), 0
+    for images in _scenes(atlas, count, seed, next(model.parameters()).device):
         used[model.encode(images).flatten().cpu()] = True
-    return {"use_frac": float(used.float().mean()), "scenes_n": float(20 * batches)}
+        scenes += len(images)
+    return {"use_frac": float(used.float().mean()), "scenes_n": float(scenes)}
+
+
+def _scenes(atlas: SpriteAtlas, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+    """Batches "20 3 H W" of unseen scenes, `count` rounded up in all."""
+    rng = np.random.default_rng(seed)
+    for _ in range(math.ceil(count / 20)):
+        yield torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
