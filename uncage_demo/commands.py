@@ -132,6 +132,7 @@ def verdict_line(name: str, prompt: Prompt, verdict: Verdict | None) -> str:
     for subject, found, right in zip(prompt.subjects, verdict.objects_found, verdict.colors_right, strict=True):
         state = "missing" if not found else "found" if not subject.colors else "found, colour right" if right else "found, colour wrong"
         said.append(f"{subject.label} {state}")
+    said += [f"{wish.label}: {'right' if wish.met else 'wrong'}" for wish in verdict.wishes]
     if verdict.extra_objects:
         said.append(f"extra objects: {verdict.extra_objects}")
     whole = "all correct" if verdict.all_correct else "not all correct"

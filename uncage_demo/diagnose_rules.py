@@ -148,10 +148,10 @@ def twice_score(cells: np.ndarray, index: int, grid: tuple[int, int], least: int
 def twice(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     """Objects whose word leads in two places: drawn twice. Nothing is said of a noun that the prompt itself asks for twice."""
     findings = []
-    nouns = [subject.noun for subject in trace.prompt.subjects]
+    nouns = [subject.noun for subject in trace.prompt.subjects for _ in range(subject.count)]
     least = least_cells(thresholds, evidence.cells.size)
-    for index, noun in enumerate(nouns):
-        if index in evidence.silent or nouns.count(noun) > 1:
+    for index, subject in enumerate(trace.prompt.subjects):
+        if index in evidence.silent or nouns.count(subject.noun) > 1:
             continue
         apart, larger, smaller = parted(evidence.cells == index, trace.grid, least)
         if not smaller or apart < thresholds.twice_spread:

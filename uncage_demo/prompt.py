@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from uncage_demo import prompt_lexicon as lex
-from uncage_demo.prompt_edit import apply_overrides, attach, detach, join, make_object, overrides_of
+from uncage_demo.prompt_edit import apply_overrides, attach, count_before, detach, join, make_object, overrides_of
 from uncage_demo.prompt_grammar import NOUN, PART, SUFFIX, Meaning, base_tag, read
 from uncage_demo.prompt_words import Span, split
 from uncage_demo.types import Prompt, Subject, TextToken, UnknownWord, Vocabulary, Word, WordKind
@@ -141,7 +141,9 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     vocabulary = backend.vocabulary
     if vocabulary is None:
         return
-    can = f"This model draws {', '.join(vocabulary.objects)}; colours {', '.join(vocabulary.colors)}."
+    lists = {"draws": vocabulary.objects, "colours": vocabulary.colors, "places": vocabulary.places.values()}
+    lists |= {"positions": vocabulary.positions.values(), "numbers": vocabulary.numbers}
+    can = "This model " + "; ".join(f"{name} {', '.join(words)}" for name, words in lists.items() if words) + "."
     problems: dict[str, str] = {}
     for unknown in prompt.unknown:
         word = prompt.words[unknown.word].text
@@ -260,7 +262,7 @@ def _subject(group: tuple[int, ...], attributes: Groups, words: Sequence[Span], 
             colors.append(meaning.name)
         elif meanings is None and lower in lex.COLORS:
             colors.append("gray" if lower == "grey" else lower)
-    return Subject(group, attributes, label, first.name if first else typed, tuple(colors))
+    return Subject(group, attributes, label, first.name if first else typed, tuple(colors), count_before(words, group, attributes))
 
 
 def _canonical(word: str, vocabulary: Vocabulary) -> str:

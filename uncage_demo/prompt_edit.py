@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from uncage_demo.prompt_lexicon import COLORS
+from uncage_demo.prompt_lexicon import COLORS, COUNTS
+from uncage_demo.prompt_words import Span
 from uncage_demo.types import Prompt, Subject, Vocabulary, Word, WordKind
 
 
@@ -149,7 +150,13 @@ def _subject(prompt: Prompt, group: tuple[int, ...], attributes: tuple[tuple[int
             name = _color_found_before(prompt, index) or name
         if name in known:
             colors.append("gray" if name == "grey" else name)
-    return Subject(group, attributes, label, noun, tuple(colors))
+    return Subject(group, attributes, label, noun, tuple(colors), count_before(prompt.words, group, attributes))
+
+
+def count_before(words: Sequence[Word | Span], group: tuple[int, ...], attributes: Sequence[tuple[int, ...]]) -> int:
+    """How many of an object are asked for: the number right before its name or its first attribute ("two red cars"), else 1."""
+    first = min(index for part in (group, *attributes) for index in part if index <= group[0])
+    return COUNTS.get(words[first - 1].text.lower(), 1) if first else 1
 
 
 def _color_found_before(prompt: Prompt, word: int) -> str | None:

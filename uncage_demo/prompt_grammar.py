@@ -194,7 +194,7 @@ class _Reader:
             return NOUN
         if meaning.kind == "color":
             return DUAL if tag == DUAL else ATTR
-        return OTHER if tag in (NOUN, SUFFIX, PART, VERB, POSITION, FRAME, NEG) else tag
+        return OTHER if tag in (NOUN, DUAL, SUFFIX, PART, VERB, POSITION, FRAME, NEG) else tag
 
     def run(self) -> Reading:
         """Scan once from left to right."""

@@ -13,6 +13,10 @@ def _words(text: str) -> frozenset[str]:
 
 DETERMINERS = _words("a an the this these those my your his her its our their some any each every another one's whose")
 NUMBERS = _words("one two three four five six seven eight nine ten eleven twelve dozen several many few multiple both all")
+# Numbers that say how many of the thing that follows are wanted
+_ONE_TO_TWELVE = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+COUNTS = {word: number for number, word in enumerate(_ONE_TO_TWELVE, start=1)}
+COUNTS |= {str(number): number for number in COUNTS.values()}
 CONJUNCTIONS = _words("and or & + plus as well nor")
 RELATIVES = _words("that which who")
 PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")

@@ -112,13 +112,18 @@ def _word(value: Any) -> Word:
 
 
 def _subject(value: Any) -> Subject:
-    data = _exact("subject", value, Subject)
+    # Files written before objects could be counted do not have the key.
+    data = _exact("subject", {"count": 1} | _dict("subject", value), Subject)
+    count = _integer("subject.count", data["count"])
+    if not 1 <= count <= MAX_ITEMS:
+        raise TraceFormatError(f"subject.count is {count}, expected 1 to {MAX_ITEMS}")
     return Subject(
         object=_integers("subject.object", data["object"]),
         attributes=tuple(_integers("subject.attributes", v) for v in _list("subject.attributes", data["attributes"])),
         label=_string("subject.label", data["label"]),
         noun=_string("subject.noun", data["noun"]),
         colors=_strings("subject.colors", data["colors"]),
+        count=count,
     )
 
 

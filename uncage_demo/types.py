@@ -55,6 +55,7 @@ class Subject:
         label: readable name, e.g. "pink apple".
         noun: canonical noun of the model's vocabulary ("apple"), or the lower-case words.
         colors: canonical colour names among the attributes (may be empty).
+        count: how many of it the prompt asks for, >= 1 ("two cats": 2).
     """
 
     object: tuple[int, ...]
@@ -62,6 +63,7 @@ class Subject:
     label: str = ""
     noun: str = ""
     colors: tuple[str, ...] = ()
+    count: int = 1
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -107,12 +109,18 @@ class Vocabulary:
         colors: colour words it knows.
         others: further words its text encoder knows ("a", "and", "with" ...).
         aliases: typed word -> canonical word ("grey" -> "gray", "apples" -> "apple").
+        places: of the others, the words for where a scene can be, and how to say it ("night": "at night").
+        positions: of the others, the words for how two objects lie to each other, and how to say it ("left": "left of").
+        numbers: of the others, the words for how many of an object there can be ("two").
     """
 
     objects: tuple[str, ...]
     colors: tuple[str, ...]
     others: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, str] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,16 +143,32 @@ class FoundObject:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """Something a prompt asks for besides objects and colours, and whether a scorer finds it in the picture.
+
+    Args:
+        kind: "position" (how two objects lie to each other) or "place" (where the scene is).
+        label: readable, in the prompt's own words where possible ("cat left of car", "night").
+        met: the scorer's judgement.
+    """
+
+    kind: Literal["position", "place"]
+    label: str
+    met: bool
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a scorer says of one picture; a model's judgement, not the truth.
 
     Args:
-        objects_found: one bool a subject of the prompt, in order.
+        objects_found: one bool a subject of the prompt, in order; True when as many were found as were asked for.
         colors_right: one bool a subject; True when found and either no colour was asked for or it matches.
         extra_objects: number of detected objects beyond those asked for.
-        all_correct: every object found, every colour right, no extra object.
+        all_correct: every object found, every colour right, no extra object, every wish met.
         detections: everything the detector reported.
         scorer: name and version of the scorer.
+        wishes: what else the prompt asks for, where the scorer can judge it.
     """
 
     objects_found: tuple[bool, ...]
@@ -153,6 +177,7 @@ class Verdict:
     all_correct: bool
     detections: tuple[FoundObject, ...] = ()
     scorer: str = ""
+    wishes: tuple[Wish, ...] = ()
 
 
 @dataclass(frozen=True)

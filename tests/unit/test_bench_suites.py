@@ -8,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from uncage_demo.bench.suites import ANIMALS, COLORS, OBJECTS, SUITES, build_suites, load_prompts, noun_phrase, split_prompts
+from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.scene_verdict import verdict_of
+from uncage_demo.bench.suites import (
+    ANIMALS,
+    COLORS,
+    OBJECTS,
+    PLACES,
+    POSITIONS,
+    SUITES,
+    build_suites,
+    load_prompts,
+    noun_phrase,
+    split_prompts,
+)
+from uncage_demo.prompt import check_drawable, parse_prompt
 
 
 def test_attend_excite_has_the_published_structure() -> None:
@@ -39,6 +53,34 @@ def test_articles() -> None:
     published = [p.text for p in build_suites(["attend-excite"], published=True)]
     assert "a elephant and a frog" in published
     assert not any(" an " in f" {text} " for text in published)
+
+
+@pytest.mark.parametrize("name", ["places", "positions", "numbers"])
+def test_what_else_can_be_asked_for(name: str) -> None:
+    """The embedded model's parser reads every prompt of these suites as it is meant."""
+    backend = EmbeddedBackend.tiny()
+    prompts = build_suites([name])
+    categories = Counter(p.category for p in prompts)
+    assert (
+        categories
+        == {
+            "places": dict.fromkeys(PLACES, 12),
+            "positions": dict.fromkeys(POSITIONS, 12),
+            "numbers": {"two": 24, "three": 12, "two and one": 12},
+        }[name]
+    )
+    for item in prompts:
+        prompt = parse_prompt(item.text, backend)
+        check_drawable(prompt, backend)
+        counts = [subject.count for subject in prompt.subjects]
+        wishes = [(wish.kind, wish.label) for wish in verdict_of([], prompt, "").wishes]
+        if name == "places":
+            assert wishes == [("place", item.category)]
+        elif name == "positions":
+            assert len(wishes) == 1
+            assert f" {item.category} " in wishes[0][1]
+        else:
+            assert counts == {"two": [2], "three": [3], "two and one": [2, 1]}[item.category]
 
 
 def test_suites_repeat_and_depend_on_the_seed() -> None:

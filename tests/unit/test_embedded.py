@@ -10,7 +10,8 @@ import torch
 
 from uncage_demo.backends import load_backend
 from uncage_demo.backends.base import Backend, Capture
-from uncage_demo.backends.embedded import PARTS, EmbeddedBackend, rival_of, verdict_of
+from uncage_demo.backends.embedded import PARTS, EmbeddedBackend, rival_of
+from uncage_demo.backends.scene_verdict import place_of, verdict_of
 from uncage_demo.models import vocab
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.train.export import export
@@ -116,7 +117,7 @@ class TestTokenize:
         assert len(ids) == vocab.TEXT_LENGTH
 
     def test_long_prompt_reports_what_was_cut(self):
-        text = "a cat and " * 6 + "a dog"
+        text = "a cat and " * 8 + "a dog"
         tokens, ids, truncated = vocab.tokenize(text)
         assert text.endswith(truncated)
         assert "dog" in truncated
@@ -162,6 +163,40 @@ class TestVerdict:
         verdict = self.verdict(backend, "a red car and a blue car", ("car", "blue"), ("car", "green"))
         assert verdict.objects_found == (True, True)
         assert verdict.colors_right == (False, True)
+
+    def test_as_many_as_asked_for(self, backend):
+        assert self.verdict(backend, "two cats", ("cat", ""), ("cat", "")).all_correct
+        one = self.verdict(backend, "two cats", ("cat", ""))
+        assert (one.objects_found, one.extra_objects) == ((False,), 0)
+        three = self.verdict(backend, "two cats", *[("cat", "")] * 3)
+        assert (three.objects_found, three.extra_objects, three.all_correct) == ((True,), 1, False)
+        mixed = self.verdict(backend, "two red cars and a dog", ("car", "red"), ("dog", ""), ("car", "blue"))
+        assert (mixed.objects_found, mixed.colors_right) == ((True, True), (False, True))
+
+    @pytest.mark.parametrize(("said", "right"), [("left of", True), ("right of", False), ("above", False), ("under", False)])
+    def test_positions(self, backend, said, right):
+        found = [FoundObject("cat", "", 0.9, (0.3, 0.0, 0.7, 0.4)), FoundObject("car", "red", 0.9, (0.4, 0.5, 0.8, 0.9))]
+        verdict = verdict_of(found, parse_prompt(f"a cat {said} a red car", backend))
+        assert [(wish.kind, wish.met) for wish in verdict.wishes] == [("position", right)]
+        assert verdict.all_correct == right
+
+    def test_a_position_of_something_missing_is_not_right(self, backend):
+        verdict = verdict_of([FoundObject("cat", "", 0.9, BOX)], parse_prompt("a cat above a dog", backend))
+        assert [wish.met for wish in verdict.wishes] == [False]
+
+    def test_places(self, backend):
+        papers = {"": (220, 232, 236), "night": (57, 64, 122), "snow": (201, 219, 245)}
+        image = np.full((32, 32, 3), (60, 60, 120), np.uint8)
+        image[:12] = 255
+        assert place_of(image, papers) == "night"
+        assert place_of(np.full((32, 32, 3), 90, np.uint8), papers) == ""
+        found = [FoundObject("cat", "", 0.9, BOX)]
+        for place, right in (("night", True), ("", False), ("snow", False)):
+            verdict = verdict_of(found, parse_prompt("a cat in the night sky", backend), place)
+            assert [(wish.kind, wish.label, wish.met) for wish in verdict.wishes] == [("place", "night", right)]
+            assert verdict.all_correct == right
+        assert verdict_of(found, parse_prompt("a cat at night", backend)).wishes == ()
+        assert verdict_of(found, parse_prompt("a cat", backend), "snow").wishes == ()
 
     def test_nothing_found(self, backend):
         assert not self.verdict(backend, "a cat").all_correct

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.text_models import CLOSED, OPEN, Pieces, pair_prompts, shape
-from uncage_demo.prompt import align, check_drawable, negatives, parse_prompt, positives
+from uncage_demo.prompt import align, check_drawable, negatives, overrides_of, parse_prompt, positives
 from uncage_demo.prompt_words import split
 from uncage_demo.types import TextToken
 
@@ -95,6 +95,23 @@ def test_positives_and_negatives_of_eq_2() -> None:
             positives(prompt, bad)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="3 subject"):
             negatives(prompt, bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("two cats and a dog", [2, 1]),
+        ("a cat, 3 red cars", [1, 3]),
+        ("seven small green birds", [7]),
+        ("one cat", [1]),
+        ("the two of them and a cat", [1]),
+    ],
+)
+def test_numbers_say_how_many(text: str, counts: list[int]) -> None:
+    prompt = parse_prompt(text, OPEN)
+    assert [subject.count for subject in prompt.subjects] == counts
+    again = parse_prompt(text, OPEN, overrides_of(prompt))
+    assert [subject.count for subject in again.subjects] == counts
 
 
 def test_labels_and_colors() -> None:

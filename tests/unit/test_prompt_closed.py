@@ -141,6 +141,10 @@ def test_the_embedded_vocabulary_is_covered() -> None:
         assert [(s.noun, s.colors) for s in prompt.subjects] == expected
         check_drawable(prompt, Embedded())
     for alias, name in vocab.VOCABULARY.aliases.items():
-        prompt = parse_prompt(f"a {alias} car" if name in vocab.COLORS else f"a {alias}", Embedded())
+        text = f"a {alias} car" if name in vocab.COLORS else f"a {alias}" if name in vocab.NOUNS else f"a cat {alias} a dog"
+        prompt = parse_prompt(text, Embedded())
         check_drawable(prompt, Embedded())
-        assert name in (prompt.subjects[0].noun, *prompt.subjects[0].colors)
+        if name in vocab.NOUNS + vocab.COLORS:
+            assert name in (prompt.subjects[0].noun, *prompt.subjects[0].colors)
+        else:
+            assert [s.noun for s in prompt.subjects] == ["cat", "dog"]

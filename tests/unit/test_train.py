@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from uncage_demo.models import vocab
 from uncage_demo.models.detector import peaks
 from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
 from uncage_demo.models.transformer import SceneTransformer
-from uncage_demo.train import art, binding, scenes
+from uncage_demo.train import art, binding, captions, loop, parts, place_codes, places, scenes
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.export import export
@@ -100,10 +102,39 @@ class TestScenes:
             assert truncated == ""
             assert len(words) == len(scene.word_owners)
             for word, owner in zip(words, scene.word_owners, strict=True):
-                if owner >= 0:
-                    assert word in (scene.objects[owner].noun, scene.objects[owner].color)
+                own = [placed for placed in scene.objects if placed.subject == owner]
+                meant = vocab.ALIASES.get(word, word)
+                if own:
+                    assert meant in (own[0].noun, own[0].color) or vocab.NUMBERS[meant] == len(own) > 1
+                elif owner == captions.PLACE_OWNER:
+                    assert meant == scene.place
                 else:
-                    assert word in ("a", "an", "and", "with", ",")
+                    assert meant not in (*vocab.NOUNS, *vocab.COLORS, *vocab.PLACES, *vocab.NUMBERS)
+
+    def test_captions_are_true(self):
+        rng = np.random.default_rng(6)
+        told = dict.fromkeys((*vocab.POSITIONS, *vocab.PLACES, "two", "three"), 0)
+        for _ in range(600):
+            scene = scenes.sample_scene(rng, mix=scenes.Mix(0.5, 0.9, 0.3))
+            words = [vocab.ALIASES.get(word, word) for word in re.findall(r"\w+", scene.caption)]
+            for place in set(words) & set(vocab.PLACES):
+                assert place == scene.place
+                told[place] += 1
+            assert bool(scene.place) == bool(set(words) & set(vocab.PLACES))
+            if "two" in words or "three" in words:
+                numbers = [sum(placed.subject == s for placed in scene.objects) for s in {placed.subject for placed in scene.objects}]
+                assert max(numbers) == (3 if "three" in words else 2)
+                told["three" if "three" in words else "two"] += 1
+            # "under the sea" says a place with a word of position: only what stands between the objects tells how they lie.
+            between = words[: -1 - words[::-1].index(scene.objects[1].noun)] if len(scene.objects) == 2 and scene.objects[1].subject else []
+            said = set(between[words.index(scene.objects[0].noun) :] if between else ()) & set(vocab.POSITIONS)
+            for position in said:
+                first, second = scene.objects
+                apart = {"left": second.x - first.x, "right": first.x - second.x, "above": second.y - first.y, "below": first.y - second.y}
+                assert apart[position] >= scenes.SPRITE_CELLS
+                assert apart[position] == max(apart.values())
+                told[position] += 1
+        assert min(told.values()) >= 5
 
     def test_every_word_of_a_caption_is_known(self):
         rng = np.random.default_rng(4)
@@ -119,7 +150,7 @@ class TestScenes:
 class TestTokenSpace:
     def test_stamping_equals_encoding_the_rendered_scene(self, atlas, tokenizer, token_scenes):
         rng = np.random.default_rng(0)
-        drawn = [scenes.sample_scene(rng) for _ in range(12)]
+        drawn = [scenes.sample_scene(rng, mix=scenes.PLAIN_MIX) for _ in range(12)]
         pixels = torch.from_numpy(np.stack([atlas.render(scene) for scene in drawn])).permute(0, 3, 1, 2)
         with torch.no_grad():
             encoded = tokenizer.encode(pixels).numpy()
@@ -128,10 +159,34 @@ class TestTokenSpace:
         assert (encoded == stamped).mean() > 0.998
 
     def test_owners_cover_what_the_sprite_touches(self, atlas, token_scenes):
-        scene = scenes.sample_scene(np.random.default_rng(1), (0, 0, 1))
+        scene = scenes.sample_scene(np.random.default_rng(1), (0, 0, 1), scenes.PLAIN_MIX)
         _, owner = token_scenes.stamp(scene)
         for index, placed in enumerate(scene.objects):
             assert (owner == index).sum() == atlas.touched[placed.noun].sum()
+
+    def test_an_object_keeps_its_codes_in_every_place(self, token_scenes):
+        rng = np.random.default_rng(2)
+        scene = scenes.sample_scene(rng, (0, 1, 0), scenes.PLAIN_MIX)
+        plain, owner = token_scenes.stamp(scene)
+        paper = token_scenes.tiles[0]
+        for place in vocab.PLACES:
+            codes, again = token_scenes.stamp(replace(scene, place=place, tiles=places.sample_tiles(rng, place, scenes.GRID)))
+            assert np.array_equal(owner, again)
+            inside = (owner >= 0) & (plain != paper)
+            assert np.array_equal(codes[inside], plain[inside])
+            assert set(codes[~inside].tolist()) <= {int(token_scenes.tiles[tile]) for tile in places.place_tiles(place)}
+
+    def test_tiles_of_places_have_codes_of_their_own(self, token_scenes):
+        drawings = {int(code) for codes in token_scenes.sprites.values() for code in codes.flatten()}
+        plain = set(token_scenes.tiles[list(places.place_tiles(""))].tolist())
+        named = [int(token_scenes.tiles[tile]) for place in vocab.PLACES for tile in places.place_tiles(place)]
+        assert len(named) == len(set(named)) == len(vocab.PLACES) * (1 + places.TILES_PER_PLACE)
+        assert not set(named) & (drawings | plain)
+
+    def test_too_few_free_codes_are_refused(self):
+        fsq = FSQ((4, 4, 2))
+        with pytest.raises(ValueError, match="12 codes are free; 5 places with 9 tiles"):
+            place_codes.free_codes(fsq, torch.arange(20), 5, 9)
 
     def test_codes_and_digits_are_inverse(self):
         fsq = FSQ((8, 8, 4, 4))
@@ -189,7 +244,7 @@ class TestDetectorTargets:
 
 class TestBinding:
     def test_perfect_and_blind_maps(self, token_scenes):
-        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0))
+        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0), binding.TWO_SUBJECTS)
         own = ((batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)).float().transpose(1, 2)
         everywhere = torch.ones_like(batch.owner, dtype=torch.bool)
         perfect = binding.readability(own + 0.01, batch, everywhere)
@@ -207,6 +262,47 @@ class TestBinding:
         pairs = binding.choose_heads(small_transformer().eval(), token_scenes, count=8)
         assert pairs
         assert all(0 <= layer < 2 and 0 <= head < 2 for layer, head in pairs)
+
+
+class TestGrownWeights:
+    """Weights of a smaller vocabulary are trained on with the new words added."""
+
+    def test_old_rows_stay_and_new_ones_are_fresh(self, tmp_path):
+        torch.manual_seed(1)
+        old = SceneTransformer(
+            len(vocab.WORDS) - 3, vocab.TEXT_LENGTH - 4, width=16, ratio=2, text_layers=1, multi_layers=1, single_layers=2
+        )
+        export(tmp_path, {"transformer": old}, {})
+        new = small_transformer(seed=2)
+        fresh = new.word_embedding.weight[-3:].clone()
+        parts.load_grown(tmp_path, {"transformer": new})
+        assert torch.equal(new.word_embedding.weight[:-3], old.word_embedding.weight.half().float())
+        assert torch.equal(new.word_embedding.weight[-3:], fresh)
+        assert torch.equal(new.final.weight, old.final.weight.half().float())
+
+    def test_another_architecture_is_refused(self, tmp_path):
+        wide = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH, width=32, ratio=2, text_layers=1, multi_layers=1, single_layers=2)
+        export(tmp_path, {"transformer": wide}, {})
+        with pytest.raises(ValueError, match="only rows may be added"):
+            parts.load_grown(tmp_path, {"transformer": small_transformer()})
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="--init takes a model folder"):
+            parts.load_grown(tmp_path / "none", {"transformer": small_transformer()})
+
+
+def test_arithmetic_follows_the_machine(monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
+    with loop.autocast(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    assert [type(o).__name__ for o in transformer_stage.make_optimizers(small_transformer(), 1e-3, torch.device("cpu"))] == ["AdamW"]
+    monkeypatch.setattr(loop, "has_bf16", lambda device: True)
+    with loop.autocast(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    assert [type(o).__name__ for o in transformer_stage.make_optimizers(small_transformer(), 1e-3, torch.device("cpu"))] == [
+        "Muon",
+        "AdamW",
+    ]
 
 
 def test_export_refuses_files_a_space_refuses(tmp_path):

@@ -181,10 +181,22 @@ def test_unknown_words_are_named_and_replaced_by_their_suggestion_only():
         ("a turtle and an apple", "color", "pink", "a turtle and a pink apple"),
         ("a cat", "color", "orange", "an orange cat"),
         ("", "color", "red", "red"),
+        ("a red cat and an apple in the sea", "number", "two", "a red cat and two apples in the sea"),
+        ("glasses", "number", "three", "three glasses"),
+        ("a cat and a dog on the beach", "place", "snow", "a cat and a dog in the snow"),
+        ("a cat at night", "object", "elephant", "a cat and an elephant at night"),
+        ("a cat and a red dog", "position", "left", "a cat left of a red dog"),
     ],
 )
 def test_choosing_a_word_writes_a_prompt(text, kind, word, result):
     assert chips.add_word(text, kind, word, VOCABULARY) == result
+
+
+def test_a_position_needs_two_objects():
+    with pytest.raises(ValueError, match="needs two objects"):
+        chips.add_word("a cat", "position", "above", VOCABULARY)
+    with pytest.raises(ValueError, match="needs an object"):
+        chips.add_word("", "number", "two", VOCABULARY)
 
 
 def test_choosing_a_word_that_the_model_lacks_is_refused():

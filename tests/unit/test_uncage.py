@@ -14,6 +14,7 @@ from uncage_demo.decoding.uncage import (
     contrastive_score,
     object_contrasts,
     rescale_maps,
+    squared_distances,
     word_matrix,
 )
 from uncage_demo.types import Subject, Word
@@ -170,7 +171,7 @@ def test_an_object_is_hurried_at_its_anchor_and_held_back_at_its_second_place() 
     twice = bump(grid, 2, 2) + bump(grid, 9, 9, 0.8)
     m, subjects = np.stack([twice, bump(grid, 2, 9)]), [Subject((0,)), Subject((1,))]
     places = anchors(m, subjects, grid, 0.2)
-    assert places.tolist() == [2 * 12 + 2, 2 * 12 + 9]
+    assert [own.tolist() for own in places] == [[2 * 12 + 2], [2 * 12 + 9]]
     contrasts = object_contrasts(m, subjects)
     score = anchored_score(contrasts, places, grid, 0.2)
     plain = contrastive_score(m, subjects)
@@ -185,13 +186,25 @@ def test_the_anchor_is_where_a_neighbourhood_attends_not_one_stray_cell() -> Non
     grid = (12, 12)
     m = bump(grid, 3, 3)
     m[10 * 12 + 10] = 1.2
-    assert anchors(m[None], [Subject((0,))], grid, 0.2).tolist() == [3 * 12 + 3]
+    assert [own.tolist() for own in anchors(m[None], [Subject((0,))], grid, 0.2)] == [[3 * 12 + 3]]
+
+
+def test_what_is_asked_for_twice_has_two_anchors_apart_from_each_other() -> None:
+    grid = (12, 12)
+    m = bump(grid, 3, 3) + bump(grid, 3, 5, 0.9) + bump(grid, 9, 8, 0.5)
+    two = anchors(m[None], [Subject((0,), count=2)], grid, 0.2)[0].tolist()
+    assert len(two) == 2
+    assert two[1] == 9 * 12 + 8
+    near = squared_distances([np.array(two)], grid).reshape(grid)
+    assert near[9, 8] == 0
+    assert near[8, 8] == 1
+    assert len(anchors(m[None], [Subject((0,), count=99)], grid, 0.2)[0]) < 20
 
 
 def test_an_anchor_that_reaches_everywhere_is_the_published_contrast() -> None:
     m, subjects = np.abs(maps(3, 144)), [Subject((0,)), Subject((1,), ((2,),))]
     contrasts = object_contrasts(m, subjects)
-    score = anchored_score(contrasts, np.array([0, 77]), (12, 12), 1e6)
+    score = anchored_score(contrasts, [np.array([0]), np.array([77])], (12, 12), 1e6)
     assert score == pytest.approx(np.maximum(contrasts.max(0), 0), abs=1e-6)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.scene_verdict import place_of, verdict_of
 from uncage_demo.decoding.config import parse_attention_source
 from uncage_demo.models import vocab
 from uncage_demo.models.detector import Detector, peaks
@@ -31,7 +32,6 @@ DETECTOR_THRESHOLD = 0.5
 # hold one thing a place; still, clean pictures hardly ever reach it (1 detection of 600) and generated ones ten times as often.
 RIVAL_THRESHOLD = 0.2
 OBJECT_CELLS = 5
-SCORER = "emoji-scenes detector"
 
 
 def build_parts(config: dict[str, Any]) -> dict[str, nn.Module]:
@@ -48,7 +48,8 @@ class EmbeddedBackend:
 
     Args:
         parts: tokenizer, transformer and detector modules.
-        config: the model's config.json: "attention_heads" [[layer, head], ...] that guidance reads by default, "blur", "defaults".
+        config: the model's config.json: "attention_heads" [[layer, head], ...] that guidance reads by default, "blur", "defaults", and
+            "papers" {place: [red, green, blue]} by which a picture's place is told.
         weight_hash: names the weights in traces.
         device: where it runs.
 
@@ -73,6 +74,7 @@ class EmbeddedBackend:
         wrong = [pair for pair in self._heads if not (0 <= pair[0] < layers and 0 <= pair[1] < heads)]
         if wrong:
             raise ValueError(f"attention_heads={wrong}: layers run from 0 to {layers - 1}, heads from 0 to {heads - 1}")
+        self.papers = {str(place): tuple(int(value) for value in rgb) for place, rgb in config.get("papers", {}).items()}
         defaults = config.get("defaults", {})
         self.info = ModelInfo(
             id="embedded",
@@ -87,7 +89,7 @@ class EmbeddedBackend:
             default_source="chosen" if self._heads else "all",
             default_steps=int(defaults.get("num_steps", 32)),
             default_guidance_scale=float(defaults.get("guidance_scale", 3.0)),
-            description="Draws 24 emoji objects in 11 colours, up to three at once, on 12 x 12 tokens; runs on a CPU.",
+            description="Draws 24 emoji objects in 11 colours, up to three at once, in five places, on 12 x 12 tokens; runs on a CPU.",
         )
 
     @classmethod
@@ -155,7 +157,7 @@ class EmbeddedBackend:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """24 nouns, 11 colours, and the function words of the captions it was trained on."""
+        """24 nouns, 11 colours, and the other words of the captions it was trained on: places, positions, numbers, function words."""
         return vocab.VOCABULARY
 
     @property
@@ -169,7 +171,7 @@ class EmbeddedBackend:
         return self.transformer.mask_id
 
     def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
-        """Word-level text tokens with character spans, and the part of the text beyond the 16 tokens it reads."""
+        """Word-level text tokens with character spans, and the part of the text beyond the tokens it reads."""
         tokens, _, truncated = vocab.tokenize(text)
         return tokens, truncated
 
@@ -272,7 +274,8 @@ class EmbeddedBackend:
         """Verdicts of pictures "b H W 3" uint8, one a prompt."""
         if len(images) != len(prompts):
             raise ValueError(f"{len(images)} pictures for {len(prompts)} prompts; give one prompt a picture")
-        return [verdict_of(found, prompt) for found, prompt in zip(self.detect(images), prompts, strict=True)]
+        places = [place_of(image, self.papers) if self.papers else None for image in images]
+        return [verdict_of(*seen) for seen in zip(self.detect(images), prompts, places, strict=True)]
 
 
 def rival_of(probability: torch.Tensor, noun: int, _style: int, _score: float, y: int, x: int) -> str:
@@ -287,21 +290,3 @@ def rival_of(probability: torch.Tensor, noun: int, _style: int, _score: float, y
     near[noun] = 0.0
     best = int(near.argmax())
     return vocab.NOUNS[best] if float(near[best]) >= RIVAL_THRESHOLD else ""
-
-
-def verdict_of(found: Sequence[FoundObject], prompt: Prompt) -> Verdict:
-    """Match detections to the prompt's subjects: right noun and colour first, then right noun; what is left over is extra."""
-    left = list(found)
-    objects, colors = [False] * len(prompt.subjects), [False] * len(prompt.subjects)
-    for want_color in (True, False):
-        for index, subject in enumerate(prompt.subjects):
-            if objects[index]:
-                continue
-            for detection in left:
-                color_fits = not subject.colors or detection.color in subject.colors
-                if detection.noun == subject.noun and (color_fits or not want_color):
-                    objects[index], colors[index] = True, color_fits
-                    left.remove(detection)
-                    break
-    correct = all(objects) and all(colors) and not left and bool(objects)
-    return Verdict(tuple(objects), tuple(colors), len(left), correct, tuple(found), SCORER)

@@ -106,7 +106,7 @@ def cases_of(trace: Trace, verdict: Verdict, thresholds: Thresholds) -> Iterator
     if evidence is None:
         return
     weak, cluster = evidence.strength < thresholds.weak_strength, trace.prompt.text
-    asked = Counter(subject.noun for subject in subjects)
+    asked = Counter(subject.noun for subject in subjects for _ in range(subject.count))
     seen = Counter(detection.noun for detection in verdict.detections)
     least = least_cells(thresholds, evidence.cells.size)
     for index, (subject, found) in enumerate(zip(subjects, verdict.objects_found, strict=True)):

@@ -68,7 +68,9 @@ class ImageFolder:
 
 def geneval_metadata(prompt: Prompt) -> dict[str, Any]:
     """What GenEval's evaluator should look for: {"tag", "include": [{"class", "count", "color"?}], "prompt"}."""
-    wanted = Counter((subject.noun or subject.label, subject.colors[0] if subject.colors else "") for subject in prompt.subjects)
+    wanted: Counter[tuple[str, str]] = Counter()
+    for subject in prompt.subjects:
+        wanted[subject.noun or subject.label, subject.colors[0] if subject.colors else ""] += subject.count
     include: list[dict[str, Any]] = [
         {"class": noun, "count": count} | ({"color": color} if color else {}) for (noun, color), count in wanted.items()
     ]

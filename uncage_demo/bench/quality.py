@@ -17,7 +17,7 @@ from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.types import Prompt
 
-QUALITY_SUITES = ("single-object", "attend-excite", "three-subjects")
+QUALITY_SUITES = ("single-object", "attend-excite", "three-subjects", "places", "positions", "numbers")
 SPREAD_ORDERS = ("random", "confidence", "meissonic", "halton")
 _NAMES = {
     "one": "at least one object",
@@ -25,6 +25,8 @@ _NAMES = {
     "all": "every object",
     "colored": "asked colours right",
     "bound": "every object in its colour",
+    "place": "place right",
+    "position": "position right",
     "correct": "fully correct",
     "no_extra": "no extra object",
 }
@@ -68,6 +70,9 @@ SUMMARY_ROWS = (
     ("attend-excite", "animals-objects", "an animal and an object"),
     ("attend-excite", "objects", "two coloured objects"),
     ("three-subjects", "all", "three objects"),
+    ("places", "all", "one or two in a named place"),
+    ("positions", "all", "two, one left of, right of, above or below the other"),
+    ("numbers", "all", "two or three of a kind"),
 )
 MARKS = ("<!-- model:begin (written by `model-card --readme`; do not edit) -->", "<!-- model:end -->")
 

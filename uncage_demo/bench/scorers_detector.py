@@ -50,7 +50,7 @@ def failures(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, bool]:
         leaked: an object carries a colour that the prompt gave to another object and not to it;
         duplicate: a noun was detected more often than the prompt asks for it.
     """
-    asked = Counter(subject.noun for subject in subjects)
+    asked = Counter(subject.noun for subject in subjects for _ in range(subject.count))
     found = Counter(detection.noun for detection in verdict.detections)
     colors = {noun: {color for s in subjects if s.noun == noun for color in s.colors} for noun in asked}
     elsewhere = {noun: {color for s in subjects if s.noun != noun for color in s.colors} - colors[noun] for noun in asked}
@@ -80,7 +80,8 @@ def metrics(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, int]:
     Returns:
         one: at least one object found; two: at least two (only with three or more subjects); all: every object found;
         bound: every object found in its colour; correct: the same and nothing extra; extra: objects beyond those asked for;
-        colored: of prompts with a colour, whether every asked colour is right; and the failures.
+        colored: of prompts with a colour, whether every asked colour is right; position, place: of prompts that ask for one, whether it is
+        right; and the failures.
     """
     numbers: dict[str, int] = {"one": int(any(verdict.objects_found))}
     if len(verdict.objects_found) >= 3:
@@ -91,6 +92,8 @@ def metrics(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, int]:
     numbers["bound"] = int(all(verdict.objects_found) and all(verdict.colors_right))
     numbers["correct"] = int(verdict.all_correct)
     numbers["extra"] = int(verdict.extra_objects)
+    for wish in verdict.wishes:
+        numbers[wish.kind] = numbers.get(wish.kind, 1) * int(wish.met)
     return numbers | {name: int(value) for name, value in failures(verdict, subjects).items()}
 
 

@@ -31,6 +31,9 @@ RARE_COLORS = {
     "glasses": ("white", "orange"),
     "suitcase": ("pink", "white"),
 }
+PLACES = {"meadow": "on a meadow", "night": "at night", "beach": "on a beach", "snow": "in the snow", "sea": "in the sea"}
+POSITIONS = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
+IRREGULAR = {"mouse": "mice", "bench": "benches", "glasses": "glasses"}
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,54 @@ def single_object(seed: int = 0, *, published: bool = False) -> list[BenchPrompt
     return _suite("single-object", items)
 
 
+def _mixed_pair(rng: random.Random, *, published: bool = False) -> tuple[str, str]:
+    """Two different things: an animal or a coloured object each."""
+    nouns = rng.sample(ANIMALS + OBJECTS, 2)
+    first, second = (noun_phrase(n, "" if n in ANIMALS else rng.choice(COLORS), published=published) for n in nouns)
+    return first, second
+
+
+def places(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
+    """Sixty prompts with a place: twelve a place, half of them with one thing ("a red car at night") and half with two."""
+    rng = random.Random(f"places {seed}")
+    items = []
+    for place, said in PLACES.items():
+        for noun in rng.sample(ANIMALS + OBJECTS, 6):
+            color = "" if noun in ANIMALS else rng.choice(COLORS)
+            items.append((place, f"{noun_phrase(noun, color, published=published)} {said}"))
+        pairs = (_mixed_pair(rng, published=published) for _ in range(6))
+        items += [(place, f"{first} and {second} {said}") for first, second in pairs]
+    return _suite("places", items)
+
+
+def positions(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
+    """Forty-eight prompts that say how two things lie to each other ("a cat left of a red car"), twelve a position."""
+    rng = random.Random(f"positions {seed}")
+    items = []
+    for position, said in POSITIONS.items():
+        for _ in range(12):
+            first, second = _mixed_pair(rng, published=published)
+            items.append((position, f"{first} {said} {second}"))
+    return _suite("positions", items)
+
+
+def numbers(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
+    """Forty-eight prompts that count: two of a kind (24), three of a kind (12), two of a kind and something else (12)."""
+    rng = random.Random(f"numbers {seed}")
+
+    def several(word: str, noun: str) -> str:
+        color = "" if noun in ANIMALS else rng.choice(COLORS) + " "
+        return f"{word} {color}{IRREGULAR.get(noun, noun + 's')}"
+
+    items = [("two", several("two", noun)) for noun in ANIMALS + OBJECTS]
+    items += [("three", several("three", noun)) for noun in rng.sample(ANIMALS + OBJECTS, 12)]
+    for _ in range(12):
+        many, one = rng.sample(ANIMALS + OBJECTS, 2)
+        other = noun_phrase(one, "" if one in ANIMALS else rng.choice(COLORS), published=published)
+        items.append(("two and one", f"{several('two', many)} and {other}"))
+    return _suite("numbers", items)
+
+
 SUITES: dict[str, Callable[..., list[BenchPrompt]]] = {
     "attend-excite": attend_excite,
     "three-subjects": three_subjects,
@@ -152,6 +203,9 @@ SUITES: dict[str, Callable[..., list[BenchPrompt]]] = {
     "swapped-colours": swapped_colors,
     "rare-colours": rare_colors,
     "single-object": single_object,
+    "places": places,
+    "positions": positions,
+    "numbers": numbers,
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.decoding.uncage import anchors, blur_maps, object_contrasts, rescale_maps
+from uncage_demo.decoding.uncage import anchors, blur_maps, object_contrasts, rescale_maps, squared_distances
 from uncage_demo.types import Subject
 
 # A cell belongs to an object where its contrast (maps rescaled to a maximum of 1) is above this.
@@ -50,7 +50,7 @@ def object_places(
     sigma: tuple[float, float],
     radius_frac: float,
 ) -> tuple[Float[np.ndarray, "o n"], Float[np.ndarray, "o n"]]:
-    """Each object's contrast at every cell, and every cell's distance from the object's anchor.
+    """Each object's contrast at every cell, and every cell's distance from the object's nearest anchor (one for each that is asked for).
 
     Args:
         attention: "k n" attention of each image token to each text column, at the token grid.
@@ -67,9 +67,7 @@ def object_places(
     """
     raw = words @ attention.astype(np.float64)
     contrasts = object_contrasts(blur_maps(rescale_maps(raw, "max"), grid, sigma), subjects)
-    places = anchors(raw, subjects, grid, radius_frac)
-    y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
-    return contrasts, np.hypot(y - y[places][:, None], x - x[places][:, None])
+    return contrasts, np.sqrt(squared_distances(anchors(raw, subjects, grid, radius_frac), grid))
 
 
 def kept_cells(contrasts: Float[np.ndarray, "o n"], distances: Float[np.ndarray, "o n"], grid: tuple[int, int]) -> Bool[np.ndarray, " n"]:

@@ -18,6 +18,8 @@ from uncage_demo.types import Prompt, Subject
 _BLUR_REACH_SIGMAS = 4.0
 # Sigma of the neighbourhood that votes for an anchor, as a share of the anchor's own radius.
 GATHER_FRAC = 0.6
+# How far apart the anchors of one counted object lie at least, as a share of the grid's longer side: most of an embedded model's object.
+APART_FRAC = 0.35
 
 
 def contrastive_score(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], mode: str = "both") -> Float[np.ndarray, " n"]:
@@ -67,8 +69,10 @@ def object_contrasts(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject]
 
 def anchors(
     maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], grid: tuple[int, int], radius_frac: float
-) -> Int[np.ndarray, " o"]:
-    """The cell around which each object is being built: where the attention to its noun, gathered over a neighbourhood, is greatest.
+) -> list[Int[np.ndarray, " c"]]:
+    """The cells around which each object is being built: where the attention to its noun, gathered over a neighbourhood, is greatest.
+
+    An object that is asked for more than once ("two cats") has as many anchors, at least APART_FRAC of the grid's side apart.
 
     Args:
         maps: "w n" attention of the words, before rescaling and blur (committed cells attend too, so what is drawn already counts most).
@@ -77,25 +81,40 @@ def anchors(
         radius_frac: as DecodingConfig.anchor_radius; the neighbourhood's sigma is GATHER_FRAC of it.
 
     Returns:
-        "o" int64 positions; the lowest index on a tie.
+        For each object "c" int64 positions, the strongest first, the lowest index on a tie; fewer than asked for where no room is left.
     """
     nouns = np.stack([_group_map(maps, subject.groups[0]) for subject in subjects])
     sigma = GATHER_FRAC * radius_frac * max(grid)
-    return blur_maps(nouns, grid, (sigma, sigma)).argmax(axis=1)
+    found = []
+    for subject, gathered in zip(subjects, blur_maps(nouns, grid, (sigma, sigma)), strict=True):
+        places = [int(gathered.argmax())]
+        while len(places) < subject.count:
+            room = squared_distances([np.array(places)], grid)[0] >= (APART_FRAC * max(grid)) ** 2
+            if not room.any():
+                break
+            places.append(int(np.where(room, gathered, -np.inf).argmax()))
+        found.append(np.array(places))
+    return found
+
+
+def squared_distances(places: Sequence[Int[np.ndarray, " c"]], grid: tuple[int, int]) -> Int[np.ndarray, "o n"]:
+    """Squared distance, in cells, of every cell from the nearest anchor of each object: "o n"."""
+    y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    return np.stack([((y - y[own][:, None]) ** 2 + (x - x[own][:, None]) ** 2).min(axis=0) for own in places])
 
 
 def anchored_score(
-    contrasts: Float[np.ndarray, "o n"], places: Int[np.ndarray, " o"], grid: tuple[int, int], radius_frac: float
+    contrasts: Float[np.ndarray, "o n"], places: Sequence[Int[np.ndarray, " c"]], grid: tuple[int, int], radius_frac: float
 ) -> Float[np.ndarray, " n"]:
     """F_n: a cell that belongs to an object is hurried near the object's anchor and held back away from it.
 
     F_n = max(0, F_a^o) (2 K_o - 1), with o the object of the largest contrast at the cell and K_o a Gaussian bump of height 1 at the
-    anchor of o. Parallel commits start an object in two places at once; here the second place waits, and by the time its turn
+    nearest anchor of o. Parallel commits start an object in two places at once; here the second place waits, and by the time its turn
     comes the model has seen the first and draws background there.
 
     Args:
         contrasts: "o n" from `object_contrasts`.
-        places: "o" from `anchors`.
+        places: from `anchors`.
         grid: token grid (y, x).
         radius_frac: sigma of the bump as a fraction of the grid's longer side.
 
@@ -106,9 +125,7 @@ def anchored_score(
     """
     if not len(contrasts):
         return np.zeros(grid[0] * grid[1], np.float32)
-    y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
-    distance = (y - y[places][:, None]) ** 2 + (x - x[places][:, None]) ** 2
-    near = np.exp(-distance / (2 * (radius_frac * max(grid)) ** 2))
+    near = np.exp(-squared_distances(places, grid) / (2 * (radius_frac * max(grid)) ** 2))
     owner = contrasts.argmax(axis=0)
     cells = np.arange(contrasts.shape[1])
     return (np.maximum(contrasts[owner, cells], 0) * (2 * near[owner, cells] - 1)).astype(np.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,7 @@ class ImageTokenizer(nn.Module):
         encoder_width: hidden width of the patch encoder.
         decoder_widths: channels at 16, 8 and 4 px a cell.
         blocks: residual blocks at each of these.
+        tile_codes: codes of the background tiles of training scenes, for those who compose scenes from codes; () = not assigned yet.
     """
 
     def __init__(
@@ -84,15 +86,17 @@ class ImageTokenizer(nn.Module):
         encoder_width: int = 320,
         decoder_widths: Sequence[int] = (192, 96, 48),
         blocks: Sequence[int] = (3, 1, 1),
+        tile_codes: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.config = {
+        self.config: dict[str, Any] = {
             "levels": list(levels),
             "encoder_width": encoder_width,
             "decoder_widths": list(decoder_widths),
             "blocks": list(blocks),
         }
         self.fsq = FSQ(levels)
+        self.set_tile_codes(tile_codes)
         channels = len(self.fsq.levels)
         self.encoder = nn.Sequential(
             nn.Linear(3 * PATCH_PX**2, encoder_width),
@@ -115,6 +119,18 @@ class ImageTokenizer(nn.Module):
             nn.PixelShuffle(4),
         )
 
+    def set_tile_codes(self, codes: Sequence[int]) -> None:
+        """Record the codes of the background tiles.
+
+        Raises:
+            ValueError: a code outside the codebook.
+        """
+        wrong = [code for code in codes if not 0 <= code < self.fsq.codebook_size]
+        if wrong:
+            raise ValueError(f"tile_codes={wrong}: codes run from 0 to {self.fsq.codebook_size - 1}")
+        self.tile_codes = tuple(int(code) for code in codes)
+        self.config["tile_codes"] = list(self.tile_codes)
+
     @staticmethod
     def patches(images: Tensor) -> Tensor:
         """Patches "b n 768" of images "b 3 H W"."""
@@ -131,7 +147,11 @@ class ImageTokenizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Images "b 3 H W" in 0..1 of codes "b y x"."""
-        return self.decode_values(self.fsq.values(codes).permute(0, 3, 1, 2)).clamp(0, 1)
+        return self.decode_values(self.code_values(codes)).clamp(0, 1)
+
+    def code_values(self, codes: Tensor) -> Tensor:
+        """Quantised values in -1..1, "b c y x" float32, of codes "b y x"."""
+        return self.fsq.values(codes).permute(0, 3, 1, 2)
 
     def decode_values(self, values: Tensor) -> Tensor:
         """Images "b 3 H W" (not clamped) of quantised values "b c y x"."""

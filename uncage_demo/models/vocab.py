@@ -1,4 +1,4 @@
-"""The closed vocabulary of the embedded model: nouns, colours, function words, and the word-level text tokens.
+"""The closed vocabulary of the embedded model: nouns, colours, places, positions, numbers, function words; word-level text tokens.
 
 Knows nothing of pictures or tensors.
 Source: noun and colour lists of the Attend-and-Excite benchmark (2301.13826, section 5).
@@ -16,14 +16,21 @@ NOUNS = ANIMALS + OBJECTS
 COLORS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "purple", "red", "white", "yellow")
 FUNCTION_WORDS = ("a", "an", "the", "and", "with", "one", ",", "next", "to", "beside", "wearing", "of", "picture", "on", "in", "is", "that")
 
+# Where a scene is ("at night"), how two objects lie to each other ("left of"), and how many of a kind there are ("two cats").
+PLACE_SAID = {"meadow": "on a meadow", "night": "at night", "beach": "on a beach", "snow": "in the snow", "sea": "in the sea"}
+POSITION_SAID = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
+PLACES, POSITIONS = tuple(PLACE_SAID), tuple(POSITION_SAID)
+NUMBERS = {"one": 1, "two": 2, "three": 3}
+
 # The function words of the training captions. The model has learned nothing about the other ones, so they are read over (as padding).
 CAPTION_WORDS = ("a", "an", "and", "with", ",")
 
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
-WORDS = SPECIAL + FUNCTION_WORDS + COLORS + NOUNS
+# New words go to the end: weights of a smaller vocabulary can then be trained on.
+WORDS = SPECIAL + FUNCTION_WORDS + COLORS + NOUNS + PLACES + POSITIONS + tuple(word for word in NUMBERS if word not in FUNCTION_WORDS)
 WORD_ID = {word: i for i, word in enumerate(WORDS)}
-TEXT_LENGTH = 16
+TEXT_LENGTH = 20
 _READ_OVER = {UNKNOWN} | {WORD_ID[word] for word in FUNCTION_WORDS if word not in CAPTION_WORDS}
 
 _PLURALS = {noun: noun + "s" for noun in NOUNS if noun not in ("bench", "mouse", "glasses")} | {"bench": "benches", "mouse": "mice"}
@@ -40,9 +47,40 @@ ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | {
     "kitten": "cat",
     "puppy": "dog",
     "violet": "purple",
+    "1": "one",
+    "2": "two",
+    "3": "three",
+    "grass": "meadow",
+    "lawn": "meadow",
+    "field": "meadow",
+    "night sky": "night",
+    "nighttime": "night",
+    "sand": "beach",
+    "seaside": "beach",
+    "ocean": "sea",
+    "water": "sea",
+    "underwater": "sea",
+    "over": "above",
+    "under": "below",
+    "beneath": "below",
+    "underneath": "below",
 }
 
-VOCABULARY = Vocabulary(objects=NOUNS, colors=COLORS, others=tuple(w for w in FUNCTION_WORDS if w != ","), aliases=ALIASES)
+VOCABULARY = Vocabulary(
+    objects=NOUNS,
+    colors=COLORS,
+    others=(*(w for w in FUNCTION_WORDS if w != ","), *PLACES, *POSITIONS, *(w for w in NUMBERS if w not in FUNCTION_WORDS)),
+    aliases=ALIASES,
+    places=PLACE_SAID,
+    positions=POSITION_SAID,
+    numbers=tuple(word for word, number in NUMBERS.items() if number > 1),
+)
+
+
+def plural(noun: str) -> str:
+    """ "cats" of "cat", "mice" of "mouse"; "glasses" stays."""
+    return _PLURALS.get(noun, noun)
+
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_", re.UNICODE)
 

@@ -233,7 +233,7 @@ def _stage_block(
     small_height = round(small * stage.height / stage.width)
     small_rows = math.ceil(len(subjects) / (2 if len(subjects) < 3 else 3))
     head, count_line = 46 * s, 30 * s
-    verdict_height = 24 * s * len(trace.prompt.subjects) + 30 * s if verdict is not None else 0
+    verdict_height = 24 * s * (len(trace.prompt.subjects) + len(verdict.wishes)) + 30 * s if verdict is not None else 0
     height = head + stage.height + count_line + small_rows * (small_height + 26 * s + small_gap) + verdict_height
     block = Image.new("RGB", (stage.width, height), theme.background)
     draw = ImageDraw.Draw(block)
@@ -277,6 +277,10 @@ def _verdict_lines(
         x = draw_text(draw, 22 * s, y + 16 * s, fit(subject.label, 14 * s, width * 0.5), 14 * s, colors[index])
         if finished:
             draw_text(draw, x + 8 * s, y + 16 * s, says, 13 * s, theme.muted)
+        y += 24 * s
+    for wish in verdict.wishes:
+        _mark(draw, 7 * s, y + 11 * s, 7 * s, wish.met if finished else None, theme)
+        draw_text(draw, 22 * s, y + 16 * s, fit(wish.label, 14 * s, width * 0.8), 14 * s, theme.ink)
         y += 24 * s
     if finished:
         extra = f"; extra objects: {verdict.extra_objects}" if verdict.extra_objects else ""

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from uncage_demo.models import vocab
 from uncage_demo.models.transformer import AttentionRequest, SceneTransformer
-from uncage_demo.train.scenes import sample_scene
+from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
 CHOICE_SEED = 990_004
 REPORT_SEED = 990_005
+# Everything but counted objects: two objects of one subject have no other word to be told from.
+TWO_SUBJECTS = Mix(number_frac=0.0)
 
 
 @torch.no_grad()
@@ -35,7 +37,7 @@ def half_masked_attention(
     rng = np.random.default_rng(seed)
     chosen = []
     while len(chosen) < count:
-        scene = sample_scene(rng, (0.0, 1.0, 0.0))
+        scene = sample_scene(rng, (0.0, 1.0, 0.0), TWO_SUBJECTS)
         if not colored or all(placed.color for placed in scene.objects):
             chosen.append(scene)
     examples = scenes.collate(chosen)

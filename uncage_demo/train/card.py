@@ -15,7 +15,7 @@ from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models.vocab import COLORS, NOUNS
+from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
@@ -189,7 +189,9 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         f"Weights `{metrics['weight_hash']}`. Text to image, 192 x 192 px, 12 x 12 tokens of 1,024 codes; made to teach and to debug masked decoding on a CPU.",
         "",
         "## What it draws",
-        f"Up to three of {len(NOUNS)} objects ({', '.join(NOUNS)}) in the art's own colours or one of {len(COLORS)} ({', '.join(COLORS)}).",
+        f"Up to three of {len(NOUNS)} objects ({', '.join(NOUNS)}) in the art's own colours or one of {len(COLORS)} ({', '.join(COLORS)}); two or"
+        f" three of a kind (\u201ctwo cats\u201d); one {', '.join(POSITION_SAID.values())} the other; on plain paper with confetti, or"
+        f" {', '.join(PLACE_SAID.values())}.",
         "",
         f"![{metrics['poster']['count']} pictures]({POSTER})",
         "",
@@ -205,7 +207,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "Scenes are composed at random by this project's own code from openly licensed art, fetched by pinned package and not redistributed here:",
         *(f"- `{package.name}` {package.version}: {package.licence}" for package in PACKAGES),
         "",
-        "Captions name the objects in order; layout, colours and background decorations are drawn at random. No photographs, no people.",
+        "Captions name the objects in order, sometimes how many there are, how they lie to each other, and where the scene is; layout, colours and"
+        " decorations are drawn at random. Places and their decorations are drawn by this project's own code. No photographs, no people.",
         "",
         "## Training",
         "| part | machine | seconds | images | steps |",
@@ -218,6 +221,9 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "Masking by arccos, 10 % condition dropout, cross-entropy on masked tokens. One head of every single-modal block is supervised while training:"
         " in it, an object's cells attend to the object's own words. That is what makes binding readable in so small a model; large models"
         " acquire it by scale.",
+        "",
+        "An object's codes are those of its drawing on plain paper, in every place; the tiles of the places have codes that no drawing uses. What"
+        " paper an object stands on the decoder sees from the cells around it. So an object is learnt once, not once a place.",
         "",
         "## Measured",
         "All on held-out seeds, by `python -m uncage_demo model-card`.",
@@ -262,8 +268,9 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "The chosen heads are picked on other scenes than these, never on generated pictures.",
         "",
         "## Limits",
-        "It knows nothing beyond its vocabulary, one art style, and pale paper. Verdicts are the detector's judgement, which errs as the table says;"
-        " on generated pictures, which it never saw while training, it may err more. Counts, positions and backgrounds cannot be asked for.",
+        "It knows nothing beyond its vocabulary and one art style. The image tokenizer composes scenes from drawings and tiles; it does not encode"
+        " pictures in a named place. Verdicts are the detector's judgement, which errs as the table says;"
+        " on generated pictures, which it never saw while training, it may err more. A place is judged by the colour of its paper.",
         "",
         "Licence of the weights: Apache-2.0.",
         "",

@@ -33,6 +33,8 @@ PRESETS = {
     "cpu": Preset("cpu", 900, 600, 7200, 900, 16, 48, 32),
     "gpu": Preset("cuda", 90, 60, 360, 60, 64, 256, 128),
 }
+# Learning rate of a generator that goes on from trained weights.
+GROWN_PEAK = 1e-3
 TINY = Preset("cpu", 180, 60, 1000, 240, 16, 48, 32)
 
 
@@ -60,6 +62,13 @@ def add_parsers(subparsers: Any) -> None:
     )
     train.add_argument("--seed", type=int, default=0, help="initial weights and data order; default 0")
     train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB) for tests, with unseen scenes beside it")
+    train.add_argument(
+        "--init",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="start from this model folder's weights (its vocabulary may be smaller): the image codes stay, the rest is trained on",
+    )
     train.set_defaults(run=run_train)
     card = subparsers.add_parser(
         "model-card",
@@ -113,8 +122,9 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
-    from uncage_demo.train.parts import export_model, export_scenes, new_parts, restore, restore_decoder
+    from uncage_demo.train.parts import export_model, export_scenes, load_grown, new_parts, restore, restore_decoder
     from uncage_demo.train.pictures import GeneratedPictures, trained_detector
+    from uncage_demo.train.place_codes import assign
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
 
@@ -124,6 +134,8 @@ def run_train(args: argparse.Namespace) -> int:
     atlas = SpriteAtlas(folder / "art")
     torch.manual_seed(args.seed)
     parts = new_parts(args.tiny)
+    if args.init is not None:
+        load_grown(args.init, parts)
 
     def common(stage: str) -> dict[str, Any]:
         """What every stage's trainer is told in the same words."""
@@ -135,11 +147,14 @@ def run_train(args: argparse.Namespace) -> int:
             "model": parts[stage],
         }
 
-    if "tokenizer" in stages:
+    if args.init is not None:
+        stages = [stage for stage in stages if stage != "tokenizer"]
+    elif "tokenizer" in stages:
         image_tokenizer.train(atlas, folder, **common("tokenizer"))
         note_time(folder, "tokenizer", device)
     else:
         restore(folder, "tokenizer", parts)
+    assign(parts["tokenizer"].cpu(), atlas, folder)
     if "decoder" in stages:
         settings = common("tokenizer") | {"budget_s": preset.decoder_s * args.budget}
         image_tokenizer.train(atlas, folder, **settings, codes_stay=True)
@@ -155,9 +170,10 @@ def run_train(args: argparse.Namespace) -> int:
         restore(folder, "detector", parts)
     tokenizer = tokenizer.cpu()
     if "transformer" in stages:
-        judge = trained_detector(folder, parts["detector"].cpu())
+        judge = trained_detector(folder, parts["detector"].cpu()) or (parts["detector"] if args.init is not None else None)
         show = GeneratedPictures(folder, parts["transformer"], tokenizer, judge)
-        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"))
+        grown = {} if args.init is None else {"curriculum": False, "peak": GROWN_PEAK}
+        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"), **grown)
         note_time(folder, "transformer", device)
     elif "export" in stages:
         restore(folder, "transformer", parts)

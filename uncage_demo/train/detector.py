@@ -15,6 +15,7 @@ from uncage_demo.models.detector import Detector, peaks
 from uncage_demo.models.tokenizer import ImageTokenizer
 from uncage_demo.train import loop
 from uncage_demo.train.scenes import GRID, SPRITE_CELLS, STYLES, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.token_scenes import TokenScenes
 
 EVAL_SEED = 990_003
 CENTRE = SPRITE_CELLS // 2
@@ -22,12 +23,11 @@ COUNT_WEIGHTS = (0.15, 0.35, 0.5)
 CORRUPT_MAX_FRAC = 0.08
 
 
-def reconstruct(tokenizer: ImageTokenizer, images: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-    """Tokenizer reconstructions "b 3 H W"; with rng, a few codes are replaced at random (generated pictures have such slips)."""
+def reconstruct(tokenizer: ImageTokenizer, codes: Tensor, rng: np.random.Generator | None = None) -> Tensor:
+    """Pictures "b 3 H W" that the tokenizer draws of codes "b y x"; with rng, a few are replaced (generated pictures have such slips)."""
     with torch.no_grad():
-        codes = tokenizer.encode(images)
         if rng is not None:
-            share = rng.uniform(0, CORRUPT_MAX_FRAC, size=(len(images), 1, 1))
+            share = rng.uniform(0, CORRUPT_MAX_FRAC, size=(len(codes), 1, 1))
             hit = torch.from_numpy(rng.random(codes.shape) < share)
             noise = torch.from_numpy(rng.integers(tokenizer.fsq.codebook_size, size=codes.shape))
             codes = torch.where(hit.to(codes.device), noise.to(codes.device), codes)
@@ -69,6 +69,7 @@ def train(
     """
     device = torch.device(device)
     torch.manual_seed(seed)
+    composed = TokenScenes(atlas, tokenizer.cpu())
     tokenizer = tokenizer.to(device).eval()
     network = Detector(len(vocab.NOUNS), len(STYLES)) if model is None else model
     network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -82,7 +83,7 @@ def train(
         images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
         half = batch // 2
         with loop.autocast(device):
-            drawn = reconstruct(tokenizer, images[half:], rng).float()
+            drawn = reconstruct(tokenizer, composed.codes(scenes[half:]).to(device), rng).float()
         images = torch.cat([images[:half], drawn]).contiguous(memory_format=torch.channels_last)
         centre_target, style_target = (part.to(device) for part in targets(scenes))
         with loop.autocast(device):
@@ -129,11 +130,13 @@ def evaluate(model: Detector, tokenizer: ImageTokenizer, atlas: SpriteAtlas, cou
     model.eval()
     device = next(model.parameters()).device
     rng = np.random.default_rng(seed)
+    composed = TokenScenes(atlas, tokenizer.cpu())
+    tokenizer.to(device)
     right = {f"{kind}_{what}_frac": 0 for kind in ("rendered", "reconstructed") for what in ("objects", "colors")}
     for start in range(0, count, 32):
         scenes = [sample_scene(rng) for _ in range(min(32, count - start))]
         images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
-        for kind, pictures in (("rendered", images), ("reconstructed", reconstruct(tokenizer, images))):
+        for kind, pictures in (("rendered", images), ("reconstructed", reconstruct(tokenizer, composed.codes(scenes).to(device)))):
             for scene, found in zip(scenes, peaks(*model(pictures)), strict=True):
                 wanted = sorted((vocab.NOUNS.index(p.noun), STYLES.index(p.color), p.y + CENTRE, p.x + CENTRE) for p in scene.objects)
                 seen = sorted((noun, style, y, x) for noun, style, _, y, x in found)

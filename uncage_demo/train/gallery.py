@@ -25,7 +25,7 @@ from uncage_demo.render.palette import LIGHT
 from uncage_demo.render.text import Span, draw_spans, draw_text, wrap_spans
 
 POSTER_SEED = 990_010
-POSTER_PARTS = (("single-object", 20), ("attend-excite", 56), ("three-subjects", 24))
+POSTER_PARTS = (("single-object", 10), ("attend-excite", 30), ("three-subjects", 10), ("places", 30), ("positions", 10), ("numbers", 10))
 POSTER_COLUMNS = 10
 POSTER_PX = 128
 SAMPLES = 6

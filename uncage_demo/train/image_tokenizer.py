@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.train import loop
 from uncage_demo.train.pictures import ReconstructedScenes
-from uncage_demo.train.scenes import SPRITE_CELLS, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.places import plain_tile
+from uncage_demo.train.scenes import FULL_MIX, PLAIN_MIX, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.token_scenes import TokenScenes
 
 EVAL_SEED = 990_001
 # Busy scenes teach more a picture: mostly two and three objects.
@@ -27,25 +29,25 @@ FAINT_FRAC = 0.3
 FAINT_WEIGHT = 3.0
 
 
-def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-    """Rendered scenes "b 3 H W" float32 in 0..1, and the weight of every pixel "b 1 H W".
+def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int, mix: Mix) -> tuple[list[Scene], Tensor, Tensor]:
+    """Scenes, their pictures "b 3 H W" float32 in 0..1, and the weight of every pixel "b 1 H W".
 
     Decorations and white objects are faint; without the extra weight they fall onto the code of plain paper, or are drawn like it.
     """
     scenes = []
     for _ in range(size):
-        scene = sample_scene(rng, COUNT_WEIGHTS)
+        scene = sample_scene(rng, COUNT_WEIGHTS, mix)
         objects = tuple(replace(placed, color=FAINT_COLOR) if rng.random() < FAINT_FRAC else placed for placed in scene.objects)
         scenes.append(replace(scene, objects=objects))
     pictures = np.stack([atlas.render(scene) for scene in scenes])
     cells = np.stack([_cell_weights(atlas, scene) for scene in scenes])
     weight = cells.repeat(PATCH_PX, 1).repeat(PATCH_PX, 2)
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight)[:, None]
+    return scenes, torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight)[:, None]
 
 
 def _cell_weights(atlas: SpriteAtlas, scene: Scene) -> np.ndarray:
     """Weight of every cell "y x" float32: 1, more where a decoration or a faint object is."""
-    weight = 1 + DECORATION_WEIGHT * (atlas.visible_tiles(scene) > 0).astype(np.float32)
+    weight = 1 + DECORATION_WEIGHT * (atlas.visible_tiles(scene) != plain_tile(scene.place)).astype(np.float32)
     for placed in scene.objects:
         if placed.color == FAINT_COLOR:
             box = weight[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
@@ -84,7 +86,8 @@ def train(
         device: where to train.
         max_steps: stop after this many steps instead of a time.
         model: what to train (in place); None = the shipped architecture.
-        codes_stay: train the decoder alone (stage "decoder"): pictures of codes get better, codes stay what a generator was trained on.
+        codes_stay: train the decoder alone (stage "decoder"), on scenes in all places composed from codes; codes stay what a generator
+            was trained on. Otherwise encoder and decoder learn together, on plain paper.
     """
     device = torch.device(device)
     torch.manual_seed(seed)
@@ -93,16 +96,20 @@ def train(
     network.encoder.requires_grad_(not codes_stay)
     network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     parameters = [p for p in network.parameters() if p.requires_grad]
+    composed = TokenScenes(atlas, network) if codes_stay else None
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch)
+        mix = PLAIN_MIX if composed is None else FULL_MIX
+        scenes, images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch, mix)
         images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
         with loop.autocast(device):
-            output, _ = network(images)
+            output = (
+                network(images)[0] if composed is None else network.decode_values(network.code_values(composed.codes(scenes).to(device)))
+            )
         loss = reconstruction_loss(output.float(), images, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -138,8 +145,7 @@ def evaluate(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 500, seed: 
     model.eval()
     device = next(model.parameters()).device
     values, used = [], torch.zeros(model.fsq.codebook_size, dtype=torch.bool)
-    for images in _scenes(atlas, count, seed, device):
-        codes = model.encode(images)
+    for images, codes in _scenes(model, atlas, count, seed, device):
         used[codes.flatten().cpu()] = True
         mse = (model.decode(codes) - images).square().mean(dim=(1, 2, 3))
         values += (-10 * mse.log10()).tolist()
@@ -160,14 +166,18 @@ def codebook_use(model: ImageTokenizer, atlas: SpriteAtlas, count: int = 2000, s
         model: image tokenizer; atlas: the art; count: scenes, rounded up to a multiple of 20; seed: of the scenes.
     """
     used, scenes = torch.zeros(model.fsq.codebook_size, dtype=torch.bool), 0
-    for images in _scenes(atlas, count, seed, next(model.parameters()).device):
-        used[model.encode(images).flatten().cpu()] = True
+    for images, codes in _scenes(model, atlas, count, seed, next(model.parameters()).device):
+        used[codes.flatten().cpu()] = True
         scenes += len(images)
     return {"use_frac": float(used.float().mean()), "scenes_n": float(scenes)}
 
 
-def _scenes(atlas: SpriteAtlas, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches "20 3 H W" of unseen scenes, `count` rounded up in all."""
+def _scenes(model: ImageTokenizer, atlas: SpriteAtlas, count: int, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures "20 3 H W" of unseen scenes and their codes "20 y x", `count` rounded up; on plain paper while tiles have no codes."""
     rng = np.random.default_rng(seed)
+    composed = TokenScenes(atlas, model.cpu()) if model.tile_codes else None
+    model.to(device)
     for _ in range(math.ceil(count / 20)):
-        yield torch.from_numpy(np.stack([atlas.render(sample_scene(rng)) for _ in range(20)])).permute(0, 3, 1, 2).to(device)
+        scenes = [sample_scene(rng, mix=FULL_MIX if composed else PLAIN_MIX) for _ in range(20)]
+        images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
+        yield images, composed.codes(scenes).to(device) if composed else model.encode(images)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from uncage_demo.backends.embedded import STYLES
 from uncage_demo.models import vocab
@@ -17,10 +18,13 @@ from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import load_checkpoint
+from uncage_demo.train.places import PAPER, PLACE_PAPER
 from uncage_demo.train.scenes import SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
 
 PARTS = ("tokenizer", "detector", "transformer")
+# Tables with a row for every word, or for every place in the caption.
+GROWING = ("word_embedding.weight", "word_position")
 
 
 def new_parts(tiny: bool) -> dict[str, Any]:
@@ -37,6 +41,39 @@ def new_parts(tiny: bool) -> dict[str, Any]:
         "transformer": SceneTransformer(words, vocab.TEXT_LENGTH),
         "detector": Detector(nouns, styles),
     }
+
+
+def load_grown(folder: Path, parts: dict[str, Any]) -> None:
+    """Start from the weights of a model folder whose vocabulary or text length may be smaller (words are only ever added at the end).
+
+    What is new keeps its fresh values; everything else must fit.
+
+    Args:
+        folder: a model folder (config.json and safetensors). parts: modules to fill, in place.
+
+    Raises:
+        FileNotFoundError: a part's file is missing.
+        ValueError: the architecture differs in more than that.
+    """
+    for name, module in parts.items():
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} is missing; --init takes a model folder with {', '.join(f'{part}.safetensors' for part in parts)}"
+            )
+        old, state = load_file(path), module.state_dict()
+        for key, fresh in state.items():
+            value = old.get(key)
+            if value is None or value.shape[1:] != fresh.shape[1:] or len(value) > len(fresh):
+                has = "nothing" if value is None else tuple(value.shape)
+                raise ValueError(f"{path}: {key} has {has}, wanted {tuple(fresh.shape)}; only rows may be added")
+            if value.ndim and len(value) < len(fresh) and key not in GROWING:
+                raise ValueError(f"{path}: {key} has {len(value)} rows, wanted {len(fresh)}; only {', '.join(GROWING)} may grow")
+            if value.ndim:
+                fresh[: len(value)] = value.float()
+            else:
+                state[key] = value.float()
+        module.load_state_dict(state)
 
 
 def has_checkpoints(folder: Path) -> bool:
@@ -100,5 +137,6 @@ def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[t
     """Choose the heads that guidance reads, write the model folder; returns the (layer, head) pairs."""
     parts = {name: part.cpu().eval() for name, part in parts.items()}
     heads = choose_heads(parts["transformer"], TokenScenes(atlas, parts["tokenizer"]))
-    export(out, parts, {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}})
+    papers = {place: np.rint(255 * rgb).astype(int).tolist() for place, rgb in {"": PAPER, **PLACE_PAPER}.items()}
+    export(out, parts, {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}, "papers": papers})
     return heads

@@ -21,7 +21,8 @@ from uncage_demo.models.detector import Detector
 from uncage_demo.models.tokenizer import ImageTokenizer
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.train.loop import Progress, load_checkpoint
-from uncage_demo.train.scenes import SpriteAtlas, sample_scene
+from uncage_demo.train.scenes import FULL_MIX, PLAIN_MIX, SpriteAtlas, sample_scene
+from uncage_demo.train.token_scenes import TokenScenes
 
 FOLDER = "pictures"
 PROMPTS = (
@@ -31,8 +32,9 @@ PROMPTS = (
     "a frog and a purple crown",
     "a blue clock and a pink apple",
     "a bear with glasses",
-    "a bird and a yellow balloon",
-    "a lion and a green chair and an orange bowl",
+    "a bird left of a yellow balloon at night",
+    "two frogs and a red bowl",
+    "a lion and a green chair and an orange bowl on a beach",
 )
 SEEDS = (0, 1)
 STEPS = 12
@@ -84,7 +86,9 @@ class ReconstructedScenes:
     def __init__(self, folder: Path, tokenizer: ImageTokenizer, atlas: SpriteAtlas, stage: str = "tokenizer") -> None:
         rng = np.random.default_rng(SCENE_SEED)
         self.folder, self.tokenizer, self.stage = folder, tokenizer, stage
-        self.scenes = np.stack([atlas.render(sample_scene(rng)) for _ in range(SCENES)])
+        scenes = [sample_scene(rng, mix=FULL_MIX if tokenizer.tile_codes else PLAIN_MIX) for _ in range(SCENES)]
+        self.scenes = np.stack([atlas.render(scene) for scene in scenes])
+        self.codes = TokenScenes(atlas, tokenizer).codes(scenes) if tokenizer.tile_codes else None
 
     @torch.no_grad()
     def __call__(self, progress: Progress) -> None:
@@ -92,7 +96,9 @@ class ReconstructedScenes:
         was_training = self.tokenizer.training
         self.tokenizer.eval()
         device = next(self.tokenizer.parameters()).device
-        drawn = self.tokenizer.decode(self.tokenizer.encode(torch.from_numpy(self.scenes).permute(0, 3, 1, 2).to(device)))
+        # While encoder and decoder learn together the codes change; afterwards they stay.
+        encoded = self.tokenizer.encode(torch.from_numpy(self.scenes).permute(0, 3, 1, 2).to(device)) if self.codes is None else self.codes
+        drawn = self.tokenizer.decode(encoded.to(device))
         self.tokenizer.train(was_training)
         both = np.concatenate([self.scenes, drawn.permute(0, 2, 3, 1).cpu().numpy()])
         _save(self.folder, self.stage, progress.step, (both.clip(0, 1) * 255).round().astype(np.uint8), SCENES)

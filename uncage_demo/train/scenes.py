@@ -1,7 +1,7 @@
-"""Scenes of emoji art on the token grid: layout, caption, pixels, and (with a trained tokenizer) tokens.
+"""Scenes of emoji art on the token grid: layout, caption, pixels.
 
-Objects are sprites of SPRITE_CELLS x SPRITE_CELLS cells placed on whole cells of a GRID x GRID grid over pale paper. Cells that no
-object touches carry small decorations drawn at random, so that no background cell is ever certain.
+Objects are sprites of SPRITE_CELLS x SPRITE_CELLS cells placed on whole cells of a GRID x GRID grid over the paper of a place. Cells that
+no object touches carry small decorations drawn at random, so that no background cell is ever certain.
 Knows art and vocabulary, not models' training.
 """
 
@@ -14,36 +14,35 @@ from pathlib import Path
 import numpy as np
 
 from uncage_demo.models.tokenizer import PATCH_PX
-from uncage_demo.models.vocab import ANIMALS, COLORS, NOUNS, OBJECTS
+from uncage_demo.models.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
 from uncage_demo.train.art import RASTER_PX, fetch_icons, rasterise, recolour, sprite
+from uncage_demo.train.captions import Placed, caption_of
+from uncage_demo.train.places import background_tiles, plain_tile, sample_tiles
 
 GRID = 12
 SPRITE_CELLS = 5
 IMAGE_PX = GRID * PATCH_PX
 STYLES = ("", *COLORS)
-PAPER = np.array((0.865, 0.912, 0.925), np.float32)
-THEMES = ("dots", "stars", "leaves", "rings")
-TILES_PER_THEME = 4
-PLAIN_FRAC = 0.5
-WORN = ("bow", "crown", "glasses")
 
 
 @dataclass(frozen=True)
-class Placed:
-    """One object of a scene: noun, colour ("" = the art's own), upper left cell."""
+class Mix:
+    """How often scenes ask for more than objects and colours, each 0..1.
 
-    noun: str
-    color: str
-    y: int
-    x: int
+    Args:
+        place_frac: the scene is in a named place.
+        position_frac: the caption tells how the first two objects lie to each other, where one lies clearly beside the other.
+        number_frac: objects are counted ("two cats"), in scenes of two or three.
+    """
 
-    @property
-    def phrase(self) -> str:
-        """ "a pink apple" with the right article; "glasses" takes none."""
-        words = f"{self.color} {self.noun}".strip()
-        if self.noun == "glasses":
-            return words
-        return ("an " if words[0] in "aeiou" else "a ") + words
+    place_frac: float = 0.45
+    position_frac: float = 0.3
+    number_frac: float = 0.12
+
+
+FULL_MIX = Mix()
+# Objects and colours alone, on plain paper.
+PLAIN_MIX = Mix(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,18 @@ class Scene:
 
     Args:
         objects: placed objects, in the caption's order.
-        tiles: "y x" int: 0 = plain paper, 1 + theme * TILES_PER_THEME + k = decoration.
+        tiles: "y x" int, indices of `places.background_tiles`.
         caption: the text.
-        word_owners: for every word and comma of the caption, the index of the object it describes; -1 for the others.
+        word_owners: for every word and comma of the caption, the subject it describes; PLACE_OWNER for the word of the place; -1 for the
+            others.
+        place: one of vocab.PLACES, or "" for plain paper.
     """
 
     objects: tuple[Placed, ...]
     tiles: np.ndarray
     caption: str
     word_owners: tuple[int, ...]
+    place: str = ""
 
 
 class SpriteAtlas:
@@ -89,11 +91,11 @@ class SpriteAtlas:
         self.tiles = background_tiles()
 
     def visible_tiles(self, scene: Scene) -> np.ndarray:
-        """Background cells "y x" int as drawn: plain paper where an object touches the cell."""
+        """Background cells "y x" int as drawn: the place's plain paper where an object touches the cell."""
         tiles = scene.tiles.copy()
         for placed in scene.objects:
             box = tiles[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
-            box[self.touched[placed.noun]] = 0
+            box[self.touched[placed.noun]] = plain_tile(scene.place)
         return tiles
 
     def render(self, scene: Scene) -> np.ndarray:
@@ -106,48 +108,6 @@ class SpriteAtlas:
             region = canvas[top : top + art.shape[0], left : left + art.shape[1]]
             region[...] = art[..., :3] + region * (1 - art[..., 3:])
         return canvas
-
-
-def background_tiles() -> np.ndarray:
-    """Plain paper followed by every theme's decorations, "tile p p 3" float32 in 0..1."""
-    scale = 8
-    side = PATCH_PX * scale
-    y, x = (np.mgrid[0:side, 0:side] + 0.5) / side * 2 - 1
-
-    def draw(inside: np.ndarray, ink: tuple[float, float, float]) -> np.ndarray:
-        cover = inside.reshape(PATCH_PX, scale, PATCH_PX, scale).mean(axis=(1, 3))[..., None].astype(np.float32)
-        return PAPER * (1 - cover) + np.array(ink, np.float32) * cover
-
-    def disc(cy: float, cx: float, r: float) -> np.ndarray:
-        return (y - cy) ** 2 + (x - cx) ** 2 < r**2
-
-    def star(cy: float, cx: float, r: float, points: int) -> np.ndarray:
-        angle, radius = np.arctan2(y - cy, x - cx), np.hypot(y - cy, x - cx)
-        return radius < r * (0.62 + 0.38 * np.cos(points * angle + np.pi / 2))
-
-    def leaf(cy: float, cx: float, angle: float) -> np.ndarray:
-        u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
-        w = -(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)
-        return (np.abs(u) < 0.6) & (np.abs(w) < 0.26 * (1 - (u / 0.6) ** 2))
-
-    white, mint, rose, sky, sand = (1.0, 1.0, 1.0), (0.56, 0.78, 0.68), (0.94, 0.68, 0.75), (0.56, 0.74, 0.92), (0.95, 0.83, 0.54)
-    tiles = [np.broadcast_to(PAPER, (PATCH_PX, PATCH_PX, 3)).astype(np.float32)]
-    tiles += [draw(disc(0, 0, 0.42), white), draw(disc(-0.35, 0.3, 0.26) | disc(0.4, -0.35, 0.3), white)]
-    tiles += [draw(disc(0.1, 0.1, 0.5), rose), draw(disc(0, 0, 0.34), sky)]
-    tiles += [draw(star(0, 0, 0.75, 5), white), draw(star(-0.1, 0.1, 0.55, 4), white)]
-    tiles += [draw(star(0.1, -0.1, 0.7, 5), sand), draw(star(-0.4, -0.4, 0.4, 4) | star(0.4, 0.35, 0.4, 4), sand)]
-    tiles += [draw(leaf(0, 0, 0.7), mint), draw(leaf(0, 0, -0.7), mint)]
-    tiles += [draw(leaf(-0.3, -0.2, 0.2) | leaf(0.4, 0.2, 0.2), mint), draw(leaf(0, 0, 1.57), white)]
-    tiles += [draw(disc(0, 0, 0.6) & ~disc(0, 0, 0.36), sky), draw(disc(0, 0, 0.45) & ~disc(0, 0, 0.25), white)]
-    tiles += [draw(disc(-0.2, 0.2, 0.5) & ~disc(-0.2, 0.2, 0.3), rose), draw(disc(0.3, -0.3, 0.3) & ~disc(0.3, -0.3, 0.14), sky)]
-    return np.stack(tiles)
-
-
-def sample_tiles(rng: np.random.Generator) -> np.ndarray:
-    """Background cells "y x" int of one random theme; half of them plain."""
-    theme = int(rng.integers(len(THEMES)))
-    tiles = 1 + theme * TILES_PER_THEME + rng.integers(TILES_PER_THEME, size=(GRID, GRID))
-    return np.where(rng.random((GRID, GRID)) < PLAIN_FRAC, 0, tiles)
 
 
 def sample_layout(rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
@@ -168,41 +128,40 @@ def sample_color(rng: np.random.Generator, noun: str, animal_color_frac: float =
     return COLORS[int(rng.integers(len(COLORS)))] if colored else ""
 
 
-def sample_subjects(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
-    """(noun, colour) of each object; nouns differ, but for a few scenes of one noun in different colours."""
-    if count > 1 and rng.random() < 0.08:
+def sample_subjects(rng: np.random.Generator, counts: Sequence[int]) -> list[tuple[str, str]]:
+    """(noun, colour) of each subject; nouns differ, but for a few scenes of one noun in different colours.
+
+    Args:
+        rng: the source of randomness.
+        counts: how many objects each subject has.
+    """
+    if len(counts) > 1 and max(counts) == 1 and rng.random() < 0.08:
         noun = OBJECTS[int(rng.integers(len(OBJECTS)))]
-        colors = rng.choice(len(COLORS), size=count, replace=False)
+        colors = rng.choice(len(COLORS), size=len(counts), replace=False)
         return [(noun, COLORS[int(c)]) for c in colors]
-    nouns = [NOUNS[int(i)] for i in rng.choice(len(NOUNS), size=count, replace=False)]
+    nouns = [NOUNS[int(i)] for i in rng.choice(len(NOUNS), size=len(counts), replace=False)]
     return [(noun, sample_color(rng, noun)) for noun in nouns]
 
 
-def caption_of(objects: Sequence[Placed], rng: np.random.Generator) -> tuple[str, tuple[int, ...]]:
-    """A caption that names the objects in order, and the owner of each of its words (see Scene)."""
-    links = [" and "] * (len(objects) - 1)
-    if len(objects) == 2 and objects[1].noun in WORN and rng.random() < 0.6:
-        links = [" with "]
-    if len(objects) == 3 and rng.random() < 0.5:
-        links[0] = ", "
-    caption, owners = "", []
-    for index, placed in enumerate(objects):
-        if index:
-            caption += links[index - 1]
-            owners.append(-1)
-        caption += placed.phrase
-        owners += [-1 if word in ("a", "an") else index for word in placed.phrase.split()]
-    return caption, tuple(owners)
-
-
-def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float] = (0.2, 0.55, 0.25)) -> Scene:
+def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float] = (0.2, 0.55, 0.25), mix: Mix = FULL_MIX) -> Scene:
     """A random scene with caption.
 
     Args:
         rng: the only source of randomness.
         weights: probabilities of one, two and three objects.
+        mix: how often places, positions and numbers are asked for.
     """
     count = 1 + int(rng.choice(3, p=np.array(weights) / sum(weights)))
-    layout = sample_layout(rng, count)
-    objects = [Placed(noun, color, y, x) for (noun, color), (y, x) in zip(sample_subjects(rng, count), layout, strict=True)]
-    return Scene(tuple(objects), sample_tiles(rng), *caption_of(objects, rng))
+    counts = [1] * count
+    if count > 1 and rng.random() < mix.number_frac:
+        choices = ([2],) if count == 2 else ([3], [2, 1], [1, 2])
+        counts = choices[int(rng.integers(len(choices)))]
+    layout = iter(sample_layout(rng, count))
+    subjects = sample_subjects(rng, counts)
+    objects = tuple(
+        Placed(noun, color, *next(layout), subject=index)
+        for index, ((noun, color), number) in enumerate(zip(subjects, counts, strict=True))
+        for _ in range(number)
+    )
+    place = PLACES[int(rng.integers(len(PLACES)))] if rng.random() < mix.place_frac else ""
+    return Scene(objects, sample_tiles(rng, place, GRID), *caption_of(objects, rng, place, SPRITE_CELLS, mix.position_frac), place)

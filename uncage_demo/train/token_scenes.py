@@ -1,10 +1,12 @@
 """Scenes composed directly in token space: sprites and background tiles are encoded once, then stamped.
 
-Exact, because the tokenizer's encoder sees one patch at a time (a test checks it against encoding the rendered scene).
+The tokenizer's encoder sees one patch at a time, so on plain paper this is what encoding the rendered scene gives (a test compares). In a
+named place an object keeps its codes, and the decoder sees from the cells around what paper it stands on (see `place_codes`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,9 @@ from torch import Tensor
 
 from uncage_demo.models import vocab
 from uncage_demo.models.tokenizer import ImageTokenizer
-from uncage_demo.train.scenes import GRID, PAPER, SPRITE_CELLS, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.place_codes import drawing_codes, tile_codes
+from uncage_demo.train.places import plain_tile
+from uncage_demo.train.scenes import FULL_MIX, GRID, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
 
 
 @dataclass
@@ -22,9 +26,9 @@ class TokenBatch:
 
     Args:
         tokens: "b n" int64 image codes.
-        owner: "b n" int64: index of the object a cell belongs to, -1 for background.
+        owner: "b n" int64: index of the subject a cell belongs to, -1 for background.
         text_ids: "b t" int64.
-        word_owner: "b t" int64: index of the object a text token describes, -1 for the others.
+        word_owner: "b t" int64: index of the subject a text token describes, PLACE_OWNER for the word of the place, -1 for the others.
     """
 
     tokens: Tensor
@@ -38,32 +42,41 @@ class TokenScenes:
 
     Args:
         atlas: the art.
-        tokenizer: trained; only its encoder is used.
+        tokenizer: trained; only its encoder is used, and its tile codes where it has them (else they are worked out).
+
+    Raises:
+        ValueError: the tokenizer's tile codes are not for these tiles.
     """
 
     @torch.no_grad()
     def __init__(self, atlas: SpriteAtlas, tokenizer: ImageTokenizer) -> None:
+        given = tokenizer.tile_codes or tile_codes(tokenizer, atlas)
+        if len(given) != len(atlas.tiles):
+            raise ValueError(f"the tokenizer has {len(given)} tile codes for {len(atlas.tiles)} tiles; see place_codes.assign")
         self.touched = atlas.touched
-        self.keys = list(atlas.sprites)
-        sprites = np.stack([art[..., :3] + PAPER * (1 - art[..., 3:]) for art in atlas.sprites.values()])
-        codes = tokenizer.encode(torch.from_numpy(sprites).permute(0, 3, 1, 2)).numpy()
-        self.sprites = dict(zip(self.keys, codes, strict=True))
-        self.tiles = tokenizer.encode(torch.from_numpy(atlas.tiles).permute(0, 3, 1, 2)).numpy().reshape(-1)
+        self.sprites = dict(zip(atlas.sprites, drawing_codes(tokenizer, atlas).numpy(), strict=True))
+        self.tiles = np.array(given)
 
     def stamp(self, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-        """Codes and owners "y x" of a scene."""
+        """Codes "y x" int64, and the subject that each cell belongs to "y x" int64 (-1 = background)."""
         tokens = self.tiles[scene.tiles]
         owner = np.full((GRID, GRID), -1)
-        for index, placed in enumerate(scene.objects):
+        for placed in scene.objects:
             box = np.s_[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
-            touched = self.touched[placed.noun]
-            tokens[box][touched] = self.sprites[placed.noun, placed.color][touched]
-            owner[box][touched] = index
+            touched, codes = self.touched[placed.noun], self.sprites[placed.noun, placed.color]
+            # A cell that an object hardly touches has the code of paper: then it is the place's.
+            codes = np.where(codes == self.tiles[0], self.tiles[plain_tile(scene.place)], codes)
+            tokens[box][touched] = codes[touched]
+            owner[box][touched] = placed.subject
         return tokens, owner
 
-    def batch(self, rng: np.random.Generator, size: int, weights: tuple[float, float, float]) -> TokenBatch:
-        """`size` random scenes; `weights` as in `scenes.sample_scene`."""
-        return self.collate([sample_scene(rng, weights) for _ in range(size)])
+    def codes(self, scenes: Sequence[Scene]) -> Tensor:
+        """Codes "b y x" int64 of scenes."""
+        return torch.from_numpy(np.stack([self.stamp(scene)[0] for scene in scenes]))
+
+    def batch(self, rng: np.random.Generator, size: int, weights: tuple[float, float, float], mix: Mix = FULL_MIX) -> TokenBatch:
+        """`size` random scenes; `weights` and `mix` as in `scenes.sample_scene`."""
+        return self.collate([sample_scene(rng, weights, mix) for _ in range(size)])
 
     def collate(self, scenes: list[Scene]) -> TokenBatch:
         """The examples of given scenes."""

@@ -17,6 +17,7 @@ from uncage_demo.models import vocab
 from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train import loop
 from uncage_demo.train.binding import head_table
+from uncage_demo.train.captions import PLACE_OWNER
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
 CONDITION_DROPOUT = 0.1
@@ -49,7 +50,8 @@ def mask_tokens(tokens: Tensor, mask_id: int, rng: np.random.Generator) -> tuple
 def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) -> Tensor:
     """Cross-entropy that makes the grounded heads readable.
 
-    An object's cells should attend to the words of that object (noun and colour alike), background cells to the start token.
+    An object's cells should attend to the words of that object (noun and colour alike), background cells to the word of the place, or to
+    the start token where the caption names none.
 
     Args:
         text_logits: "l b n t" attention logits of the grounded heads.
@@ -59,17 +61,24 @@ def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) 
     visible = (batch.text_ids != vocab.PAD)[None, :, None]
     log_share = text_logits.masked_fill(~visible, -1e4).log_softmax(-1)
     own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)
-    start = torch.zeros_like(own)
-    start[..., 0] = True
-    target = torch.where((batch.owner >= 0)[..., None], own, start).float()
+    place = batch.word_owner == PLACE_OWNER
+    start = torch.zeros_like(place)
+    start[:, 0] = True
+    around = torch.where(place.any(dim=1, keepdim=True), place, start)
+    target = torch.where((batch.owner >= 0)[..., None], own, around[:, None]).float()
     target = target / target.sum(-1, keepdim=True).clamp(min=1)
     weight = torch.where(batch.owner >= 0, 1.0, BACKGROUND_WEIGHT) * conditioned[:, None]
     return -(target * log_share).sum(-1).mul(weight).sum() / weight.sum().clamp(min=1) / text_logits.shape[0]
 
 
-def make_optimizers(model: SceneTransformer, peak: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and convolutions."""
+def make_optimizers(model: SceneTransformer, peak: float, device: torch.device) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and convolutions.
+
+    Muon's own arithmetic is bf16; on a processor that only imitates it a step would take three times as long, so there all is AdamW.
+    """
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name]
+    if not loop.has_bf16(device):
+        return [torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.0)]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
@@ -95,6 +104,7 @@ def train(
     max_steps: int | None = None,
     model: SceneTransformer | None = None,
     show: Callable[[loop.Progress], dict[str, float]] | None = None,
+    curriculum: bool = True,
 ) -> SceneTransformer:
     """Train the generator for a time budget; returns it.
 
@@ -108,18 +118,19 @@ def train(
         device: where to train.
         max_steps: stop after this many steps instead of a time.
         model: what to train (in place); None = the shipped architecture.
+        curriculum: begin with single objects; not for weights that already draw.
         show: called at every report with the progress; its figures join the report (see pictures.GeneratedPictures).
     """
     device = torch.device(device)
     torch.manual_seed(seed)
     network = SceneTransformer(len(vocab.WORDS), vocab.TEXT_LENGTH) if model is None else model
     network = network.to(device).train()
-    optimizers = make_optimizers(network, peak)
+    optimizers = make_optimizers(network, peak, device)
     null_text = torch.tensor(NULL_TEXT)
 
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rng = loop.batch_rng(seed, "transformer", step)
-        examples = scenes.batch(rng, batch, scene_weights(fraction))
+        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0))
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
         examples.text_ids = torch.where(conditioned[:, None], examples.text_ids, null_text)

@@ -243,6 +243,7 @@ def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
             "colors_right": list(verdict.colors_right),
             "extra_objects": verdict.extra_objects,
             "all_correct": verdict.all_correct,
+            "wishes": [{"kind": wish.kind, "label": wish.label, "met": wish.met} for wish in verdict.wishes],
             "scorer": verdict.scorer,
             "note": "a model's judgement, not the truth",
         },

@@ -87,13 +87,29 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "text": prompt.text,
             "words": words,
             "subjects": [{"label": s.label, "color": c} for s, c in zip(prompt.subjects, colors, strict=True)],
-            "vocabulary": None if vocabulary is None else {"objects": list(vocabulary.objects), "colors": list(vocabulary.colors)},
+            "vocabulary": None if vocabulary is None else word_lists(vocabulary),
             "truncated": prompt.truncated,
             "model": model,
             "edited": bool(edits),
             "message": message,
         }
     ).replace("<", "\\u003c")
+
+
+def word_lists(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """What a model can draw, list by list: {"title", "kind" of `add_word`, "words": [{"word", "said"}]}; empty lists are left out."""
+    lists = (
+        ("Objects", "object", {word: word for word in vocabulary.objects}),
+        ("Colours", "color", {word: word for word in vocabulary.colors}),
+        ("Places", "place", vocabulary.places),
+        ("Positions", "position", vocabulary.positions),
+        ("Numbers", "number", {word: word for word in vocabulary.numbers}),
+    )
+    return [
+        {"title": title, "kind": kind, "words": [{"word": word, "said": said} for word, said in words.items()]}
+        for title, kind, words in lists
+        if words
+    ]
 
 
 def replace_word(text: str, prompt: Prompt, word: Any, new: Any) -> str:
@@ -110,22 +126,86 @@ def replace_word(text: str, prompt: Prompt, word: Any, new: Any) -> str:
 
 
 def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> str:
-    """The text with an object ("a turtle" -> "a turtle and a crown") or a colour (before the last object) added.
+    """The text with a word of the model's lists put where it belongs.
+
+    An object is joined at the end ("a turtle" -> "a turtle and a crown"); a colour or a number goes to the last object; a place to the end,
+    instead of the one that is there; a position between the last two objects.
+
+    Args:
+        text: the prompt as it stands.
+        kind: "object", "color", "place", "position" or "number".
+        word: one of the vocabulary's words of that kind.
 
     Raises:
-        ValueError: when the model cannot draw the word.
+        ValueError: when the model cannot draw the word, or there is no object that it could go to.
     """
-    if vocabulary is None or word not in (*vocabulary.objects, *vocabulary.colors):
+    known = {} if vocabulary is None else {entry["kind"]: {w["word"] for w in entry["words"]} for entry in word_lists(vocabulary)}
+    if vocabulary is None or not isinstance(kind, str) or word not in known.get(kind, ()):
         raise ValueError(f"{word!r} is not a word of this model")
-    text = text.strip()
-    if kind != "color":
-        return f"{text} and {_article(word)} {word}" if text else f"{_article(word)} {word}"
-    pattern = r"\b(?:(an?)\s+)?(" + "|".join(map(re.escape, vocabulary.objects)) + r")(?!.*\b(?:" + "|".join(vocabulary.objects) + r")\b)"
-    match = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
-    if not match:
-        return f"{text} {word}".strip()
-    article = f"{_article(word)} " if match.group(1) else ""
-    return text[: match.start()] + f"{article}{word} {match.group(2)}" + text[match.end() :]
+    text, where = _cut_place(text.strip(), vocabulary)
+    if kind == "place":
+        where = vocabulary.places[word]
+    elif kind == "object":
+        text = f"{text} and {_article(word)} {word}" if text else f"{_article(word)} {word}"
+    elif kind == "color":
+        text = _with_color(text, word, vocabulary)
+    elif kind == "number":
+        text = _with_number(text, word, vocabulary)
+    else:
+        text = _with_position(text, vocabulary.positions[word], vocabulary)
+    return f"{text} {where}".strip()
+
+
+def _cut_place(text: str, vocabulary: Vocabulary) -> tuple[str, str]:
+    """The text without the place at its end, and that place as it was said; ("a cat at night" -> "a cat", "at night")."""
+    names = [*vocabulary.places, *(alias for alias, name in vocabulary.aliases.items() if name in vocabulary.places)]
+    if not names:
+        return text, ""
+    match = re.search(
+        r"\s+((?:in|on|at|under)\s+(?:(?:a|an|the)\s+)?(?:" + "|".join(map(re.escape, names)) + r"))\s*$", text, re.IGNORECASE
+    )
+    return (text[: match.start()], match.group(1)) if match else (text, "")
+
+
+def _object_pattern(vocabulary: Vocabulary) -> str:
+    """Matches one object with what stands before it: groups before (article or number), color, noun."""
+    nouns = [*vocabulary.objects, *(alias for alias, name in vocabulary.aliases.items() if name in vocabulary.objects)]
+    before = "|".join(("an?", "the", *vocabulary.numbers))
+    ordered = sorted(map(re.escape, nouns), key=len, reverse=True)
+    return rf"\b(?:(?P<before>{before})\s+)?(?:(?P<color>{'|'.join(vocabulary.colors)})\s+)?(?P<noun>{'|'.join(ordered)})\b"
+
+
+def _last_object(text: str, vocabulary: Vocabulary, what: str) -> re.Match[str]:
+    matches = list(re.finditer(_object_pattern(vocabulary), text, re.IGNORECASE))
+    if not matches:
+        raise ValueError(f"{what} needs an object: add one first")
+    return matches[-1]
+
+
+def _with_color(text: str, color: str, vocabulary: Vocabulary) -> str:
+    try:
+        match = _last_object(text, vocabulary, color)
+    except ValueError:
+        return f"{text} {color}".strip()
+    before = match["before"] or ""
+    if before.lower() in ("a", "an"):
+        before = _article(color)
+    return text[: match.start()] + " ".join(filter(None, (before, color, match["noun"]))) + text[match.end() :]
+
+
+def _with_number(text: str, number: str, vocabulary: Vocabulary) -> str:
+    match = _last_object(text, vocabulary, number)
+    noun = vocabulary.aliases.get(match["noun"].lower(), match["noun"].lower())
+    # A vocabulary names an object's plural before its other aliases; what has none ("glasses") is its own plural.
+    plural = next((alias for alias, name in vocabulary.aliases.items() if name == noun and alias[0] == noun[0]), noun)
+    return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural))) + text[match.end() :]
+
+
+def _with_position(text: str, said: str, vocabulary: Vocabulary) -> str:
+    matches = list(re.finditer(_object_pattern(vocabulary), text, re.IGNORECASE))
+    if len(matches) < 2:
+        raise ValueError(f"“{said}” needs two objects: add another one first")
+    return f"{text[: matches[-2].end()]} {said} {text[matches[-1].start() :]}"
 
 
 def _article(word: str) -> str:

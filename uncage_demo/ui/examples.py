@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.trace import Trace
-from uncage_demo.types import FoundObject, Verdict
+from uncage_demo.types import FoundObject, Verdict, Wish
 from uncage_demo.ui.live import picture_url
 from uncage_demo.ui.session import Entry
 
@@ -146,4 +146,5 @@ def verdict_from_dict(data: Any) -> Verdict | None:
         bool(data["all_correct"]),
         detections,
         str(data.get("scorer", "")),
+        tuple(Wish(w["kind"], w["label"], bool(w["met"])) for w in data.get("wishes", ())),
     )

@@ -113,11 +113,11 @@
         details.append(make("p", "uc-muted", "Any words. Objects and attributes are found by grammar; correct them by clicking a word."));
         return details;
       }
-      for (const [title, names, kind] of [["Objects", state.vocabulary.objects, "object"], ["Colours", state.vocabulary.colors, "color"]]) {
+      for (const { title, kind, words } of state.vocabulary) {
         const line = make("div", "uc-words");
         line.append(make("span", "uc-muted uc-words-title", title));
-        for (const name of names) {
-          line.append(button("uc-small", name, () => send("word_add", { kind, text: name })));
+        for (const { word, said } of words) {
+          line.append(button("uc-small", said, () => send("word_add", { kind, text: word })));
         }
         details.append(line);
       }

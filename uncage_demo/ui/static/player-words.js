@@ -71,6 +71,13 @@
       badge.append(make("span", "up-hidden", `: ${words}`));
       box.append(badge);
     });
+    for (const wish of said.wishes || []) {
+      const badge = make("span", `up-badge ${wish.met ? "up-good" : "up-bad"}`);
+      badge.append(make("span", "up-mark", wish.met ? "✓" : "✗"), make("span", "", wish.label));
+      badge.title = `${wish.label}: ${wish.met ? "right" : "wrong"}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.append(make("span", "up-hidden", wish.met ? ": right" : ": wrong"));
+      box.append(badge);
+    }
     if (said.extra_objects > 0) {
       const extra = make("span", "up-badge up-half", `+${said.extra_objects} extra`);
       extra.title = "Objects that were not asked for, says the scorer";

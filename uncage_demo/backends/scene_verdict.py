@@ -1,0 +1,95 @@
+"""From what the embedded model's detector sees to a verdict on a prompt: objects, numbers, colours, positions, place.
+
+Numpy only. Knows the closed vocabulary, not models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from uncage_demo.models import vocab
+from uncage_demo.types import FoundObject, Prompt, Subject, Verdict, Wish
+
+SCORER = "emoji-scenes detector"
+# An object lies left of another one when its middle does by this much of the picture: half an object.
+CLEARLY_FRAC = 2.5 / 12
+# A pixel has a place's paper where no channel differs by more than this (0..255); a picture shows the place that has the most such pixels.
+PAPER_TOLERANCE = 14
+LEAST_PAPER_FRAC = 0.1
+
+
+def verdict_of(found: Sequence[FoundObject], prompt: Prompt, place: str | None = None) -> Verdict:
+    """Match detections to the prompt's subjects: right noun and colour first, then right noun; what is left over is extra.
+
+    Args:
+        found: detections, strongest first.
+        prompt: what was asked for.
+        place: where the picture is (`place_of`); None = not judged.
+    """
+    left, matched = list(found), [[] for _ in prompt.subjects]
+    for want_color in (True, False):
+        for subject, own in zip(prompt.subjects, matched, strict=True):
+            fitting = [d for d in left if d.noun == subject.noun and (_color_fits(d, subject) or not want_color)]
+            for detection in fitting[: subject.count - len(own)]:
+                own.append(detection)
+                left.remove(detection)
+    objects = tuple(len(own) == subject.count for subject, own in zip(prompt.subjects, matched, strict=True))
+    colors = tuple(ok and all(_color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
+    wishes = (*_positions(prompt, matched), *_places(prompt, place))
+    correct = all(objects) and all(colors) and not left and bool(objects) and all(wish.met for wish in wishes)
+    return Verdict(objects, colors, len(left), correct, tuple(found), SCORER, wishes)
+
+
+def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
+    """The place whose paper most of the background has; "" for plain paper or none.
+
+    Args:
+        image: "H W 3" uint8.
+        papers: place -> (red, green, blue) 0..255; "" is the plain paper.
+    """
+    shares = {
+        place: float((np.abs(image.astype(int) - np.array(rgb)) <= PAPER_TOLERANCE).all(axis=-1).mean()) for place, rgb in papers.items()
+    }
+    best = max(shares, key=lambda place: shares[place], default="")
+    return best if shares.get(best, 0.0) >= LEAST_PAPER_FRAC else ""
+
+
+def _color_fits(detection: FoundObject, subject: Subject) -> bool:
+    return not subject.colors or detection.color in subject.colors
+
+
+def _canonical(text: str) -> str:
+    return vocab.ALIASES.get(text.lower(), text.lower())
+
+
+def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
+    """The positions that stand between two subjects of the prompt, judged by the middles of all that was found of them."""
+    wishes = []
+    for index in range(len(prompt.subjects) - 1):
+        first, second = prompt.subjects[index : index + 2]
+        start = max(first.object) + 1
+        end = min(min(group) for group in second.groups)
+        said = [name for word in prompt.words[start:end] if (name := _canonical(word.text)) in vocab.POSITIONS]
+        if len(said) != 1:
+            continue
+        pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
+        met = bool(pairs) and all(_lies(said[0], a, b) for a, b in pairs)
+        joint = "of " if said[0] in ("left", "right") else ""
+        wishes.append(Wish("position", f"{first.noun} {said[0]} {joint}{second.noun}", met))
+    return wishes
+
+
+def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
+    axis = 0 if position in ("above", "below") else 1
+    apart = (b.box[axis] + b.box[axis + 2] - a.box[axis] - a.box[axis + 2]) / 2
+    return (apart if position in ("above", "left") else -apart) >= CLEARLY_FRAC
+
+
+def _places(prompt: Prompt, place: str | None) -> list[Wish]:
+    """The prompt's place, where it names just one and the picture was looked at for it."""
+    asked = dict.fromkeys(name for word in prompt.words if (name := _canonical(word.text)) in vocab.PLACES)
+    if place is None or len(asked) != 1:
+        return []
+    return [Wish("place", next(iter(asked)), next(iter(asked)) == place)]

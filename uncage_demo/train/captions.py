@@ -1,0 +1,115 @@
+"""What scenes are called: objects in order, how many, how they lie to each other, and where they are.
+
+Every caption is true of its scene. Knows layouts, not pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from uncage_demo.models.vocab import NUMBERS, plural
+from uncage_demo.train.places import PLACE_PHRASES
+
+WORN = ("bow", "crown", "glasses")
+# How positions are said; what decides is the word of vocab.POSITIONS in it (or its alias).
+POSITION_PHRASES = {
+    "left": ("left of", "to the left of", "on the left of"),
+    "right": ("right of", "to the right of", "on the right of"),
+    "above": ("above", "above", "over"),
+    "below": ("below", "under", "beneath"),
+}
+# Owner of a caption's word that describes the place; -1 for words that describe nothing.
+PLACE_OWNER = -2
+_WORDS = re.compile(r"\w+|,")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One object of a scene.
+
+    Args:
+        noun, color: what it is ("" = the art's own colours).
+        y, x: upper left cell.
+        subject: index of the phrase of the caption that names it; objects that are counted together share one.
+    """
+
+    noun: str
+    color: str
+    y: int
+    x: int
+    subject: int = 0
+
+
+def phrase(noun: str, color: str, count: int = 1) -> str:
+    """ "a pink apple", "an elephant", "glasses", "two red cars"."""
+    words = f"{color} {plural(noun) if count > 1 else noun}".strip()
+    if count > 1:
+        return f"{_NUMBER_WORD[count]} {words}"
+    if noun == "glasses":
+        return words
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def position_of(first: Placed, second: Placed, size: int) -> str:
+    """How the first object lies to the second: the direction in which they are farthest apart, by at least an object's size."""
+    dy, dx = second.y - first.y, second.x - first.x
+    if max(abs(dy), abs(dx)) < size or abs(dy) == abs(dx):
+        return ""
+    if abs(dx) > abs(dy):
+        return "left" if dx > 0 else "right"
+    return "above" if dy > 0 else "below"
+
+
+def caption_of(
+    objects: Sequence[Placed], rng: np.random.Generator, place: str = "", size: int = 0, position_frac: float = 0.0
+) -> tuple[str, tuple[int, ...]]:
+    """A true caption, and the owner of each of its words and commas: the object's subject, PLACE_OWNER, or -1.
+
+    Args:
+        objects: in the caption's order; those of one subject stand together.
+        rng: picks among the ways to say it.
+        place: one of vocab.PLACES, or "".
+        size: an object's side in cells (for positions).
+        position_frac: how often the first two objects' position is told, where it can be.
+    """
+    subjects = [[placed for placed in objects if placed.subject == index] for index in sorted({placed.subject for placed in objects})]
+    links = [" and "] * (len(subjects) - 1)
+    if len(subjects) == 3 and rng.random() < 0.5:
+        links[0] = ", "
+    if len(subjects) == 2 and subjects[1][0].noun in WORN and rng.random() < 0.6:
+        links = [" with "]
+    elif len(subjects) > 1 and len(subjects[0]) == len(subjects[1]) == 1 and rng.random() < position_frac:
+        position = position_of(subjects[0][0], subjects[1][0], size)
+        if position:
+            links[0] = f" {_pick(POSITION_PHRASES[position], rng)} "
+    parts: list[tuple[str, int]] = []
+    for index, group in enumerate(subjects):
+        if index:
+            parts.append((links[index - 1], -1))
+        parts.append((phrase(group[0].noun, group[0].color, len(group)), index))
+    if place:
+        where = _pick(PLACE_PHRASES[place], rng)
+        parts = [(f"{where}, ", PLACE_OWNER), *parts] if rng.random() < 0.15 else [*parts, (f" {where}", PLACE_OWNER)]
+    owners = [_owner(word, owner) for text, owner in parts for word in _WORDS.findall(text)]
+    return "".join(text for text, _ in parts), tuple(owners)
+
+
+_NUMBER_WORD = {number: word for word, number in NUMBERS.items()}
+_DECIDING_PLACE_WORDS = {phrase_.split()[-1] for phrases in PLACE_PHRASES.values() for phrase_ in phrases} | {"night"}
+
+
+def _owner(word: str, owner: int) -> int:
+    """The owner of one word of a part: articles, and what only leads to a place, describe nothing."""
+    if word in ("a", "an", ","):
+        return -1
+    if owner == PLACE_OWNER:
+        return PLACE_OWNER if word in _DECIDING_PLACE_WORDS and word != "sky" else -1
+    return owner
+
+
+def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]
