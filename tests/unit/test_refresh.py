@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.drawings import drawn_atlas
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
 from uncage_demo.train import parts, refresh
 from uncage_demo.train.refresh import Step, Wishes
@@ -37,10 +38,10 @@ def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(tmp
     said: list[tuple[str, ...]] = []
     monkeypatch.setattr(refresh, "_command", lambda *words: said.append(words))
     monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results")
-    step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1")["experiment table1"]
+    step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1", bench_steps=12)["experiment table1"]
     step.work()
     lines = str(tmp_path / "bench-tiny-0/table1.jsonl")
-    assert said[0] == ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--out", lines)
+    assert said[0] == ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--steps", "12", "--out", lines)
     assert said[1] == ("uncage_demo", "bench-merge", lines, "--out", str(tmp_path / "results/table1.jsonl.gz"))
 
 
@@ -98,7 +99,7 @@ class TestCheckpoints:
 
     def test_a_missing_stage_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"tokenizer\.ckpt is missing; run the stage 'tokenizer' first"):
-            parts.restored(tmp_path, tiny=True)
+            parts.restored(tmp_path, drawn_atlas(), tiny=True)
 
 
 def test_notes_say_what_was_done(tmp_path):

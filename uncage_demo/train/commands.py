@@ -105,6 +105,7 @@ def add_parsers(subparsers: Any) -> None:
     refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
     refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
     refresh.add_argument("--bench-seeds", default="0-3", metavar="LIST", help='seeds of the experiments, "0-3" or "0,2"; default 0-3')
+    refresh.add_argument("--bench-steps", type=int, default=32, metavar="N", help="their decoding steps, 1..256; default 32")
     refresh.add_argument("--again", action="store_true", help="do every step anew, also those that are done")
     refresh.set_defaults(run=run_refresh)
 
@@ -122,7 +123,7 @@ def run_train(args: argparse.Namespace) -> int:
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
-    from uncage_demo.train.parts import export_model, export_scenes, load_grown, new_parts, restore, restore_decoder
+    from uncage_demo.train.parts import export_model, export_scenes, new_parts, restore, restore_decoder, start_from
     from uncage_demo.train.pictures import GeneratedPictures, trained_detector
     from uncage_demo.train.place_codes import assign
     from uncage_demo.train.scenes import SpriteAtlas
@@ -135,7 +136,13 @@ def run_train(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     parts = new_parts(args.tiny)
     if args.init is not None:
-        load_grown(args.init, parts)
+        start_from(args.init, folder, parts)
+        note_start(folder, args.init)
+
+    def restored(stage: str) -> None:
+        """The weights of a stage's checkpoint; those it starts from will do where it has not been trained on."""
+        if args.init is None or (folder / f"{stage}.ckpt").exists():
+            restore(folder, stage, parts)
 
     def common(stage: str) -> dict[str, Any]:
         """What every stage's trainer is told in the same words."""
@@ -167,7 +174,7 @@ def run_train(args: argparse.Namespace) -> int:
         detector_stage.train(atlas, tokenizer, folder, **common("detector"))
         note_time(folder, "detector", device)
     elif "export" in stages:
-        restore(folder, "detector", parts)
+        restored("detector")
     tokenizer = tokenizer.cpu()
     if "transformer" in stages:
         judge = trained_detector(folder, parts["detector"].cpu()) or (parts["detector"] if args.init is not None else None)
@@ -176,7 +183,7 @@ def run_train(args: argparse.Namespace) -> int:
         transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"), **grown)
         note_time(folder, "transformer", device)
     elif "export" in stages:
-        restore(folder, "transformer", parts)
+        restored("transformer")
     if "export" in stages:
         heads = export_model(parts, atlas, _out(args))
         if args.tiny:
@@ -185,6 +192,15 @@ def run_train(args: argparse.Namespace) -> int:
     if "card" in stages:
         return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2, readme=None))
     return 0
+
+
+def note_start(folder: Path, init: Path) -> None:
+    """Record, once, what the weights that training starts from were trained for."""
+    path, before = folder / "training.json", init / "training.json"
+    if path.exists() or not before.exists():
+        return
+    notes = {f"{stage}, first": note for stage, note in json.loads(before.read_text()).items()}
+    path.write_text(json.dumps(notes, indent=2) + "\n")
 
 
 def note_time(folder: Path, stage: str, device: Any) -> None:
@@ -234,7 +250,7 @@ def run_refresh(args: argparse.Namespace) -> int:
     """Make everything that depends on the weights anew; returns the exit status."""
     from uncage_demo.train.refresh import Wishes, refresh
 
-    refresh(args.folder, Wishes(args.seeds, args.calibrate, tuple(args.bench), args.bench_seeds, args.again))
+    refresh(args.folder, Wishes(args.seeds, args.calibrate, tuple(args.bench), args.bench_seeds, args.bench_steps, args.again))
     return 0
 
 

@@ -17,7 +17,8 @@ from uncage_demo.models.tokenizer import ImageTokenizer
 from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
-from uncage_demo.train.loop import load_checkpoint
+from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint
+from uncage_demo.train.place_codes import assign
 from uncage_demo.train.places import PAPER, PLACE_PAPER
 from uncage_demo.train.scenes import SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
@@ -108,14 +109,26 @@ def restore_decoder(folder: Path, parts: dict[str, Any]) -> None:
         )
 
 
-def restored(folder: Path, tiny: bool = False) -> dict[str, Any]:
+def restored(folder: Path, atlas: SpriteAtlas, tiny: bool = False) -> dict[str, Any]:
     """All parts as the training folder's checkpoints have them."""
     parts = new_parts(tiny)
     for part in PARTS:
         restore(folder, part, parts)
     if (folder / "decoder.ckpt").exists():
         restore_decoder(folder, parts)
+    assign(parts["tokenizer"], atlas, folder)
     return parts
+
+
+def start_from(init: Path, folder: Path, parts: dict[str, Any]) -> None:
+    """Begin a training folder with the weights of a model folder; its tokenizer stands for the stage "tokenizer", which is not run.
+
+    Args:
+        init: a model folder, see `load_grown`. folder: the training folder. parts: modules to fill, in place.
+    """
+    load_grown(init, parts)
+    if not (folder / "tokenizer.ckpt").exists():
+        save_checkpoint(folder / "tokenizer.ckpt", Progress(), {"tokenizer": parts["tokenizer"]}, [])
 
 
 def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:

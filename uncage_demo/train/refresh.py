@@ -32,6 +32,7 @@ class Wishes:
         calibrate: also fit the thresholds of the diagnosis.
         bench: experiments to run anew.
         bench_seeds: their seeds, as the command `bench` takes them.
+        bench_steps: their number of decoding steps.
         again: do every step anew.
     """
 
@@ -39,6 +40,7 @@ class Wishes:
     calibrate: bool = False
     bench: tuple[str, ...] = ()
     bench_seeds: str = "0-3"
+    bench_steps: int = 32
     again: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ def refresh(folder: Path, wishes: Wishes) -> None:
     started = time.monotonic()
     atlas = SpriteAtlas(folder / "art")
     if parts.has_checkpoints(folder):
-        heads = parts.export_model(parts.restored(folder), atlas, ASSETS)
+        heads = parts.export_model(parts.restored(folder, atlas), atlas, ASSETS)
         print(f"export: weights written in {time.monotonic() - started:.0f} s; guidance reads {heads}", flush=True)
     else:
         print(f"export: {folder} holds no checkpoints; the weights in {ASSETS.name} stay", flush=True)
@@ -78,7 +80,10 @@ def refresh(folder: Path, wishes: Wishes) -> None:
     if wishes.again:
         for path in (kept, folder / "card-steps.json"):
             path.unlink(missing_ok=True)
-    run_steps(plan(backend, atlas, folder, wishes), Steps(kept, f"{backend.info.weight_hash} {wishes.seeds} {wishes.bench_seeds}"))
+    run_steps(
+        plan(backend, atlas, folder, wishes),
+        Steps(kept, f"{backend.info.weight_hash} {wishes.seeds} {wishes.bench_seeds} {wishes.bench_steps}"),
+    )
     stale = stale_results(backend.info.weight_hash)
     if stale:
         names = ", ".join(path.name for path in stale)
@@ -116,21 +121,24 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
         command = ("uncage_demo", "calibrate", "--fit", "--write")
         steps.append(Step("diagnosis", lambda: _command(*command), lambda: [DIAGNOSIS / "calibration.json", DIAGNOSIS / "README.md"]))
     for name in wishes.bench:
-        steps.append(_bench_step(name, folder / f"bench-{backend.info.weight_hash}", wishes.bench_seeds))
+        steps.append(_bench_step(name, folder / f"bench-{backend.info.weight_hash}", wishes))
     if wishes.bench:
         report = ("uncage_demo", "bench-report", str(RESULTS), "--readme", str(ROOT / "README.md"))
         steps.append(Step("tables", lambda: _command(*report), lambda: sorted(RESULTS.glob("*.jsonl.gz"))))
     return steps
 
 
-def _bench_step(name: str, work: Path, seeds: str) -> Step:
+def _bench_step(name: str, work: Path, wishes: Wishes) -> Step:
     """One experiment: its lines are collected in the training folder (and continue there) and shipped when they are complete."""
     lines, shipped = work / f"{name}.jsonl", RESULTS / f"{name}.jsonl.gz"
 
     def run() -> None:
         work.mkdir(parents=True, exist_ok=True)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        _command("uncage_demo", "bench", "--experiment", name, "--seeds", seeds, "--out", str(lines))
+        _command(
+            *("uncage_demo", "bench", "--experiment", name, "--seeds", wishes.bench_seeds),
+            *("--steps", str(wishes.bench_steps), "--out", str(lines)),
+        )
         _command("uncage_demo", "bench-merge", str(lines), "--out", str(shipped))
 
     return Step(f"experiment {name}", run, lambda: [shipped])

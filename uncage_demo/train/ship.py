@@ -56,19 +56,19 @@ class Wanted:
 
 
 _PROMPTS = (
-    "a cat and a red car",
-    "a bird and a blue clock",
-    "a frog and a purple crown",
-    "a dog and a yellow balloon",
-    "a green apple and a pink chair",
-    "a horse and an orange backpack",
-    "a lion and a purple bowl",
+    "a cat and a red car in the snow",
+    "a bird and a blue clock on a beach",
+    "a frog and a purple crown at night",
+    "a dog and a yellow balloon on a meadow",
+    "a green apple and a pink chair at night",
+    "a horse and an orange backpack in the snow",
+    "a lion and a purple bowl in the sea",
 )
 WANTED = {
     "turtle-apple": Wanted(
         "A turtle and a pink apple",
         "One seed, two orders: where they part, and what comes of it.",
-        ("a turtle and a pink apple",),
+        ("a turtle and a pink apple on a meadow",),
         (False, True),
     ),
     "rescue": Wanted("Guidance helps", "The baseline gets something wrong that the guided order draws right.", _PROMPTS, (False, True)),
@@ -86,15 +86,29 @@ WANTED = {
         (False, False),
         num_steps=12,
     ),
-    "three": Wanted("Three objects", "More objects compete for the same cells.", ("a cat, a blue bow and a red car",), (False, True)),
+    "three": Wanted(
+        "Three objects",
+        "More objects compete for the same cells.",
+        ("a cat, a blue bow and a red car on a beach",),
+        (False, True),
+        num_steps=16,
+    ),
     "redraw": Wanted(
         "One place an object",
         "Twelve steps keep many cells at once, and an object is begun in two places. The anchored order lets the second place wait; "
         "draft and redraw keeps the first and draws the rest again.",
-        ("a blue bow and a red car", "a green backpack and a purple clock", "a yellow balloon and a blue chair"),
+        ("a blue bow and a red car at night", "a green backpack and a purple clock at night", "a yellow balloon and a blue chair at night"),
         (False, None, True),
         ("meissonic", "anchored", "redraw"),
         12,
+    ),
+    "company": Wanted(
+        "Two frogs left of a crown",
+        "Numbers, positions and places are words too. Draft and redraw keeps as many places as the prompt asks for.",
+        ("two frogs left of a red crown in the sea", "two frogs and a red crown in the sea"),
+        (False, True),
+        ("meissonic", "redraw"),
+        16,
     ),
 }
 
