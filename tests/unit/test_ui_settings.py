@@ -192,6 +192,12 @@ def test_choosing_a_word_writes_a_prompt(text, kind, word, result):
     assert chips.add_word(text, kind, word, VOCABULARY) == result
 
 
+def test_words_that_the_model_reads_are_told_from_those_it_reads_over():
+    data = json.loads(chips.chips_value(parse_prompt("two cats left of a car in the night", EmbeddedReader()), VOCABULARY, "model"))
+    says = {word["text"]: word["says"] for word in data["words"]}
+    assert says == {"two": "number", "left": "position", "night": "place"} | dict.fromkeys(("cats", "of", "a", "car", "in", "the"), "")
+
+
 def test_a_position_needs_two_objects():
     with pytest.raises(ValueError, match="needs two objects"):
         chips.add_word("a cat", "position", "above", VOCABULARY)

@@ -81,7 +81,8 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
         number, role = owner.get(index, (-1, "other"))
         if index in unknown:
             role = "unknown"
-        words.append({"text": word.text, "role": role, "subject": number, "suggestions": list(unknown.get(index, ()))})
+        says = meaning_of(word.text, vocabulary) if role == "other" else ""
+        words.append({"text": word.text, "role": role, "subject": number, "says": says, "suggestions": list(unknown.get(index, ()))})
     return json.dumps(
         {
             "text": prompt.text,
@@ -94,6 +95,15 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "message": message,
         }
     ).replace("<", "\\u003c")
+
+
+def meaning_of(word: str, vocabulary: Vocabulary | None) -> str:
+    """What a word that is no object and no attribute says to the model: "place", "position", "number", or ""."""
+    if vocabulary is None:
+        return ""
+    name = vocabulary.aliases.get(word.lower(), word.lower())
+    lists = {"place": vocabulary.places, "position": vocabulary.positions, "number": vocabulary.numbers}
+    return next((kind for kind, words in lists.items() if name in words), "")
 
 
 def word_lists(vocabulary: Vocabulary) -> list[dict[str, Any]]:

@@ -34,11 +34,12 @@
       if (word.role === "object") return `${word.text}: object`;
       if (word.role === "attribute") return `${word.text}: belongs to ${owner}`;
       if (word.role === "unknown") return `${word.text}: this model cannot draw it`;
+      if (word.says) return `${word.text}: ${word.says}, read by the model`;
       return `${word.text}: not used by guidance`;
     }
 
     function chip(state, word, index) {
-      const node = button(`uc-chip uc-${word.role}`, word.text, () => {
+      const node = button(`uc-chip uc-${word.role}${word.says ? " uc-says" : ""}`, word.text, () => {
         open = open === index ? -1 : index;
         focusWord = index;
         render();
