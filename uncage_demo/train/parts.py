@@ -20,7 +20,7 @@ from uncage_demo.train.export import export
 from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint
 from uncage_demo.train.place_codes import assign
 from uncage_demo.train.places import PAPER, PLACE_PAPER
-from uncage_demo.train.scenes import SpriteAtlas, sample_scene
+from uncage_demo.train.scenes import PLAIN_MIX, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
 
 PARTS = ("tokenizer", "detector", "transformer")
@@ -132,7 +132,7 @@ def start_from(init: Path, folder: Path, parts: dict[str, Any]) -> None:
 
 
 def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
-    """Write unseen scenes of two coloured objects as token grids, so that a model can be examined without the art.
+    """Write unseen scenes of two coloured objects on plain paper as token grids, so that a model can be examined without the art.
 
     Args:
         scenes: the source.
@@ -140,7 +140,7 @@ def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
         count: number of scenes.
     """
     rng = np.random.default_rng(REPORT_SEED + 1)
-    drawn = (sample_scene(rng, (0.0, 1.0, 0.0)) for _ in itertools.count())
+    drawn = (sample_scene(rng, (0.0, 1.0, 0.0), PLAIN_MIX) for _ in itertools.count())
     colored = (scene for scene in drawn if all(placed.color for placed in scene.objects))
     batch = scenes.collate(list(itertools.islice(colored, count)))
     np.savez_compressed(path, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
