@@ -13,16 +13,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
+from uncage_demo.models.vocab import PLACES
 from uncage_demo.train import loop
 from uncage_demo.train.pictures import ReconstructedScenes
-from uncage_demo.train.places import plain_tile
-from uncage_demo.train.scenes import FULL_MIX, PLAIN_MIX, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.places import TILES_PER_PLACE, plain_tile
+from uncage_demo.train.scenes import FULL_MIX, GRID, PLAIN_MIX, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
 
 EVAL_SEED = 990_001
 # Busy scenes teach more a picture: mostly two and three objects.
 COUNT_WEIGHTS = (0.15, 0.35, 0.5)
 DECORATION_WEIGHT = 4.0
+# Share of pictures that hold nothing but a place's decorations: a scene shows each of them too seldom to learn them from.
+SHEET_FRAC = 0.12
+# In a named place the paper behind an object's edge has to be worked out from the cells around it: such cells are the hardest to draw.
+PLACED_WEIGHT = 5.0
 # White art on pale paper differs from it by a few grey levels: it is drawn more often and counts more, else it fades into the paper.
 FAINT_COLOR = "white"
 FAINT_FRAC = 0.3
@@ -34,8 +39,8 @@ def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int, mix: 
 
     Decorations and white objects are faint; without the extra weight they fall onto the code of plain paper, or are drawn like it.
     """
-    scenes = []
-    for _ in range(size):
+    scenes = [_sheet(rng) for _ in range(round(SHEET_FRAC * size) if mix.place_frac else 0)]
+    while len(scenes) < size:
         scene = sample_scene(rng, COUNT_WEIGHTS, mix)
         objects = tuple(replace(placed, color=FAINT_COLOR) if rng.random() < FAINT_FRAC else placed for placed in scene.objects)
         scenes.append(replace(scene, objects=objects))
@@ -45,13 +50,21 @@ def picture_batch(atlas: SpriteAtlas, rng: np.random.Generator, size: int, mix: 
     return scenes, torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight)[:, None]
 
 
+def _sheet(rng: np.random.Generator) -> Scene:
+    """A place without objects and with a decoration in every cell."""
+    place = PLACES[int(rng.integers(len(PLACES)))]
+    return Scene((), plain_tile(place) + rng.integers(1 + TILES_PER_PLACE, size=(GRID, GRID)), "", (), place)
+
+
 def _cell_weights(atlas: SpriteAtlas, scene: Scene) -> np.ndarray:
     """Weight of every cell "y x" float32: 1, more where a decoration or a faint object is."""
     weight = 1 + DECORATION_WEIGHT * (atlas.visible_tiles(scene) != plain_tile(scene.place)).astype(np.float32)
     for placed in scene.objects:
-        if placed.color == FAINT_COLOR:
-            box = weight[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
+        box = weight[placed.y : placed.y + SPRITE_CELLS, placed.x : placed.x + SPRITE_CELLS]
+        if placed.color == FAINT_COLOR and not scene.place:
             box[atlas.touched[placed.noun]] = 1 + FAINT_WEIGHT
+        elif scene.place:
+            box[atlas.touched[placed.noun]] = 1 + PLACED_WEIGHT
     return weight
 
 

@@ -71,7 +71,13 @@ WANTED = {
         ("a turtle and a pink apple on a meadow",),
         (False, True),
     ),
-    "rescue": Wanted("Guidance helps", "The baseline gets something wrong that the guided order draws right.", _PROMPTS, (False, True)),
+    "rescue": Wanted(
+        "Guidance helps",
+        "The baseline gets something wrong that the guided order draws right.",
+        _PROMPTS,
+        (False, True),
+        num_steps=16,
+    ),
     "failure": Wanted(
         "A failure of the baseline",
         "Something is missing, doubled, mixed or has the wrong colour.",
