@@ -141,8 +141,7 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     vocabulary = backend.vocabulary
     if vocabulary is None:
         return
-    lists = {"draws": vocabulary.objects, "colours": vocabulary.colors, "places": vocabulary.places.values()}
-    lists |= {"positions": vocabulary.positions.values(), "numbers": vocabulary.numbers}
+    lists = {"draws": vocabulary.objects, "colours": vocabulary.colors, "places": vocabulary.places.values(), "numbers": vocabulary.numbers}
     can = "This model " + "; ".join(f"{name} {', '.join(words)}" for name, words in lists.items() if words) + "."
     problems: dict[str, str] = {}
     for unknown in prompt.unknown:

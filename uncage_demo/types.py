@@ -110,7 +110,6 @@ class Vocabulary:
         others: further words its text encoder knows ("a", "and", "with" ...).
         aliases: typed word -> canonical word ("grey" -> "gray", "apples" -> "apple").
         places: of the others, the words for where a scene can be, and how to say it ("night": "at night").
-        positions: of the others, the words for how two objects lie to each other, and how to say it ("left": "left of").
         numbers: of the others, the words for how many of an object there can be ("two").
     """
 
@@ -119,7 +118,6 @@ class Vocabulary:
     others: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
-    positions: dict[str, str] = field(default_factory=dict)
     numbers: tuple[str, ...] = ()
 
 

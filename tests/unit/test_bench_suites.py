@@ -57,7 +57,7 @@ def test_articles() -> None:
 
 @pytest.mark.parametrize("name", ["places", "positions", "numbers"])
 def test_what_else_can_be_asked_for(name: str) -> None:
-    """The embedded model's parser reads every prompt of these suites as it is meant."""
+    """Every prompt of these suites is read as it is meant."""
     backend = EmbeddedBackend.tiny()
     prompts = build_suites([name])
     categories = Counter(p.category for p in prompts)
@@ -71,7 +71,11 @@ def test_what_else_can_be_asked_for(name: str) -> None:
     )
     for item in prompts:
         prompt = parse_prompt(item.text, backend)
-        check_drawable(prompt, backend)
+        if name == "positions":  # trained on, but not obeyed by the shipped weights, so nobody may ask for them
+            with pytest.raises(ValueError, match="does not know"):
+                check_drawable(prompt, backend)
+        else:
+            check_drawable(prompt, backend)
         counts = [subject.count for subject in prompt.subjects]
         wishes = [(wish.kind, wish.label) for wish in verdict_of([], prompt, "").wishes]
         if name == "places":

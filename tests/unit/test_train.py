@@ -103,7 +103,7 @@ class TestScenes:
             assert len(words) == len(scene.word_owners)
             for word, owner in zip(words, scene.word_owners, strict=True):
                 own = [placed for placed in scene.objects if placed.subject == owner]
-                meant = vocab.ALIASES.get(word, word)
+                meant = vocab.canonical(word)
                 if own:
                     assert meant in (own[0].noun, own[0].color) or vocab.NUMBERS[meant] == len(own) > 1
                 elif owner == captions.PLACE_OWNER:
@@ -116,7 +116,7 @@ class TestScenes:
         told = dict.fromkeys((*vocab.POSITIONS, *vocab.PLACES, "two", "three"), 0)
         for _ in range(600):
             scene = scenes.sample_scene(rng, mix=scenes.Mix(0.5, 0.9, 0.3))
-            words = [vocab.ALIASES.get(word, word) for word in re.findall(r"\w+", scene.caption)]
+            words = [vocab.canonical(word) for word in re.findall(r"\w+", scene.caption)]
             for place in set(words) & set(vocab.PLACES):
                 assert place == scene.place
                 told[place] += 1

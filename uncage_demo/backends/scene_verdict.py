@@ -60,10 +60,6 @@ def _color_fits(detection: FoundObject, subject: Subject) -> bool:
     return not subject.colors or detection.color in subject.colors
 
 
-def _canonical(text: str) -> str:
-    return vocab.ALIASES.get(text.lower(), text.lower())
-
-
 def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
     """The positions that stand between two subjects of the prompt, judged by the middles of all that was found of them."""
     wishes = []
@@ -71,7 +67,7 @@ def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list
         first, second = prompt.subjects[index : index + 2]
         start = max(first.object) + 1
         end = min(min(group) for group in second.groups)
-        said = [name for word in prompt.words[start:end] if (name := _canonical(word.text)) in vocab.POSITIONS]
+        said = [name for word in prompt.words[start:end] if (name := vocab.canonical(word.text)) in vocab.POSITIONS]
         if len(said) != 1:
             continue
         pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
@@ -89,7 +85,7 @@ def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
 
 def _places(prompt: Prompt, place: str | None) -> list[Wish]:
     """The prompt's place, where it names just one and the picture was looked at for it."""
-    asked = dict.fromkeys(name for word in prompt.words if (name := _canonical(word.text)) in vocab.PLACES)
+    asked = dict.fromkeys(name for word in prompt.words if (name := vocab.canonical(word.text)) in vocab.PLACES)
     if place is None or len(asked) != 1:
         return []
     return [Wish("place", next(iter(asked)), next(iter(asked)) == place)]

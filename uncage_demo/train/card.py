@@ -15,7 +15,7 @@ from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
+from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
@@ -190,8 +190,7 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "",
         "## What it draws",
         f"Up to three of {len(NOUNS)} objects ({', '.join(NOUNS)}) in the art's own colours or one of {len(COLORS)} ({', '.join(COLORS)}); two or"
-        f" three of a kind (\u201ctwo cats\u201d); one {', '.join(POSITION_SAID.values())} the other; on plain paper with confetti, or"
-        f" {', '.join(PLACE_SAID.values())}.",
+        f" three of a kind (\u201ctwo cats\u201d, with the failures told below); on plain paper with confetti, or {', '.join(PLACE_SAID.values())}.",
         "",
         f"![{metrics['poster']['count']} pictures]({POSTER})",
         "",
@@ -270,7 +269,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "## Limits",
         "It knows nothing beyond its vocabulary and one art style. The image tokenizer composes scenes from drawings and tiles; it does not encode"
         " pictures in a named place. Verdicts are the detector's judgement, which errs as the table says;"
-        " on generated pictures, which it never saw while training, it may err more. A place is judged by the colour of its paper.",
+        " on generated pictures, which it never saw while training, it may err more. A place is judged by the colour of its paper. Positions (\u201cleft of\u201d) were in the training captions and are not obeyed better than chance, as the"
+        " table shows: they are refused in prompts. Numbers are obeyed as \u201cat least\u201d: the usual failure is one too many.",
         "",
         "Licence of the weights: Apache-2.0.",
         "",

@@ -109,9 +109,9 @@ WANTED = {
         12,
     ),
     "company": Wanted(
-        "Two frogs left of a crown",
-        "Numbers, positions and places are words too. Draft and redraw keeps as many places as the prompt asks for.",
-        ("two frogs left of a red crown in the sea", "two frogs and a red crown in the sea"),
+        "Two frogs and a crown",
+        "Numbers and places are words too. Draft and redraw keeps as many places as the prompt asks for.",
+        ("two frogs and a red crown in the sea",),
         (False, True),
         ("meissonic", "redraw"),
         16,

@@ -98,11 +98,11 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
 
 
 def meaning_of(word: str, vocabulary: Vocabulary | None) -> str:
-    """What a word that is no object and no attribute says to the model: "place", "position", "number", or ""."""
+    """What a word that is no object and no attribute says to the model: "place", "number", or ""."""
     if vocabulary is None:
         return ""
     name = vocabulary.aliases.get(word.lower(), word.lower())
-    lists = {"place": vocabulary.places, "position": vocabulary.positions, "number": vocabulary.numbers}
+    lists = {"place": vocabulary.places, "number": vocabulary.numbers}
     return next((kind for kind, words in lists.items() if name in words), "")
 
 
@@ -112,7 +112,6 @@ def word_lists(vocabulary: Vocabulary) -> list[dict[str, Any]]:
         ("Objects", "object", {word: word for word in vocabulary.objects}),
         ("Colours", "color", {word: word for word in vocabulary.colors}),
         ("Places", "place", vocabulary.places),
-        ("Positions", "position", vocabulary.positions),
         ("Numbers", "number", {word: word for word in vocabulary.numbers}),
     )
     return [
@@ -139,11 +138,11 @@ def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> 
     """The text with a word of the model's lists put where it belongs.
 
     An object is joined at the end ("a turtle" -> "a turtle and a crown"); a colour or a number goes to the last object; a place to the end,
-    instead of the one that is there; a position between the last two objects.
+    instead of the one that is there.
 
     Args:
         text: the prompt as it stands.
-        kind: "object", "color", "place", "position" or "number".
+        kind: "object", "color", "place" or "number".
         word: one of the vocabulary's words of that kind.
 
     Raises:
@@ -159,10 +158,8 @@ def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> 
         text = f"{text} and {_article(word)} {word}" if text else f"{_article(word)} {word}"
     elif kind == "color":
         text = _with_color(text, word, vocabulary)
-    elif kind == "number":
-        text = _with_number(text, word, vocabulary)
     else:
-        text = _with_position(text, vocabulary.positions[word], vocabulary)
+        text = _with_number(text, word, vocabulary)
     return f"{text} {where}".strip()
 
 
@@ -209,13 +206,6 @@ def _with_number(text: str, number: str, vocabulary: Vocabulary) -> str:
     # A vocabulary names an object's plural before its other aliases; what has none ("glasses") is its own plural.
     plural = next((alias for alias, name in vocabulary.aliases.items() if name == noun and alias[0] == noun[0]), noun)
     return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural))) + text[match.end() :]
-
-
-def _with_position(text: str, said: str, vocabulary: Vocabulary) -> str:
-    matches = list(re.finditer(_object_pattern(vocabulary), text, re.IGNORECASE))
-    if len(matches) < 2:
-        raise ValueError(f"“{said}” needs two objects: add another one first")
-    return f"{text[: matches[-2].end()]} {said} {text[matches[-1].start() :]}"
 
 
 def _article(word: str) -> str:
