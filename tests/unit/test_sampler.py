@@ -136,7 +136,7 @@ def test_weight_0_decodes_as_the_baseline_bit_for_bit(order: str) -> None:
 
 
 def test_weight_changes_the_order() -> None:
-    guided = records(DecodingConfig(order="uncage", num_steps=8, contrast_weight=3.0))
+    guided = records(DecodingConfig(order="uncage", num_steps=8, contrast_weight=10.0))
     baseline = records(DecodingConfig(order="meissonic", num_steps=8))
     assert not all(same(a, b, ("committed",)) for a, b in zip(guided, baseline, strict=True))
     assert same(guided[0], baseline[0], ("sampled", "confidence", "noise", "contrast"))
