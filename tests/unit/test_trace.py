@@ -11,7 +11,6 @@ import pytest
 from tests.factories import make_trace
 from uncage_demo import trace_io
 from uncage_demo.trace import Trace, TraceFormatError
-from uncage_demo.trace_header import header_of, parse_header
 
 TRACE = make_trace(grid=(6, 6), steps=5, image_px=48)
 DATA = TRACE.to_bytes()
@@ -394,13 +393,3 @@ def test_an_invalid_trace_is_not_written() -> None:
     trace.steps.pop()
     with pytest.raises(TraceFormatError, match=r"frames|num_steps"):
         trace.validate()
-
-
-def test_files_from_before_objects_were_counted_still_open() -> None:
-    header = header_of(make_trace(), {})
-    for subject in header["prompt"]["subjects"]:
-        del subject["count"]
-    assert all(subject.count == 1 for subject in parse_header(json.dumps(header).encode()).prompt.subjects)
-    header["prompt"]["subjects"][0]["count"] = 0
-    with pytest.raises(TraceFormatError, match=r"subject\.count is 0"):
-        parse_header(json.dumps(header).encode())

@@ -157,7 +157,7 @@ class EmbeddedBackend:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """24 nouns, 11 colours, and the other words of the captions it was trained on: places, positions, numbers, function words."""
+        """24 nouns, 11 colours, and the other words that can be asked for or read over: places, numbers, function words."""
         return vocab.VOCABULARY
 
     @property

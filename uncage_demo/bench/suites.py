@@ -148,10 +148,15 @@ def single_object(seed: int = 0, *, published: bool = False) -> list[BenchPrompt
     return _suite("single-object", items)
 
 
+def _color_for(rng: random.Random, noun: str) -> str:
+    """A colour for an object; "" for an animal."""
+    return "" if noun in ANIMALS else rng.choice(COLORS)
+
+
 def _mixed_pair(rng: random.Random, *, published: bool = False) -> tuple[str, str]:
     """Two different things: an animal or a coloured object each."""
     nouns = rng.sample(ANIMALS + OBJECTS, 2)
-    first, second = (noun_phrase(n, "" if n in ANIMALS else rng.choice(COLORS), published=published) for n in nouns)
+    first, second = (noun_phrase(noun, _color_for(rng, noun), published=published) for noun in nouns)
     return first, second
 
 
@@ -161,8 +166,7 @@ def places(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
     items = []
     for place, said in PLACES.items():
         for noun in rng.sample(ANIMALS + OBJECTS, 6):
-            color = "" if noun in ANIMALS else rng.choice(COLORS)
-            items.append((place, f"{noun_phrase(noun, color, published=published)} {said}"))
+            items.append((place, f"{noun_phrase(noun, _color_for(rng, noun), published=published)} {said}"))
         pairs = (_mixed_pair(rng, published=published) for _ in range(6))
         items += [(place, f"{first} and {second} {said}") for first, second in pairs]
     return _suite("places", items)
@@ -184,14 +188,13 @@ def numbers(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
     rng = random.Random(f"numbers {seed}")
 
     def several(word: str, noun: str) -> str:
-        color = "" if noun in ANIMALS else rng.choice(COLORS) + " "
-        return f"{word} {color}{IRREGULAR.get(noun, noun + 's')}"
+        return " ".join(filter(None, (word, _color_for(rng, noun), IRREGULAR.get(noun, noun + "s"))))
 
     items = [("two", several("two", noun)) for noun in ANIMALS + OBJECTS]
     items += [("three", several("three", noun)) for noun in rng.sample(ANIMALS + OBJECTS, 12)]
     for _ in range(12):
         many, one = rng.sample(ANIMALS + OBJECTS, 2)
-        other = noun_phrase(one, "" if one in ANIMALS else rng.choice(COLORS), published=published)
+        other = noun_phrase(one, _color_for(rng, one), published=published)
         items.append(("two and one", f"{several('two', many)} and {other}"))
     return _suite("numbers", items)
 

@@ -84,8 +84,7 @@ _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_", re.UNICODE)
 
 def word_id(word: str) -> int:
     """Id of a typed word after lower-casing and aliases; UNKNOWN when the model has never seen it."""
-    lower = word.lower()
-    return WORD_ID.get(canonical(lower), UNKNOWN)
+    return WORD_ID.get(canonical(word), UNKNOWN)
 
 
 def canonical(word: str) -> str:

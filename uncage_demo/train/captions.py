@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uncage_demo.models.vocab import NUMBERS, plural
+from uncage_demo.models.vocab import NUMBERS, PLACES, canonical, plural
 from uncage_demo.train.places import PLACE_PHRASES
 
 WORN = ("bow", "crown", "glasses")
@@ -99,7 +99,6 @@ def caption_of(
 
 
 _NUMBER_WORD = {number: word for word, number in NUMBERS.items()}
-_DECIDING_PLACE_WORDS = {phrase_.split()[-1] for phrases in PLACE_PHRASES.values() for phrase_ in phrases} | {"night"}
 
 
 def _owner(word: str, owner: int) -> int:
@@ -107,7 +106,7 @@ def _owner(word: str, owner: int) -> int:
     if word in ("a", "an", ","):
         return -1
     if owner == PLACE_OWNER:
-        return PLACE_OWNER if word in _DECIDING_PLACE_WORDS and word != "sky" else -1
+        return PLACE_OWNER if canonical(word) in PLACES else -1
     return owner
 
 

@@ -1,0 +1,21 @@
+"""The header of a trace file: what older files lack is filled in, what is out of range is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.factories import make_trace
+from uncage_demo.trace import TraceFormatError
+from uncage_demo.trace_header import header_of, parse_header
+
+
+def test_files_from_before_objects_were_counted_still_open() -> None:
+    header = header_of(make_trace(), {})
+    for subject in header["prompt"]["subjects"]:
+        del subject["count"]
+    assert all(subject.count == 1 for subject in parse_header(json.dumps(header).encode()).prompt.subjects)
+    header["prompt"]["subjects"][0]["count"] = 0
+    with pytest.raises(TraceFormatError, match=r"subject\.count is 0"):
+        parse_header(json.dumps(header).encode())
