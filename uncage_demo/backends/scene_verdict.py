@@ -50,7 +50,9 @@ def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
         papers: place -> (red, green, blue) 0..255; "" is the plain paper.
     """
     pixels = image.astype(np.int16)
-    shares = {place: float((np.abs(pixels - np.array(rgb, np.int16)) <= PAPER_TOLERANCE).all(axis=-1).mean()) for place, rgb in papers.items()}
+    shares = {
+        place: float((np.abs(pixels - np.array(rgb, np.int16)) <= PAPER_TOLERANCE).all(axis=-1).mean()) for place, rgb in papers.items()
+    }
     best = max(shares, key=lambda place: shares[place], default="")
     return best if shares.get(best, 0.0) >= LEAST_PAPER_FRAC else ""
 
