@@ -110,6 +110,7 @@ class Vocabulary:
         others: further words its text encoder knows ("a", "and", "with" ...).
         aliases: typed word -> canonical word ("grey" -> "gray", "apples" -> "apple").
         places: of the others, the words for where a scene can be, and how to say it ("night": "at night").
+        positions: of the others, the words for where in a scene an object can be, and how to say it ("left": "on the left").
         numbers: of the others, the words for how many of an object there can be ("two").
     """
 
@@ -118,6 +119,7 @@ class Vocabulary:
     others: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    positions: dict[str, str] = field(default_factory=dict)
     numbers: tuple[str, ...] = ()
 
 
@@ -145,8 +147,8 @@ class Wish:
     """Something a prompt asks for besides objects and colours, and whether a scorer finds it in the picture.
 
     Args:
-        kind: "position" (how two objects lie to each other) or "place" (where the scene is).
-        label: readable, in the prompt's own words where possible ("cat left of car", "night").
+        kind: "position" (where an object is, in the picture or seen from another one) or "place" (where the scene is).
+        label: readable, in the prompt's own words where possible ("cat on the left", "cat left of car", "night").
         met: the scorer's judgement.
     """
 

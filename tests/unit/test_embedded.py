@@ -180,6 +180,28 @@ class TestVerdict:
         assert [(wish.kind, wish.met) for wish in verdict.wishes] == [("position", right)]
         assert verdict.all_correct == right
 
+    @pytest.mark.parametrize(
+        ("prompt", "wishes"),
+        [
+            ("a cat on the left and a red car on the right", {"cat on the left": True, "car on the right": True}),
+            ("a cat on the right and a red car", {"cat on the right": False}),
+            ("a cat and a red car at the bottom", {"car at the bottom": True}),
+            ("a cat on the left of a red car", {"cat left of car": True}),
+            ("a cat on the right, a red car", {"cat on the right": False}),
+            ("a cat under the sea and a red car", {}),
+        ],
+    )
+    def test_sides(self, backend, prompt, wishes):
+        found = [FoundObject("cat", "", 0.9, (0.0, 0.0, 0.4, 0.4)), FoundObject("car", "red", 0.9, (0.5, 0.5, 0.9, 0.9))]
+        verdict = verdict_of(found, parse_prompt(prompt, backend))
+        assert {wish.label: wish.met for wish in verdict.wishes} == wishes
+        assert verdict.all_correct == all(wishes.values())
+
+    def test_under_the_sea_is_no_position(self):
+        ids = vocab.tokenize("a cat under the sea and a dog under a car")[1]
+        assert ids.count(vocab.WORD_ID["below"]) == 1
+        assert vocab.WORD_ID["sea"] in ids
+
     def test_a_position_of_something_missing_is_not_right(self, backend):
         verdict = verdict_of([FoundObject("cat", "", 0.9, BOX)], parse_prompt("a cat above a dog", backend))
         assert [wish.met for wish in verdict.wishes] == [False]

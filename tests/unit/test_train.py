@@ -78,6 +78,23 @@ class TestArt:
             art.fetch_icons(tmp_path)
 
 
+def _words_of(scene, subject):
+    """The words of the caption that describe a subject."""
+    words = [token.text for token in vocab.tokenize(scene.caption)[0] if not token.special]
+    return [word for word, owner in zip(words, scene.word_owners, strict=True) if owner == subject]
+
+
+def _check_position(scene, index, position):
+    """The object is on that side of the other one, or, alone, of the picture."""
+    axis = "x" if position in ("left", "right") else "y"
+    sign = 1 if position in ("left", "above") else -1
+    own = getattr(scene.objects[index], axis)
+    if len(scene.objects) > 1:
+        assert sign * (getattr(scene.objects[1 - index], axis) - own) >= scenes.SPRITE_CELLS
+    else:
+        assert sign * ((scenes.GRID - scenes.SPRITE_CELLS) / 2 - own) >= captions.ASIDE_CELLS
+
+
 class TestScenes:
     @pytest.mark.parametrize("count", [1, 2, 3])
     def test_sprites_never_overlap_and_stay_inside(self, count):
@@ -105,11 +122,11 @@ class TestScenes:
                 own = [placed for placed in scene.objects if placed.subject == owner]
                 meant = vocab.canonical(word)
                 if own:
-                    assert meant in (own[0].noun, own[0].color) or vocab.NUMBERS[meant] == len(own) > 1
+                    assert meant in (own[0].noun, own[0].color, *vocab.POSITIONS) or vocab.NUMBERS[meant] == len(own) > 1
                 elif owner == captions.PLACE_OWNER:
                     assert meant == scene.place
                 else:
-                    assert meant not in (*vocab.NOUNS, *vocab.COLORS, *vocab.PLACES, *vocab.NUMBERS)
+                    assert meant not in (*vocab.NOUNS, *vocab.COLORS, *vocab.PLACES, *vocab.POSITIONS, *vocab.NUMBERS)
 
     def test_captions_are_true(self):
         rng = np.random.default_rng(6)
@@ -125,15 +142,10 @@ class TestScenes:
                 numbers = [sum(placed.subject == s for placed in scene.objects) for s in {placed.subject for placed in scene.objects}]
                 assert max(numbers) == (3 if "three" in words else 2)
                 told["three" if "three" in words else "two"] += 1
-            # "under the sea" says a place with a word of position: only what stands between the objects tells how they lie.
-            between = words[: -1 - words[::-1].index(scene.objects[1].noun)] if len(scene.objects) == 2 and scene.objects[1].subject else []
-            said = set(between[words.index(scene.objects[0].noun) :] if between else ()) & set(vocab.POSITIONS)
-            for position in said:
-                first, second = scene.objects
-                apart = {"left": second.x - first.x, "right": first.x - second.x, "above": second.y - first.y, "below": first.y - second.y}
-                assert apart[position] >= scenes.SPRITE_CELLS
-                assert apart[position] == max(apart.values())
-                told[position] += 1
+            for index in range(2):
+                for position in {vocab.canonical(w) for w in _words_of(scene, index)} & set(vocab.POSITIONS):
+                    told[position] += 1
+                    _check_position(scene, index, position)
         assert min(told.values()) >= 5
 
     def test_every_word_of_a_caption_is_known(self):
@@ -203,6 +215,13 @@ class TestLosses:
         assert torch.equal(masked_tokens == 99, masked)
         assert masked.sum(1).min() >= 1
         assert abs(masked.float().mean().item() - 2 / math.pi) < 0.02
+
+    def test_some_scenes_with_positions_are_masked_as_a_whole(self):
+        blank = torch.arange(400) < 200
+        _, masked = transformer_stage.mask_tokens(torch.zeros(400, 144, dtype=torch.int64), 99, np.random.default_rng(0), blank)
+        whole = masked.all(dim=1)
+        assert abs(float(whole[blank].float().mean()) - transformer_stage.BLANK_FRAC) < 0.15
+        assert float(whole[~blank].float().mean()) < 0.15
 
     def test_grounding_loss_prefers_own_words(self, token_scenes):
         batch = token_scenes.batch(np.random.default_rng(0), 8, (0, 1, 0))

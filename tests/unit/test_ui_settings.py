@@ -182,6 +182,8 @@ def test_unknown_words_are_named_and_replaced_by_their_suggestion_only():
         ("a cat", "color", "orange", "an orange cat"),
         ("", "color", "red", "red"),
         ("a red cat and an apple in the sea", "number", "two", "a red cat and two apples in the sea"),
+        ("a red cat and an apple in the sea", "position", "left", "a red cat and an apple on the left in the sea"),
+        ("a cat on the left and an apple at the top", "position", "right", "a cat on the left and an apple on the right"),
         ("glasses", "number", "three", "three glasses"),
         ("a cat and a dog on the beach", "place", "snow", "a cat and a dog in the snow"),
         ("a cat at night", "object", "elephant", "a cat and an elephant at night"),

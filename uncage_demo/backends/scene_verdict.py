@@ -15,6 +15,8 @@ from uncage_demo.types import FoundObject, Prompt, Subject, Verdict, Wish
 SCORER = "emoji-scenes detector"
 # An object lies left of another one when its middle does by this much of the picture: half an object.
 CLEARLY_FRAC = 2.5 / 12
+# It is on the left when its middle is left of the picture's by this much: one cell.
+ASIDE_FRAC = 1 / 12
 # A pixel has a place's paper where no channel differs by more than this (0..255); a picture shows the place that has the most such pixels.
 PAPER_TOLERANCE = 14
 LEAST_PAPER_FRAC = 0.1
@@ -62,25 +64,47 @@ def _color_fits(detection: FoundObject, subject: Subject) -> bool:
 
 
 def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
-    """The positions that stand between two subjects of the prompt, judged by the middles of all that was found of them."""
-    wishes = []
-    for index in range(len(prompt.subjects) - 1):
-        first, second = prompt.subjects[index : index + 2]
-        start = max(first.object) + 1
-        end = min(min(group) for group in second.groups)
-        said = [name for word in prompt.words[start:end] if (name := vocab.canonical(word.text)) in vocab.POSITIONS]
+    """Where each subject is asked to be, judged by the middles of all that was found of it.
+
+    A position between two subjects without "and" is how they lie to each other ("a cat left of a car"); else it is a side of the picture.
+    """
+    typed, wishes = [word.text for word in prompt.words], []
+    for index, subject in enumerate(prompt.subjects):
+        start, last = max(subject.object) + 1, index + 1 == len(prompt.subjects)
+        end = len(typed) if last else min(min(group) for group in prompt.subjects[index + 1].groups)
+        said = {i: name for i in range(start, end) if (name := vocab.position(typed, i))}
         if len(said) != 1:
             continue
+        at, position = next(iter(said.items()))
+        if last or any(_separates(prompt, i) for i in range(at, end)):
+            met = bool(matched[index]) and all(_on_side(position, found) for found in matched[index])
+            wishes.append(Wish("position", f"{subject.noun} {vocab.POSITION_SAID[position]}", met))
+            continue
         pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
-        met = bool(pairs) and all(_lies(said[0], a, b) for a, b in pairs)
-        joint = "of " if said[0] in ("left", "right") else ""
-        wishes.append(Wish("position", f"{first.noun} {said[0]} {joint}{second.noun}", met))
+        met = bool(pairs) and all(_lies(position, a, b) for a, b in pairs)
+        joint = "of " if position in ("left", "right") else ""
+        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[index + 1].noun}", met))
     return wishes
+
+
+def _separates(prompt: Prompt, word: int) -> bool:
+    """Whether a new object begins after this word: it is "and" or "with", or a comma follows it."""
+    here, after = prompt.words[word], prompt.words[word + 1 : word + 2]
+    return here.text.lower() in ("and", "with") or "," in prompt.text[here.end : after[0].start if after else len(prompt.text)]
+
+
+def _middle(found: FoundObject, axis: int) -> float:
+    return (found.box[axis] + found.box[axis + 2]) / 2
+
+
+def _on_side(position: str, found: FoundObject) -> bool:
+    apart = 0.5 - _middle(found, 0 if position in ("above", "below") else 1)
+    return (apart if position in ("above", "left") else -apart) >= ASIDE_FRAC
 
 
 def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
     axis = 0 if position in ("above", "below") else 1
-    apart = (b.box[axis] + b.box[axis + 2] - a.box[axis] - a.box[axis + 2]) / 2
+    apart = _middle(b, axis) - _middle(a, axis)
     return (apart if position in ("above", "left") else -apart) >= CLEARLY_FRAC
 
 

@@ -33,6 +33,13 @@ RARE_COLORS = {
 }
 PLACES = {"meadow": "on a meadow", "night": "at night", "beach": "on a beach", "snow": "in the snow", "sea": "in the sea"}
 POSITIONS = {"left": "left of", "right": "right of", "above": "above", "below": "below"}
+# Of two things, where the first is and where the second.
+SIDES = {
+    "left": ("on the left", "on the right"),
+    "right": ("on the right", "on the left"),
+    "above": ("at the top", "at the bottom"),
+    "below": ("at the bottom", "at the top"),
+}
 IRREGULAR = {"mouse": "mice", "bench": "benches", "glasses": "glasses"}
 
 
@@ -173,13 +180,18 @@ def places(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
 
 
 def positions(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
-    """Forty-eight prompts that say how two things lie to each other ("a cat left of a red car"), twelve a position."""
+    """Forty-eight prompts that say where two things are, twelve a position of the first.
+
+    Half give both sides ("a cat on the left and a red car on the right"), half how they lie to each other ("a cat left of a red car").
+    """
     rng = random.Random(f"positions {seed}")
     items = []
     for position, said in POSITIONS.items():
-        for _ in range(12):
+        own, other = SIDES[position]
+        for number in range(12):
             first, second = _mixed_pair(rng, published=published)
-            items.append((position, f"{first} {said} {second}"))
+            sides = f"{first} {own} and {second} {other}"
+            items.append((position, f"{first} {said} {second}" if number % 2 else sides))
     return _suite("positions", items)
 
 

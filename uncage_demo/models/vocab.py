@@ -7,6 +7,7 @@ Source: noun and colour lists of the Attend-and-Excite benchmark (2301.13826, se
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from uncage_demo.types import TextToken, Vocabulary
 
@@ -16,10 +17,10 @@ NOUNS = ANIMALS + OBJECTS
 COLORS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "purple", "red", "white", "yellow")
 FUNCTION_WORDS = ("a", "an", "the", "and", "with", "one", ",", "next", "to", "beside", "wearing", "of", "picture", "on", "in", "is", "that")
 
-# Where a scene is ("at night") and how many of a kind there are ("two cats"). How two objects lie to each other ("left of") is in the
-# training captions too, but the shipped weights do not obey it (see the model card), so it cannot be asked for.
+# Where a scene is ("at night"), where in it an object is ("on the left", "left of"), how many of a kind there are ("two cats").
 PLACE_SAID = {"meadow": "on a meadow", "night": "at night", "beach": "on a beach", "snow": "in the snow", "sea": "in the sea"}
-PLACES, POSITIONS = tuple(PLACE_SAID), ("left", "right", "above", "below")
+POSITION_SAID = {"left": "on the left", "right": "on the right", "above": "at the top", "below": "at the bottom"}
+PLACES, POSITIONS = tuple(PLACE_SAID), tuple(POSITION_SAID)
 NUMBERS = {"one": 1, "two": 2, "three": 3}
 
 # The function words of the training captions. The model has learned nothing about the other ones, so they are read over (as padding).
@@ -60,16 +61,21 @@ ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | {
     "ocean": "sea",
     "water": "sea",
     "underwater": "sea",
+    "top": "above",
+    "over": "above",
+    "bottom": "below",
+    "under": "below",
+    "beneath": "below",
+    "underneath": "below",
 }
-# Only in training captions, like the words they stand for.
-_POSITION_ALIASES = {"over": "above", "under": "below", "beneath": "below"}
 
 VOCABULARY = Vocabulary(
     objects=NOUNS,
     colors=COLORS,
-    others=(*(w for w in FUNCTION_WORDS if w != ","), *PLACES, *(w for w in NUMBERS if w not in FUNCTION_WORDS)),
+    others=(*(w for w in FUNCTION_WORDS if w != ","), *PLACES, *POSITIONS, *(w for w in NUMBERS if w not in FUNCTION_WORDS)),
     aliases=ALIASES,
     places=PLACE_SAID,
+    positions=POSITION_SAID,
     numbers=tuple(word for word, number in NUMBERS.items() if number > 1),
 )
 
@@ -90,7 +96,16 @@ def word_id(word: str) -> int:
 def canonical(word: str) -> str:
     """The vocabulary's own form of a typed word; the word itself, in lower case, where there is none."""
     lower = word.lower()
-    return ALIASES.get(lower, _POSITION_ALIASES.get(lower, lower))
+    return ALIASES.get(lower, lower)
+
+
+def position(words: Sequence[str], index: int) -> str:
+    """The position that a typed word says, one of POSITIONS; "" for another word, and for "under" in "under the sea", which says a place."""
+    name = canonical(words[index])
+    if name not in POSITIONS:
+        return ""
+    following = next((word for word in words[index + 1 : index + 3] if word.lower() not in ("a", "an", "the")), "")
+    return "" if canonical(following) in PLACES else name
 
 
 def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
@@ -100,7 +115,9 @@ def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
     """
     tokens, ids = [TextToken("<start>", 0, 0, special=True)], [START]
     truncated = ""
-    for match in _TOKEN.finditer(text):
+    matches = list(_TOKEN.finditer(text))
+    words = [match.group() for match in matches]
+    for index, match in enumerate(matches):
         identity = word_id(match.group())
         if identity == UNKNOWN and not match.group()[0].isalnum():
             continue
@@ -108,7 +125,8 @@ def tokenize(text: str) -> tuple[tuple[TextToken, ...], tuple[int, ...], str]:
             truncated = text[match.start() :]
             break
         tokens.append(TextToken(match.group(), match.start(), match.end()))
-        ids.append(PAD if identity in _READ_OVER else identity)
+        no_position = canonical(match.group()) in POSITIONS and not position(words, index)
+        ids.append(PAD if identity in _READ_OVER or no_position else identity)
     tokens.append(TextToken("<end>", len(text), len(text), special=True))
     ids.append(END)
     while len(ids) < TEXT_LENGTH:

@@ -34,7 +34,7 @@ PRESETS = {
     "gpu": Preset("cuda", 90, 60, 360, 60, 64, 256, 128),
 }
 # Learning rate of a generator that goes on from trained weights.
-GROWN_PEAK = 1e-3
+GROWN_PEAK = 1.5e-3
 TINY = Preset("cpu", 180, 60, 1000, 240, 16, 48, 32)
 
 

@@ -29,7 +29,7 @@ PLACE_PHRASES = {
     "night": ("at night", "in the night", "in the night sky"),
     "beach": ("on a beach", "on the beach", "at the beach", "on the sand"),
     "snow": ("in the snow", "on the snow", "in snow"),
-    "sea": ("in the sea", "under the sea", "in the water"),
+    "sea": ("in the sea", "in the water"),
 }
 PLACE_PAPER = {
     "meadow": np.array((0.640, 0.830, 0.520), np.float32),

@@ -31,13 +31,13 @@ class Mix:
 
     Args:
         place_frac: the scene is in a named place.
-        position_frac: the caption tells how the first two objects lie to each other, where one lies clearly beside the other.
+        position_frac: the caption tells on which side an object is, or how the first two lie to each other, where that is clear.
         number_frac: objects are counted ("two cats"), in scenes of two or three.
     """
 
     place_frac: float = 0.45
-    position_frac: float = 0.3
-    number_frac: float = 0.12
+    position_frac: float = 0.4
+    number_frac: float = 0.15
 
 
 FULL_MIX = Mix()
@@ -164,4 +164,4 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float] =
         for _ in range(number)
     )
     place = PLACES[int(rng.integers(len(PLACES)))] if rng.random() < mix.place_frac else ""
-    return Scene(objects, sample_tiles(rng, place, GRID), *caption_of(objects, rng, place, SPRITE_CELLS, mix.position_frac), place)
+    return Scene(objects, sample_tiles(rng, place, GRID), *caption_of(objects, rng, place, SPRITE_CELLS, GRID, mix.position_frac), place)

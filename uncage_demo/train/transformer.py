@@ -24,6 +24,10 @@ CONDITION_DROPOUT = 0.1
 BACKGROUND_WEIGHT = 0.25
 GROUNDING_WEIGHT = 0.1
 EVAL_SEED = 990_002
+# Of scenes whose caption says where objects are, the share that is masked as a whole: what a position says matters while nothing is
+# drawn yet, and with the usual shares masked it is not learnt.
+BLANK_FRAC = 0.3
+POSITION_IDS = tuple(vocab.WORD_ID[name] for name in vocab.POSITIONS)
 NULL_TEXT = (vocab.START, vocab.END, *[vocab.PAD] * (vocab.TEXT_LENGTH - 2))
 
 
@@ -37,10 +41,19 @@ def scene_weights(fraction: float) -> tuple[float, float, float]:
     return 0.7 - 0.5 * ramp, 0.25 + 0.3 * ramp, 0.05 + 0.2 * ramp
 
 
-def mask_tokens(tokens: Tensor, mask_id: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Masked tokens "b n" and the mask "b n" bool; the share masked is cos(pi/2 u) with u uniform (2202.04200)."""
+def mask_tokens(tokens: Tensor, mask_id: int, rng: np.random.Generator, blank: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Masked tokens "b n" and the mask "b n" bool; the share masked is cos(pi/2 u) with u uniform (2202.04200).
+
+    Args:
+        tokens: "b n".
+        mask_id: id of a masked token.
+        rng: the source of randomness.
+        blank: "b" bool; of these samples BLANK_FRAC are masked as a whole.
+    """
     b, n = tokens.shape
     share = np.cos(np.pi / 2 * rng.random(b))
+    if blank is not None:
+        share[blank.numpy() & (rng.random(b) < BLANK_FRAC)] = 1.0
     count = np.clip(np.rint(share * n), 1, n)
     rank = rng.random((b, n)).argsort(axis=1).argsort(axis=1)
     masked = torch.from_numpy(rank < count[:, None])
@@ -131,7 +144,8 @@ def train(
     def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0))
-        masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng)
+        positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
+        masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
         examples.text_ids = torch.where(conditioned[:, None], examples.text_ids, null_text)
         examples = TokenBatch(*(part.to(device) for part in vars(examples).values()))

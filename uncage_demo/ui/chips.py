@@ -98,11 +98,11 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
 
 
 def meaning_of(word: str, vocabulary: Vocabulary | None) -> str:
-    """What a word that is no object and no attribute says to the model: "place", "number", or ""."""
+    """What a word that is no object and no attribute says to the model: "place", "position", "number", or ""."""
     if vocabulary is None:
         return ""
     name = vocabulary.aliases.get(word.lower(), word.lower())
-    lists = {"place": vocabulary.places, "number": vocabulary.numbers}
+    lists = {"place": vocabulary.places, "position": vocabulary.positions, "number": vocabulary.numbers}
     return next((kind for kind, words in lists.items() if name in words), "")
 
 
@@ -112,6 +112,7 @@ def word_lists(vocabulary: Vocabulary) -> list[dict[str, Any]]:
         ("Objects", "object", {word: word for word in vocabulary.objects}),
         ("Colours", "color", {word: word for word in vocabulary.colors}),
         ("Places", "place", vocabulary.places),
+        ("Positions", "position", vocabulary.positions),
         ("Numbers", "number", {word: word for word in vocabulary.numbers}),
     )
     return [
@@ -137,12 +138,12 @@ def replace_word(text: str, prompt: Prompt, word: Any, new: Any) -> str:
 def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> str:
     """The text with a word of the model's lists put where it belongs.
 
-    An object is joined at the end ("a turtle" -> "a turtle and a crown"); a colour or a number goes to the last object; a place to the end,
-    instead of the one that is there.
+    An object is joined at the end ("a turtle" -> "a turtle and a crown"); a colour, a number or a position goes to the last object; a place
+    to the end. A place or a position takes the place of the one that is there.
 
     Args:
         text: the prompt as it stands.
-        kind: "object", "color", "place" or "number".
+        kind: "object", "color", "place", "position" or "number".
         word: one of the vocabulary's words of that kind.
 
     Raises:
@@ -158,6 +159,11 @@ def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> 
         text = f"{text} and {_article(word)} {word}" if text else f"{_article(word)} {word}"
     elif kind == "color":
         text = _with_color(text, word, vocabulary)
+    elif kind == "position":
+        _last_object(text, vocabulary, word)
+        there = "|".join(map(re.escape, vocabulary.positions.values()))
+        bare = re.sub(rf"\s+(?:{there})$", "", text, flags=re.IGNORECASE)
+        text = f"{bare} {vocabulary.positions[word]}"
     else:
         text = _with_number(text, word, vocabulary)
     return f"{text} {where}".strip()
