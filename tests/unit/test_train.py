@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -243,6 +244,34 @@ class TestLosses:
         assert rates[0] < 0.01
         assert rates[1] == pytest.approx(1.0, abs=0.01)
         assert rates[1] > rates[2] > rates[3] > 0
+
+
+class TestPositionSense:
+    @pytest.mark.parametrize(("knows", "expected"), [(True, 1.0), (False, 0.5)])
+    def test_share_of_scenes_that_fit_their_own_caption(self, token_scenes, monkeypatch, knows, expected):
+        told = {}
+        collate = token_scenes.collate
+
+        def listen(chosen):
+            examples = collate(chosen)
+            told.update(zip(map(tuple, examples.text_ids.tolist()), examples.tokens, strict=True))
+            said = [re.findall(r"\w+", scene.caption) for scene in chosen]
+            assert all(any(vocab.position(words, i) for i in range(len(words))) for words in said)
+            return examples
+
+        class Oracle(torch.nn.Linear):
+            mask_id = 1024
+
+            def forward(self, tokens, text_ids):
+                assert bool((tokens == self.mask_id).all())
+                logits = torch.zeros(*tokens.shape, 1024)
+                for row, ids in enumerate(map(tuple, text_ids.tolist())):
+                    if knows and ids in told:
+                        logits[row].scatter_(1, told[ids][:, None], 5.0)
+                return types.SimpleNamespace(logits=logits)
+
+        monkeypatch.setattr(token_scenes, "collate", listen)
+        assert transformer_stage.position_sense(Oracle(1, 1), token_scenes, 12) == expected
 
 
 class TestDetectorTargets:

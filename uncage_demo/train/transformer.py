@@ -17,7 +17,8 @@ from uncage_demo.models import vocab
 from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train import loop
 from uncage_demo.train.binding import head_table
-from uncage_demo.train.captions import PLACE_OWNER
+from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
+from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
 CONDITION_DROPOUT = 0.1
@@ -188,7 +189,8 @@ def evaluate(model: SceneTransformer, scenes: TokenScenes, count: int = 192, see
     """Held-out figures on unseen two-object scenes with half of the cells masked.
 
     Returns:
-        Cross-entropy of masked object and background cells (nats), and the best head's area under the curve for nouns (see binding).
+        Cross-entropy of masked object and background cells (nats), the best head's area under the curve for nouns (see binding), and
+        `position_sense`.
     """
     was_training = model.training
     model.eval()
@@ -207,6 +209,32 @@ def evaluate(model: SceneTransformer, scenes: TokenScenes, count: int = 192, see
         "eval_object_nll": float(loss[masked & (examples.owner >= 0)].mean()),
         "eval_background_nll": float(loss[masked & (examples.owner < 0)].mean()),
         "eval_noun_auc": max(row["noun_auc"] for row in head_table(model, scenes, 64, seed)),
+        "eval_position_frac": position_sense(model, scenes, 64, seed),
     }
     model.train(was_training)
     return figures
+
+
+@torch.no_grad()
+def position_sense(model: SceneTransformer, scenes: TokenScenes, count: int, seed: int = EVAL_SEED) -> float:
+    """Share 0..1 of `count` unseen scenes that a blank picture finds likelier by their own caption than by one with opposite positions.
+
+    0.5 is chance. Every caption says where one or two objects are; the likelihood is that of the objects' cells.
+    """
+    rng, opposite = np.random.default_rng(seed), torch.arange(len(vocab.WORDS))
+    for name, other in OPPOSITE.items():
+        opposite[vocab.WORD_ID[name]] = vocab.WORD_ID[other]
+    chosen = []
+    while len(chosen) < count:
+        scene = sample_scene(rng, (0.3, 0.7, 0.0), Mix(0.0, 1.0, 0.0))
+        if set(vocab.tokenize(scene.caption)[1]) & set(POSITION_IDS):
+            chosen.append(scene)
+    examples, device = scenes.collate(chosen), next(model.parameters()).device
+    blank = torch.full_like(examples.tokens, model.mask_id).to(device)
+    own, other = (
+        F.cross_entropy(model(blank, text.to(device)).logits.float().transpose(1, 2).cpu(), examples.tokens, reduction="none")
+        .where(examples.owner >= 0, 0)
+        .sum(dim=1)
+        for text in (examples.text_ids, opposite[examples.text_ids])
+    )
+    return float(((own < other).float() + (own == other).float() / 2).mean())
