@@ -17,7 +17,7 @@ from uncage_demo.models.vocab import PLACES
 from uncage_demo.train import loop
 from uncage_demo.train.pictures import ReconstructedScenes
 from uncage_demo.train.places import TILES_PER_PLACE, plain_tile
-from uncage_demo.train.scenes import FULL_MIX, GRID, PLAIN_MIX, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.scenes import GRID, PICTURE_MIX, PLAIN_MIX, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
 
 EVAL_SEED = 990_001
@@ -116,7 +116,7 @@ def train(
         rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        mix = PLAIN_MIX if composed is None else FULL_MIX
+        mix = PLAIN_MIX if composed is None else PICTURE_MIX
         scenes, images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch, mix)
         images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
         with loop.autocast(device):
@@ -191,6 +191,6 @@ def _scenes(model: ImageTokenizer, atlas: SpriteAtlas, count: int, seed: int, de
     composed = TokenScenes(atlas, model.cpu()) if model.tile_codes else None
     model.to(device)
     for _ in range(math.ceil(count / 20)):
-        scenes = [sample_scene(rng, mix=FULL_MIX if composed else PLAIN_MIX) for _ in range(20)]
+        scenes = [sample_scene(rng, mix=PICTURE_MIX if composed else PLAIN_MIX) for _ in range(20)]
         images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
         yield images, composed.codes(scenes).to(device) if composed else model.encode(images)

@@ -41,6 +41,8 @@ class Mix:
 
 
 FULL_MIX = Mix()
+# For what sees pictures alone: captions do not matter to it, and counted objects would only show fewer different ones.
+PICTURE_MIX = Mix(position_frac=0.0, number_frac=0.0)
 # Objects and colours alone, on plain paper.
 PLAIN_MIX = Mix(0.0, 0.0, 0.0)
 
