@@ -71,6 +71,7 @@ SUMMARY_ROWS = (
     ("attend-excite", "objects", "two coloured objects"),
     ("three-subjects", "all", "three objects"),
     ("places", "all", "one or two in a named place"),
+    ("positions", "all", "two, and where each is"),
     ("numbers", "all", "two or three of a kind"),
 )
 MARKS = ("<!-- model:begin (written by `model-card --readme`; do not edit) -->", "<!-- model:end -->")

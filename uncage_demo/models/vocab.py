@@ -100,7 +100,7 @@ def canonical(word: str) -> str:
 
 
 def position(words: Sequence[str], index: int) -> str:
-    """The position that a typed word says, one of POSITIONS; "" for another word, and for "under" in "under the sea", which says a place."""
+    """The position that a typed word says, one of POSITIONS, or ""; "under" in "under the sea" says a place, no position."""
     name = canonical(words[index])
     if name not in POSITIONS:
         return ""

@@ -15,7 +15,7 @@ from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
 from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID
+from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
@@ -25,6 +25,7 @@ from uncage_demo.train.gallery import POSTER_PARTS, FailureSamples, failure_shee
 from uncage_demo.train.scenes import SpriteAtlas
 from uncage_demo.train.steps import Steps, file_hashes
 from uncage_demo.train.token_scenes import TokenScenes
+from uncage_demo.train.transformer import BLANK_FRAC
 
 FAILURES, BINDING, POSTER = PICTURES = ("failures.webp", "binding.webp", "samples.webp")
 PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
@@ -190,7 +191,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "",
         "## What it draws",
         f"Up to three of {len(NOUNS)} objects ({', '.join(NOUNS)}) in the art's own colours or one of {len(COLORS)} ({', '.join(COLORS)}); two or"
-        f" three of a kind (\u201ctwo cats\u201d, with the failures told below); on plain paper with confetti, or {', '.join(PLACE_SAID.values())}.",
+        f" three of a kind (\u201ctwo cats\u201d, with the failures told below); {', '.join(POSITION_SAID.values())}, left or right of another one, above"
+        f" or below it; on plain paper with confetti, or {', '.join(PLACE_SAID.values())}.",
         "",
         f"![{metrics['poster']['count']} pictures]({POSTER})",
         "",
@@ -206,7 +208,7 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "Scenes are composed at random by this project's own code from openly licensed art, fetched by pinned package and not redistributed here:",
         *(f"- `{package.name}` {package.version}: {package.licence}" for package in PACKAGES),
         "",
-        "Captions name the objects in order, sometimes how many there are, how they lie to each other, and where the scene is; layout, colours and"
+        "Captions name the objects in order, sometimes how many there are, where each is, and where the scene is; layout, colours and"
         " decorations are drawn at random. Places and their decorations are drawn by this project's own code. No photographs, no people.",
         "",
         "## Training",
@@ -217,7 +219,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
             for part, note in notes.items()
         ),
         "",
-        "Masking by arccos, 10 % condition dropout, cross-entropy on masked tokens. One head of every single-modal block is supervised while training:"
+        f"Masking by arccos, and {100 * BLANK_FRAC:.0f} % of the scenes whose caption tells a position masked as a whole: what a position says matters while"
+        " nothing is drawn yet. 10 % condition dropout, cross-entropy on masked tokens. One head of every single-modal block is supervised while training:"
         " in it, an object's cells attend to the object's own words. That is what makes binding readable in so small a model; large models"
         " acquire it by scale.",
         "",
@@ -269,8 +272,8 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "## Limits",
         "It knows nothing beyond its vocabulary and one art style. The image tokenizer composes scenes from drawings and tiles; it does not encode"
         " pictures in a named place. Verdicts are the detector's judgement, which errs as the table says;"
-        " on generated pictures, which it never saw while training, it may err more. A place is judged by the colour of its paper. Positions (\u201cleft of\u201d) were in the training captions and are not obeyed better than chance, as the"
-        " table shows: they are refused in prompts. Numbers are obeyed as \u201cat least\u201d: the usual failure is one too many.",
+        " on generated pictures, which it never saw while training, it may err more. A place is judged by the colour of its paper, a position"
+        " by the middles of what was found. Numbers are obeyed less surely than all else: the usual failure is one too many.",
         "",
         "Licence of the weights: Apache-2.0.",
         "",
