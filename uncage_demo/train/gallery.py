@@ -31,6 +31,8 @@ POSTER_PX = 128
 SAMPLES = 6
 SAMPLE_PX = 144
 LABEL_PX = 214
+SUITE_PX = 86
+RATE_PX = 18
 WRONG = "#B3261E"
 GAP, MARGIN = 12, 16
 
@@ -77,12 +79,7 @@ def failure_sheet(samples: FailureSamples, failures: dict[str, dict[str, dict[st
         top = MARGIN + index * row
         if index:
             draw.line((MARGIN, top - GAP / 2 - 2, width - MARGIN, top - GAP / 2 - 2), fill=LIGHT.line)
-        draw_text(draw, MARGIN, top + 18, kind, 17, LIGHT.ink)
-        y = _lines(draw, MARGIN, top + 38, meaning, 12, LIGHT.muted, LABEL_PX - 24, 3) + 6
-        for suite, kinds in failures.items():
-            draw_text(draw, MARGIN, y, suite, 11, LIGHT.muted)
-            draw_text(draw, MARGIN, y + 15, _percent(kinds[kind]), 12, LIGHT.ink)
-            y += 34
+        _rates(draw, top, kind, meaning, {suite: kinds[kind] for suite, kinds in failures.items()})
         for place, (judged, image) in enumerate(samples.kept[kind]):
             left = MARGIN + LABEL_PX + place * (SAMPLE_PX + GAP)
             sheet.paste(_rounded(image, SAMPLE_PX), (left, top))
@@ -91,6 +88,15 @@ def failure_sheet(samples: FailureSamples, failures: dict[str, dict[str, dict[st
         if not samples.kept[kind]:
             draw_text(draw, MARGIN + LABEL_PX, top + SAMPLE_PX / 2, "none seen", 12, LIGHT.muted)
     return sheet
+
+
+def _rates(draw: ImageDraw.ImageDraw, top: float, kind: str, meaning: str, suites: dict[str, dict[str, Any]]) -> None:
+    """The label of a row: the kind of failure, what it means, and a line of its rate for each suite."""
+    draw_text(draw, MARGIN, top + 18, kind, 17, LIGHT.ink)
+    y = _lines(draw, MARGIN, top + 38, meaning, 12, LIGHT.muted, LABEL_PX - 24, 3) + 8
+    for number, (suite, rate) in enumerate(suites.items()):
+        draw_text(draw, MARGIN, y + RATE_PX * number, suite, 11, LIGHT.muted)
+        draw_text(draw, MARGIN + SUITE_PX, y + RATE_PX * number, _percent(rate), 11, LIGHT.ink)
 
 
 @dataclass(frozen=True)
