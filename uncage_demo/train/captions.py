@@ -99,8 +99,8 @@ def caption_of(
     # Three objects, a position and a place would not fit into the text.
     room = len(subjects) < 3 or not place
     if rng.random() < position_frac and room and all(len(group) == 1 for group in subjects[:2]):
-        firsts = [group[0] for group in subjects[:2]]
-        position = position_of(*firsts, size) if len(firsts) == 2 else side_of(*firsts, size, grid)
+        first = subjects[0][0]
+        position = position_of(first, subjects[1][0], size) if len(subjects) > 1 else side_of(first, size, grid)
         how = rng.random()
         if position and (len(subjects) == 1 or how < BOTH_SIDES_FRAC + ONE_SIDE_FRAC):
             sides[0] = f" {POSITION_SAID[position]}"
