@@ -160,10 +160,7 @@ def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> 
     elif kind == "color":
         text = _with_color(text, word, vocabulary)
     elif kind == "position":
-        _last_object(text, vocabulary, word)
-        there = "|".join(map(re.escape, vocabulary.positions.values()))
-        bare = re.sub(rf"\s+(?:{there})$", "", text, flags=re.IGNORECASE)
-        text = f"{bare} {vocabulary.positions[word]}"
+        text = _with_position(text, word, vocabulary)
     else:
         text = _with_number(text, word, vocabulary)
     return f"{text} {where}".strip()
@@ -212,6 +209,13 @@ def _with_number(text: str, number: str, vocabulary: Vocabulary) -> str:
     # A vocabulary names an object's plural before its other aliases; what has none ("glasses") is its own plural.
     plural = next((alias for alias, name in vocabulary.aliases.items() if name == noun and alias[0] == noun[0]), noun)
     return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural))) + text[match.end() :]
+
+
+def _with_position(text: str, position: str, vocabulary: Vocabulary) -> str:
+    _last_object(text, vocabulary, position)
+    there = "|".join(map(re.escape, vocabulary.positions.values()))
+    bare = re.sub(rf"\s+(?:{there})$", "", text, flags=re.IGNORECASE)
+    return f"{bare} {vocabulary.positions[position]}"
 
 
 def _article(word: str) -> str:
