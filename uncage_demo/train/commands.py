@@ -30,7 +30,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset("cpu", 900, 900, 6000, 900, 16, 48, 32),
+    "cpu": Preset("cpu", 900, 900, 5400, 900, 16, 48, 32),
     "gpu": Preset("cuda", 90, 60, 360, 60, 64, 256, 128),
 }
 # Learning rate of a generator that goes on from trained weights.
@@ -55,7 +55,7 @@ def add_parsers(subparsers: Any) -> None:
         "--preset",
         choices=sorted(PRESETS),
         default="cpu",
-        help="machine: cpu = 2 cores, about 2 h 25 min and half an hour for the card; gpu = about 10 minutes",
+        help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes",
     )
     train.add_argument("--stage", choices=STAGES, action="append", help="run only this stage (repeatable); default: all")
     train.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"checkpoints and logs; default {DEFAULT_FOLDER}")

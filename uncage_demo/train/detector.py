@@ -23,15 +23,11 @@ COUNT_WEIGHTS = (0.15, 0.35, 0.5)
 CORRUPT_MAX_FRAC = 0.08
 
 
-def reconstruct(tokenizer: ImageTokenizer, codes: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-    """Pictures "b 3 H W" that the tokenizer draws of codes "b y x"; with rng, a few are replaced (generated pictures have such slips)."""
-    with torch.no_grad():
-        if rng is not None:
-            share = rng.uniform(0, CORRUPT_MAX_FRAC, size=(len(codes), 1, 1))
-            hit = torch.from_numpy(rng.random(codes.shape) < share)
-            noise = torch.from_numpy(rng.integers(tokenizer.fsq.codebook_size, size=codes.shape))
-            codes = torch.where(hit.to(codes.device), noise.to(codes.device), codes)
-        return tokenizer.decode(codes)
+def with_slips(codes: Tensor, rng: np.random.Generator, codebook_size: int) -> Tensor:
+    """Codes "b y x" of which a few are replaced by random ones, as generated pictures have such slips."""
+    share = rng.uniform(0, CORRUPT_MAX_FRAC, size=(len(codes), 1, 1))
+    hit = torch.from_numpy(rng.random(codes.shape) < share)
+    return torch.where(hit, torch.from_numpy(rng.integers(codebook_size, size=codes.shape)), codes)
 
 
 def targets(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
@@ -75,17 +71,21 @@ def train(
     network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
-    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+    def make_batch(step: int, fraction: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "detector", step)
+        scenes = [sample_scene(rng, COUNT_WEIGHTS) for _ in range(batch)]
+        half = batch // 2
+        rendered = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes[:half]])).permute(0, 3, 1, 2)
+        codes = with_slips(composed.codes(scenes[half:]), rng, tokenizer.fsq.codebook_size)
+        return rendered, codes, *targets(scenes)
+
+    def train_step(step: int, fraction: float, data: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[dict[str, float], int]:
+        rendered, codes, centre_target, style_target = (part.to(device) for part in data)
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
-        scenes = [sample_scene(rng, COUNT_WEIGHTS) for _ in range(batch)]
-        images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
-        half = batch // 2
-        with loop.autocast(device):
-            drawn = reconstruct(tokenizer, composed.codes(scenes[half:]).to(device), rng).float()
-        images = torch.cat([images[:half], drawn]).contiguous(memory_format=torch.channels_last)
-        centre_target, style_target = (part.to(device) for part in targets(scenes))
+        with torch.no_grad(), loop.autocast(device):
+            drawn = tokenizer.decode(codes).float()
+        images = torch.cat([rendered, drawn]).contiguous(memory_format=torch.channels_last)
         with loop.autocast(device):
             centre, style = network(images)
         centre, style = centre.float(), style.float()
@@ -110,7 +110,9 @@ def train(
         folder,
         modules={"detector": network},
         optimizers=[optimizer],
+        make_batch=make_batch,
         train_step=train_step,
+        workers=loop.loader_workers(device),
         budget_s=budget_s,
         max_steps=max_steps,
         report=report,
@@ -136,7 +138,7 @@ def evaluate(model: Detector, tokenizer: ImageTokenizer, atlas: SpriteAtlas, cou
     for start in range(0, count, 32):
         scenes = [sample_scene(rng) for _ in range(min(32, count - start))]
         images = torch.from_numpy(np.stack([atlas.render(scene) for scene in scenes])).permute(0, 3, 1, 2).to(device)
-        for kind, pictures in (("rendered", images), ("reconstructed", reconstruct(tokenizer, composed.codes(scenes).to(device)))):
+        for kind, pictures in (("rendered", images), ("reconstructed", tokenizer.decode(composed.codes(scenes).to(device)))):
             for scene, found in zip(scenes, peaks(*model(pictures)), strict=True):
                 wanted = sorted((vocab.NOUNS.index(p.noun), STYLES.index(p.color), p.y + CENTRE, p.x + CENTRE) for p in scene.objects)
                 seen = sorted((noun, style, y, x) for noun, style, _, y, x in found)

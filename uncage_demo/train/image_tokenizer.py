@@ -110,19 +110,21 @@ def train(
     network = network.to(device).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     parameters = [p for p in network.parameters() if p.requires_grad]
     composed = TokenScenes(atlas, network) if codes_stay else None
+    mix = PICTURE_MIX if codes_stay else PLAIN_MIX
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
 
-    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+    def make_batch(step: int, fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+        scenes, images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch, mix)
+        return images, weight, torch.empty(0) if composed is None else composed.codes(scenes)
+
+    def train_step(step: int, fraction: float, data: tuple[Tensor, Tensor, Tensor]) -> tuple[dict[str, float], int]:
         rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fraction)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        mix = PLAIN_MIX if composed is None else PICTURE_MIX
-        scenes, images, weight = picture_batch(atlas, loop.batch_rng(seed, stage, step), batch, mix)
-        images, weight = images.to(device, memory_format=torch.channels_last), weight.to(device)
+        images, weight, codes = (part.to(device) for part in data)
+        images = images.contiguous(memory_format=torch.channels_last)
         with loop.autocast(device):
-            output = (
-                network(images)[0] if composed is None else network.decode_values(network.code_values(composed.codes(scenes).to(device)))
-            )
+            output = network.decode_values(network.code_values(codes)) if codes_stay else network(images)[0]
         loss = reconstruction_loss(output.float(), images, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -142,7 +144,9 @@ def train(
         folder,
         modules={"tokenizer": network},
         optimizers=[optimizer],
+        make_batch=make_batch,
         train_step=train_step,
+        workers=loop.loader_workers(device),
         budget_s=budget_s,
         max_steps=max_steps,
         report=report,

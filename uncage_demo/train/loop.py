@@ -6,7 +6,9 @@ A stage's batch depends on (seed, step) alone, so a killed run that resumes sees
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+# An accelerator asks for scenes faster than one process can compose them (2,500 a second); on a CPU the cores are needed for training.
+MAX_WORKERS = 12
 
 
 @dataclass
@@ -41,6 +47,41 @@ def has_bf16(device: torch.device) -> bool:
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 autocast where the device has it, else float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16(device))
+
+
+def loader_workers(device: torch.device) -> int:
+    """How many processes compose the batches: none beside training on a CPU, the spare cores beside an accelerator."""
+    if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
+        return 0
+    return max(0, min(MAX_WORKERS, (os.cpu_count() or 1) - 2))
+
+
+class StepBatches(Dataset[Any]):
+    """Batches by step, for a data loader whose processes may be ahead of training.
+
+    Args:
+        make: (step, done fraction 0..1 of the budget) -> batch, on the CPU.
+    """
+
+    def __init__(self, make: Callable[[int, float], Any]) -> None:
+        self.make = make
+        # Shared with the loader's processes: how far training is when they compose a batch.
+        self.fraction = multiprocessing.Value("d", 0.0)
+
+    def __getitem__(self, step: int) -> Any:
+        """The batch of a step."""
+        return self.make(step, self.fraction.value)
+
+    def stream(self, first_step: int, workers: int) -> Iterator[Any]:
+        """Batches of `first_step` and all that follow, in order, composed by `workers` processes (0 = here, when asked for)."""
+        steps = range(first_step, sys.maxsize)
+        # A loader draws from its generator when it starts; its own, so that nothing else's randomness depends on it.
+        options: dict[str, Any] = {"num_workers": workers, "generator": torch.Generator(), "collate_fn": _as_it_is}
+        return iter(DataLoader(self, batch_size=None, sampler=steps, **options))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def save_checkpoint(path: Path, progress: Progress, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> None:
@@ -78,7 +119,9 @@ def run(
     *,
     modules: dict[str, nn.Module],
     optimizers: list[torch.optim.Optimizer],
-    train_step: Callable[[int, float], tuple[dict[str, float], int]],
+    make_batch: Callable[[int, float], Any],
+    train_step: Callable[[int, float, Any], tuple[dict[str, float], int]],
+    workers: int = 0,
     budget_s: float,
     max_steps: int | None = None,
     report: Callable[[Progress], dict[str, float]] | None = None,
@@ -92,7 +135,9 @@ def run(
         stage: name of the stage; names its checkpoint and its log.
         folder: where `<stage>.ckpt` and `<stage>.jsonl` live.
         modules, optimizers: what a checkpoint holds.
-        train_step: (step, done fraction 0..1 of the budget) -> (losses, images seen).
+        make_batch: (step, done fraction 0..1 of the budget) -> the step's data, on the CPU.
+        train_step: (step, done fraction, data) -> (losses, images seen).
+        workers: processes that compose data ahead of training, see `loader_workers`.
         budget_s: training seconds over all resumed runs.
         max_steps: stop after this many steps (None: only the budget counts).
         report: called now and then with the progress; its figures go to the log.
@@ -116,9 +161,12 @@ def run(
         with log_path.open("a") as handle:
             handle.write(json.dumps(entry) + "\n")
 
+    batches = StepBatches(make_batch)
+    stream = batches.stream(progress.step, workers)
     for step in _steps(progress, budget_s, max_steps):
-        fraction = progress.seconds_s / budget_s if max_steps is None else step / max_steps
-        losses, images = train_step(step, min(fraction, 1.0))
+        fraction = min(progress.seconds_s / budget_s if max_steps is None else step / max_steps, 1.0)
+        batches.fraction.value = fraction
+        losses, images = train_step(step, fraction, next(stream))
         window.append((losses, images))
         now = time.monotonic()
         progress.seconds_s += now - last

@@ -35,7 +35,7 @@ def free_codes(fsq: FSQ, used: Tensor, groups: int, size: int) -> np.ndarray:
         raise ValueError(f"{len(free)} codes are free; {groups} places with {size} tiles each need {groups * size}")
     found = []
     for _ in range(groups):
-        points = fsq.values(torch.tensor(free))
+        points = fsq.values(torch.tensor(free, device=fsq.levels_t.device)).cpu()
         nearest = torch.cdist(points, points).sort(dim=1, stable=True)
         best = int(nearest.values[:, :size].sum(dim=1).argmin())
         group = [free[int(index)] for index in nearest.indices[best, :size]]
@@ -51,10 +51,9 @@ def tile_codes(tokenizer: ImageTokenizer, atlas: SpriteAtlas) -> list[int]:
     Args:
         tokenizer: as the stage "tokenizer" left it. atlas: the art.
     """
-    tiles = torch.from_numpy(atlas.tiles).permute(0, 3, 1, 2)
     plain = list(place_tiles(""))
-    codes = torch.zeros(len(tiles), dtype=torch.int64)
-    codes[plain] = tokenizer.encode(tiles[plain]).flatten()
+    codes = torch.zeros(len(atlas.tiles), dtype=torch.int64)
+    codes[plain] = _encoded(tokenizer, atlas.tiles[plain]).flatten()
     used = torch.cat([drawing_codes(tokenizer, atlas).unique(), codes[plain]])
     for place, group in zip(PLACES, free_codes(tokenizer.fsq, used, len(PLACES), len(place_tiles(PLACES[0]))), strict=True):
         codes[list(place_tiles(place))] = torch.from_numpy(group)
@@ -76,5 +75,10 @@ def assign(tokenizer: ImageTokenizer, atlas: SpriteAtlas, folder: Path) -> None:
 @torch.no_grad()
 def drawing_codes(tokenizer: ImageTokenizer, atlas: SpriteAtlas) -> Tensor:
     """Codes "drawing y x" of every drawing on plain paper, in the atlas' order."""
-    pictures = np.stack([art[..., :3] + PAPER * (1 - art[..., 3:]) for art in atlas.sprites.values()])
-    return tokenizer.encode(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+    return _encoded(tokenizer, np.stack([art[..., :3] + PAPER * (1 - art[..., 3:]) for art in atlas.sprites.values()]))
+
+
+def _encoded(tokenizer: ImageTokenizer, pictures: np.ndarray) -> Tensor:
+    """Codes "b y x" of pictures "b H W 3"; on the CPU, wherever the tokenizer is."""
+    device = next(tokenizer.parameters()).device
+    return tokenizer.encode(torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)).cpu()

@@ -142,13 +142,17 @@ def train(
     optimizers = make_optimizers(network, peak, device)
     null_text = torch.tensor(NULL_TEXT)
 
-    def train_step(step: int, fraction: float) -> tuple[dict[str, float], int]:
+    def make_batch(step: int, fraction: float) -> tuple[TokenBatch, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0))
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
         examples.text_ids = torch.where(conditioned[:, None], examples.text_ids, null_text)
+        return examples, masked_tokens, masked, conditioned
+
+    def train_step(step: int, fraction: float, data: tuple[TokenBatch, Tensor, Tensor, Tensor]) -> tuple[dict[str, float], int]:
+        examples, masked_tokens, masked, conditioned = data
         examples = TokenBatch(*(part.to(device) for part in vars(examples).values()))
         masked_tokens, masked, conditioned = masked_tokens.to(device), masked.to(device), conditioned.to(device)
         for optimizer in optimizers:
@@ -176,7 +180,9 @@ def train(
         folder,
         modules={"transformer": network},
         optimizers=optimizers,
+        make_batch=make_batch,
         train_step=train_step,
+        workers=loop.loader_workers(device),
         budget_s=budget_s,
         max_steps=max_steps,
         report=lambda progress: evaluate(network, scenes) | (show(progress) if show is not None else {}),

@@ -1,0 +1,104 @@
+"""Every training stage keeps its tensors on the device it is told, and batches composed by other processes are the same batches."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from tests.drawings import drawn_atlas
+from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, place
+from tests.unit.test_train_resume import assert_same_weights, small_detector, small_tokenizer, small_transformer, train
+from uncage_demo.train import loop, pictures
+from uncage_demo.train import transformer as transformer_stage
+from uncage_demo.train.token_scenes import TokenScenes
+
+
+class TestPretendedDevice:
+    def test_marks_follow_operations_and_mixing_is_an_error(self):
+        with PretendedDevice():
+            there, here = torch.ones(2, 3, device=DEVICE), torch.ones(2, 3)
+            assert (there * 2).device.type == there.sum(dim=0).device.type == here.to(DEVICE).device.type == DEVICE
+            assert there.cpu().device.type == here.device.type == "cpu"
+            assert torch.equal(there.cpu(), here)
+            for mixed in (lambda: there + here, lambda: torch.where(here > 0, there, 0), lambda: torch.cat([here, there]), there.numpy):
+                with pytest.raises(MixedDevicesError):
+                    mixed()
+
+    def test_modules_and_gradients_move(self):
+        layer = torch.nn.Linear(3, 2)
+        with PretendedDevice():
+            layer.to(DEVICE)
+            assert {place(p) for p in layer.parameters()} == {DEVICE}
+            with pytest.raises(MixedDevicesError):
+                layer(torch.ones(1, 3))
+            layer(torch.ones(1, 3).to(DEVICE)).sum().backward()
+        assert layer.bias.grad is not None
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """The pretended device, in float32 and with AdamW, so that a run there can be compared with one on the CPU; two loading processes."""
+    monkeypatch.setattr(loop, "autocast", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
+    monkeypatch.setattr(loop, "loader_workers", lambda device: 2 if device.type == DEVICE else 0)
+    with PretendedDevice():
+        yield
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector", "transformer"])
+def test_stage_trains_on_the_device_with_the_same_data(stage, accelerator, tmp_path):
+    # The curriculum asks how far training is, which processes that are ahead cannot know exactly.
+    options = {"curriculum": False} if stage == "transformer" else {}
+    there = train(stage, tmp_path / "there", 3, device=DEVICE, **options)
+    assert {place(p) for p in there.parameters()} == {DEVICE}
+    assert_same_weights(there.cpu(), train(stage, tmp_path / "here", 3, **options))
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector", "transformer"])
+def test_reports_work_on_the_device(stage, accelerator, tmp_path, monkeypatch):
+    run = loop.run
+    monkeypatch.setattr(loop, "run", lambda *args, **options: run(*args, **options | {"report_every_s": 0.0}))
+    monkeypatch.setattr(pictures, "STEPS", 2)
+    if stage == "transformer":
+        scenes, network = TokenScenes(drawn_atlas(), small_tokenizer().eval()), small_transformer()
+        show = pictures.GeneratedPictures(tmp_path, network, small_tokenizer(), small_detector())
+        transformer_stage.train(scenes, tmp_path, budget_s=1e9, batch=4, max_steps=1, model=network, show=show, device=DEVICE)
+    else:
+        train(stage, tmp_path, 1, device=DEVICE)
+    lines = (tmp_path / f"{stage}.jsonl").read_text().splitlines()
+    assert len(lines) == 1
+
+
+class TestStepBatches:
+    @staticmethod
+    def draw(step: int, fraction: float) -> tuple[int, float, torch.Tensor]:
+        return step, fraction, torch.from_numpy(np.random.default_rng(step).random(3))
+
+    def test_loading_processes_change_neither_data_nor_order(self):
+        streams = [loop.StepBatches(self.draw).stream(7, workers) for workers in (0, 2)]
+        for step in range(7, 13):
+            (a, _, x), (b, _, y) = (next(stream) for stream in streams)
+            assert a == b == step
+            assert torch.equal(x, y)
+
+    def test_they_know_how_far_training_is(self):
+        batches = loop.StepBatches(self.draw)
+        batches.fraction.value = 0.25
+        assert next(batches.stream(0, 2))[1] == 0.25
+
+    def test_nothing_else_random_depends_on_them(self):
+        torch.manual_seed(3)
+        expected = torch.rand(2)
+        torch.manual_seed(3)
+        next(loop.StepBatches(self.draw).stream(0, 0))
+        assert torch.equal(torch.rand(2), expected)
+
+    def test_cores_are_left_for_training_on_a_cpu(self, monkeypatch):
+        monkeypatch.setattr(loop.os, "cpu_count", lambda: 16)
+        assert loop.loader_workers(torch.device("cpu")) == 0
+        assert loop.loader_workers(torch.device("cuda")) == loop.MAX_WORKERS
+        monkeypatch.setattr(loop.os, "cpu_count", lambda: 4)
+        assert loop.loader_workers(torch.device("cuda")) == 2
