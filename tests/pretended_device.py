@@ -36,8 +36,8 @@ class PretendedDevice(TorchFunctionMode):
         kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
         if func == Tensor.device.__get__:
             return torch.device(place(args[0]))
-        if func == Tensor.data.__set__:
-            args[0]._place = place(args[1])
+        if func == Tensor.data.__set__:  # pyright: ignore[reportAttributeAccessIssue]
+            _moved(args[0], place(args[1]))
             return func(*args)
         if func == Tensor.cpu:
             return _moved(args[0].detach() if not args[0].requires_grad else args[0].view_as(args[0]), "cpu")
@@ -54,7 +54,7 @@ class PretendedDevice(TorchFunctionMode):
         result = func(*args, **kwargs)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                leaf._place = where
+                _moved(leaf, where)
         return result
 
 
