@@ -16,7 +16,7 @@ from uncage_demo.models import vocab
 from uncage_demo.models.detector import peaks
 from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
 from uncage_demo.models.transformer import SceneTransformer
-from uncage_demo.train import art, binding, captions, loop, parts, place_codes, places, scenes
+from uncage_demo.train import art, binding, captions, loop, optimizers, parts, place_codes, places, scenes
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.export import export
@@ -340,17 +340,32 @@ class TestGrownWeights:
 
 
 def test_arithmetic_follows_the_machine(monkeypatch):
-    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
-    with loop.autocast(torch.device("cpu")):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-    assert [type(o).__name__ for o in transformer_stage.make_optimizers(small_transformer(), 1e-3, torch.device("cpu"))] == ["AdamW"]
-    monkeypatch.setattr(loop, "has_bf16", lambda device: True)
-    with loop.autocast(torch.device("cpu")):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-    assert [type(o).__name__ for o in transformer_stage.make_optimizers(small_transformer(), 1e-3, torch.device("cpu"))] == [
-        "Muon",
-        "AdamW",
-    ]
+    for bf16, dtype, muon in ((False, torch.float32, "Float32Muon"), (True, torch.bfloat16, "Muon")):
+        monkeypatch.setattr(loop, "has_bf16", lambda device, bf16=bf16: bf16)
+        with loop.autocast(torch.device("cpu")):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+        chosen = optimizers.make_optimizers(small_transformer(), 1e-3, torch.device("cpu"))
+        assert [type(optimizer).__name__ for optimizer in chosen] == [muon, "AdamW"]
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (9, 6)])
+def test_float32_muon_is_muon_without_its_rounding(shape):
+    generator = torch.Generator().manual_seed(0)
+    gradient = torch.randn(shape, generator=generator)
+    moved = {}
+    for kind in (torch.optim.Muon, optimizers.Float32Muon):
+        weight = torch.nn.Parameter(torch.zeros(shape))
+        weight.grad = gradient.clone()
+        kind([weight], lr=1.0, weight_decay=0.0, momentum=0.0, nesterov=False, adjust_lr_fn="match_rms_adamw").step()
+        moved[kind] = -weight.detach().double() / (0.2 * max(shape) ** 0.5)
+    # Muon's iteration in float64: an odd polynomial of the singular values, which all end near 1.
+    left, values, right = torch.linalg.svd(gradient.double(), full_matrices=False)
+    values = values / gradient.double().norm()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    exact = left @ values.diag() @ right
+    error = {kind: float((step - exact).abs().max()) for kind, step in moved.items()}
+    assert error[optimizers.Float32Muon] < 1e-5 < 1e-3 < error[torch.optim.Muon] < 0.1
 
 
 def test_export_refuses_files_a_space_refuses(tmp_path):

@@ -40,7 +40,7 @@ class TestPretendedDevice:
 
 @pytest.fixture
 def accelerator(monkeypatch):
-    """The pretended device, in float32 and with AdamW, so that a run there can be compared with one on the CPU; two loading processes."""
+    """The pretended device, in float32, so that a run there can be compared with one on the CPU; two loading processes."""
     monkeypatch.setattr(loop, "autocast", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(loop, "has_bf16", lambda device: False)
     monkeypatch.setattr(loop, "loader_workers", lambda device: 2 if device.type == DEVICE else 0)

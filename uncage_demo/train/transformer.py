@@ -1,6 +1,6 @@
 """Stage 2: the masked generative transformer, trained on scenes stamped in token space.
 
-Source: masking by arccos (2202.04200); condition dropout for classifier-free guidance (2207.12598); Muon for the matrices (Jordan, 2024).
+Source: masking by arccos (2202.04200); condition dropout for classifier-free guidance (2207.12598).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from uncage_demo.models.transformer import SceneTransformer
 from uncage_demo.train import loop
 from uncage_demo.train.binding import head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
+from uncage_demo.train.optimizers import learning_rate, make_optimizers
 from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
@@ -83,27 +84,6 @@ def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) 
     target = target / target.sum(-1, keepdim=True).clamp(min=1)
     weight = torch.where(batch.owner >= 0, 1.0, BACKGROUND_WEIGHT) * conditioned[:, None]
     return -(target * log_share).sum(-1).mul(weight).sum() / weight.sum().clamp(min=1) / text_logits.shape[0]
-
-
-def make_optimizers(model: SceneTransformer, peak: float, device: torch.device) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and convolutions.
-
-    Muon's own arithmetic is bf16; on a processor that only imitates it a step would take three times as long, so there all is AdamW.
-    """
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name]
-    if not loop.has_bf16(device):
-        return [torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.0)]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [
-        torch.optim.Muon(matrices, lr=peak, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def learning_rate(peak: float, step: int, fraction: float) -> float:
-    """Warm-up over 200 steps, constant, then linear to zero over the last 40 % of the budget."""
-    return peak * min(1.0, (step + 1) / 200) * min(1.0, max(0.0, (1 - fraction) / 0.4) + 0.002)
 
 
 def train(
