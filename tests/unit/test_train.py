@@ -6,6 +6,7 @@ import math
 import re
 import types
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,7 +272,8 @@ class TestPositionSense:
                 return types.SimpleNamespace(logits=logits)
 
         monkeypatch.setattr(token_scenes, "collate", listen)
-        assert transformer_stage.position_sense(Oracle(1, 1), token_scenes, 12) == expected
+        oracle: Any = Oracle(1, 1)
+        assert transformer_stage.position_sense(oracle, token_scenes, 12) == expected
 
 
 class TestDetectorTargets:
