@@ -40,7 +40,7 @@ class PretendedDevice(TorchFunctionMode):
             _moved(args[0], place(args[1]))
             return func(*args)
         if func == Tensor.cpu:
-            return _moved(args[0].detach() if not args[0].requires_grad else args[0].view_as(args[0]), "cpu")
+            return _moved(args[0].view_as(args[0]), "cpu")
         if func == Tensor.to:
             return _to(*args, **kwargs)
         if name in ("numpy", "__array__") and place(args[0]) != "cpu":

@@ -112,7 +112,7 @@ def train(
         optimizers=[optimizer],
         make_batch=make_batch,
         train_step=train_step,
-        workers=loop.loader_workers(device),
+        device=device,
         budget_s=budget_s,
         max_steps=max_steps,
         report=report,

@@ -121,7 +121,7 @@ def run(
     optimizers: list[torch.optim.Optimizer],
     make_batch: Callable[[int, float], Any],
     train_step: Callable[[int, float, Any], tuple[dict[str, float], int]],
-    workers: int = 0,
+    device: torch.device,
     budget_s: float,
     max_steps: int | None = None,
     report: Callable[[Progress], dict[str, float]] | None = None,
@@ -137,7 +137,7 @@ def run(
         modules, optimizers: what a checkpoint holds.
         make_batch: (step, done fraction 0..1 of the budget) -> the step's data, on the CPU.
         train_step: (step, done fraction, data) -> (losses, images seen).
-        workers: processes that compose data ahead of training, see `loader_workers`.
+        device: where the modules are; says how many processes compose data ahead of training.
         budget_s: training seconds over all resumed runs.
         max_steps: stop after this many steps (None: only the budget counts).
         report: called now and then with the progress; its figures go to the log.
@@ -162,7 +162,7 @@ def run(
             handle.write(json.dumps(entry) + "\n")
 
     batches = StepBatches(make_batch)
-    stream = batches.stream(progress.step, workers)
+    stream = batches.stream(progress.step, loader_workers(device))
     for step in _steps(progress, budget_s, max_steps):
         fraction = min(progress.seconds_s / budget_s if max_steps is None else step / max_steps, 1.0)
         batches.fraction.value = fraction

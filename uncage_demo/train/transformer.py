@@ -162,7 +162,7 @@ def train(
         optimizers=optimizers,
         make_batch=make_batch,
         train_step=train_step,
-        workers=loop.loader_workers(device),
+        device=device,
         budget_s=budget_s,
         max_steps=max_steps,
         report=lambda progress: evaluate(network, scenes) | (show(progress) if show is not None else {}),
