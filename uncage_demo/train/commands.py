@@ -31,7 +31,7 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset("cpu", 900, 900, 5400, 900, 16, 48, 32),
-    "gpu": Preset("cuda", 90, 60, 360, 60, 64, 256, 128),
+    "gpu": Preset("cuda", 60, 60, 350, 45, 64, 1024, 128),
 }
 # Learning rate of a generator that goes on from trained weights.
 GROWN_PEAK = 1.5e-3
