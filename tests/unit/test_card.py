@@ -46,7 +46,7 @@ def judged(index: int, **shown: int) -> JudgedImage:
 
 
 def test_the_whole_card(model, atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(card, "_pair_seconds", lambda backend: 1.25)
+    monkeypatch.setattr(card, "_pair_seconds", lambda backend, num_steps: num_steps / 8)
     metrics = card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)
     text = card.write_card(model, metrics, tmp_path / "none.json", tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text())["pictures"] == metrics["pictures"]
@@ -56,6 +56,7 @@ def test_the_whole_card(model, atlas, tmp_path, monkeypatch):
     for kind in FAILURE_KINDS:
         assert f"| {kind}: " in text
     assert "| layer 1, head 1 |" in text
+    assert "took 2.00 s in 16 steps, 4.00 s in 32 steps" in text
     # A killed run continues: nothing is worked out again, unless a picture is no longer what was drawn.
     monkeypatch.setattr(card, "quality", None)
     assert card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)["pictures"] == metrics["pictures"]

@@ -34,15 +34,23 @@ def test_extras_come_when_they_are_wished_for(tmp_path):
     assert list(steps)[4:] == ["diagnosis", "experiment weights", "experiment table1", "tables"]
 
 
-def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("processes", "names"), [(1, ["table1.jsonl"]), (2, ["table1.0-of-2.jsonl", "table1.1-of-2.jsonl"])])
+def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(processes, names, tmp_path, monkeypatch):
     said: list[tuple[str, ...]] = []
     monkeypatch.setattr(refresh, "_command", lambda *words: said.append(words))
     monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results")
-    step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1", bench_steps=12)["experiment table1"]
+    step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1", bench_steps=12, bench_processes=processes)["experiment table1"]
     step.work()
-    lines = str(tmp_path / "bench-tiny-0/table1.jsonl")
-    assert said[0] == ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--steps", "12", "--out", lines)
-    assert said[1] == ("uncage_demo", "bench-merge", lines, "--out", str(tmp_path / "results/table1.jsonl.gz"))
+    command = ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--steps", "12", "--shard")
+    lines = tmp_path / "bench-tiny-0" / "table1.jsonl"
+    assert sorted(said[:-1]) == [(*command, f"{i}/{processes}", "--out", str(lines)) for i in range(processes)]
+    assert said[-1] == (
+        "uncage_demo",
+        "bench-merge",
+        *(str(lines.with_name(name)) for name in names),
+        "--out",
+        str(tmp_path / "results/table1.jsonl.gz"),
+    )
 
 
 def test_killed_run_continues_and_a_changed_file_is_made_again(tmp_path, capsys):
@@ -83,7 +91,14 @@ def test_results_of_other_weights_are_found(tmp_path, monkeypatch):
     assert [path.name for path in refresh.stale_results("a", tmp_path)] == ["old.jsonl"]
 
 
-@pytest.mark.parametrize(("options", "message"), [({"seeds": 0}, "--seeds 0"), ({"bench": ("tabel1",)}, "tabel1: choose one of table1")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "--seeds 0"),
+        ({"bench_processes": 0}, "--bench-processes 0"),
+        ({"bench": ("tabel1",)}, "tabel1: choose one of table1"),
+    ],
+)
 def test_bad_wishes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Wishes(**options)

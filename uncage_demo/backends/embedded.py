@@ -17,7 +17,7 @@ from torch import nn
 
 from uncage_demo.backends.base import Capture, ForwardOutput
 from uncage_demo.backends.scene_verdict import place_of, verdict_of
-from uncage_demo.decoding.config import parse_attention_source
+from uncage_demo.decoding.config import DEFAULT_STEPS, parse_attention_source
 from uncage_demo.models import vocab
 from uncage_demo.models.detector import Detector, peaks
 from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
@@ -87,7 +87,7 @@ class EmbeddedBackend:
             single_layers=layers,
             num_heads=heads,
             default_source="chosen" if self._heads else "all",
-            default_steps=int(defaults.get("num_steps", 32)),
+            default_steps=int(defaults.get("num_steps", DEFAULT_STEPS)),
             default_guidance_scale=float(defaults.get("guidance_scale", 3.0)),
             description="Draws 24 emoji objects in 11 colours, up to three at once, in five places, on 12 x 12 tokens; runs on a CPU.",
         )

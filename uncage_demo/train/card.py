@@ -14,7 +14,7 @@ import numpy as np
 from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.config import DEFAULT_STEPS, DecodingConfig
 from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.runner import compare
@@ -30,6 +30,7 @@ from uncage_demo.train.transformer import BLANK_FRAC
 FAILURES, BINDING, POSTER = PICTURES = ("failures.webp", "binding.webp", "samples.webp")
 PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
 SPEED_PROMPT = "a turtle and a pink apple"
+SPEED_STEPS = (DEFAULT_STEPS, 32)
 
 
 # How many times the tokenizer's scenes the use of its codebook is counted over.
@@ -99,7 +100,7 @@ def measure(
         ),
         "quality": steps("quality and failures", lambda: _quality(backend, seeds, size, paths[FAILURES]), [paths[FAILURES]]),
         "poster": steps("poster", lambda: _poster(backend, size, paths[POSTER]), [paths[POSTER]]),
-        "speed_s": steps("speed", lambda: _pair_seconds(backend)),
+        "speed_s": steps("speed", lambda: {str(t): _pair_seconds(backend, t) for t in SPEED_STEPS}),
     }
     return metrics | {"pictures": file_hashes(list(paths.values()))}
 
@@ -132,10 +133,10 @@ def _poster(backend: EmbeddedBackend, size: Size, path: Path) -> dict[str, int]:
     return {"correct": drawn.correct, "count": drawn.count}
 
 
-def _pair_seconds(backend: EmbeddedBackend, rounds: int = 5) -> float:
-    """Median seconds of one recorded side-by-side pair at default settings, after warm-up."""
+def _pair_seconds(backend: EmbeddedBackend, num_steps: int, rounds: int = 5) -> float:
+    """Median seconds of one recorded side-by-side pair with this many steps, after warm-up."""
     prompt = parse_prompt(SPEED_PROMPT, backend)
-    configs = [DecodingConfig(), DecodingConfig(order="uncage")]
+    configs = [DecodingConfig(order=order, num_steps=num_steps) for order in ("meissonic", "uncage")]
     compare(backend, prompt, configs)
     times = []
     for _ in range(rounds):
@@ -245,7 +246,9 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "Generator, baseline order (`meissonic`), default settings:",
         "",
         quality_markdown(metrics["quality"]),
-        f"A finished side-by-side pair (32 steps, fully recorded, every step drawn) took {metrics['speed_s']:.2f} s (median) on the machine of this run.",
+        "A finished side-by-side pair, fully recorded and every step drawn, took "
+        + ", ".join(f"{seconds:.2f} s in {num_steps} steps" for num_steps, seconds in metrics["speed_s"].items())
+        + " (medians on the machine of this run).",
         "",
         "## What goes wrong",
         f"![Kinds of failure with their rates and pictures]({FAILURES})",

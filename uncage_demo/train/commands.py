@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.decoding.config import DEFAULT_STEPS
+
 STAGES = ("tokenizer", "decoder", "detector", "transformer", "export", "card")
 DEFAULT_FOLDER = Path("runs/emoji-scenes")
 
@@ -108,7 +110,10 @@ def add_parsers(subparsers: Any) -> None:
     refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
     refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
     refresh.add_argument("--bench-seeds", default="0-3", metavar="LIST", help='seeds of the experiments, "0-3" or "0,2"; default 0-3')
-    refresh.add_argument("--bench-steps", type=int, default=32, metavar="N", help="their decoding steps, 1..256; default 32")
+    refresh.add_argument(
+        "--bench-steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"their decoding steps, 1..256; default {DEFAULT_STEPS}"
+    )
+    refresh.add_argument("--bench-processes", type=int, default=1, metavar="N", help="processes that share them, 1..64; default 1")
     refresh.add_argument("--again", action="store_true", help="do every step anew, also those that are done")
     refresh.set_defaults(run=run_refresh)
 
@@ -253,7 +258,16 @@ def run_refresh(args: argparse.Namespace) -> int:
     """Make everything that depends on the weights anew; returns the exit status."""
     from uncage_demo.train.refresh import Wishes, refresh
 
-    refresh(args.folder, Wishes(args.seeds, args.calibrate, tuple(args.bench), args.bench_seeds, args.bench_steps, args.again))
+    wishes = Wishes(
+        seeds=args.seeds,
+        calibrate=args.calibrate,
+        bench=tuple(args.bench),
+        bench_seeds=args.bench_seeds,
+        bench_steps=args.bench_steps,
+        bench_processes=args.bench_processes,
+        again=args.again,
+    )
+    refresh(args.folder, wishes)
     return 0
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from uncage_demo.backends.embedded import STYLES
+from uncage_demo.decoding.config import DEFAULT_STEPS
 from uncage_demo.models import vocab
 from uncage_demo.models.detector import Detector
 from uncage_demo.models.tokenizer import ImageTokenizer
@@ -151,5 +152,9 @@ def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[t
     parts = {name: part.cpu().eval() for name, part in parts.items()}
     heads = choose_heads(parts["transformer"], TokenScenes(atlas, parts["tokenizer"]))
     papers = {place: np.rint(255 * rgb).astype(int).tolist() for place, rgb in {"": PAPER, **PLACE_PAPER}.items()}
-    export(out, parts, {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": 32, "guidance_scale": 3.0}, "papers": papers})
+    export(
+        out,
+        parts,
+        {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": DEFAULT_STEPS, "guidance_scale": 3.0}, "papers": papers},
+    )
     return heads

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
 from uncage_demo.bench.experiments import EXPERIMENTS
+from uncage_demo.decoding.config import DEFAULT_STEPS
 from uncage_demo.train import card, parts, ship
 from uncage_demo.train.scenes import SpriteAtlas
 from uncage_demo.train.steps import Steps
@@ -33,6 +35,7 @@ class Wishes:
         bench: experiments to run anew.
         bench_seeds: their seeds, as the command `bench` takes them.
         bench_steps: their number of decoding steps.
+        bench_processes: how many processes share an experiment, 1..64.
         again: do every step anew.
     """
 
@@ -40,12 +43,15 @@ class Wishes:
     calibrate: bool = False
     bench: tuple[str, ...] = ()
     bench_seeds: str = "0-3"
-    bench_steps: int = 32
+    bench_steps: int = DEFAULT_STEPS
+    bench_processes: int = 1
     again: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.seeds <= 64:
             raise ValueError(f"--seeds {self.seeds}: give a whole number from 1 to 64")
+        if not 1 <= self.bench_processes <= 64:
+            raise ValueError(f"--bench-processes {self.bench_processes}: give a whole number from 1 to 64")
         unknown = [name for name in self.bench if name not in EXPERIMENTS]
         if unknown:
             raise ValueError(f"--bench {unknown[0]}: choose one of {', '.join(EXPERIMENTS)}")
@@ -130,16 +136,22 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
 
 def _bench_step(name: str, work: Path, wishes: Wishes) -> Step:
     """One experiment: its lines are collected in the training folder (and continue there) and shipped when they are complete."""
-    lines, shipped = work / f"{name}.jsonl", RESULTS / f"{name}.jsonl.gz"
+    lines, shipped, count = work / f"{name}.jsonl", RESULTS / f"{name}.jsonl.gz", wishes.bench_processes
+    # What `bench` names the file of a shard.
+    shards = [lines if count == 1 else lines.with_suffix(f".{i}-of-{count}.jsonl") for i in range(count)]
+
+    def shard(i: int) -> None:
+        _command(
+            *("uncage_demo", "bench", "--experiment", name, "--seeds", wishes.bench_seeds, "--steps", str(wishes.bench_steps)),
+            *("--shard", f"{i}/{count}", "--out", str(lines)),
+        )
 
     def run() -> None:
         work.mkdir(parents=True, exist_ok=True)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        _command(
-            *("uncage_demo", "bench", "--experiment", name, "--seeds", wishes.bench_seeds),
-            *("--steps", str(wishes.bench_steps), "--out", str(lines)),
-        )
-        _command("uncage_demo", "bench-merge", str(lines), "--out", str(shipped))
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(shard, range(count)))
+        _command("uncage_demo", "bench-merge", *map(str, shards), "--out", str(shipped))
 
     return Step(f"experiment {name}", run, lambda: [shipped])
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.decoding.config import DEFAULT_STEPS, DecodingConfig
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
 from uncage_demo.render.frames import FrameStyle, compare_frames
@@ -48,7 +48,7 @@ class Wanted:
     prompts: tuple[str, ...]
     correct: tuple[bool | None, ...]
     orders: tuple[str, ...] = ORDERS
-    num_steps: int = 32
+    num_steps: int = DEFAULT_STEPS
 
     def configs(self, seed: int) -> list[DecodingConfig]:
         """The settings of one try."""
@@ -76,14 +76,12 @@ WANTED = {
         "The baseline gets something wrong that the guided order draws right.",
         _PROMPTS,
         (False, True),
-        num_steps=16,
     ),
     "failure": Wanted(
         "A failure of the baseline",
         "Something is missing, doubled, mixed or has the wrong colour.",
         _PROMPTS[::-1],
         (False, None),
-        num_steps=16,
     ),
     "no-help": Wanted(
         "Guidance does not help",
@@ -97,7 +95,6 @@ WANTED = {
         "More objects compete for the same cells.",
         ("a cat, a blue bow and a red car on a beach",),
         (False, True),
-        num_steps=16,
     ),
     "redraw": Wanted(
         "One place an object",
@@ -114,7 +111,6 @@ WANTED = {
         ("two frogs and a red crown in the sea",),
         (False, True),
         ("meissonic", "redraw"),
-        16,
     ),
 }
 

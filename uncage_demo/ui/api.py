@@ -13,7 +13,7 @@ from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.decoding.config import CONTRAST_MODES, ORDER_NAMES
+from uncage_demo.decoding.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
 from uncage_demo.trace import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports
@@ -154,7 +154,7 @@ def add_api(handlers: Handlers) -> None:
         order = gr.Dropdown(list(ORDER_NAMES), value="uncage", label="order")
         orders = gr.Dropdown(list(ORDER_NAMES), value=["meissonic", "uncage"], multiselect=True, label="orders")
         seed = gr.Number(0, precision=0, label="seed")
-        steps = gr.Number(32, precision=0, label="num_steps")
+        steps = gr.Number(DEFAULT_STEPS, precision=0, label="num_steps")
         weight = gr.Number(3.0, label="contrast_weight")
         guided = gr.Number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")

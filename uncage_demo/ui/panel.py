@@ -87,7 +87,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
         with gr.Row(elem_id="uc-seed-row"):
             shared["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100, elem_id="uc-seed")
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
-        shared["num_steps"] = gr.Slider(1, 64, value=32, step=1, label="Steps", min_width=150)
+        shared["num_steps"] = gr.Slider(1, 64, value=_DEFAULT.num_steps, step=1, label="Steps", min_width=150)
         shared["contrast_weight"] = gr.Slider(0, 20, value=_DEFAULT.contrast_weight, step=0.5, label="Contrast weight wₐ", min_width=150)
         shared["contrast_steps"] = gr.Number(
             None, label="Guided steps", placeholder="a quarter", precision=0, minimum=0, maximum=256, min_width=120
