@@ -21,7 +21,7 @@ from uncage_demo.train import art, binding, captions, loop, optimizers, parts, p
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.export import export
-from uncage_demo.train.token_scenes import TokenScenes
+from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +304,18 @@ class TestBinding:
         assert blind["noun_auc"] == 0.5
         assert blind["noun_ratio"] == pytest.approx(1.0)
         assert blind["noun_gain"] == pytest.approx(1.0)
+
+    def test_words_of_position_are_neither_noun_nor_colour(self):
+        caption = "a cat on the left and a red car on the right"
+        tokens, ids, _ = vocab.tokenize(caption)
+        owners = [-1] * len(ids)
+        for index, words in enumerate((("cat", "left"), ("red", "car", "right"))):
+            for word in words:
+                owners[[token.text for token in tokens].index(word)] = index
+        text, owner = torch.tensor([ids]), torch.tensor([owners])
+        batch = TokenBatch(torch.zeros(1, 1), torch.zeros(1, 1), text, owner)
+        said = [tuple(None if at is None else vocab.WORDS[ids[at]] for at in pair) for pair in binding.object_words(batch, 0)]
+        assert said == [("cat", None), ("car", "red")]
 
     def test_area_under_curve_by_hand(self):
         assert binding.area_under_curve(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0])) == pytest.approx((1 + 1 + 0 + 0.5) / 4)

@@ -82,7 +82,7 @@ class CatalogEntry:
 ENTRIES = (
     CatalogEntry(
         "embedded",
-        "Embedded model",
+        "Emoji scenes (embedded)",
         "embedded",
         "Scenes of a few coloured everyday objects, from a closed vocabulary.",
         "Runs on any CPU in seconds; ships with the project.",

@@ -20,6 +20,7 @@ CHOICE_SEED = 990_004
 REPORT_SEED = 990_005
 # Everything but counted objects: two objects of one subject have no other word to be told from.
 TWO_SUBJECTS = Mix(number_frac=0.0)
+NOUN_IDS, COLOR_IDS = (torch.tensor([vocab.WORD_ID[word] for word in words]) for words in (vocab.NOUNS, vocab.COLORS))
 
 
 @torch.no_grad()
@@ -55,11 +56,18 @@ def half_masked_attention(
 
 
 def object_words(examples: TokenBatch, sample: int) -> list[tuple[int, int | None]]:
-    """(noun token, colour token or None) of the two objects of a sample: the noun is an object's last word."""
+    """(noun token, colour token or None) of the two objects of a sample; words of position are an object's too, but neither of these."""
+    text, owner = examples.text_ids[sample], examples.word_owner[sample]
+
+    def token_of(index: int, words: Tensor) -> int | None:
+        found = ((owner == index) & torch.isin(text, words)).nonzero().flatten().tolist()
+        return found[0] if found else None
+
     found = []
     for index in (0, 1):
-        tokens = (examples.word_owner[sample] == index).nonzero().flatten().tolist()
-        found.append((tokens[-1], tokens[0] if len(tokens) > 1 else None))
+        noun = token_of(index, NOUN_IDS)
+        assert noun is not None  # every object of a caption has a noun
+        found.append((noun, token_of(index, COLOR_IDS)))
     return found
 
 

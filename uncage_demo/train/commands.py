@@ -57,7 +57,7 @@ def add_parsers(subparsers: Any) -> None:
         "--preset",
         choices=sorted(PRESETS),
         default="cpu",
-        help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes",
+        help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes, and the card",
     )
     train.add_argument("--stage", choices=STAGES, action="append", help="run only this stage (repeatable); default: all")
     train.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"checkpoints and logs; default {DEFAULT_FOLDER}")
