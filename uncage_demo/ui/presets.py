@@ -44,9 +44,9 @@ PRESETS = (
         "Anchored: one place an object", ("uncage", "anchored"), "UNCAGE's contrast, held to one place an object (this project's order)."
     ),
     Preset(
-        "Twelve steps: the order matters most",
+        "Twelve steps",
         ("meissonic", "anchored"),
-        "Many cells are kept at once, so doubles and missing objects are common in the baseline.",
+        "More cells are kept at once, so doubles are common in the baseline; with 24 steps and more there are hardly any.",
         {"num_steps": 12},
     ),
     Preset(
