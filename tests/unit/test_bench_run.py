@@ -12,8 +12,9 @@ import pytest
 from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import merge, read_records
-from uncage_demo.bench.run import make_images, replay, resolve, run_experiment
+from uncage_demo.bench.run import make_images, own_seed, replay, resolve, run_experiment
 from uncage_demo.bench.suites import BenchPrompt
+from uncage_demo.bench.tables import build_table
 from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.prompt import parse_prompt
 from uncage_demo.types import Prompt
@@ -95,6 +96,16 @@ def test_shards_divide_the_work_and_merge(backend: EmbeddedBackend, reference: l
     assert {k: (r["image_hash"], r["metrics"]) for k, r in whole.items()} == {r["key"]: (r["image_hash"], r["metrics"]) for r in reference}
     with pytest.raises(ValueError, match="shard=2/2"):
         run_experiment(backend, EXPERIMENT, PROMPTS, [0], tmp_path / "x.jsonl", Brightness(), shard=(2, 2))
+
+
+def test_noise_of_its_own_for_each_prompt_is_the_same_for_all_methods(backend: EmbeddedBackend, tmp_path: Path) -> None:
+    assert own_seed("a cat", 0) == 3882755056  # the same on every machine
+    run_experiment(backend, EXPERIMENT, PROMPTS, [0, 1], tmp_path / "own.jsonl", Brightness(), own_seeds=True)
+    lines = read_records(tmp_path / "own.jsonl")
+    for method in EXPERIMENT.methods:
+        seeds = {item.text: {r["seed"] for r in lines if (r["prompt"], r["method"]) == (item.text, method)} for item in PROMPTS}
+        assert seeds == {item.text: {own_seed(item.text, 0), own_seed(item.text, 1)} for item in PROMPTS}
+    assert "2 prompts, 2 seeds of its own each, 4 images a method" in build_table(lines, EXPERIMENT.name).size
 
 
 def test_equal_pictures_of_another_experiment_are_taken_over(backend: EmbeddedBackend, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.drawings import drawn_atlas
 from uncage_demo.backends.embedded import EmbeddedBackend
 from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.suites import BenchPrompt
+from uncage_demo.models import vocab
 from uncage_demo.train import card, gallery
 from uncage_demo.train.binding_figure import binding_figure, example_scene
 from uncage_demo.train.export import export
@@ -118,7 +119,8 @@ def test_heads_that_guidance_reads_are_framed_and_maps_share_a_scale(model, atla
     assert isinstance(frame, Rectangle)
     assert (frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2) == pytest.approx((0, 1))
     assert len(example.words) == 2
-    assert example.caption.split()[-1] in (word for words in example.words for word, _ in words)
+    assert all(words[-1][0] in vocab.NOUNS and all(word in vocab.COLORS for word, _ in words[:-1]) for words in example.words)
+    assert {word for words in example.words for word, _ in words} <= set(example.caption.split())
     scales = [image.get_clim() for axes in figure.axes for image in axes.images if image.get_cmap().name == "magma"]
     assert len(set(scales[:4])) == 1  # the first source's four words
 

@@ -35,6 +35,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
+    bench.add_argument("--own-seeds", action="store_true", help="noise of its own for each prompt, from text and seed; not with --images")
     bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
     bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
@@ -84,6 +85,8 @@ def run_bench(args: argparse.Namespace) -> int:
     from uncage_demo.bench.run import run_experiment
     from uncage_demo.prompt import parse_prompt
 
+    if args.own_seeds and args.images:
+        raise ValueError("--own-seeds: pictures of such seeds have no place in a folder by seed; leave out --images")
     seeds = parse_seeds(args.seeds)
     prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
     shard = parse_shard(args.shard, os.environ)
@@ -111,6 +114,7 @@ def run_bench(args: argparse.Namespace) -> int:
         scorer,
         batch=args.batch,
         shard=shard,
+        own_seeds=args.own_seeds,
         on_batch=tell,
         on_images=save if folder else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -87,6 +88,7 @@ def run_experiment(
     *,
     batch: int = 64,
     shard: tuple[int, int] = (0, 1),
+    own_seeds: bool = False,
     on_batch: Callable[[int, int, float], None] | None = None,
     on_images: Callable[[Sequence[Job], np.ndarray], None] | None = None,
 ) -> Summary:
@@ -103,6 +105,7 @@ def run_experiment(
         scorer: what judges the pictures.
         batch: pictures decoded together, >= 1.
         shard: (i, n): make only every n-th group of prompt and seed, starting with the i-th (for several processes; shards merge).
+        own_seeds: each prompt has noise of its own (see `own_seed`), so that intervals over prompts speak of other noise too.
         on_batch: called after each batch with (images made, images to make, images a second so far).
         on_images: called with each batch's jobs and pictures "b H W 3" uint8 (to save them).
 
@@ -114,7 +117,7 @@ def run_experiment(
     index, count = shard
     if not 0 <= index < count:
         raise ValueError(f"shard={index}/{count}: the first number counts from 0 and is below the second")
-    jobs = list_jobs(backend, experiment, prompts, seeds, scorer.name)
+    jobs = list_jobs(backend, experiment, prompts, seeds, scorer.name, own_seeds=own_seeds)
     groups = [list(group) for _, group in groupby(jobs, key=lambda job: (job.item, job.config.seed))]
     jobs = [job for group in groups[index::count] for job in group]
     parsed: dict[str, Prompt] = {}
@@ -143,11 +146,21 @@ def run_experiment(
         return Summary(made, len(reused), kept, time.perf_counter() - started)
 
 
-def list_jobs(backend: Backend, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: Sequence[int], scorer: str) -> list[Job]:
+def own_seed(text: str, seed: int) -> int:
+    """A seed 0..2**32-1 that belongs to one prompt, the same on every machine.
+
+    Under one seed all prompts share their noise: an order that it suits does well everywhere, and no interval over prompts shows it.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed} {text}".encode()).digest()[:4], "big")
+
+
+def list_jobs(
+    backend: Backend, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: Sequence[int], scorer: str, *, own_seeds: bool = False
+) -> list[Job]:
     """Every line an experiment should have: all methods of one prompt and seed beside each other, so that they share forwards."""
     jobs: dict[str, Job] = {}
     for item in prompts:
-        for seed in seeds:
+        for seed in (own_seed(item.text, seed) for seed in seeds) if own_seeds else seeds:
             for method, settings in experiment.methods.items():
                 config = resolve(settings.with_(seed=seed), backend)
                 model = (backend.info.id, backend.info.weight_hash)

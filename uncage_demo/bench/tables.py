@@ -115,7 +115,9 @@ class Table:
     def size(self) -> str:
         """Suite, prompts, seeds and images, in a few words."""
         where = self.suite + (f", {self.category}" if self.category else "")
-        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
+        a_prompt = self.images / max(self.prompts, 1)
+        count, own = (len(self.seeds), "") if len(self.seeds) <= a_prompt else (round(a_prompt), " of its own each")
+        seeds = f"{count} seed{'s' if count != 1 else ''}{own}"
         return f"{where}: {self.prompts:,} prompts, {seeds}, {self.images:,} images a method"
 
     @property
