@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from uncage_demo.backends.base import Backend
-from uncage_demo.bench.run import make_images
+from uncage_demo.bench.run import make_images, own_seed
 from uncage_demo.bench.scorers_detector import DetectorScorer
 from uncage_demo.bench.statistics import Estimate, rate
 from uncage_demo.bench.suites import BenchPrompt, build_suites
@@ -93,7 +93,7 @@ def quality(
     Args:
         backend: a model with a detector.
         suites: keys of suites.SUITES.
-        seeds: noise of each prompt.
+        seeds: how many noises each prompt has, all of its own (see `run.own_seed`): under a shared one all prompts would err together.
         base: settings; None = the model's default steps and guidance with the baseline order.
         orders: orders whose success on the two-animal prompts is compared (the spread); () leaves it out.
         limit: at most this many prompts of each category, evenly spread over it (for a quick look); None = all.
@@ -138,7 +138,7 @@ def quality(
 def quality_summary(result: dict[str, Any]) -> str:
     """The result of `quality` in short, as Markdown for a README: what is drawn right, and how much the order alone matters."""
     count = len(result["seeds"])
-    seeds = f"seed{'s' if count > 1 else ''} {', '.join(map(str, result['seeds']))}"
+    seeds = f"{count} picture{'s' if count > 1 else ''} a prompt, each with noise of its own"
     lines = [
         f"The embedded model with the baseline order and default settings ({result['config']['num_steps']} steps), judged by its detector;"
         f" percent with 95 % intervals by prompt; {seeds}. Its [model card](assets/emoji-scenes/README.md) also has the detector's own"
@@ -160,7 +160,7 @@ def quality_summary(result: dict[str, Any]) -> str:
 def quality_markdown(result: dict[str, Any]) -> str:
     """The result of `quality` as Markdown tables for a model card."""
     lines = [
-        f"Judged by {result['scorer']}; seeds {', '.join(map(str, result['seeds']))}; 95 % intervals clustered by prompt; percent.",
+        f"Judged by {result['scorer']}; {len(result['seeds'])} pictures a prompt, each with noise of its own; 95 % intervals clustered by prompt; percent.",
         "",
     ]
     for suite, categories in result["rates"].items():
@@ -199,7 +199,7 @@ def _judge(
     for start in range(0, len(jobs), batch):
         part = jobs[start : start + batch]
         texts = [parsed[item.text] for item, _, _ in part]
-        _, images = make_images(backend, texts, [base.with_(order=order, seed=seed) for _, order, seed in part])
+        _, images = make_images(backend, texts, [base.with_(order=order, seed=own_seed(item.text, seed)) for item, order, seed in part])
         for (item, order, seed), image, line in zip(part, images, scorer.score(images, texts), strict=True):
             seen = tuple((noun, color) for noun, color, *_ in line["verdict"]["seen"])
             numbers = line["metrics"] | _further(line["metrics"], seen, {subject.noun for subject in parsed[item.text].subjects})
