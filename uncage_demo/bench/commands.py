@@ -104,7 +104,7 @@ def run_bench(args: argparse.Namespace) -> int:
         left_min = (total - made) / images_per_s / 60
         print(f"\r{made} of {total} images, {images_per_s:.2f} images/s, {left_min:.0f} min left  ", end="", file=sys.stderr, flush=True)
 
-    out = args.out if shard[1] == 1 else args.out.with_suffix(f".{shard[0]}-of-{shard[1]}.jsonl")
+    out = shard_path(args.out, shard)
     summary = run_experiment(
         backend,
         experiment,
@@ -249,6 +249,16 @@ def parse_numbers(text: str, name: str) -> list[int]:
     if not all(part.isdigit() and int(part) > 0 for part in parts):
         raise ValueError(f"{name} {text!r}: write whole numbers from 1, with commas")
     return [int(part) for part in parts]
+
+
+def shard_path(path: Path, shard: tuple[int, int]) -> Path:
+    """Where one of several processes writes its lines.
+
+    Args:
+        path: the file asked for. shard: (i, n), i from 0; (0, 1) = one process, which writes the file itself.
+    """
+    index, count = shard
+    return path if count == 1 else path.with_suffix(f".{index}-of-{count}.jsonl")
 
 
 def parse_shard(text: str | None, environment: Any) -> tuple[int, int]:

@@ -195,12 +195,12 @@ def _judge(
     """Every prompt with every seed and order, judged; and the scorer's name."""
     scorer = DetectorScorer(backend)
     parsed: dict[str, Prompt] = {item.text: parse_prompt(item.text, backend) for item in prompts}
-    jobs = [(item, order or base.order, seed) for item in prompts for seed in seeds for order in orders]
+    jobs = [(item, order or base.order, own_seed(item.text, seed)) for item in prompts for seed in seeds for order in orders]
     judged, name = [], ""
     for start in range(0, len(jobs), batch):
         part = jobs[start : start + batch]
         texts = [parsed[item.text] for item, _, _ in part]
-        _, images = make_images(backend, texts, [base.with_(order=order, seed=own_seed(item.text, seed)) for item, order, seed in part])
+        _, images = make_images(backend, texts, [base.with_(order=order, seed=seed) for _, order, seed in part])
         for (item, order, seed), image, line in zip(part, images, scorer.score(images, texts), strict=True):
             seen = tuple((noun, color) for noun, color, *_ in line["verdict"]["seen"])
             numbers = line["metrics"] | _further(line["metrics"], seen, {subject.noun for subject in parsed[item.text].subjects})

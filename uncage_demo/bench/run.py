@@ -150,6 +150,9 @@ def own_seed(text: str, seed: int) -> int:
     """A seed 0..2**32-1 that belongs to one prompt, the same on every machine.
 
     Under one seed all prompts share their noise: an order that it suits does well everywhere, and no interval over prompts shows it.
+
+    Args:
+        text: the prompt. seed: the first, second, ... of its seeds.
     """
     return int.from_bytes(hashlib.sha256(f"{seed} {text}".encode()).digest()[:4], "big")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.bench.commands import shard_path
 from uncage_demo.bench.experiments import EXPERIMENTS
 from uncage_demo.decoding.config import DEFAULT_STEPS
 from uncage_demo.train import card, parts, ship
@@ -137,8 +138,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
 def _bench_step(name: str, work: Path, wishes: Wishes) -> Step:
     """One experiment: its lines are collected in the training folder (and continue there) and shipped when they are complete."""
     lines, shipped, count = work / f"{name}.jsonl", RESULTS / f"{name}.jsonl.gz", wishes.bench_processes
-    # What `bench` names the file of a shard.
-    shards = [lines if count == 1 else lines.with_suffix(f".{i}-of-{count}.jsonl") for i in range(count)]
+    shards = [shard_path(lines, (i, count)) for i in range(count)]
 
     def shard(i: int) -> None:
         _command(
