@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.models import vocab
-from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.train import loop
 from uncage_demo.train.binding import head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
