@@ -35,11 +35,12 @@ def inside(path: Path, *folders: str) -> bool:
 
 
 # Who stands on whom: each room of the package, and the rooms that it may import. A room that is not named here fails.
-GROUND = frozenset({"types", "config", "shipped"})
+GROUND = frozenset({"types", "config", "shipped", "files"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": frozenset(),
     "config": frozenset(),
     "shipped": frozenset(),
+    "files": frozenset(),
     "prompt": GROUND,
     "backends": GROUND,
     "trace": GROUND | {"backends"},

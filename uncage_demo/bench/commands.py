@@ -16,6 +16,7 @@ from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+from uncage_demo.files import replacing, write_atomically
 
 SCORERS = ("detector", "clip", "clip-paper")
 
@@ -142,7 +143,7 @@ def run_report(args: argparse.Namespace) -> int:
             problem = disagreement(text, records, speed=speed)
             print(problem or f"{args.readme} agrees with the data")
             return 1 if problem else 0
-        args.readme.write_text(replace_section(text, results_section(records, speed=speed)), encoding="utf-8")
+        write_atomically(args.readme, replace_section(text, results_section(records, speed=speed)))
     if not args.out and not args.readme:
         for table in build_tables(records):
             print(f"## {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}")
@@ -176,7 +177,8 @@ def run_replay(args: argparse.Namespace) -> int:
     backend = load_model(args, name=record["model"]["id"], told=ModelOptions.from_json(record["model"].get("options")))
     again = replay(backend, record)
     if args.out:
-        Image.fromarray(again.image).save(args.out)
+        with replacing(args.out) as place:
+            Image.fromarray(again.image).save(place)
     if args.trace:
         generate(backend, again.prompt, again.config).save(args.trace)
     print(
@@ -199,7 +201,7 @@ def run_speed(args: argparse.Namespace) -> int:
     print(to_markdown(result))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_atomically(args.json, json.dumps(result, indent=1) + "\n")
     return 0
 
 

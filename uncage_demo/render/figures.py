@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from uncage_demo.files import replacing
 from uncage_demo.render.figure_parts import (
     INK,
     MUTED,
@@ -294,7 +295,8 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
         raise ValueError(f"dpi={dpi!r}: give 50 to 600")
     with _SAVING, matplotlib.rc_context({"svg.hashsalt": "uncage", "svg.fonttype": "path"}):
         metadata = {"Date": None, "Creator": "uncage-demo"} if kind == "svg" else {"Software": "uncage-demo"}
-        figure.savefig(path, format=kind, dpi=dpi, metadata=metadata)
+        with replacing(path) as place:
+            figure.savefig(place, format=kind, dpi=dpi, metadata=metadata)
     return path
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.files import write_atomically
 
 STAGES = ("tokenizer", "decoder", "detector", "transformer", "export", "card")
 DEFAULT_FOLDER = Path("runs/emoji-scenes")
@@ -208,7 +209,7 @@ def note_start(folder: Path, init: Path) -> None:
     if path.exists() or not before.exists():
         return
     notes = {f"{stage}, first": note for stage, note in json.loads(before.read_text()).items()}
-    path.write_text(json.dumps(notes, indent=2) + "\n")
+    write_atomically(path, json.dumps(notes, indent=2) + "\n")
 
 
 def note_time(folder: Path, stage: str, device: Any) -> None:
@@ -227,7 +228,7 @@ def note_time(folder: Path, stage: str, device: Any) -> None:
         "torch": torch.__version__,
         "finished": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    path.write_text(json.dumps(notes, indent=2) + "\n")
+    write_atomically(path, json.dumps(notes, indent=2) + "\n")
 
 
 def run_card(args: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from uncage_demo.files import replacing, write_atomically
+
 MAX_FILE_BYTES = 10_000_000
 
 
@@ -28,9 +30,11 @@ def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) 
     for name, module in parts.items():
         path = folder / f"{name}.safetensors"
         state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
-        save_file(state, path, metadata={"format": "pt"})
-        path.chmod(0o644)
-        if path.stat().st_size >= MAX_FILE_BYTES:
-            raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
+        with replacing(path) as place:
+            save_file(state, place, metadata={"format": "pt"})
+            place.chmod(0o644)
+            size_bytes = place.stat().st_size
+            if size_bytes >= MAX_FILE_BYTES:
+                raise ValueError(f"{path} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
     config = {name: module.config for name, module in parts.items()} | settings
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")

@@ -16,6 +16,7 @@ from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.files import replacing
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint
@@ -144,7 +145,8 @@ def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
     drawn = (sample_scene(rng, (0.0, 1.0, 0.0), PLAIN_MIX) for _ in itertools.count())
     colored = (scene for scene in drawn if all(placed.color for placed in scene.objects))
     batch = scenes.collate(list(itertools.islice(colored, count)))
-    np.savez_compressed(path, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
+    with replacing(path) as place:
+        np.savez_compressed(place, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
 
 
 def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from uncage_demo import runner
 from uncage_demo.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
+from uncage_demo.files import replacing
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports
@@ -290,5 +291,6 @@ def _folder() -> Path:
 
 def _picture(image: Any) -> str:
     path = _folder() / "picture.png"
-    Image.fromarray(image).save(path)
+    with replacing(path) as place:
+        Image.fromarray(image).save(place)
     return str(path)
