@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -99,6 +98,9 @@ class DecodingConfig:
         if self.contrast_blur is not None:
             _number("contrast_blur", self.contrast_blur, 0, 64)
         _number("anchor_radius", self.anchor_radius, 0.02, 2)
+        for name in ("use_confidence", "use_noise", "halton_randomize"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: give True or False")
         parse_attention_source(self.attention_source)
 
     @property
@@ -170,5 +172,5 @@ def _integer(name: str, value: object, low: int, high: int) -> None:
 
 
 def _number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{name}={value!r}: give a number from {low:g} to {high:g}")

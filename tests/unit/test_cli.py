@@ -16,6 +16,7 @@ from tests.toy_backend import ToyBackend
 from uncage_demo.cli import main as cli
 from uncage_demo.config import ORDER_NAMES, DecodingConfig
 from uncage_demo.export import DEFAULT_FORMATS, FORMATS, planned_files
+from uncage_demo.trace.lineage import Edits, Lineage
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import TextToken, Verdict
@@ -141,7 +142,7 @@ def test_runs_that_differ_only_in_order_and_seed_are_one_command():
 
 def test_a_branch_is_not_claimed_to_come_from_a_prompt():
     trace = make_trace()
-    trace.lineage = {"parent": "abc", "at_step": 3}
+    trace.lineage = Lineage("abc", 3, Edits((), (), (), None), trace.config)
     with pytest.raises(ValueError, match="branched off run abc at step 3"):
         command_line([trace])
 

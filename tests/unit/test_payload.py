@@ -16,6 +16,7 @@ from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
+from uncage_demo.diagnosis.health import health
 from uncage_demo.player import payload as module
 from uncage_demo.player.page import player_script, script_json, standalone_html
 from uncage_demo.player.payload import build_payload
@@ -96,10 +97,10 @@ def test_health_tells_of_a_changed_token_and_a_wrong_count(pair):
     broken = copy.deepcopy(pair[0])
     cell = int(np.flatnonzero(broken.steps[0].committed)[0])
     broken.steps[5].sampled[cell] += 1
-    assert module.health(broken)["changed"] == 2  # changed, and changed back in the next step
+    assert health(broken).changed == 2  # changed, and changed back in the next step
     broken = copy.deepcopy(pair[0])
     broken.steps[3].committed[np.flatnonzero(broken.steps[3].committed)[0]] = False
-    assert not module.health(broken)["counts_ok"]
+    assert not health(broken).counts_ok
 
 
 def test_health_of_a_branch_that_opened_a_cell_again():
@@ -107,8 +108,8 @@ def test_health_of_a_branch_that_opened_a_cell_again():
     trace = runner.generate(backend, make_prompt(), DecodingConfig(num_steps=6))
     cell = int(np.flatnonzero(trace.steps[0].committed)[0])
     made = branch(backend, trace, 3, drop=(cell,))
-    assert module.health(made)["changed"] == 0
-    assert module.health(made)["counts_ok"]
+    assert health(made).changed == 0
+    assert health(made).counts_ok
 
 
 @pytest.mark.parametrize(

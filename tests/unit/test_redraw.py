@@ -11,7 +11,7 @@ from uncage_demo.decoding.run import Run, Start
 from uncage_demo.decoding.sampler import RecordOptions, decode
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.diagnosis.diagnose import diagnose
-from uncage_demo.player.payload import health
+from uncage_demo.diagnosis.health import health
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.frames import fresh_at, masked_after
 from uncage_demo.runner import generate
@@ -141,8 +141,8 @@ def test_the_trace_is_valid_survives_a_file_and_reports_no_fault() -> None:
     again = Trace.from_bytes(trace.to_bytes())
     assert again.id == trace.id
     found = health(again)
-    assert found["counts_ok"]
-    assert found["changed"] == 0
+    assert found.counts_ok
+    assert found.changed == 0
     told = DecodingConfig.from_dict(trace.config).with_(order="meissonic", redraw_steps=None)
     trace.config = told.to_dict()
     with pytest.raises(TraceFormatError, match="masked again"):
@@ -176,11 +176,11 @@ def test_a_branch_without_edits_equals_its_parent(step: int) -> None:
     child.validate()
     assert np.array_equal(child.tokens, parent.tokens)
     assert np.array_equal(child.unmask_step, parent.unmask_step)
-    assert health(child)["changed"] == 0
+    assert health(child).changed == 0
 
 
 def test_a_branch_may_drop_the_redraw() -> None:
     parent = generate(TINY, PAIR, CONFIG, frames=False)
     late = branch(TINY, parent, 7, config=CONFIG.with_(order="meissonic"))
     late.validate()
-    assert health(late)["changed"] == 0
+    assert health(late).changed == 0

@@ -12,7 +12,7 @@ from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
 from uncage_demo.ui.presets import PRESETS, preset
-from uncage_demo.ui.session import TraceStore, trace_bytes
+from uncage_demo.ui.session import TraceStore, held_bytes
 from uncage_demo.ui.settings import Settings
 
 HOSTILE = "a ${6*7} {{x}} <img src=x onerror=alert(1)> turtle"
@@ -115,7 +115,7 @@ def test_settings_come_back_from_traces():
 
 def test_the_store_lets_the_oldest_run_go_and_never_the_newest():
     traces = [make_trace(seed, steps=4) for seed in range(3)]
-    store = TraceStore(max_bytes=2 * trace_bytes(traces[0]) + 1)
+    store = TraceStore(max_bytes=2 * held_bytes(traces[0]) + 1)
     ids = [store.add(trace) for trace in traces]
     assert len(set(ids)) == 3
     with pytest.raises(ValueError, match="no longer in memory"):

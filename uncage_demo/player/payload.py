@@ -16,13 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from uncage_demo.config import GUIDED_ORDERS, ORDER_NAMES, DecodingConfig
-from uncage_demo.decoding.redraw import phase_at
-from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.config import GUIDED_ORDERS, ORDER_NAMES
+from uncage_demo.diagnosis.health import health
 from uncage_demo.player import pictures
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, sequential_limits, subject_colors
-from uncage_demo.trace.check import reopening_steps
+from uncage_demo.trace.lineage import lineage_json
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt, Verdict
 
@@ -136,38 +135,6 @@ def first_divergence(one: Trace, other: Trace) -> int | None:
     return None
 
 
-def health(trace: Trace) -> dict[str, Any]:
-    """What must hold in every run: counts as scheduled, no committed token changed; and how much attention went to special tokens.
-
-    Returns:
-        scheduled: tokens a step that the schedule asks for; counts_ok; changed: committed tokens that a later step altered;
-        special: array "s 3" of the share of attention on start, end and padding tokens (mean over cells; not-a-number for a kind that
-        was not recorded), or None without attention.
-    """
-    config = DecodingConfig.from_dict(trace.config)
-    scheduled, changed = [], 0
-    previous: StepRecord | None = None
-    first = trace.steps[0]
-    # What the schedule counts over: every cell but those given from outside; in a redraw, those that it began with.
-    total = int((first.masked_before | (trace.unmask_step.reshape(-1) >= 0)).sum())
-    reopened = reopening_steps(trace)
-    for record in trace.steps:
-        masked = int(record.masked_before.sum())
-        at_work, step = phase_at(config, record.step)
-        if config.redrawn_steps and step == 0 and record.step:
-            total = masked
-        stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)
-        scheduled.append(masked - stay)
-        if previous is not None:
-            fixed = ~previous.masked_before | previous.committed
-            if record.step in reopened:
-                fixed &= ~record.masked_before  # a branch or a redraw may open a cell again; that is no fault
-            changed += int((fixed & (record.masked_before | (previous.sampled != record.sampled))).sum())
-        previous = record
-    counts = [int(r.committed.sum()) for r in trace.steps]
-    return {"scheduled": scheduled, "counts_ok": counts == scheduled, "changed": changed, "special": _special_mass(trace)}
-
-
 def score_terms(record: StepRecord) -> dict[str, bool] | None:
     """Which of confidence, noise and contrast the recorded score is the sum of; None when it is no such sum (halton, margin, entropy)."""
     at = record.masked_before
@@ -223,7 +190,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         unmask[r.committed] = r.step
     return {
         "config": trace.config,
-        "lineage": trace.lineage,
+        "lineage": lineage_json(trace.lineage),
         "order": trace.config["order"],
         "guided": trace.config["order"] in GUIDED_ORDERS,
         "seed": str(trace.config["seed"]),
@@ -248,11 +215,16 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "mass": _curve(trace, heatmaps.attention_mass),
         "overlap": _curve(trace, heatmaps.pair_overlap),
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
-        "health": health(trace),
+        "health": _health(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
         "frames": pictures.frames(trace, pictures.frame_size_px(trace, level, large)),
         "image": pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
     }
+
+
+def _health(trace: Trace) -> dict[str, Any]:
+    found = health(trace)
+    return {**vars(found), "special": None if found.special is None else array(found.special)}
 
 
 def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
@@ -267,20 +239,6 @@ def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
 
 def _curve(trace: Trace, function: Any) -> dict[str, Any] | None:
     return None if any(r.attention is None for r in trace.steps) else array(function(trace), "float32")
-
-
-def _special_mass(trace: Trace) -> dict[str, Any] | None:
-    if not trace.steps or any(r.attention is None for r in trace.steps):
-        return None
-    kinds = {"start": 0, "end": 1, "pad": 2}
-    mass = np.full((len(trace.steps), 3), np.nan, np.float32)
-    for k, token in enumerate(trace.columns):
-        if not trace.prompt.tokens[token].special:
-            continue
-        kind = kinds.get(trace.prompt.tokens[token].text.strip("<>|"), 2)
-        share = [float(r.attention[k].mean()) for r in trace.steps if r.attention is not None]
-        mass[:, kind] = np.nan_to_num(mass[:, kind]) + np.array(share, np.float32)
-    return array(mass)
 
 
 def _alternatives(trace: Trace, candidates: list[np.ndarray], limit: int) -> dict[str, Any] | None:
@@ -320,7 +278,7 @@ def _titles(traces: Sequence[Trace]) -> list[str]:
     for t in traces:
         name = ORDER_TITLES.get(t.config["order"], t.config["order"])
         if t.lineage:
-            step, hidden = int(t.lineage.get("at_step", 0)) + 1, t.lineage.get("edits", {}).get("suppress_word")
+            step, hidden = t.lineage.at_step + 1, t.lineage.edits.suppress_word
             what = "Branch at" if hidden is None else f"Without “{t.prompt.words[hidden].text}” from"
             name = f"{what} step {step}: {name}"
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
