@@ -67,10 +67,7 @@ def check_trace(trace: Trace) -> None:
     check_array("tokens", trace.tokens, np.int32, (height, width), 0, trace.model.codebook_size - 1)
     check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.num_steps - 1)
     columns = trace.columns
-    _require(
-        _distinct(columns, len(trace.prompt.tokens)),
-        f"columns={columns[:8]}: give different indices below {len(trace.prompt.tokens)}",
-    )
+    check_columns(columns, trace.prompt)
     _check_lineage(trace)
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
@@ -125,6 +122,16 @@ def check_array(name: str, values: Any, dtype: Any, shape: tuple[int, ...], low:
         raise TraceFormatError(f"{name} has a minimum of {values.min()}, allowed from {low}")
     if values.size and high is not None and not values.max() <= high:
         raise TraceFormatError(f"{name} has a maximum of {values.max()}, allowed up to {high}")
+
+
+def check_columns(columns: Sequence[int], prompt: Prompt) -> None:
+    """Check that recorded text columns are different text tokens of the prompt.
+
+    Raises:
+        TraceFormatError: naming them.
+    """
+    fits = _distinct(columns, len(prompt.tokens))
+    _require(fits, f"columns={tuple(columns[:8])}: give different indices below {len(prompt.tokens)}")
 
 
 def check_amount(prompt: Prompt, cell_steps: int, attention: bool, columns: int) -> None:

@@ -145,6 +145,7 @@ def check_layout(header: Header, members: dict[str, Member]) -> None:
         TraceFormatError: naming the array, its shape and what was expected.
     """
     check.check_prompt(header.prompt)
+    check.check_columns(header.columns, header.prompt)
     grid, columns = header.model.grid, len(header.columns)
     if not all(1 <= side <= check.MAX_GRID for side in grid):
         raise TraceFormatError(f"the model's grid is {grid}: give y x, each 1..{check.MAX_GRID}")
