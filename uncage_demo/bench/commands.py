@@ -36,7 +36,12 @@ def add_parsers(subparsers: Any) -> None:
     )
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
-    bench.add_argument("--own-seeds", action="store_true", help="noise of its own for each prompt, from text and seed; not with --images")
+    bench.add_argument(
+        "--own-seeds",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="noise of its own for each prompt, from text and seed; with --no-own-seeds all prompts share each seed's noise",
+    )
     bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
     bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
@@ -86,8 +91,6 @@ def run_bench(args: argparse.Namespace) -> int:
     from uncage_demo.bench.run import run_experiment
     from uncage_demo.prompt.parse import parse_prompt
 
-    if args.own_seeds and args.images:
-        raise ValueError("--own-seeds: pictures of such seeds have no place in a folder by seed; leave out --images")
     seeds = parse_seeds(args.seeds)
     prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
     shard = parse_shard(args.shard, os.environ)
@@ -99,7 +102,7 @@ def run_bench(args: argparse.Namespace) -> int:
     def save(jobs: Sequence[Any], images: Any) -> None:
         assert folder is not None
         for job, image in zip(jobs, images, strict=True):
-            folder.save(job.method, parse_prompt(job.item.text, backend), job.config.seed, image)
+            folder.save(job.method, parse_prompt(job.item.text, backend), job.number, image)
 
     def tell(made: int, total: int, images_per_s: float) -> None:
         left_min = (total - made) / images_per_s / 60

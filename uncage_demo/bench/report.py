@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from uncage_demo.bench.ages import growth, growth_markdown, has_ages
 from uncage_demo.bench.beyond import gather, is_idea
-from uncage_demo.bench.plots import plot_beyond, plot_panels, plot_table
+from uncage_demo.bench.plots import plot_beyond, plot_growth, plot_panels, plot_table
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import build_tables, judge_note
 from uncage_demo.bench.section import MAIN, category_columns, category_parts, category_tables, failure_table, finding, results_section, stem
@@ -57,6 +58,12 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
         if kinds:
             figure = plot_panels(f"{table.title}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
             written.append(save_plot(figure, folder / f"{name}-failures.png"))
+    for experiment, suite in dict.fromkeys((record["experiment"], record["suite"]) for record in records):
+        if has_ages(records, experiment, suite):
+            found = growth(records, experiment, suite)
+            written.append(folder / f"{experiment}-{suite}.md")
+            written[-1].write_text(growth_markdown(found), encoding="utf-8")
+            written.append(save_plot(plot_growth(found), folder / f"{experiment}-{suite}.png"))
     if any(is_idea(record["experiment"]) for record in records):
         written.append(save_plot(plot_beyond(gather(records)), folder / "beyond.png"))
     if speed:
