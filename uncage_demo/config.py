@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from uncage_demo.orders.contrast import CONTRAST_MODES, RESCALE_MODES
+from uncage_demo.orders.base import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.setting import declare, declared
 from uncage_demo.types import ModelDefaults
@@ -49,8 +49,8 @@ def parse_seeds(text: str, limit: int | None = None) -> tuple[int, ...]:
     """
     most = 1_000_000 if limit is None else limit
     seeds: dict[int, None] = {}
-    for part in filter(None, (part.strip() for part in re.split("[,;]", str(text)))):
-        found = re.fullmatch(r"(\d{1,19})(?:\s*-\s*(\d{1,19}))?", part, re.ASCII)
+    for part in re.split("[,;]", re.sub(r"[,;]\s*$", "", str(text))):
+        found = re.fullmatch(r"\s*(\d{1,19})(?:\s*-\s*(\d{1,19}))?\s*", part, re.ASCII)
         if not found:
             raise ValueError(f'seeds "{text}": give whole numbers such as 0,1,7 or a range such as 0-3')
         low, high = int(found[1]), int(found[2] or found[1])

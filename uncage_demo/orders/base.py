@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from uncage_demo.types import Subject
 
+if TYPE_CHECKING:
+    # Only the functions need arrays: whoever asks for names and titles (a command's help) should not wait for numpy.
+    import numpy as np
+
 Term = Literal["confidence", "noise", "contrast"]
 Need = Literal["margin", "entropy", "rank"]
+CONTRAST_MODES = ("both", "positive", "negative")
+RESCALE_MODES = ("none", "max", "minmax", "mean")
 
 
 class OrderSettings(Protocol):
@@ -149,6 +153,8 @@ class Order:
 
 def sum_terms(context: StepContext, terms: Sequence[Term]) -> np.ndarray:
     """F_c + F_g + w_a F_a, as far as named: "n" float32, added in this order. A weight of 0 adds nothing at all."""
+    import numpy as np
+
     total = context.confidence if "confidence" in terms else np.zeros_like(context.confidence)
     if "noise" in terms:
         total = total + context.noise

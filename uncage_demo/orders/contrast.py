@@ -11,10 +11,8 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from uncage_demo.orders.base import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.types import Prompt, Subject
-
-CONTRAST_MODES = ("both", "positive", "negative")
-RESCALE_MODES = ("none", "max", "minmax", "mean")
 
 # Beyond four sigma a Gaussian weighs less than 1e-4 of its peak.
 _BLUR_REACH_SIGMAS = 4.0

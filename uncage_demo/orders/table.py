@@ -5,11 +5,12 @@ T = number of steps, s = 0-based step, F_c = log p(x0), G = Gumbel noise, F_g = 
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from uncage_demo.orders.base import AttentionRead, Order, OrderSettings, StepContext, Term
-from uncage_demo.orders.contrast import attention_contrast
-from uncage_demo.orders.halton import halton_order
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MASKGIT_CHOICE_TEMPERATURE = 4.5
 
@@ -41,6 +42,8 @@ def maskgit_noise(settings: OrderSettings, step: int) -> float:
 
 def published_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarray:
     """F_a as published (2508.05399 eq. 2 and 3)."""
+    from uncage_demo.orders.contrast import attention_contrast
+
     return attention_contrast(
         read.attention,
         read.words,
@@ -54,6 +57,8 @@ def published_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarr
 
 def anchored_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarray:
     """F_n: the published contrast, held to one place per object (this project; see `contrast.anchored_score`)."""
+    from uncage_demo.orders.contrast import attention_contrast
+
     return attention_contrast(
         read.attention,
         read.words,
@@ -66,10 +71,17 @@ def anchored_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarra
     )
 
 
+def halton_visits(height: int, width: int) -> np.ndarray:
+    """Cells in the order of Halton points (see `halton.halton_order`)."""
+    from uncage_demo.orders.halton import halton_order
+
+    return halton_order(height, width)
+
+
 def halton_value(context: StepContext) -> np.ndarray:
     """F = minus the place in the Halton visiting list, whatever the model thinks (2503.17076)."""
     assert context.rank is not None
-    return -context.rank.astype(np.float32)
+    return -context.rank.astype("float32")
 
 
 def margin_value(context: StepContext) -> np.ndarray:
@@ -118,7 +130,7 @@ _ENTRIES = (
         "a fixed list of cells that spreads evenly, whatever the model thinks",
         value=halton_value,
         needs=frozenset({"rank"}),
-        visits=halton_order,
+        visits=halton_visits,
     ),
     Order(
         "margin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -49,7 +50,7 @@ def add_api(handlers: Handlers) -> None:
         contrast_mode: str,
         guidance_scale: float,
         model: str,
-        settings: dict[str, Any] | None,
+        settings: str,
     ) -> tuple[str, str, dict[str, Any]]:
         """Generate one picture with a masked generative transformer and record every step.
 
@@ -80,7 +81,7 @@ def add_api(handlers: Handlers) -> None:
         num_steps: int,
         contrast_weight: float,
         model: str,
-        settings: dict[str, Any] | None,
+        settings: str,
     ) -> tuple[list[str], list[str], list[dict[str, Any]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
@@ -171,7 +172,7 @@ def add_api(handlers: Handlers) -> None:
         orders = gr.Dropdown(list(ORDER_NAMES), value=list(COMPARED), multiselect=True, label="orders")
         seed = gr.Number(0, precision=0, label="seed")
         steps = gr.Number(-1, precision=0, label="num_steps")
-        further = gr.JSON({}, label="settings")
+        further = gr.Textbox("", label="settings")
         weight = gr.Number(3.0, label="contrast_weight")
         guided = gr.Number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
@@ -279,22 +280,25 @@ def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mod
     return {name: options.tidy(name, value) for name, value in given.items()}
 
 
-def _further(given: Any) -> dict[str, Any]:
-    """Settings given by name.
+def _further(text: str | None) -> dict[str, Any]:
+    """Settings given by name, as JSON text; "" gives none.
 
     Raises:
         ValueError: not an object, an unknown name, or one that has an argument of its own.
     """
-    named = {} if given is None else given
+    try:
+        named = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError):
+        named = None
     if not isinstance(named, dict) or not set(named) <= set(_FURTHER):
-        raise ValueError(f"settings={str(given)[:200]}: give an object with some of {', '.join(_FURTHER)}")
+        raise ValueError(f"settings={str(text)[:200]!r}: give a JSON object with some of {', '.join(_FURTHER)}")
     return {name: options.tidy(name, tuple(value) if isinstance(value, list) else value) for name, value in named.items()}
 
 
 def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
     """Write into a function's description which settings can be given by name; clients and models read it."""
     told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
-    function.__doc__ = (function.__doc__ or "").replace("FURTHER", f"an object with any of the other settings ({told}).")
+    function.__doc__ = (function.__doc__ or "").replace("FURTHER", f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).')
     return function
 
 
