@@ -117,7 +117,7 @@ def test_health_of_a_branch_that_opened_a_cell_again():
     [
         ({"order": "meissonic"}, (True, True, False)),
         ({"order": "random"}, (False, True, False)),
-        ({"order": "uncage", "use_noise": False}, (True, True, True)),  # noise 0 adds nothing
+        ({"order": "uncage", "use_noise": False}, (True, False, True)),
         ({"order": "uncage", "use_confidence": False}, (False, True, True)),
         ({"order": "halton"}, None),
         ({"order": "margin"}, None),
@@ -125,8 +125,8 @@ def test_health_of_a_branch_that_opened_a_cell_again():
 )
 def test_terms_of_the_score(settings, expected):
     trace = runner.generate(ToyBackend(), make_prompt(), DecodingConfig(num_steps=6, **settings), frames=False)
-    terms = module.score_terms(trace.steps[0])
-    assert terms == (None if expected is None else dict(zip(("confidence", "noise", "contrast"), expected, strict=True)))
+    terms = module.score_terms(trace)
+    assert terms[0] == (None if expected is None else dict(zip(("confidence", "noise", "contrast"), expected, strict=True)))
 
 
 def test_words_carry_their_subject_role_and_colour(payload):

@@ -33,7 +33,7 @@ def blob(y: int, x: int, strength: float = 1.0) -> np.ndarray:
 
 
 def kept(attention: np.ndarray) -> np.ndarray:
-    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=(0.0, 0.0), radius_frac=0.33)
+    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=0.0, radius_frac=0.33)
     return kept_cells(*places, GRID).reshape(GRID)
 
 
@@ -92,7 +92,7 @@ def test_the_draft_is_full_before_it_is_opened_and_the_end_leaves_nothing_masked
     opened = steps[5].masked_before
     assert opened.any()
     for k, record in enumerate(steps[5:]):
-        stay = mask_count(config.schedule, k, 3, int(opened.sum()), int(record.masked_before.sum()))
+        stay = mask_count("cosine", k, 3, int(opened.sum()), int(record.masked_before.sum()))
         assert int((record.masked_before & ~record.committed).sum()) == stay
         assert np.array_equal(record.sampled[~opened], steps[4].sampled[~opened])
     assert not (steps[-1].masked_before & ~steps[-1].committed).any()
@@ -109,7 +109,7 @@ def test_no_forward_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = TINY.forward
     monkeypatch.setattr(TINY, "forward", lambda *args, **more: (counts.append(len(args[0])), forward(*args, **more))[1])
     list(decode(TINY, Run(PAIR, CONFIG), record=RecordOptions(level="minimal")))
-    assert counts == [1] * CONFIG.num_steps
+    assert counts == [1] * CONFIG.total_steps
 
 
 def test_what_is_recorded_changes_nothing() -> None:
@@ -184,3 +184,9 @@ def test_a_branch_may_drop_the_redraw() -> None:
     late = branch(TINY, parent, 7, config=CONFIG.with_(order="meissonic"))
     late.validate()
     assert health(late).changed == 0
+
+
+def test_a_cell_is_an_objects_own_where_its_contrast_is_above_a_fifth() -> None:
+    contrasts = np.array([[0.19, 0.2, 0.21, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    near = np.zeros((2, 4))
+    assert kept_cells(contrasts, near, (2, 2)).tolist() == [False, False, True, True]

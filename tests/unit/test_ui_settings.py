@@ -76,17 +76,6 @@ def test_every_field_of_the_config_travels_in_a_link():
     assert settings.from_query(settings.to_query("a cat", chosen))[1].configs() == chosen.configs()
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("0-3", (0, 1, 2, 3)), ("5, 8 ,13", (5, 8, 13)), ("2,2,1", (2, 1))])
-def test_seeds(text, seeds):
-    assert settings.parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "a", "0-9", "3-1", "1,2,3,4,5", "-1", "1.5"])
-def test_bad_seeds_are_named(text):
-    with pytest.raises(ValueError, match="seed"):
-        settings.parse_seeds(text)
-
-
 def test_blank_fields_mean_defaults_only_where_there_are_some():
     assert settings.tidy("guidance_scale", None) is None
     assert settings.tidy("seed", 3.0) == 3

@@ -53,7 +53,7 @@ def health(trace: Trace) -> Health:
         at_work, step = phase_at(config, record.step)
         if config.redrawn_steps and step == 0 and record.step:
             total = masked
-        stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)
+        stay = mask_count(config.mask_schedule, step, at_work.total_steps, total, masked, config.schedule_power)
         scheduled.append(masked - stay)
         if previous is not None:
             fixed = ~previous.masked_before | previous.committed

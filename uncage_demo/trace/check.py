@@ -65,7 +65,7 @@ def check_trace(trace: Trace) -> None:
     _require(1 <= height <= MAX_GRID and 1 <= width <= MAX_GRID, f"tokens has shape {trace.tokens.shape}: give y x, each 1..{MAX_GRID}")
     _require(tuple(trace.model.grid) == (height, width), f"tokens is {height}x{width}, the model's grid is {trace.model.grid}")
     check_array("tokens", trace.tokens, np.int32, (height, width), 0, trace.model.codebook_size - 1)
-    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.num_steps - 1)
+    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.total_steps - 1)
     columns = trace.columns
     check_columns(columns, trace.prompt)
     _check_lineage(trace)
@@ -73,8 +73,8 @@ def check_trace(trace: Trace) -> None:
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
     for index, record in enumerate(trace.steps):
-        expected = config.num_steps - len(trace.steps) + index
-        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.num_steps})")
+        expected = config.total_steps - len(trace.steps) + index
+        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
         _check_record(record, count, trace.model.codebook_size, len(columns))
     _check_story(trace)
 
@@ -212,8 +212,10 @@ def _distinct(indices: Sequence[int], count: int) -> bool:
 
 def _settings(data: Any, name: str) -> DecodingConfig:
     try:
-        return DecodingConfig.from_dict(data)
-    except (ValueError, TypeError, OverflowError) as error:
+        config = DecodingConfig.from_dict(data)
+        _ = config.total_steps, config.mask_schedule, config.noise_range  # a trace says what was in force
+        return config
+    except (ValueError, TypeError) as error:
         raise TraceFormatError(f"{name}: {error}") from error
 
 
