@@ -57,7 +57,7 @@ def plan(
         ValueError: a step or position out of range, or edits that contradict each other.
     """
     edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
-    start = _branch_start(trace, at_step, edits)
+    start = _branch_start(trace, at_step, edits, {int(position) for position in drop})
     config = config or DecodingConfig.from_dict(trace.config)
     return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits.suppress_word)), at_step, edits)
 
@@ -249,6 +249,10 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
     sampled = trace.steps[at_step - trace.steps[0].step].sampled
     forbid = {position: tuple(ids) for position, ids in edits.forbid}
     masked = tokens < 0
+    # What the parent's own drop masked again was free to come back at this very step; only what is dropped now is held back.
+    once = np.zeros(len(tokens), bool)
+    for record in trace.steps[: at_step - trace.steps[0].step]:
+        once |= record.committed
     dropped = {p for p in edits.drop if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
     for position in dropped:
         tokens[position], since[position] = -1, -1
@@ -258,7 +262,7 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
         unmask_step=since,
         # A position committed earlier is kept by doing nothing.
         keep={p: int(sampled[p]) for p in edits.keep if masked[p]},
-        hold=frozenset(p for p in edits.drop if masked[p]),
+        hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
     )
 

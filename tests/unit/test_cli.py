@@ -93,7 +93,7 @@ def test_every_command_has_help(command, capsys):
 def _actions(command):
     parser = cli.build_parser()
     commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices and command in action.choices)
-    return commands.choices[command]._actions
+    return commands.choices[command]._actions  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
 
 
 def test_options_map_one_to_one_onto_the_settings():

@@ -299,7 +299,9 @@ def _further(text: str | None) -> dict[str, Any]:
 def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
     """Write into a function's description which settings can be given by name; clients and models read it."""
     told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
-    function.__doc__ = (function.__doc__ or "").replace("FURTHER", f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).')
+    function.__doc__ = (function.__doc__ or "").replace(
+        "FURTHER", f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).'
+    )
     return function
 
 
