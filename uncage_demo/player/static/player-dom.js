@@ -22,12 +22,5 @@
     return node;
   }
 
-  function number(value, digits) {
-    if (value === null || value === undefined || Number.isNaN(value)) return "–";
-    if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-    const text = value.toFixed(digits);
-    return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"); // never a minus nought
-  }
-
-  parts.dom = { make, button, svg, number };
+  parts.dom = { make, button, svg };
 })((window.UncagePlayerParts = window.UncagePlayerParts || {}));

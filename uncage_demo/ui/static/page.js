@@ -16,8 +16,13 @@
     }
   }
 
+  // Generate and Cancel take each other's place; whoever stood on one with the keyboard then stands on the other.
   function setRunning(running) {
+    const [from, to] = running ? ["#uc-generate", "#uc-cancel"] : ["#uc-cancel", "#uc-generate"];
+    const held = document.activeElement && document.activeElement.matches(from);
     document.body.classList.toggle("uc-running", running);
+    const next = held && document.querySelector(to);
+    if (next) next.focus({ preventScroll: true });
   }
 
   function openTab(id) {
