@@ -155,7 +155,9 @@ def prompt_view(prompt: Prompt) -> dict[str, Any]:
     for subject, color in zip(prompt.subjects, colors, strict=True):
         label = subject.label or " ".join(prompt.words[w].text for w in subject.object)
         groups = [list(group) for group in subject.groups]
-        subjects.append({"label": label, "color": color, "ramp": array(subject_table(color)), "object": list(subject.object), "groups": groups})
+        subjects.append(
+            {"label": label, "color": color, "ramp": array(subject_table(color)), "object": list(subject.object), "groups": groups}
+        )
     return {"text": prompt.text, "words": words, "subjects": subjects, "truncated": prompt.truncated}
 
 
@@ -262,7 +264,9 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "unmask_step": array(unmask, "int16"),
         "maps": {kind.key: _candidate_values([kind.values(r) for r in steps], candidates) for kind in CANDIDATE_MAPS},
         # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
-        "scores": None if _exact_sums(steps, terms) else array(np.concatenate([r.scores[c] for r, c in zip(steps, candidates, strict=True)]), "float32"),
+        "scores": None
+        if _exact_sums(steps, terms)
+        else array(np.concatenate([r.scores[c] for r, c in zip(steps, candidates, strict=True)]), "float32"),
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,

@@ -1,5 +1,5 @@
 // What a visitor can do to a run: "What if" in the browser, and the requests that the page sends to the server (branch, knock-out).
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -22,7 +22,11 @@
       this.reset = button("up-pill", "Off", () => this.set(null));
       head.append(this.reset);
       const weight = this.slider("weight", "weight wₐ", "Weight of the contrast", 12);
-      const factor = this.slider("factor", "noise ×", "Noise multiplier", 3);
+      const factor = this.slider("noiseFactor", "noise ×", "Noise multiplier", 3);
+      this.weight = weight.input;
+      this.weightText = weight.text;
+      this.factor = factor.input;
+      this.factorText = factor.text;
       this.switches = {};
       const row = make("div", "up-switches");
       for (const key of TERMS) {
@@ -37,20 +41,19 @@
       }
       this.result = make("div", "up-results");
       this.result.setAttribute("aria-live", "polite");
-      this.box.append(head, weight, factor, row, this.result);
+      this.box.append(head, weight.field, factor.field, row, this.result);
       this.sync();
     }
 
-    slider(name, label, about, most) {
+    slider(key, label, about, most) {
       const field = make("label", "up-field up-weight");
-      const input = (this[name] = make("input", ""));
+      const input = make("input", "");
       Object.assign(input, { type: "range", min: "0", max: String(most), step: "0.1" });
       input.setAttribute("aria-label", about);
-      const text = (this[`${name}Text`] = make("output", "up-number"));
+      const text = make("output", "up-number");
       field.append(make("span", "up-weight-name", label), input, text);
-      const key = name === "factor" ? "noiseFactor" : name;
       input.addEventListener("input", () => this.change({ [key]: Number(input.value) }));
-      return field;
+      return { field, input, text };
     }
 
     change(patch) {
@@ -229,4 +232,4 @@
   }
 
   parts.actions = { WhatIf, Branch, tools, updateTools };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

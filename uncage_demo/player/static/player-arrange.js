@@ -1,5 +1,5 @@
 // The stages on the page, and what keys, pointers and fields do.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make } = parts.dom;
@@ -127,4 +127,4 @@
   }
 
   parts.arrange = { stages, wire };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // The inspector: "Why now?" with the exact arithmetic of one cell on every stage, attended words as bars, and the top tokens.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -301,4 +301,4 @@
   }
 
   parts.cards = { Inspector };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // The clock: play, pause, step, replay, speed, and the timeline with the commits of every step and the first difference.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -207,4 +207,4 @@
   }
 
   parts.clock = { Clock, SPEEDS, icon };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // Colour tables: values -> RGBA. The tables come with the payload, the colours of the two looks with the style sheet: both from render/palette.py.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
@@ -50,4 +50,4 @@
   }
 
   parts.colors = { pack, tableOf, parseHex, gradient, paint, css, themeOf };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

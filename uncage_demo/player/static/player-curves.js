@@ -1,5 +1,5 @@
 // Curves under the stages, on the same clock: attention per object, overlap of pairs, commits per step; and the health strip.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, svg } = parts.dom;
@@ -194,4 +194,4 @@
   }
 
   parts.curves = { Curves };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

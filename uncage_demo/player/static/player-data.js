@@ -1,5 +1,5 @@
 // Payload -> runs that the other files read. Pure data: no DOM. Names as in the Python payload module.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const VERSION = 2;
@@ -12,11 +12,17 @@
     return out;
   }
 
+  /** @param {PackedArray | null} entry */
   function typed(entry) {
     return entry ? new TYPES[entry.t](bytes(entry.d).buffer) : null;
   }
 
   class Run {
+    /**
+     * @param {PayloadRun} raw
+     * @param {number} index
+     * @param {Payload} payload
+     */
     constructor(raw, index, payload) {
       this.raw = raw;
       this.index = index;
@@ -249,7 +255,9 @@
     }
   }
 
+  /** @param {string | Payload} value */
   function parse(value) {
+    /** @type {Payload} */
     const payload = typeof value === "string" ? JSON.parse(value) : value;
     if (!payload || payload.version !== VERSION || !Array.isArray(payload.runs) || !payload.runs.length) {
       throw new Error(`This player reads payloads of version ${VERSION} with at least one run.`);
@@ -292,4 +300,4 @@
   }
 
   parts.data = { parse, bytes, typed, Run, cutPrompt, VERSION };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

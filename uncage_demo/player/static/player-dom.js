@@ -1,5 +1,5 @@
 // Small helpers for the document. Text only ever enters through textContent.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   function make(tag, className, text) {
@@ -23,4 +23,4 @@
   }
 
   parts.dom = { make, button, svg };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,6 +1,6 @@
 // Layers and heads on request: one small map per head, of one word at this step.
 // Asked of options.heads({id, step, word}) -> {heads} or {error}; a page without a server has what lies in its payload, or says why it has none.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -183,4 +183,4 @@
   }
 
   parts.heads = { Heads };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -6,7 +6,7 @@
 //   values(run, s, state, out, model)  its number of every cell at step s, NaN where there is none;
 //   compared                           what the difference layer calls it, where runs can be compared in it;
 //   zero                               "free" (a scale of its own range), "low" (from 0) or "middle" (0 in the middle).
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { pack, parseHex, paint } = parts.colors;
@@ -247,4 +247,4 @@
   }
 
   parts.layers = { LAYERS, Painter, painted, range };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // Sentences made of numbers: pure text, no DOM.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   function number(value, digits) {
@@ -68,4 +68,4 @@
   }
 
   parts.phrases = { number, place, tooMany, standing, spoken, specialShare, picksChanged };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // Words of the prompt as chips, verdict badges, and the diagnosis in words.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -107,14 +107,14 @@
         const head = make("p", "up-finding-head");
         head.append(make("span", "up-letter", run.letter), make("span", "", run.title));
         const list = make("ul", "up-finding-list");
-        for (const finding of run.raw.findings) list.append(this.entry(finding, run));
+        for (const finding of run.raw.findings) list.append(this.entry(finding));
         box.append(head, list);
         columns.append(box);
       }
       hook.findings.append(columns);
     }
 
-    entry(finding, run) {
+    entry(finding) {
       const { model } = this.player;
       const item = make("li", "up-finding");
       const subject = model.subjects[finding.subject];
@@ -150,4 +150,4 @@
   }
 
   parts.words = { Words, Findings, verdict, tint };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // The player: one state, one clock, any number of stages. UncagePlayer.mount(root, payload, options) -> instance.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -158,7 +158,7 @@
     preload() {
       const { model, state } = this;
       const wanted = new Set();
-      const order = Array.from({ length: model.done }, (_, i) => i).sort((a, b) => (a < state.step) - (b < state.step) || a - b);
+      const order = Array.from({ length: model.done }, (_, i) => i).sort((a, b) => Number(a < state.step) - Number(b < state.step) || a - b);
       for (const run of model.runs) if (run.image) wanted.add(run.image);
       for (const step of order) for (const run of model.runs) if (run.frames) wanted.add(run.frames[run.local(step)]);
       if (model.atlas) wanted.add(model.atlas.image);
@@ -366,4 +366,4 @@
       };
     },
   };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));
