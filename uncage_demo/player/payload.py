@@ -2,8 +2,8 @@
 
 Arrays travel as base64 of little-endian typed arrays. What must add up (confidence + noise + w_a x contrast = score) is float32 and
 kept only for the cells that were still masked; attention is 8 bits with a square-root code (fine steps where values are small);
-pictures are WebP. Every key is described in static/payload.d.ts, which a test holds against what is sent. Shapes: s step, n cells (row-major), w words, o objects, a alternatives,
-c candidates (masked cells of all steps in order).
+pictures are WebP. Every key is described in static/payload.d.ts, which a test holds against what is sent. Shapes: s step,
+n cells (row-major), w words, o objects, a alternatives, c candidates (masked cells of all steps in order).
 """
 
 from __future__ import annotations
@@ -259,14 +259,13 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "steps_done": len(steps),
         "masked": array(np.packbits(masked, axis=1, bitorder="little")),
         "committed": array(np.packbits(np.stack([r.committed for r in steps]), axis=1, bitorder="little")),
-        "drawn": array(np.concatenate([r.sampled[c] for r, c in zip(steps, candidates, strict=True)]), "uint16"),
+        "drawn": array(_joined([r.sampled for r in steps], candidates), "uint16"),
         "tokens": array(steps[-1].sampled, "uint16"),
         "unmask_step": array(unmask, "int16"),
         "maps": {kind.key: _candidate_values([kind.values(r) for r in steps], candidates) for kind in CANDIDATE_MAPS},
         # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
-        "scores": None
+        "scores": None if _exact_sums(steps, terms) else array(_joined([r.scores for r in steps], candidates), "float32"),
         if _exact_sums(steps, terms)
-        else array(np.concatenate([r.scores[c] for r, c in zip(steps, candidates, strict=True)]), "float32"),
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,
@@ -279,6 +278,11 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
         "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
     }
+
+
+def _joined(values: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> np.ndarray:
+    """The candidates' values of all steps, one after the other: "c"."""
+    return np.concatenate([v[cells] for v, cells in zip(values, candidates, strict=True)])
 
 
 def _candidate_values(values: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> dict[str, Any]:
