@@ -265,7 +265,6 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "maps": {kind.key: _candidate_values([kind.values(r) for r in steps], candidates) for kind in CANDIDATE_MAPS},
         # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
         "scores": None if _exact_sums(steps, terms) else array(_joined([r.scores for r in steps], candidates), "float32"),
-        if _exact_sums(steps, terms)
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,
