@@ -298,7 +298,8 @@ def test_only_what_would_change_something_is_offered(open_page, player_url, pair
         """() => {
           const payload = JSON.parse(document.getElementById('payload').textContent);
           window.uncage.destroy();
-          window.uncage = window.UncagePlayer.mount(document.getElementById('player'), payload, { actions: ['branch'], state: { step: 2 } });
+          const options = { actions: ['branch'], state: { step: 2 } };
+          window.uncage = window.UncagePlayer.mount(document.getElementById('player'), payload, options);
         }"""
     )
     record = pair[0].steps[2]
