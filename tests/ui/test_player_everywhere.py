@@ -51,7 +51,7 @@ def test_the_first_screen_holds_both_pictures_and_the_clock(open_page, player_ur
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= clock["y"]
         assert box["x"] + box["width"] <= width
-        assert box["width"] >= min(height - 420, (width - 60) / 2)
+        assert box["width"] >= min(height - 440, (width - 60) / 2)
 
 
 def test_on_a_phone_the_answer_to_a_tap_is_a_sheet(open_page, player_url):
