@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncage_demo.export import Look, write_view
 from uncage_demo.files import replacing, write_atomically
-from uncage_demo.player.heads import recorded_heads
+from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
 from uncage_demo.ui.session import Entry

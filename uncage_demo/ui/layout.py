@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.ui import chips, exports, heads, pages, theme
+from uncage_demo.ui import chips, exports, head_requests, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
@@ -93,7 +93,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         "",
         html_template=theme.static_text("stage.html"),
         js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch",)),
-        server_functions=[exports.payload_function(handlers), heads.heads_function(handlers)],
+        server_functions=[exports.payload_function(handlers), head_requests.heads_function(handlers)],
         elem_id="uc-stage",
         apply_default_css=False,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.branching import attention_at
-from uncage_demo.player.heads import packed, word_rows
+from uncage_demo.player.head_maps import packed, word_rows
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.exports import answered
