@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[2]
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "requirements.txt", "requirements-train.txt", "uncage_demo", "assets")
 PACKED_ASSETS = (".safetensors", ".json", ".npz", ".gz")  # what a run reads; cards and pictures stay in the repository
 
-pytestmark = pytest.mark.slow
-
 
 def run(*arguments: str | Path, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Python with these arguments; `site` is the only place beside the environment where packages are found."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_bench_tables import LINES, line
 
+from tests.result_lines import LINES, line, make
 from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import read_many
@@ -225,8 +225,6 @@ def test_the_detectors_own_error_is_told_for_its_own_weights_only(tmp_path: Path
 
 
 def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:
-    from test_bench_records import make
-
     from uncage_demo.bench.records import write_records
 
     assert load_shipped(tmp_path / "nowhere").pairs == ()
@@ -276,8 +274,6 @@ def test_panels_and_ideas_show_the_tables_numbers() -> None:
 
 
 def test_merged_lines_can_become_part_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from test_bench_records import make
-
     from uncage_demo.bench.records import record_key, write_records
     from uncage_demo.cli.main import main
 
