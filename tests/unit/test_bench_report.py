@@ -94,7 +94,9 @@ def test_documents_agree_with_the_shipped_results() -> None:
     speed = load_speed([RESULTS])
     for page in (ROOT / "docs/RESULTS.md", ROOT / "README.md"):
         text = page.read_text(encoding="utf-8")
-        assert disagreement(text, records, speed=speed) == "", "run `python -m uncage_demo bench-report assets/results --readme docs/RESULTS.md README.md`"
+        assert disagreement(text, records, speed=speed) == "", (
+            "run `python -m uncage_demo bench-report assets/results --readme docs/RESULTS.md README.md`"
+        )
         for weights in {record["model"]["weight_hash"] for record in records}:
             assert weights in text
     section = current_section((ROOT / "docs/RESULTS.md").read_text(encoding="utf-8"))

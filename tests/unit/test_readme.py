@@ -47,6 +47,16 @@ def test_python_example_runs(tmp_path, monkeypatch):
     assert not np.array_equal(names["guided"].unmask_step, names["baseline"].unmask_step)
 
 
+def test_the_example_of_the_api_page_runs():
+    example = re.search(r"```python\n(.+?)```", (ROOT / "docs/API.md").read_text(), re.DOTALL)
+    assert example
+    names: dict = {}
+    exec(compile(example.group(1), "API.md", "exec"), names)
+    run, branch = names["run"], names["branch"]
+    assert np.array_equal(run.unmask_step < 4, branch.unmask_step < 4)
+    assert not np.array_equal(run.unmask_step, branch.unmask_step)
+
+
 def test_every_requirement_is_pinned_once():
     for path in sorted(ROOT.glob("requirements*.txt")):
         lines = [line for line in path.read_text().splitlines() if not line.startswith("-r ")]

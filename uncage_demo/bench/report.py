@@ -18,7 +18,17 @@ from uncage_demo.bench.beyond import gather, is_idea
 from uncage_demo.bench.plots import plot_beyond, plot_panels, plot_table
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import build_tables, judge_note
-from uncage_demo.bench.section import MAIN, category_columns, category_parts, category_tables, failure_table, finding, headline_section, results_section, stem
+from uncage_demo.bench.section import (
+    MAIN,
+    category_columns,
+    category_parts,
+    category_tables,
+    failure_table,
+    finding,
+    headline_section,
+    results_section,
+    stem,
+)
 from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
 from uncage_demo.bench.tables import FAILED, METRICS, Table, to_csv, to_latex, to_markdown
 
