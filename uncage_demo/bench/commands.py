@@ -78,9 +78,7 @@ def add_parsers(subparsers: Any) -> None:
     speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
     speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps against which images a second are measured")
-    speed.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the numbers (assets/results/speed.json goes into docs/RESULTS.md)"
-    )
+    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers (docs/RESULTS.md shows assets/results/speed.json)")
     speed.set_defaults(run=run_speed)
 
 
