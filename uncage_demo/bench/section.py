@@ -87,9 +87,10 @@ def headline_section(records: Sequence[Record]) -> str:
     Raises:
         ValueError: when there are no such lines.
     """
-    table = next((table for table in build_tables(list(records)) if table.experiment == HEADLINE), None)
-    if table is None:
+    found = [record for record in records if record["experiment"] == HEADLINE]
+    if not found:
         raise ValueError(f"no results of the experiment {HEADLINE!r}: run `uncage bench --experiment {HEADLINE}` first")
+    table = build_tables(found)[0]
     metric = METRICS[table.primary]
     rows = []
     for row in table.rows:
