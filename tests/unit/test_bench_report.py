@@ -110,7 +110,7 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     from uncage_demo.cli.main import main
 
     lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
-    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "key": str(number)} for number, one in enumerate(lines)])
+    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
     short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
     whole.parent.mkdir()
     short.write_text("\n".join(HEADLINE_MARKS))
