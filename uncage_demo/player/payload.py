@@ -224,6 +224,8 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
 def _health(trace: Trace) -> dict[str, Any]:
     found = health(trace)
     return {**vars(found), "special": None if found.special is None else array(found.special)}
+
+
 def _joined(values: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> np.ndarray:
     """The candidates' values of all steps, one after the other: "c"."""
     return np.concatenate([v[cells] for v, cells in zip(values, candidates, strict=True)])
@@ -298,7 +300,7 @@ def branch_change(trace: Trace) -> str:
     lineage = trace.lineage
     if lineage is None:
         return ""
-    old = lineage.earlier[0].edits if lineage.earlier else Edits()
+    old = lineage.earlier[0].edits if lineage.earlier else Edits((), (), (), None)
     edits, columns = lineage.edits, trace.grid[1]
     changes = []
     for name, cells, known in (

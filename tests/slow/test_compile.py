@@ -1,6 +1,6 @@
 """Compiled blocks: traced without breaks, the same logits as plain ones within rounding, and bitwise the same with and without capture.
 
-The code is traced for real but run by torch's own operators, which needs no C++ compiler; tests/slow/test_compiler.py has one make it.
+The code is traced for real but run by torch's own operators, which needs no C++ compiler; test_compiler.py has one make it.
 """
 
 from __future__ import annotations
