@@ -43,17 +43,25 @@ class Meaning:
 
 @dataclass
 class Reading:
-    """Result of `read`: phrases in order, attribute words that belong to none, and words a closed vocabulary does not cover."""
+    """Result of `read`.
+
+    Args:
+        phrases: noun phrases in order.
+        loose: attribute words that belong to none.
+        unknown: words that a closed vocabulary does not cover.
+        tags: part of speech of each word.
+    """
 
     phrases: list[Phrase]
     loose: list[int]
     unknown: list[int]
+    tags: list[int]
 
 
 def base_tag(lower: str) -> int:
     """Part of speech of a word on its own; DUAL, SUFFIX, PART, POSITION, FRAME and ADV are settled by their neighbours."""
     lists = (
-        ({"'s"}, POSS),
+        ({"'s", "'"}, POSS),
         (lex.DETERMINERS, DET),
         (lex.CONJUNCTIONS, CONJ),
         (lex.RELATIVES, REL),
@@ -203,7 +211,8 @@ class _Reader:
             i = self._step(i)
         self._drop_pending()
         unknown = [self.word_of[i] for i, flag in enumerate(self.unknown) if flag]
-        return Reading(self.phrases, sorted(set(self.loose)), unknown)
+        tags = [tag for tag, span in zip(self.tags, self.spans, strict=True) if not span.stop]
+        return Reading(self.phrases, sorted(set(self.loose)), unknown, tags)
 
     def _step(self, i: int) -> int:
         """Read the word at i; returns the index of the next one to read."""
@@ -312,6 +321,11 @@ class _Reader:
     def _closed_nouns(self, i: int, j: int) -> int:
         """Nouns i .. j - 1 under a closed vocabulary: each one it knows is an object of its own."""
         assert self.meanings is not None
+        if self.negated or self._owns_known(j):
+            for k in range(i, j):
+                self.unknown[k] = True
+            self.negated, self.pending = False, []
+            return j
         known = False
         k = i
         while k < j:
@@ -326,6 +340,19 @@ class _Reader:
         if not known:
             self.pending, self.last, self.head = [], None, None
         return j
+
+    def _owns_known(self, j: int) -> bool:
+        """Whether span j makes the nouns before it the owner of a thing that the closed vocabulary knows ("a dog's red bowl")."""
+        assert self.meanings is not None
+        if j >= len(self.spans) or self.tags[j] != POSS:
+            return False
+        k = j + 1
+        while k < len(self.spans) and self.tags[k] in (NOUN, ATTR, ADV):
+            meaning = self.meanings[k]
+            if meaning is not None and meaning.kind == "object":
+                return True
+            k += 1
+        return False
 
     def _add(self, group: tuple[int, ...]) -> None:
         """A noun phrase made of the spans in `group`, or one more mention of an earlier phrase ("a cat and a car. The car is red")."""

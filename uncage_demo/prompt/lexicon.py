@@ -17,6 +17,30 @@ NUMBERS = _words("one two three four five six seven eight nine ten eleven twelve
 _ONE_TO_TWELVE = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 COUNTS = {word: number for number, word in enumerate(_ONE_TO_TWELVE, start=1)}
 COUNTS |= {str(number): number for number in COUNTS.values()}
+# Words for a vague number, and the number that is drawn for them
+VAGUE_COUNTS = {"couple": 2, "pair": 2, "pairs": 2, "both": 2, "some": 2, "few": 3, "several": 3, "multiple": 3, "many": 3, "dozen": 12}
+# Words that may stand between a number and its noun: "two of the other red cats", "two more cats"
+COUNT_PASSES = _words("more other others different new additional extra identical")
+# Plurals of one thing
+PLURAL_OF_ONE = _words(
+    "glasses sunglasses eyeglasses spectacles goggles scissors pants trousers jeans shorts tights leggings pyjamas pajamas clothes headphones"
+    " earphones binoculars pliers tweezers tongs stairs overalls underpants"
+)
+# Words in -s that are no plurals, besides those in -ss, -us and -is
+_SINGULAR_IN_S = _words("gas christmas canvas atlas lens bias texas kansas series species news mathematics always perhaps has was its is")
+_PLURAL_IN_IS_OR_US = _words("skis taxis bikinis kiwis menus gurus emus")
+
+
+def is_plural(lower: str) -> bool:
+    """Whether a lower-case noun names two or more things ("cats", "mice"); not "glasses", "bus" or "dress"."""
+    last = lower.rsplit(" ", 1)[-1].rsplit("-", 1)[-1]
+    if last in IRREGULAR_PLURALS:
+        return True
+    if last in PLURAL_OF_ONE or last in _SINGULAR_IN_S or len(last) < 4 or not last.endswith("s"):
+        return False
+    return last in _PLURAL_IN_IS_OR_US or not last.endswith(("ss", "us", "is"))
+
+
 CONJUNCTIONS = _words("and or & + plus as well nor")
 RELATIVES = _words("that which who")
 PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")
@@ -120,6 +144,19 @@ IRREGULAR_PLURALS = {
     "loaves": "loaf",
     "shelves": "shelf",
 }
+
+# Words that ask for a picture and name nothing in it; verbs only before the first thing that is named ("draw a cat")
+REQUESTS = _words(
+    "please draw show make paint create generate render give want need imagine design depict sketch illustrate produce visualize visualise"
+    " can could would like let see me i you us hi hello thanks"
+)
+# Nouns that name no thing of the scene: light, colour, point of view, parts of the picture
+SCENE_WORDS = _words(
+    "light lights lighting sunlight moonlight shadow shadows color colour colors colours time world air moment mood atmosphere detail details"
+    " background foreground edge edges corner distance center centre middle front back side sides left right top bottom view angle frame"
+    " hand-drawn cartoon clipart emoji emojis icon icons sticker stickers style styles theme day daytime morning afternoon evening dusk dawn"
+    " sunset sunrise noon ones one row line others"
+)
 
 # Words that people type for things of a small vocabulary; only ever shown as suggestions, never replaced silently
 NEAR_MEANINGS = {

@@ -82,7 +82,8 @@ def parse_header(text: bytes) -> Header:
 
 
 def _prompt(value: Any) -> Prompt:
-    data = _exact("prompt", value, Prompt)
+    # Files written before a prompt could be rephrased do not have the key.
+    data = _exact("prompt", {"given": ""} | _dict("prompt", value), Prompt)
     return Prompt(
         text=_string("prompt.text", data["text"]),
         tokens=tuple(_token(v) for v in _list("prompt.tokens", data["tokens"])),
@@ -90,6 +91,7 @@ def _prompt(value: Any) -> Prompt:
         subjects=tuple(_subject(v) for v in _list("prompt.subjects", data["subjects"])),
         unknown=tuple(_unknown(v) for v in _list("prompt.unknown", data["unknown"])),
         truncated=_string("prompt.truncated", data["truncated"]),
+        given=_string("prompt.given", data["given"]),
     )
 
 

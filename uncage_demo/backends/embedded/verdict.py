@@ -66,31 +66,31 @@ def _color_fits(detection: FoundObject, subject: Subject) -> bool:
 def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
     """Where each subject is asked to be, judged by the middles of all that was found of it.
 
-    A position between two subjects without "and" is how they lie to each other ("a cat left of a car"); else it is a side of the picture.
+    Read from what the model was given, where a position comes after its object. One between two subjects without "and" is how they lie to
+    each other ("a cat left of a car"); else it is a side of the picture.
     """
-    typed, wishes = [word.text for word in prompt.words], []
-    for index, subject in enumerate(prompt.subjects):
-        start, last = max(subject.object) + 1, index + 1 == len(prompt.subjects)
-        end = len(typed) if last else min(min(group) for group in prompt.subjects[index + 1].groups)
-        said = {i: name for i in range(start, end) if (name := vocab.position(typed, i))}
-        if len(said) != 1:
+    said, wishes = [token.text for token in prompt.tokens if not token.special], []
+    place = {index: k for k, index in enumerate(i for i, token in enumerate(prompt.tokens) if not token.special)}
+    spans = [sorted(place[t] for group in s.groups for w in group for t in prompt.words[w].tokens if t in place) for s in prompt.subjects]
+    nouns = [max((place[t] for w in s.object for t in prompt.words[w].tokens if t in place), default=-1) for s in prompt.subjects]
+    order = sorted((i for i in range(len(spans)) if nouns[i] >= 0), key=lambda i: nouns[i])
+    for number, index in enumerate(order):
+        following = order[number + 1] if number + 1 < len(order) else None
+        end = len(said) if following is None else min(k for k in spans[following] if k > nouns[index])
+        there = {k: name for k in range(nouns[index] + 1, end) if (name := vocab.position(said, k))}
+        if len(there) != 1:
             continue
-        at, position = next(iter(said.items()))
-        if last or any(_separates(prompt, i) for i in range(at, end)):
+        at, position = next(iter(there.items()))
+        subject = prompt.subjects[index]
+        if following is None or any(word.lower() in ("and", "with", ",") for word in said[at:end]):
             met = bool(matched[index]) and all(_on_side(position, found) for found in matched[index])
             wishes.append(Wish("position", f"{subject.noun} {vocab.POSITION_SAID[position]}", met))
             continue
-        pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
+        pairs = [(a, b) for a in matched[index] for b in matched[following]]
         met = bool(pairs) and all(_lies(position, a, b) for a, b in pairs)
         joint = "of " if position in ("left", "right") else ""
-        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[index + 1].noun}", met))
+        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[following].noun}", met))
     return wishes
-
-
-def _separates(prompt: Prompt, word: int) -> bool:
-    """Whether a new object begins after this word: it is "and" or "with", or a comma follows it."""
-    here, after = prompt.words[word], prompt.words[word + 1 : word + 2]
-    return here.text.lower() in ("and", "with") or "," in prompt.text[here.end : after[0].start if after else len(prompt.text)]
 
 
 def _middle(found: FoundObject, axis: int) -> float:
@@ -110,7 +110,7 @@ def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
 
 def _places(prompt: Prompt, place: str | None) -> list[Wish]:
     """The prompt's place, where it names just one and the picture was looked at for it."""
-    asked = dict.fromkeys(name for word in prompt.words if (name := vocab.canonical(word.text)) in vocab.PLACES)
+    asked = dict.fromkeys(name for token in prompt.tokens if (name := vocab.canonical(token.text)) in vocab.PLACES)
     if place is None or len(asked) != 1:
         return []
     return [Wish("place", next(iter(asked)), next(iter(asked)) == place)]
