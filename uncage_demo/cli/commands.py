@@ -161,6 +161,10 @@ class _files_bar:
 def _print_prompt(prompt: Prompt) -> None:
     found = [f"{s.label} ({', '.join(prompt.words[w].text for g in s.groups for w in g)})" for s in prompt.subjects]
     print(f"objects: {'; '.join(found) if found else 'none found, so nothing is guided'}")
+    if prompt.unused:
+        print(f"not used: {', '.join(prompt.words[i].text for i in prompt.unused)}")
+    if prompt.given:
+        print(f"the model is given: {prompt.given}")
     if prompt.truncated:
         sys.stderr.write(f"uncage: note: the model does not read the end of the prompt: {prompt.truncated!r}\n")
 

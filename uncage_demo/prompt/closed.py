@@ -77,7 +77,9 @@ def understand(prompt: Prompt, spans: Sequence[Span], meanings: Sequence[Meaning
     named = tuple(UnknownWord(i, near_words(plain[i].text, vocabulary)) for i in sorted(unknown))
     prompt = replace(prompt, words=words, unknown=named)
     alone = all(len(prompt.words[i].tokens) == 1 for i, m in enumerate(meanings) if m is not None)
-    numbered = all(count == _number_right_before(plain, s.object, s.attributes) for s, (count, _) in zip(prompt.subjects, counts, strict=True))
+    numbered = all(
+        count == _number_right_before(plain, s.object, s.attributes) for s, (count, _) in zip(prompt.subjects, counts, strict=True)
+    )
     if not (read_over or of_nothing or lost or prompt.truncated or not alone or not numbered or not all(w.in_order for w in where)):
         return prompt
     if not prompt.subjects:

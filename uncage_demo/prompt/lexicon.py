@@ -155,7 +155,7 @@ SCENE_WORDS = _words(
     "light lights lighting sunlight moonlight shadow shadows color colour colors colours time world air moment mood atmosphere detail details"
     " background foreground edge edges corner distance center centre middle front back side sides left right top bottom view angle frame"
     " hand-drawn cartoon clipart emoji emojis icon icons sticker stickers style styles theme day daytime morning afternoon evening dusk dawn"
-    " sunset sunrise noon ones one row line others"
+    " sunset sunrise noon ones row line others camera viewer"
 )
 
 # Words that people type for things of a small vocabulary; only ever shown as suggestions, never replaced silently

@@ -79,7 +79,9 @@ def _before(
             said.insert(0, k)
             continue
         of_follows = any(lowers[m] == "of" and _counts(lowers[m - 1]) for m in range(max(1, k - 2), k))
-        if lower in ("the", "these", "those", "my", "your", "his", "her", "its", "our", "their") and (of_follows or _counts(lowers[k - 1] if k else "")):
+        if lower in ("the", "these", "those", "my", "your", "his", "her", "its", "our", "their") and (
+            of_follows or _counts(lowers[k - 1] if k else "")
+        ):
             continue
         if lower in lex.COUNT_PASSES or lower in lex.DEGREE_WORDS or lower in lex.ADJECTIVES or lower in lex.COLORS or lower in lex.DUALS:
             continue

@@ -112,8 +112,8 @@ def negatives(prompt: Prompt, subject_index: int) -> Groups:
     return tuple(group for i, subject in enumerate(prompt.subjects) if i != subject_index for group in subject.groups)
 
 
-def check_drawable(prompt: Prompt, backend: TextModel) -> None:
-    """Raise unless the model can draw the whole prompt.
+def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None:
+    """Raise unless a model, or a model with this vocabulary, can draw the whole prompt.
 
     Open-vocabulary models accept every prompt. A closed vocabulary must hold every word that names something to draw (other words are read
     over), at least one object must be named and no more than a picture holds, every colour must belong to an object, no object may have
@@ -122,7 +122,7 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     Raises:
         ValueError: names the words, near words that the model knows, and what it can draw.
     """
-    vocabulary = backend.vocabulary
+    vocabulary = model if model is None or isinstance(model, Vocabulary) else model.vocabulary
     if vocabulary is None:
         return
     lists = {"draws": vocabulary.objects, "colours": vocabulary.colors, "places": vocabulary.places.values(), "numbers": vocabulary.numbers}
@@ -150,7 +150,9 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
     total = sum(subject.count for subject in prompt.subjects)
     if vocabulary.most_objects and total > vocabulary.most_objects:
         asked = [_counted(subject, vocabulary) for subject in prompt.subjects]
-        raise ValueError(f"{_list(asked)} {'is' if total == 1 else 'are'} {total} objects; this model draws at most {vocabulary.most_objects}.")
+        raise ValueError(
+            f"{_list(asked)} {'is' if total == 1 else 'are'} {total} objects; this model draws at most {vocabulary.most_objects}."
+        )
     if prompt.truncated.strip():
         raise ValueError(f"The prompt is too long for this model: it would not read “{_shorten(prompt.truncated)}”. Shorten it.")
 

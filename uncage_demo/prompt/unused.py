@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Sequence
 
 from uncage_demo.prompt import lexicon as lex
-from uncage_demo.prompt.grammar import ADV, ATTR, CONJ, DET, NEG, NOUN, Meaning, Reading
+from uncage_demo.prompt.grammar import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN, Meaning, Reading
 from uncage_demo.prompt.words import Span
 from uncage_demo.types import Vocabulary
 
@@ -57,7 +57,9 @@ def split_unknown(
     return unused, unknown
 
 
-def colors_of_nothing(words: Sequence[Span], meanings: Sequence[Meaning | None], taken: set[int], unused: set[int], loose: Sequence[int]) -> set[int]:
+def colors_of_nothing(
+    words: Sequence[Span], meanings: Sequence[Meaning | None], taken: set[int], unused: set[int], loose: Sequence[int]
+) -> set[int]:
     """Colours of what is not drawn: of a part ("black ears"), of the background, of the photo. Other loose colours are left to be told.
 
     Args:
@@ -72,7 +74,11 @@ def colors_of_nothing(words: Sequence[Span], meanings: Sequence[Meaning | None],
         k = index + 1
         while k < len(words) and (k in colors or words[k].lower in ("and", "or", "&") or words[k].lower in lex.ADJECTIVES):
             k += 1
-        of_nothing = k < len(words) and (k in unused or words[k].lower in lex.FRAMES | lex.SCENE_WORDS) and words[k].lower not in lex.VERBS | lex.RELATIONS
+        of_nothing = (
+            k < len(words)
+            and (k in unused or words[k].lower in lex.FRAMES | lex.SCENE_WORDS)
+            and words[k].lower not in lex.VERBS | lex.RELATIONS
+        )
         if of_nothing or index not in loose:
             found.add(index)
     return found
@@ -110,10 +116,12 @@ def _modifies(
     reading: Reading,
     vocabulary: Vocabulary,
 ) -> bool:
-    """Whether an unknown noun only describes a known thing that follows ("polar bear", "sleek black suitcase"), and is no misspelling."""
+    """Whether an unknown noun only describes what follows, a known thing ("polar bear") or the picture, and is no misspelling."""
     k = index + 1
     while k < len(words) and not breaks[k] and meanings[k] is None and reading.tags[k] in (NOUN, ATTR, ADV):
         k += 1
+    if k < len(words) and reading.tags[k] == FRAME:  # "an oil painting of"
+        return True
     follows = k < len(words) and not breaks[k] and meanings[k] is not None
     meaning = meanings[k] if follows else None
     if meaning is None or meaning.kind not in ("object", "color") or (meaning.kind == "color" and reading.tags[k] != ATTR):

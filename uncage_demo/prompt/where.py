@@ -12,7 +12,9 @@ from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.words import HARD_BREAKS, SOFT_BREAKS, Span
 from uncage_demo.types import Subject, Vocabulary
 
-_LEADING = frozenset("on to at in the its his her their it's far just is are placed located positioned standing sitting seated lying sits stands".split())
+_LEADING = frozenset(
+    "on to at in the its his her their it's far just is are placed located positioned standing sitting seated lying sits stands".split()
+)
 _TRAILING = frozenset("side hand half part edge corner".split())
 _PICTURE = frozenset("picture image photo photograph frame scene screen canvas painting drawing view".split())
 _ANAPHORS = frozenset("it him her them that this".split())
