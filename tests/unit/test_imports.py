@@ -35,14 +35,15 @@ def inside(path: Path, *folders: str) -> bool:
 
 
 # Who stands on whom: each room of the package, and the rooms that it may import. A room that is not named here fails.
-GROUND = frozenset({"types", "config", "shipped"})
+GROUND = frozenset({"types", "judging", "config", "shipped"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": frozenset(),
+    "judging": frozenset({"types"}),
     "config": frozenset(),
     "shipped": frozenset(),
     "prompt": GROUND,
     "backends": GROUND,
-    "trace": GROUND | {"backends"},
+    "trace": GROUND | {"prompt", "backends"},
     "decoding": GROUND | {"backends", "trace"},
     "runner": GROUND | {"backends", "trace", "decoding"},
     "branching": GROUND | {"backends", "trace", "decoding", "runner"},

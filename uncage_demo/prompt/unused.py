@@ -32,7 +32,7 @@ _NO_OBJECT = (
     | lex.NEGATIONS
     | {"'s", "'"}
 )
-_MANY_COLORS = frozenset("colorful colourful multicolored multicoloured rainbow".split())
+_MANY_COLORS = frozenset(["colorful", "colourful", "multicolored", "multicoloured", "rainbow"])
 # How alike a modifier must be to a word of the vocabulary to be taken for a misspelling of it (0..1)
 _MISSPELT = 0.8
 

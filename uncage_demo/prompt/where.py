@@ -13,15 +13,59 @@ from uncage_demo.prompt.words import HARD_BREAKS, SOFT_BREAKS, Span
 from uncage_demo.types import Subject, Vocabulary
 
 _LEADING = frozenset(
-    "on to at in the its his her their it's far just is are placed located positioned standing sitting seated lying sits stands".split()
+    [
+        "on",
+        "to",
+        "at",
+        "in",
+        "the",
+        "its",
+        "his",
+        "her",
+        "their",
+        "it's",
+        "far",
+        "just",
+        "is",
+        "are",
+        "placed",
+        "located",
+        "positioned",
+        "standing",
+        "sitting",
+        "seated",
+        "lying",
+        "sits",
+        "stands",
+    ]
 )
-_TRAILING = frozenset("side hand half part edge corner".split())
-_PICTURE = frozenset("picture image photo photograph frame scene screen canvas painting drawing view".split())
-_ANAPHORS = frozenset("it him her them that this".split())
-_OWNERS = frozenset("its his her their".split())
-_JOINS = frozenset("and or while whereas but plus & +".split())
-_NO_SIDE = frozenset("next beside behind near by in at on above below after under over now there here in-front".split())
-_SIDES = frozenset("left right top bottom".split())
+_TRAILING = frozenset(["side", "hand", "half", "part", "edge", "corner"])
+_PICTURE = frozenset(["picture", "image", "photo", "photograph", "frame", "scene", "screen", "canvas", "painting", "drawing", "view"])
+_ANAPHORS = frozenset(["it", "him", "her", "them", "that", "this"])
+_OWNERS = frozenset(["its", "his", "her", "their"])
+_JOINS = frozenset(["and", "or", "while", "whereas", "but", "plus", "&", "+"])
+_NO_SIDE = frozenset(
+    [
+        "next",
+        "beside",
+        "behind",
+        "near",
+        "by",
+        "in",
+        "at",
+        "on",
+        "above",
+        "below",
+        "after",
+        "under",
+        "over",
+        "now",
+        "there",
+        "here",
+        "in-front",
+    ]
+)
+_SIDES = frozenset(["left", "right", "top", "bottom"])
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,11 @@ def split(text: str) -> list[Span]:
         else:
             if char in "&+" or (char in APOSTROPHES and _owns(text, i)):
                 spans.append(Span(char, i, i + 1))
-            elif char == "\n" and not text[:i].rpartition("\n")[2].strip() and text[:i].strip():
-                spans.append(Span(char, i, i + 1, 1))
-            elif char in SOFT_BREAKS or (char in HYPHENS and text[i - 1 : i].isspace()):
+            elif (
+                (char == "\n" and not text[:i].rpartition("\n")[2].strip() and text[:i].strip())
+                or char in SOFT_BREAKS
+                or (char in HYPHENS and text[i - 1 : i].isspace())
+            ):
                 spans.append(Span(char, i, i + 1, 1))
             elif char in HARD_BREAKS:
                 spans.append(Span(char, i, i + 1, 2))

@@ -13,6 +13,8 @@ from typing import Any
 from uncage_demo.prompt.caption import plural_of
 from uncage_demo.prompt.parse import attach, check_drawable, detach, make_object, overrides_of
 from uncage_demo.render.palette import subject_colors
+from uncage_demo.trace.record import Trace
+from uncage_demo.trace.reproduce import correction_of
 from uncage_demo.types import Prompt, Vocabulary
 
 MAX_EDITS_CHARS = 4000
@@ -99,6 +101,12 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "message": message or ("" if unknown else problem_of(prompt, vocabulary)),
         }
     ).replace("<", "\\u003c")
+
+
+def corrections_of(trace: Trace) -> str:
+    """The corrections to keep for a run that was opened, "" where its prompt was read as it is read today."""
+    correction = correction_of(trace)
+    return "" if correction is None else json.dumps(correction, separators=(",", ":"))
 
 
 def rest_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:

@@ -333,12 +333,13 @@ class Handlers:
             ValueError: naming what is wrong with the file.
         """
         trace = Trace.load(path)
-        identity = self.store.add(trace)
+        edits = chips.corrections_of(trace)
+        identity = self.store.add(trace, None, edits)
         try:
             chosen = options.settings_of_traces([trace])
         except ValueError:
             chosen = None
-        return self.shown([identity], chosen, opened=True), trace
+        return self.shown([identity], chosen, edits, opened=True), trace
 
 
 def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

@@ -122,9 +122,13 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     def open_file(path: str) -> tuple[Any, ...]:
         shown, trace = handlers.open_trace(path)
         vocabulary = pages.shipped_vocabulary(trace.model.id)
-        return shown, trace.prompt.text, chips.chips_value(trace.prompt, vocabulary, trace.model.title)
+        corrections = chips.corrections_of(trace)
+        kept = chips.keep(trace.prompt.text, corrections)
+        return shown, trace.prompt.text, kept, chips.chips_value(trace.prompt, vocabulary, trace.model.title, corrections)
 
-    opened.upload(open_file, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
+    opened.upload(
+        open_file, opened, [stage, prompt, edits, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2
+    )
 
     @explained
     def show_example(event: gr.EventData) -> tuple[Any, ...]:

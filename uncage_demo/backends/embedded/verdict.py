@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from uncage_demo.backends.embedded import vocab
-from uncage_demo.types import FoundObject, Prompt, Subject, Verdict, Wish
+from uncage_demo.judging import color_fits, match
+from uncage_demo.types import FoundObject, Prompt, Verdict, Wish
 
 SCORER = "emoji-scenes detector"
 # An object lies left of another one when its middle does by this much of the picture: half an object.
@@ -23,25 +24,20 @@ LEAST_PAPER_FRAC = 0.1
 
 
 def verdict_of(found: Sequence[FoundObject], prompt: Prompt, place: str | None = None) -> Verdict:
-    """Match detections to the prompt's subjects: right noun and colour first, then right noun; what is left over is extra.
+    """The verdict on a picture: detections matched to the prompt's subjects (see `match`), what is left over is extra.
 
     Args:
         found: detections, strongest first.
         prompt: what was asked for.
         place: where the picture is (`place_of`); None = not judged.
     """
-    left, matched = list(found), [[] for _ in prompt.subjects]
-    for want_color in (True, False):
-        for subject, own in zip(prompt.subjects, matched, strict=True):
-            fitting = [d for d in left if d.noun == subject.noun and (_color_fits(d, subject) or not want_color)]
-            for detection in fitting[: subject.count - len(own)]:
-                own.append(detection)
-                left.remove(detection)
+    matching = match(prompt.subjects, found)
+    matched = [[found[i] for i in own] for own in matching.own]
     objects = tuple(len(own) == subject.count for subject, own in zip(prompt.subjects, matched, strict=True))
-    colors = tuple(ok and all(_color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
+    colors = tuple(ok and all(color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
     wishes = (*_positions(prompt, matched), *_places(prompt, place))
-    correct = all(objects) and all(colors) and not left and bool(objects) and all(wish.met for wish in wishes)
-    return Verdict(objects, colors, len(left), correct, tuple(found), SCORER, wishes)
+    correct = all(objects) and all(colors) and not matching.left and bool(objects) and all(wish.met for wish in wishes)
+    return Verdict(objects, colors, len(matching.left), correct, tuple(found), SCORER, wishes)
 
 
 def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
@@ -57,10 +53,6 @@ def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
     }
     best = max(shares, key=lambda place: shares[place], default="")
     return best if shares.get(best, 0.0) >= LEAST_PAPER_FRAC else ""
-
-
-def _color_fits(detection: FoundObject, subject: Subject) -> bool:
-    return not subject.colors or detection.color in subject.colors
 
 
 def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:

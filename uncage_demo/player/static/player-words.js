@@ -67,20 +67,20 @@
       const badge = tint(make("span", `up-badge ${found ? (right ? "up-good" : "up-half") : "up-bad"}`), subject.color);
       badge.append(make("span", "up-mark", mark), make("span", "", subject.label));
       const words = found ? (right ? "found" : "found, but in another colour") : "not found";
-      badge.title = `${subject.label}: ${words}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.title = `${subject.label}: ${words}, says ${said.scorer || "the scorer"} (judged by a detector)`;
       badge.append(make("span", "up-hidden", `: ${words}`));
       box.append(badge);
     });
     for (const wish of said.wishes || []) {
       const badge = make("span", `up-badge ${wish.met ? "up-good" : "up-bad"}`);
       badge.append(make("span", "up-mark", wish.met ? "✓" : "✗"), make("span", "", wish.label));
-      badge.title = `${wish.label}: ${wish.met ? "right" : "wrong"}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.title = `${wish.label}: ${wish.met ? "right" : "wrong"}, says ${said.scorer || "the scorer"} (judged by a detector)`;
       badge.append(make("span", "up-hidden", wish.met ? ": right" : ": wrong"));
       box.append(badge);
     }
     if (said.extra_objects > 0) {
-      const extra = make("span", "up-badge up-half", `+${said.extra_objects} extra`);
-      extra.title = "Objects that were not asked for, says the scorer";
+      const extra = make("span", "up-badge up-half", (said.too_many || []).join(", ") || `${said.extra_objects} too many`);
+      extra.title = "Objects beyond those that were asked for, says the scorer";
       box.append(extra);
     }
     box.append(make("span", "up-judge", "model’s judgement"));
