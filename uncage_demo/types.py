@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-# "unused": a word that a closed vocabulary does not hold and that names nothing to draw ("sitting", "please"): read over, and shown as such.
+# "unused": a word that a closed vocabulary does not hold and that names nothing to draw ("sitting"): read over, and shown as such.
 WordKind = Literal["object", "attribute", "other", "unknown", "unused"]
 
 

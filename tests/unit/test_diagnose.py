@@ -85,7 +85,7 @@ def test_objects_that_look_at_one_place_are_a_mixture_even_where_no_one_leads() 
     findings = diagnose(painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": LEFT}), thresholds=EXACT)
     assert kinds(findings) == ["mixture"]
     assert findings[0].evidence["overlap"] == pytest.approx(1.0)
-    assert "compete for one place" in findings[0].text
+    assert "compete for one position" in findings[0].text
 
 
 def test_nearly_flat_maps_that_coincide_are_no_mixture() -> None:
@@ -106,7 +106,7 @@ def test_an_object_in_two_places_is_drawn_twice() -> None:
     assert finding.subjects == (0,)
     assert finding.severity == "problem"
     assert "“turtle” seems to be drawn twice" in finding.text
-    assert "apart from each other, of 16 and 16 cells" in finding.text
+    assert "(16 and 16 cells)" in finding.text
     assert (finding.evidence["larger"], finding.evidence["smaller"]) == (16, 16)
     assert set(finding.cells) == set(np.flatnonzero(high | low).tolist())
     assert finding.cell in finding.cells
@@ -120,7 +120,7 @@ def test_two_that_touch_are_drawn_twice_and_one_wide_thing_is_not() -> None:
     finding = of_kind(
         diagnose(painted("a turtle and an apple", lambda _: {"turtle": touching, "apple": box(0, 8, 4, 4)}), thresholds=EXACT), "twice"
     )[0]
-    assert "two places that touch, of 25 and 25 cells" in finding.text
+    assert "(25 and 25 cells, which touch)" in finding.text
     wide = painted("a turtle and an apple", lambda _: {"turtle": box(0, 0, 4, 6), "apple": box(8, 8, 4, 4)})
     assert not of_kind(diagnose(wide, thresholds=EXACT), "twice")
 
@@ -190,7 +190,7 @@ def test_decided_at_the_step_where_the_place_settles(step: int) -> None:
     assert decided[0].step == step
     assert f"decided at step {step + 1} of {STEPS}" in decided[0].text
     assert decided[1].step == 0
-    assert "from the first step" in decided[1].text
+    assert "was fixed at step 1" in decided[1].text
 
 
 def test_a_place_that_changes_to_the_end_is_told_so() -> None:
@@ -213,7 +213,7 @@ def test_loudness_of_a_word_does_not_matter() -> None:
     for record in quiet.steps:
         assert record.attention is not None
         record.attention[2] *= 0.01  # the turtle's token
-    assert [f.text for f in diagnose(quiet, EXACT)] == [f.text for f in diagnose(trace, thresholds=EXACT)]
+    assert [f.text for f in diagnose(quiet, thresholds=EXACT)] == [f.text for f in diagnose(trace, thresholds=EXACT)]
 
 
 def test_single_object_is_compared_with_a_flat_map() -> None:

@@ -17,7 +17,7 @@ def test_a_statement_just_past_its_threshold_says_that_its_evidence_is_weak() ->
     share = of_kind(diagnose(trace, thresholds=EXACT), "leak")[0].evidence["share"]
     near = of_kind(diagnose(trace, thresholds=replace(EXACT, leak_share=share - 0.001)), "leak")[0]
     assert near.confidence == "weak evidence"
-    assert near.text.startswith("Perhaps “pink” looks at the wrong object")
+    assert near.text.startswith("Perhaps “pink” attends to the wrong object")
     between = of_kind(diagnose(trace, thresholds=replace(EXACT, leak_share=share - 0.2 * (1 - share) / 0.8)), "leak")[0]
     assert between.confidence == "moderate evidence"
     assert not between.text.startswith("Perhaps")

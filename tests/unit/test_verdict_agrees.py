@@ -84,8 +84,8 @@ def test_what_is_too_many_is_counted_by_noun() -> None:
 
 def test_the_examples_hold_no_contradiction() -> None:
     examples = Examples()
-    pairs = [(entry.trace, entry.verdict) for example in examples.all for entry in map(examples.entry, example.ids) if entry is not None]
-    judged = [(trace, verdict) for trace, verdict in pairs if verdict is not None]
+    entries = [examples.entry(path.stem) for example in examples.all for path in example.files]
+    judged = [(entry.trace, entry.verdict) for entry in entries if entry.verdict is not None]
     assert len(judged) >= 8
     assert any(contradictions(diagnose(trace), verdict) for trace, verdict in judged)  # the attention alone does contradict
     assert [contradictions(diagnose(trace, verdict), verdict) for trace, verdict in judged] == [[]] * len(judged)

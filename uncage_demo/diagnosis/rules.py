@@ -161,9 +161,9 @@ def twice(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
         since = len(seen) - next((k for k, on in enumerate(reversed(seen)) if not on), len(seen))
         step = trace.steps[evidence.steps[min(since, len(seen) - 1)]].step
         joined = largest_patch(evidence.cells == index, trace.grid) >= len(larger) + len(smaller)
-        where = "that touch" if joined else "far apart"
-        text = f"{name_of(trace, index)} seems to be drawn twice: two separate areas {where} attend mostly to this word, "
-        text += f"of {len(larger)} and {len(smaller)} cells."
+        touching = ", which touch" if joined else ""
+        text = f"{name_of(trace, index)} seems to be drawn twice: two separate areas attend mostly to this word "
+        text += f"({len(larger)} and {len(smaller)} cells{touching})."
         if since < len(seen):
             text += f" Both are there from step {step + 1} on."
         level = evidence_level(evidence, thresholds, _past(apart, thresholds.twice_spread, 2 * thresholds.twice_spread))

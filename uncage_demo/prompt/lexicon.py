@@ -23,8 +23,8 @@ VAGUE_COUNTS = {"couple": 2, "pair": 2, "pairs": 2, "both": 2, "some": 2, "few":
 COUNT_PASSES = _words("more other others different new additional extra identical")
 # Plurals of one thing
 PLURAL_OF_ONE = _words(
-    "glasses sunglasses eyeglasses spectacles goggles scissors pants trousers jeans shorts tights leggings pyjamas pajamas clothes headphones"
-    " earphones binoculars pliers tweezers tongs stairs overalls underpants"
+    "glasses sunglasses eyeglasses spectacles goggles scissors pants trousers jeans shorts tights leggings pyjamas pajamas clothes"
+    " headphones earphones binoculars pliers tweezers tongs stairs overalls underpants"
 )
 # Words in -s that are no plurals, besides those in -ss, -us and -is
 _SINGULAR_IN_S = _words("gas christmas canvas atlas lens bias texas kansas series species news mathematics always perhaps has was its is")
@@ -44,7 +44,8 @@ def is_plural(lower: str) -> bool:
 CONJUNCTIONS = _words("and or & + plus as well nor")
 RELATIVES = _words("that which who")
 PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")
-COPULAS = _words("is are was were be been being looks look seems appears becomes turns")
+# "but": "a cat but red" describes the cat
+COPULAS = _words("but yet is are was were be been being looks look seems appears becomes turns")
 # "a chair painted red", "a car made of glass", "a man dressed in black": what follows describes the noun before
 DESCRIBING_PARTICIPLES = _words("painted colored coloured dyed dressed clad made built crafted carved coated covered tinted")
 NEGATIONS = _words("without no not never none minus except lacking excluding")
@@ -55,14 +56,14 @@ PLAIN_RELATIONS = _words(
 )
 RELATIONS = PLAIN_RELATIONS | _words(
     "from into onto under underneath beneath below over above behind before after between among amid against around across through"
-    " inside outside within upon toward towards off out up down past during for like than while where when"
+    " inside outside within upon toward towards off out up down past during for like than while where when because although though if unless until since about"
 )
 VERBS = _words(
     "sits sitting sit stands standing stand lies lying lie rides riding ride eats eating eat drinks drinking drink plays playing play"
     " runs running run walks walking walk jumps jumping jump flies flying chases chasing chase looks looking sleeps sleeping holds hangs"
     " hanging reads reading swims swimming kicks kicking throws throwing catches catching hugs hugging kisses kissing surrounded"
     " does do did will can could would should must may might getting gets get taking takes filled following follows meets meeting"
-    " facing faces touching touches leaning leans pulling pushing driving drives"
+    " cut cuts facing faces touching touches leaning leans pulling pushing driving drives"
 )
 # Words of place and time that name no thing unless a noun follows: "in front of", "on the left", "at night"
 POSITIONS = _words(
@@ -116,6 +117,12 @@ ADJECTIVES = _words(
     " sweet sour bitter salty spicy delicious juicy creamy crispy crunchy american african asian european chinese japanese indian french"
     " german italian spanish english british russian mexican egyptian greek roman persian siamese"
 )
+IRREGULAR_PARTICIPLES = _words(
+    "hidden held driven eaten ridden worn drawn written thrown caught seen chosen taken given bitten beaten taught bought brought shown sewn"
+    " woven grown torn sunk hung kept lit sat stood lain shot hit split fed led tied laid set stuck swept wrapped kissed built spun struck"
+)
+# After one of these and "to" comes a verb: "about to jump"
+BEFORE_INFINITIVES = _words("about ready trying tries going wants want wanting preparing prepares starting starts learning able waiting waits how order")
 BODY_PARTS = _words(
     "eye eyes ear ears tail tails nose mouth teeth fur hair skin feathers wing wings leg legs arm arms hand hands paw paws foot feet"
     " beak horn horns hooves mane whiskers stripes spots scales shell beard mustache moustache face head neck body trunk tusks claws lips"
@@ -147,14 +154,30 @@ IRREGULAR_PLURALS = {
 
 # Words that ask for a picture and name nothing in it; verbs only before the first thing that is named ("draw a cat")
 REQUESTS = _words(
-    "please draw show make paint create generate render give want need imagine design depict sketch illustrate produce visualize visualise"
+    "prompt please draw show make paint create generate render give want need imagine design depict sketch illustrate produce visualize visualise"
     " can could would like let see me i you us hi hello thanks"
 )
+# Requests that need nothing after them to be known as such
+PLAIN_REQUESTS = _words("please draw show generate create make give imagine want i can could would let visualize visualise depict prompt hi hello")
+# Nouns and adjectives of style: what a picture is like, not what is in it
+STYLE_NOUNS = STYLE_WORDS | _words(
+    "cyberpunk steampunk vaporwave synthwave dieselpunk solarpunk anime manga pixar disney ghibli dreamworks minimalist minimalism minimalistic"
+    " surrealism surreal impressionism impressionist expressionism cubism baroque renaissance rococo fantasy sci-fi scifi noir retro photography"
+    " photo photograph painting illustration rendering concept light lights volumetric deviantart engine blender 3d 2d dof lens 35mm 50mm 85mm"
+    " film grain polaroid kodak isometric lowpoly low-poly voxel pixel watercolor watercolour acrylic gouache pastel ink sketch lineart vector"
+    " clipart logo wallpaper poster macro close-up closeup portrait wide-angle telephoto dramatic atmosphere atmospheric mood moody aesthetic"
+    " aesthetics styled composition detail details intricate award-winning winning hyperrealism photorealism realism ultra hyper palette"
+    " shadows reflections depth cgi raytracing ray-tracing hyper-detailed ultra-detailed high-quality highres high-res hi-res dreamy ethereal"
+    " whimsical epic stunning professional studio 16:9 matte rim backlit backlight golden-hour hour symmetrical symmetry monochrome flat"
+)
+
 # Nouns that name no thing of the scene: light, colour, point of view, parts of the picture
 SCENE_WORDS = _words(
-    "light lights lighting sunlight moonlight shadow shadows color colour colors colours time world air moment mood atmosphere detail details"
-    " background foreground edge edges corner distance center centre middle front back side sides left right top bottom view angle frame"
-    " hand-drawn cartoon clipart emoji emojis icon icons sticker stickers style styles theme day daytime morning afternoon evening dusk dawn"
+    "light lights lighting sunlight moonlight shadow shadows color colour colors colours time world air moment mood"
+    " atmosphere detail details background foreground edge edges corner distance center centre"
+    " middle front back side sides left right top bottom view angle frame"
+    " hand-drawn cartoon clipart emoji emojis icon icons sticker stickers style styles theme"
+    " day daytime morning afternoon evening dusk dawn"
     " sunset sunrise noon ones row line others camera viewer"
 )
 

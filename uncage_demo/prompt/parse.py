@@ -209,7 +209,7 @@ def _subject(
     first = meanings[group[0]] if meanings else None
     label = " ".join([*(words[i].lower for g in attributes for i in g), typed])
     colors = []
-    for index in (i for g in attributes for i in g):
+    for index in (i for g in attributes for i in g if not _of_a_part(g, words)):
         meaning = meanings[index] if meanings else None
         lower = words[index].lower
         if meaning is not None and meaning.kind == "color":
@@ -218,6 +218,11 @@ def _subject(
             colors.append("gray" if lower == "grey" else lower)
     noun = first.name if first else typed
     return Subject(group, attributes, label, noun, tuple(colors), count_of(text, words, group, attributes, noun)[0])
+
+
+def _of_a_part(group: tuple[int, ...], words: Sequence[Span]) -> bool:
+    """Whether an attribute names a part of the object: its colour is not the object's ("black ears")."""
+    return any(words[i].lower in lex.BODY_PARTS for i in group)
 
 
 def _split_known(spans: Sequence[Span], vocabulary: Vocabulary) -> list[Span]:

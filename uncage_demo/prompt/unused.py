@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from itertools import pairwise
 
 from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.grammar import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN, Meaning, Reading
@@ -153,7 +154,7 @@ def _style_tail(words: Sequence[Span], breaks: Sequence[bool], meanings: Sequenc
     if first is None or not any(reading.tags[i] == DET or words[i].lower in lex.COUNTS for i in range(first)):
         return tail
     starts = [i for i in range(len(words)) if breaks[i]] + [len(words)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         segment = range(start, end)
         bare = not any(reading.tags[i] in (DET, NEG, CONJ) or words[i].lower in lex.COUNTS for i in segment)
         if start > first and bare and not any(meanings[i] is not None and meanings[i].kind != "other" for i in segment):  # type: ignore[union-attr]

@@ -197,8 +197,7 @@ class PositionReader:
             return None
         following = next((m for m in self.mentions if m.first >= k), None)
         if k < len(self.words) and self.lowers[k] in _ANAPHORS and self.lowers[k] not in ("that", "this") and not self._parted(end, k):
-            if following is None or following.first != k + 1:
-                return "it"
+            return "it"
         if following is None or self._parted(end, following.first):
             return None
         return following

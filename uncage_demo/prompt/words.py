@@ -57,11 +57,7 @@ def split(text: str) -> list[Span]:
         else:
             if char in "&+" or (char in APOSTROPHES and _owns(text, i)):
                 spans.append(Span(char, i, i + 1))
-            elif (
-                (char == "\n" and not text[:i].rpartition("\n")[2].strip() and text[:i].strip())
-                or char in SOFT_BREAKS
-                or (char in HYPHENS and text[i - 1 : i].isspace())
-            ):
+            elif _parts_phrases(text, i):
                 spans.append(Span(char, i, i + 1, 1))
             elif char in HARD_BREAKS:
                 spans.append(Span(char, i, i + 1, 2))
@@ -71,6 +67,13 @@ def split(text: str) -> list[Span]:
 
 def _is_letter(char: str) -> bool:
     return unicodedata.category(char)[0] in "LNM"
+
+
+def _parts_phrases(text: str, i: int) -> bool:
+    """Whether the sign at i is a break like a comma: one of them, a dash after a blank, or the end of an empty line."""
+    if text[i] == "\n":
+        return not text[:i].rpartition("\n")[2].strip() and bool(text[:i].strip())
+    return text[i] in SOFT_BREAKS or (text[i] in HYPHENS and text[i - 1 : i].isspace())
 
 
 def _joins(text: str, i: int) -> bool:

@@ -102,7 +102,7 @@ def python_snippet(
 
 
 def correction_of(trace: Trace) -> list[dict[str, Any]] | None:
-    """How a run's reading of its prompt was corrected: its subjects, where a fresh reading of the text gives others; None where it does not.
+    """How a run's reading of its prompt was corrected: its subjects, where a fresh reading of the text gives others; else None.
 
     Args:
         trace: a run, from a file or just made. Its own text tokens stand for those of a large model's text encoder.

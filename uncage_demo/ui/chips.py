@@ -117,7 +117,7 @@ def rest_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:
 
 
 def problem_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:
-    """Why a prompt with words cannot be drawn, before anybody asks for it; "" where it can (the list of what the model draws is beside it)."""
+    """Why a prompt with words cannot be drawn, before anybody asks for it; "" where it can."""
     if not prompt.words:
         return ""
     try:
