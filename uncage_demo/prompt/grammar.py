@@ -144,9 +144,9 @@ def settle(spans: Sequence[Span], tags: list[int], guess: bool = True) -> tuple[
     for i in range(n):
         before, after = tags[i - 1] if i else STOP, tags[i + 1] if i + 1 < n else STOP
         lower = spans[i].lower
-        if tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS:
-            tags[i] = VERB
-        elif tags[i] == NOUN and i and _makes_verb(spans, i):
+        if (tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS) or (
+            tags[i] == NOUN and i and _makes_verb(spans, i)
+        ):
             tags[i] = VERB
         elif tags[i] == VERB and before in (DET, ATTR) and not lower.endswith("ing"):
             tags[i] = NOUN
@@ -155,7 +155,9 @@ def settle(spans: Sequence[Span], tags: list[int], guess: bool = True) -> tuple[
     return tags, leads, direct
 
 
-_STUFF = frozenset(("wood", "metal", "steel", "iron", "glass", "stone", "leather", "plastic", "gold", "silver", "marble", "brick", "wooden"))
+_STUFF = frozenset(
+    ("wood", "metal", "steel", "iron", "glass", "stone", "leather", "plastic", "gold", "silver", "marble", "brick", "wooden")
+)
 
 
 def _same_kind(lower: str, joined: str) -> bool:

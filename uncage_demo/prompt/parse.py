@@ -13,7 +13,7 @@ from typing import Any
 from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.caption import phrase_of
 from uncage_demo.prompt.closed import TextModel, align, near_words, understand
-from uncage_demo.prompt.edit import apply_overrides, attach, detach, join, make_object, overrides_of
+from uncage_demo.prompt.edit import apply_overrides, attach, detach, join, make_object, names_a_part, overrides_of
 from uncage_demo.prompt.grammar import Meaning, read
 from uncage_demo.prompt.numbers import count_of
 from uncage_demo.prompt.words import HYPHENS, Span, split
@@ -49,6 +49,7 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
             words that name something else to draw are listed in `Prompt.unknown` with near words, other words outside the vocabulary are
             "unused", and where the model could not read the text itself `Prompt.given` is what it is given instead; `check_drawable` tells
             whether the prompt can be generated. With an open vocabulary every noun can be a subject.
+            Subjects that its text encoder cut off are left out; their words are "unused".
         overrides: subjects that replace the ones found, each {"object": [word indices], "attributes": [[word indices], ...]};
             a word belongs to one group at most. `overrides_of(prompt)` gives a prompt's own subjects in this form.
 
@@ -76,6 +77,11 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
     for phrase in reading.phrases:
         subjects.append(_subject(text, phrase.object, tuple(sorted(phrase.attributes)), plain, of_word))
     kinds: list[WordKind] = ["other"] * len(plain)
+    if vocabulary is None and truncated:
+        named = {i for subject in subjects for group in subject.groups for i in group}
+        subjects = _read_subjects(text, subjects, plain, aligned)
+        for index in (i for i in named if not aligned[i]):
+            kinds[index] = "unused"
     for subject in subjects:
         for index in subject.object:
             kinds[index] = "object"
@@ -209,7 +215,7 @@ def _subject(
     first = meanings[group[0]] if meanings else None
     label = " ".join([*(words[i].lower for g in attributes for i in g), typed])
     colors = []
-    for index in (i for g in attributes for i in g if not _of_a_part(g, words)):
+    for index in (i for g in attributes for i in g if not names_a_part(words, g)):
         meaning = meanings[index] if meanings else None
         lower = words[index].lower
         if meaning is not None and meaning.kind == "color":
@@ -220,9 +226,15 @@ def _subject(
     return Subject(group, attributes, label, noun, tuple(colors), count_of(text, words, group, attributes, noun)[0])
 
 
-def _of_a_part(group: tuple[int, ...], words: Sequence[Span]) -> bool:
-    """Whether an attribute names a part of the object: its colour is not the object's ("black ears")."""
-    return any(words[i].lower in lex.BODY_PARTS for i in group)
+def _read_subjects(text: str, subjects: Sequence[Subject], words: Sequence[Span], aligned: Sequence[tuple[int, ...]]) -> list[Subject]:
+    """The subjects without what the text encoder cut off: objects, and attributes of objects that are left."""
+    left = []
+    for subject in subjects:
+        if all(aligned[i] for i in subject.object):
+            attributes = tuple(group for group in subject.attributes if all(aligned[i] for i in group))
+            whole = attributes == subject.attributes
+            left.append(subject if whole else _subject(text, subject.object, attributes, words, None))
+    return left
 
 
 def _split_known(spans: Sequence[Span], vocabulary: Vocabulary) -> list[Span]:

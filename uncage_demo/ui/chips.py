@@ -94,6 +94,7 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "subjects": [{"label": s.label, "color": c} for s, c in zip(prompt.subjects, colors, strict=True)],
             "vocabulary": None if vocabulary is None else word_lists(vocabulary),
             "truncated": prompt.truncated,
+            "cut_off": [prompt.words[i].text for i in prompt.unused if not prompt.words[i].tokens] if vocabulary is None else [],
             "given": prompt.given,
             "rest": rest_of(prompt, vocabulary),
             "model": model,

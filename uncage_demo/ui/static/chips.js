@@ -165,6 +165,9 @@
       else open = -1;
       if (open >= 0) line.append(vocabulary(state, wasOpen));
       if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
+      if (state.cut_off && state.cut_off.length) {
+        root.append(make("div", "uc-note", `Left out, because the model does not read so far: ${state.cut_off.join(", ")}.`));
+      }
       if (state.message) root.append(make("div", "uc-note", state.message));
       root.append(unknownNotes(state));
       if (state.rest || (state.given && !state.message && !state.words.some((word) => word.role === "unknown"))) root.append(rephrased(state));
