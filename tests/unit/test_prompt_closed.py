@@ -87,6 +87,7 @@ def test_unknown_words_are_named(text: str, unknown: dict[str, str | None]) -> N
         ("a cat, cyberpunk, volumetric lighting, 8k", "a cat", ["cyberpunk", "volumetric", "lighting", "8k"]),
         ("a cat in the style of Van Gogh", "a cat", ["style", "Van", "Gogh"]),
         ("a cat right next to a dog", "a cat and a dog", ["right"]),
+        ("an elephant spraying water on a red balloon", "an elephant and a red balloon", ["spraying", "water"]),
     ],
 )
 def test_words_that_name_nothing_are_read_over_and_shown(text: str, given: str, unused: list[str]) -> None:
@@ -119,6 +120,8 @@ def test_words_that_name_nothing_are_read_over_and_shown(text: str, given: str, 
         ("under a bench there is a cat", "a cat below a bench", ["cat below bench"]),
         ("a cat on the left-hand side of the picture", None, ["cat on the left"]),
         ("a cat in the top left corner", "a cat", []),
+        ("a bear and a turtle, the bear on the left", "a bear on the left and a turtle", ["bear on the left"]),
+        ("a cat and a dog; the dog is above the cat", "a dog above a cat", ["dog above cat"]),
         ("a cat to the left of a dog", "", ["cat left of dog"]),
         ("a cat on the left and a dog", "", ["cat on the left"]),
     ],

@@ -64,12 +64,14 @@ def understand(prompt: Prompt, spans: Sequence[Span], meanings: Sequence[Meaning
     of_nothing = colors_of_nothing(plain, meanings, taken, unused, reading.loose) - unknown
     names = [m.name if m is not None and m.kind == "object" else "" for m in meanings]
     where, lost = PositionReader(prompt.text, plain, names, prompt.subjects, vocabulary).read()
-    places = [(m.name, i) for i, m in enumerate(meanings) if m is not None and m.name in vocabulary.places and i not in unused]
+    named_places = [(m.name, i) for i, m in enumerate(meanings) if m is not None and m.name in vocabulary.places and i not in unused]
+    places = [(name, i) for name, i in named_places if _led_to(plain, i, unused | unknown)]
     kinds: list[WordKind] = [word.kind for word in prompt.words]
     for index in reading.loose:
         kinds[index] = "attribute"  # a colour without an object: check_drawable names it
     passed = {i for i, span in enumerate(plain) if span.lower in _PASSED_OVER and meanings[i] is None and i not in counting}
-    for index in unused | of_nothing | lost | passed:
+    no_place = {i for _, i in named_places} - {i for _, i in places[:1]}
+    for index in unused | of_nothing | lost | passed | no_place:
         kinds[index] = "unused" if index not in taken else kinds[index]
     for index in unknown:
         kinds[index] = "unknown"
@@ -80,7 +82,9 @@ def understand(prompt: Prompt, spans: Sequence[Span], meanings: Sequence[Meaning
     numbered = all(
         count == _number_right_before(plain, s.object, s.attributes) for s, (count, _) in zip(prompt.subjects, counts, strict=True)
     )
-    if not (read_over or of_nothing or lost or prompt.truncated or not alone or not numbered or not all(w.in_order for w in where)):
+    if not (
+        read_over or of_nothing or lost or no_place or prompt.truncated or not alone or not numbered or not all(w.in_order for w in where)
+    ):
         return prompt
     if not prompt.subjects:
         return prompt
@@ -93,6 +97,20 @@ def understand(prompt: Prompt, spans: Sequence[Span], meanings: Sequence[Meaning
     aligned = align(plain, tokens)
     words = tuple(replace(word, tokens=own) for word, own in zip(prompt.words, aligned, strict=True))
     return replace(prompt, words=words, tokens=tokens, truncated=truncated, given=text_of(pieces))
+
+
+def _led_to(words: Sequence[Span], index: int, passed: set[int]) -> bool:
+    """Whether a word for a place says where the scene is ("in the water", "a cat, night"), and not what a word read over is about
+    ("drinking water").
+
+    Args:
+        words, index: the words, and which of them names the place.
+        passed: words that the model does not know.
+    """
+    k = index - 1
+    while k >= 0 and (words[k].lower in lex.DETERMINERS or words[k].lower in lex.ADJECTIVES | lex.DUALS):
+        k -= 1
+    return k < 0 or words[k].lower in lex.RELATIONS or k not in passed
 
 
 def _breaks_before(spans: Sequence[Span]) -> list[bool]:

@@ -92,6 +92,7 @@ class _Mention:
     first: int
     last: int
     subject: int
+    own: bool = True  # False for a later mention of an object ("a bear and a turtle, the bear on the left")
 
 
 class PositionReader:
@@ -141,7 +142,7 @@ class PositionReader:
             elif name and i not in inside:
                 again = next((index for index, s in enumerate(subjects) if s.noun == name), None)
                 if again is not None and not (i + 1 < len(names) and self.lowers[i + 1] in ("'s", "'")):
-                    mentions.append(_Mention(i, i, again))
+                    mentions.append(_Mention(i, i, again, own=False))
         return mentions
 
     def _canonical(self, i: int) -> str:
@@ -222,17 +223,19 @@ class PositionReader:
             return Where(following.subject, name, None, i, False)
         if prev and not parted and not (prev.subject in taken and ahead and following):
             in_order = following is None or bool(self._parted(i, following.first)) or "with" in self.lowers[i : following.first]
-            return Where(prev.subject, name, None, i, in_order)
+            return Where(prev.subject, name, None, i, in_order and prev.own)
         directly = following is not None and not self._parted(end, following.first)
         if following and ahead and (parted == "and" or directly or not prev):
             return Where(following.subject, name, None, i, False)
-        return Where(prev.subject, name, None, i, following is None or bool(self._parted(i, following.first))) if prev else None
+        if prev is None:
+            return None
+        return Where(prev.subject, name, None, i, prev.own and (following is None or bool(self._parted(i, following.first))))
 
     def _seen_from(self, i: int, name: str, seen_from: _Mention, prev: _Mention | None, parted: str) -> Where | None:
         later = next((m for m in self.mentions if m.first > seen_from.last), None)
         between = self._parted(seen_from.last, later.first) if later else "and"
         if prev and not parted:
-            adjacent = prev.subject + 1 == seen_from.subject
+            adjacent = prev.own and seen_from.own and prev.subject + 1 == seen_from.subject
             return Where(prev.subject, name, seen_from.subject, i, adjacent)
         if later and (between == "" or (between == "," and prev is None)):
             return Where(later.subject, name, seen_from.subject, i, False)
