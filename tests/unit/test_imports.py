@@ -38,6 +38,7 @@ def inside(path: Path, *folders: str) -> bool:
 
 # Who stands on whom: each room of the package, and the rooms that it may import. A room that is not named here fails.
 GROUND = frozenset({"types", "orders", "setting", "config", "shipped", "files"})
+FLOOR = GROUND | {"prompt"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": frozenset(),
     "orders": frozenset({"types"}),
@@ -46,18 +47,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "shipped": frozenset(),
     "files": frozenset(),
     "prompt": GROUND,
-    "backends": GROUND,
-    "trace": GROUND | {"backends"},
-    "decoding": GROUND | {"backends", "trace"},
-    "runner": GROUND | {"backends", "trace", "decoding"},
-    "branching": GROUND | {"backends", "trace", "decoding", "runner"},
-    "diagnosis": GROUND | {"trace", "decoding"},
-    "render": GROUND | {"trace"},
-    "player": GROUND | {"trace", "render", "decoding", "diagnosis"},
-    "export": GROUND | {"trace", "render", "player", "diagnosis"},
-    "bench": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "branching", "diagnosis", "render"},
-    "train": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "render", "bench", "player"},
-    "ui": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "branching", "diagnosis", "render", "player", "export", "bench"},
+    "backends": FLOOR,
+    "trace": FLOOR | {"backends"},
+    "decoding": FLOOR | {"backends", "trace"},
+    "runner": FLOOR | {"backends", "trace", "decoding"},
+    "branching": FLOOR | {"backends", "trace", "decoding", "runner"},
+    "diagnosis": FLOOR | {"trace", "decoding"},
+    "render": FLOOR | {"trace"},
+    "player": FLOOR | {"trace", "render", "decoding", "diagnosis"},
+    "export": FLOOR | {"trace", "render", "player", "diagnosis"},
+    "bench": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render"},
+    "train": FLOOR | {"backends", "trace", "decoding", "runner", "render", "bench", "player"},
+    "ui": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render", "player", "export", "bench"},
 }
 # The faces: the public names, `python -m uncage_demo` and the command line stand on everything.
 FACES = {"__init__", "__main__", "cli"}

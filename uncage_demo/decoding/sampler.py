@@ -91,7 +91,7 @@ def decode_many(
 def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> _State:
     config = resolve(backend, run)
     # What the model reads is the text; how the text was parsed into subjects is the engine's business alone.
-    text = (run.prompt.text, run.prompt.tokens)
+    text = (run.prompt.said, run.prompt.tokens)
     if text not in conditionings:
         conditionings[text] = backend.encode_prompt(run.prompt)
     count = backend.info.grid[0] * backend.info.grid[1]

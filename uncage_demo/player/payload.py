@@ -21,6 +21,7 @@ from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
+from uncage_demo.prompt.judging import too_many
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import (
     DIVERGING_MAP,
@@ -102,7 +103,7 @@ def build_payload(
         run["title"] = str(names[index])
         run["id"] = str(ids[index]) if ids else str(index)
         run["divergence"] = None if index == 0 else first_divergence(first, trace)
-        run["verdict"] = _verdict(verdicts[index]) if verdicts else None
+        run["verdict"] = _verdict(verdicts[index], trace.prompt) if verdicts else None
         run["findings"] = [_finding(f) for f in diagnoses[index]] if diagnoses else []
         runs.append(run)
     return {
@@ -318,8 +319,8 @@ def branch_change(trace: Trace) -> str:
     return " and ".join(changes) or "Other settings"
 
 
-def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
-    return None if verdict is None else _plain(verdict)
+def _verdict(verdict: Verdict | None, prompt: Prompt) -> dict[str, Any] | None:
+    return None if verdict is None else {**_plain(verdict), "too_many": too_many(prompt.subjects, verdict)}
 
 
 def _finding(finding: Any) -> dict[str, Any]:

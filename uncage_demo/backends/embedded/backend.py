@@ -178,8 +178,8 @@ class EmbeddedBackend:
         return tokens, truncated
 
     def encode_prompt(self, prompt: Prompt) -> torch.Tensor:
-        """Text ids "t" of a prompt."""
-        return torch.tensor(vocab.tokenize(prompt.text)[1], device=self.device)
+        """Text ids "t" of what a prompt says to the model."""
+        return torch.tensor(vocab.tokenize(prompt.said)[1], device=self.device)
 
     def _pairs(self, source: str) -> tuple[tuple[int, int], ...] | None:
         kind, first, last = parse_attention_source(source)

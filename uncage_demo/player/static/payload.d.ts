@@ -44,6 +44,8 @@ interface PayloadVerdict {
   detections: { noun: string; color: string; score: number; box: number[]; rival: string }[];
   scorer: string;
   wishes: { kind: string; label: string; met: boolean }[];
+  /** What the detector saw beyond what was asked for, one phrase per noun. */
+  too_many: string[];
 }
 
 /** A sentence of the diagnosis and where it is seen. */

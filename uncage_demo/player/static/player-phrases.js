@@ -15,21 +15,6 @@
     return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
   }
 
-  // What a detector saw beyond what was asked for, by name where its boxes say which objects those are.
-  function tooMany(verdict, model) {
-    const count = verdict.extra_objects;
-    const surplus = new Map();
-    for (const { noun } of verdict.detections || []) surplus.set(noun, (surplus.get(noun) || 0) + 1);
-    for (const subject of model.subjects) {
-      const noun = subject.object.map((w) => model.words[w].text.toLowerCase()).join(" ");
-      if (surplus.has(noun)) surplus.set(noun, surplus.get(noun) - 1);
-    }
-    const named = [...surplus].filter(([, more]) => more > 0);
-    const known = named.reduce((sum, [, more]) => sum + more, 0) === count;
-    const what = known ? named.map(([noun, more]) => plural(more, noun, `${noun}s`)).join(", ") : plural(count, "object", "objects");
-    return `${what} too many`;
-  }
-
   // How a cell stands at a step, and what a branch did to it. `data` is of Run.candidate.
   function standing(data) {
     const forced = data.edited === "keep" && data.picked;
@@ -67,5 +52,5 @@
     return count === 1 ? "the same pick" : `the same ${count} picks`;
   }
 
-  parts.phrases = { number, place, tooMany, standing, spoken, specialShare, picksChanged };
+  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

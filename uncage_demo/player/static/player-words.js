@@ -81,7 +81,7 @@
       box.append(badge);
     }
     if (said.extra_objects > 0) {
-      const extra = make("span", "up-badge up-half", parts.phrases.tooMany(said, model));
+      const extra = make("span", "up-badge up-half", said.too_many.join(", "));
       extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
