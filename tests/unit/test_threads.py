@@ -1,4 +1,4 @@
-"""The same bits with any number of threads: tokens, scores, attention, pictures, verdicts. Real weights, because tiny sums do not differ."""
+"""The same bits with any number of threads: tokens, scores, attention, pictures, verdicts. Real weights: tiny sums do not differ."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +19,9 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.handlers import Handlers, branch_arguments, explained
-from uncage_demo.ui.models import DEVICE_QUEUE, about, default_model, model_choices
+from uncage_demo.ui.handlers import Handlers, Made, branch_arguments, explained
+from uncage_demo.ui.line import check_cost
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
 
@@ -43,7 +44,7 @@ def add_api(handlers: Handlers) -> None:
         contrast_mode: str,
         guidance_scale: float,
         model: str,
-    ) -> tuple[str, str, dict[str, Any]]:
+    ) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Generate one picture with a masked generative transformer and record every step.
 
         Args:
@@ -61,12 +62,13 @@ def add_api(handlers: Handlers) -> None:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
         shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        return _finished(handlers, prompt, Settings(model, (order,), shared))[0]
+        for made in _finished(handlers, prompt, Settings(model, (order,), shared)):
+            yield made[0] if made else _skipped(3)
 
     @explained
     def compare(
         prompt: str, orders: list[str], seed: int, num_steps: int, contrast_weight: float, model: str
-    ) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
         Args:
@@ -81,11 +83,11 @@ def add_api(handlers: Handlers) -> None:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        made = _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared))
-        return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+        for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared)):
+            yield tuple(list(part) for part in zip(*made, strict=True)) if made else _skipped(3)
 
     @explained
-    def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> tuple[str, str, dict[str, Any]]:
+    def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Continue a recorded run from one of its steps with one change: what if this token had been kept, or this word not been read?
 
         Args:
@@ -109,7 +111,10 @@ def add_api(handlers: Handlers) -> None:
             event |= {"action": change, "cell": cell}
             step = parent.steps[min(max(at_step - parent.steps[0].step, 0), len(parent.steps) - 1)]
             event["token"] = int(step.sampled[min(max(cell, 0), step.sampled.size - 1)])
-        return _files(handlers.branched(parent, branch_arguments(parent, event)))[0]
+        changes = branch_arguments(parent, event)
+        handlers.check_same_model(parent)
+        for answer in handlers.branching(parent, changes):
+            yield _files(answer)[0] if isinstance(answer, Made) else _skipped(3)
 
     @explained
     def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
@@ -125,7 +130,7 @@ def add_api(handlers: Handlers) -> None:
 
         loaded = Trace.load(trace)
         found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
-        return _picture(loaded.image), {**summary(loaded, None), "findings": found}
+        return _picture(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}"), {**summary(loaded, None), "findings": found}
 
     @explained
     def export(traces: list[str], kind: str, step: int) -> str:
@@ -169,7 +174,7 @@ def add_api(handlers: Handlers) -> None:
         step, file = gr.Number(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
-        device: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": DEVICE_QUEUE}
+        device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
         gr.Button().click(
             generate,
             [prompt, order, seed, steps, weight, guided, mode, scale, model],
@@ -262,21 +267,27 @@ def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mod
     return {name: options.tidy(name, value) for name, value in given.items()}
 
 
-def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str, str, dict[str, Any]]]:
-    """(picture file, trace file, summary) of every order."""
-    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
+def _skipped(count: int) -> tuple[Any, ...]:
+    """Nothing new for any output: what a generator says at each step, so that it ends as soon as its caller has left."""
+    return (gr.skip(),) * count
+
+
+def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+    """[] at every step, then (picture file, trace file, summary) of every order."""
     configs = chosen.configs()
-    *_, finished = handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs])
-    assert isinstance(finished, Finished)
-    return _files(finished)
+    check_cost(len(configs), 1, configs[0].num_steps)
+    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
+    for answer in handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs]):
+        yield _files(answer) if isinstance(answer, Made) else []
 
 
-def _files(finished: Finished) -> list[tuple[str, str, dict[str, Any]]]:
+def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
-    for trace, verdict in zip(finished.traces, finished.verdicts, strict=True):
-        path = _folder() / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
+    for trace, verdict in zip(answer.finished.traces, answer.finished.verdicts, strict=True):
+        stem = f"{trace.config['order']}-seed{trace.config['seed']}"
+        path = _folder() / f"{stem}.npz"
         trace.save(path)
-        made.append((_picture(trace.image), str(path), summary(trace, verdict)))
+        made.append((_picture(trace.image, stem), str(path), {**summary(trace, verdict), "made_before": answer.before}))
     return made
 
 
@@ -288,7 +299,7 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
 
 
-def _picture(image: Any) -> str:
-    path = _folder() / "picture.png"
+def _picture(image: Any, stem: str = "picture") -> str:
+    path = _folder() / f"{stem}.png"
     Image.fromarray(image).save(path)
     return str(path)

@@ -12,11 +12,12 @@ from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE, ModelSlot, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 from uncage_demo.ui.presets import preset as preset_named
 
-QUEUE_SIZE = 24
+# Files that visitors were given are deleted a day after they were made; looked at every hour.
+KEPT_FILES_S = (3600, 24 * 3600)
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
 
 
@@ -28,7 +29,9 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
         examples: shipped runs.
     """
     handlers = Handlers(slot, examples)
-    with gr.Blocks(title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True) as demo:
+    with gr.Blocks(
+        title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True, delete_cache=KEPT_FILES_S
+    ) as demo:
         gr.HTML(
             html_template=theme.static_text("header.html"), js_on_load=theme.attach_script("UncagePage.attach.header"), elem_id="uc-header"
         )
@@ -43,7 +46,8 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
                 pages.results(handlers)
         add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
-    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+    # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
+    demo.queue(max_size=None, default_concurrency_limit=16)
     return demo
 
 
@@ -200,7 +204,7 @@ def _wire_runs(
             yield news or gr.skip()
 
     device: dict[str, Any] = {
-        "concurrency_limit": 1,
+        "concurrency_limit": MOST_IN_LINE,
         "concurrency_id": DEVICE_QUEUE,
         "api_visibility": "private",
         "show_progress": "minimal",

@@ -10,7 +10,7 @@ from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 from uncage_demo.ui.panel import Panel
 
 
@@ -68,7 +68,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         start,
         [prompt, edits, orders, seeds, *panel.inputs],
         grid,
-        concurrency_limit=1,
+        concurrency_limit=MOST_IN_LINE,
         concurrency_id=DEVICE_QUEUE,
         api_visibility="private",
         show_progress="minimal",

@@ -9,6 +9,7 @@ from typing import Any
 from gradio import themes
 
 from uncage_demo.player.page import player_script, player_style
+from uncage_demo.ui.models import MAX_THREADS
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
@@ -126,6 +127,8 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "max_file_size": "64mb",
         "ssr_mode": False,
+        "show_error": True,
+        "max_threads": MAX_THREADS,
     }
 
 
