@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
@@ -17,17 +13,15 @@ from uncage_demo import runner
 from uncage_demo.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
-from uncage_demo.ui import exports
+from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, Made, branch_arguments, explained
+from uncage_demo.ui.inputs import CheckedNumber
 from uncage_demo.ui.line import check_cost
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
+from uncage_demo.ui.panel import MAX_SEED
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
-
-# Answers' files lie here until they are this old; the rest goes when the process ends.
-KEPT_S = 600
-_SCRATCH = tempfile.TemporaryDirectory(prefix="uncage-")
 
 
 def add_api(handlers: Handlers) -> None:
@@ -101,7 +95,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture, the trace file of the whole branch, and a summary with verdict and settings.
         """
-        parent = Trace.load(trace)
+        parent = _opened(trace)
         event: dict[str, Any] = {"step": at_step}
         if change == "order":
             event["order"] = order
@@ -128,7 +122,7 @@ def add_api(handlers: Handlers) -> None:
         """
         from uncage_demo.diagnosis.diagnose import diagnose
 
-        loaded = Trace.load(trace)
+        loaded = _opened(trace)
         found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
         return _picture(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}"), {**summary(loaded, None), "findings": found}
 
@@ -146,32 +140,32 @@ def add_api(handlers: Handlers) -> None:
         """
         if not traces or len(traces) > options.MAX_STAGES:
             raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
-        entries = [Entry(str(number), Trace.load(path)) for number, path in enumerate(traces)]
+        entries = [Entry(str(number), _opened(path)) for number, path in enumerate(traces)]
         if len({e.trace.prompt.text for e in entries}) > 1:
             raise ValueError("the traces have different prompts: give runs of one prompt")
         last = max(len(e.trace.steps) for e in entries) - 1
         if not -1 <= step <= last:
             raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
-        return str(exports.make_file(entries, kind, last if step < 0 else step, _folder()))
+        return str(exports.make_file(entries, kind, last if step < 0 else step, scratch.folder()))
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
         order = gr.Dropdown(list(ORDER_NAMES), value="uncage", label="order")
         orders = gr.Dropdown(list(ORDER_NAMES), value=["meissonic", "uncage"], multiselect=True, label="orders")
-        seed = gr.Number(0, precision=0, label="seed")
-        steps = gr.Number(DEFAULT_STEPS, precision=0, label="num_steps")
-        weight = gr.Number(3.0, label="contrast_weight")
-        guided = gr.Number(-1, precision=0, label="contrast_steps")
+        seed = CheckedNumber(0, precision=0, minimum=0, maximum=MAX_SEED, label="seed")
+        steps = CheckedNumber(DEFAULT_STEPS, precision=0, label="num_steps")
+        weight = CheckedNumber(3.0, label="contrast_weight")
+        guided = CheckedNumber(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
-        scale = gr.Number(-1, label="guidance_scale")
+        scale = CheckedNumber(-1, label="guidance_scale")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
-        at_step = gr.Number(0, precision=0, label="at_step")
+        at_step = CheckedNumber(0, precision=0, label="at_step")
         change = gr.Dropdown(["keep", "drop", "forbid", "order", "knock_out"], value="knock_out", label="change")
-        cell, word = gr.Number(0, precision=0, label="cell"), gr.Number(0, precision=0, label="word")
+        cell, word = CheckedNumber(0, precision=0, label="cell"), CheckedNumber(0, precision=0, label="word")
         kind = gr.Dropdown([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
-        step, file = gr.Number(-1, precision=0, label="step"), gr.File(label="file")
+        step, file = CheckedNumber(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
         device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
@@ -285,21 +279,24 @@ def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
     for trace, verdict in zip(answer.finished.traces, answer.finished.verdicts, strict=True):
         stem = f"{trace.config['order']}-seed{trace.config['seed']}"
-        path = _folder() / f"{stem}.npz"
+        path = scratch.folder() / f"{stem}.npz"
         trace.save(path)
         made.append((_picture(trace.image, stem), str(path), {**summary(trace, verdict), "made_before": answer.before}))
     return made
 
 
-def _folder() -> Path:
-    """A folder for files that Gradio copies as soon as they are returned; folders of earlier answers go."""
-    for old in Path(_SCRATCH.name).iterdir():
-        if time.time() - old.stat().st_mtime > KEPT_S:
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+def _opened(path: Any) -> Trace:
+    """A trace file that a program sent.
+
+    Raises:
+        ValueError: naming the argument, or what is wrong with the file.
+    """
+    if not isinstance(path, str) or not path:
+        raise ValueError("trace: give an .npz file that this project made")
+    return Trace.load(path)
 
 
 def _picture(image: Any, stem: str = "picture") -> str:
-    path = _folder() / f"{stem}.png"
+    path = scratch.folder() / f"{stem}.png"
     Image.fromarray(image).save(path)
     return str(path)

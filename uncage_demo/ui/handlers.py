@@ -30,6 +30,7 @@ from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.line import Job, Line, Place, Shown, check_cost
 from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.panel import MAX_SEED
 from uncage_demo.ui.session import TraceStore
 from uncage_demo.ui.settings import Settings
 
@@ -283,9 +284,10 @@ class Handlers:
             python = None
         if chosen is None or any(trace.lineage for trace in traces):
             return {"ids": list(ids), "query": None, "command": None, "python": python}
+        linked = int(traces[0].config["seed"]) <= MAX_SEED  # a page cannot hold larger ones exactly
         return {
             "ids": list(ids),
-            "query": options.to_query(traces[0].prompt.text, chosen, edits),
+            "query": options.to_query(traces[0].prompt.text, chosen, edits) if linked else None,
             "command": command_line(traces, subjects=edits),
             "python": python,
         }

@@ -139,13 +139,12 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         [stage, prompt, edits, chip_line, *panel.inputs],
         api_visibility="private",
         show_progress="hidden",
-        queue=False,
     )
     return {"prompt": prompt, "edits": edits, "chips": chip_line, "panel": panel, "stage": stage, "model": about_model}
 
 
 def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     @explained
     def reread(text: str, kept: str, model: str) -> tuple[str, str]:
@@ -177,7 +176,7 @@ def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_l
 
 
 def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.Button) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     new_seed.click(lambda: secrets.randbelow(2**31), None, panel.shared["seed"], **quiet)
 
     @explained
@@ -245,6 +244,13 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
     @explained
     def restore(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
+        try:
+            return restored(query)
+        except ValueError as error:  # a link with a mistake in it: say so, and show what a visitor without a link sees
+            kept = {name: query[name] for name in ("tab", "lesson") if name in query}
+            return restored(kept, problem=f"The link cannot be opened as it is: {error}")
+
+    def restored(query: dict[str, str], **extra: Any) -> list[Any]:
         filled = nothing()
         filled[-1] = exports.model_facts(default_model())
         if "lesson" in query:
@@ -262,9 +268,9 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
             filled[0] = message("restored", restore_step=step, run=bool(text))
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
-            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query)
+            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query, **extra)
         else:
-            filled[0] = message("idle", text="No finished example is installed; press Generate.")
+            filled[0] = message("idle", text=extra.get("problem", "No finished example is installed; press Generate."))
         return filled
 
     demo.load(restore, None, outputs, api_visibility="private", show_progress="hidden", queue=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -105,7 +106,7 @@ def learn(handlers: Handlers) -> gr.HTML:
 
 def lesson_number(text: Any) -> int:
     """Lesson of a link, 1-based; 0 for the list. Anything else than a number of a lesson shows the list."""
-    return int(text) if str(text).isdigit() and 1 <= int(text) <= len(lessons.all_lessons()) else 0
+    return int(text) if re.fullmatch(r"[0-9]{1,3}", str(text)) and 1 <= int(text) <= len(lessons.all_lessons()) else 0
 
 
 def shipped_vocabulary(model: str) -> Vocabulary | None:

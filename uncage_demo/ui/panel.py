@@ -47,7 +47,7 @@ class Panel:
         start, end = given.pop("noise_start"), given.pop("noise_end")
         shared = {name: tidy(name, value) for name, value in given.items()}
         shared["noise_temperature"] = (tidy("noise_temperature", start), tidy("noise_temperature", end))
-        return Settings(str(model), tuple(orders) if orders is not None else (order_a, order_b), shared)
+        return Settings(str(model), tuple(dict.fromkeys((order_a, order_b) if orders is None else orders)), shared)
 
     def values(self, chosen: Settings) -> list[Any]:
         """Inverse of settings(): what to put into the inputs. A run of more than two orders shows its first two."""

@@ -5,6 +5,7 @@ Knows nothing of Gradio; a Settings is plain values, validated by DecodingConfig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -19,6 +20,7 @@ MAX_PROMPT_CHARS = 500
 # Everything a visitor can set of a DecodingConfig, in the order of the page's inputs; the order of decoding is set for each stage.
 SHARED_FIELDS = tuple(f.name for f in fields(DecodingConfig) if f.name != "order")
 _DEFAULTS = DecodingConfig()
+_WHOLE = re.compile(r"[0-9]{1,19}")  # isdigit would take "²" as well
 _WHOLE_FIELDS = ("num_steps", "seed", "contrast_steps", "redraw_steps")
 _FLOAT_FIELDS = ("schedule_power", "guidance_scale", "token_temperature", "contrast_weight", "contrast_blur", "noise_temperature")
 
@@ -98,7 +100,7 @@ def to_query(prompt: str, settings: Settings, edits: str = "") -> dict[str, str]
     """Query parameters of a link that restores prompt, corrections and settings (the page adds the step)."""
     query = {"prompt": prompt, "model": settings.model, "orders": ",".join(settings.orders)}
     for name, value in settings.changed().items():
-        query[name] = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else _text(value)
+        query[name] = ",".join(_text(v) for v in value) if isinstance(value, tuple) else _text(value)
     if edits:
         query["edits"] = edits
     return query
@@ -117,7 +119,7 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
     given = [order for order in str(query.get("orders", "")).split(",") if order]
     orders = tuple(given) or Settings().orders
     step = query.get("step", "")
-    if step and not str(step).isdigit():
+    if step and not _WHOLE.fullmatch(str(step)):
         raise ValueError(f"step={step!r} in the link: give a whole number from 0")
     settings = Settings(str(query.get("model", "embedded")), orders, shared)
     return prompt, settings, int(step) if step else None, str(query.get("edits", ""))
@@ -135,7 +137,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if not part:
             continue
         first, dash, last = part.partition("-")
-        if not first.strip().isdigit() or (dash and not last.strip().isdigit()):
+        if not _WHOLE.fullmatch(first.strip()) or (dash and not _WHOLE.fullmatch(last.strip())):
             raise ValueError(f'seeds "{text}": give whole numbers such as "0, 1, 2" or a range such as "0-3"')
         low, high = int(first), int(last) if dash else int(first)
         if not low <= high < low + MAX_SEEDS:
@@ -157,7 +159,10 @@ def settings_of_traces(traces: Sequence[Any]) -> Settings:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)  # a link gives back the very number
 
 
 def _parse(name: str, text: str) -> Any:

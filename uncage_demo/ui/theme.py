@@ -9,6 +9,7 @@ from typing import Any
 from gradio import themes
 
 from uncage_demo.player.page import player_script, player_style
+from uncage_demo.ui import scratch
 from uncage_demo.ui.models import MAX_THREADS
 
 STATIC = Path(__file__).parent / "static"
@@ -119,12 +120,18 @@ def launch_options() -> dict[str, Any]:
     """Arguments of launch() that belong to the page: theme, styles, scripts, MCP where its package is installed."""
     import importlib.util
 
+    assistants = importlib.util.find_spec("mcp") is not None
+    if assistants:
+        from uncage_demo.ui.tools import install
+
+        install()
+    scratch.end_cleanly_on_sigterm()
     return {
         "theme": theme(),
         "head": head(),
         "footer_links": ["api", "gradio", "settings"],
         "run_history": False,
-        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "mcp_server": assistants,
         "max_file_size": "64mb",
         "ssr_mode": False,
         "show_error": True,

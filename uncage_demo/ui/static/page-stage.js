@@ -33,7 +33,8 @@
       progress.hide();
       setRunning(false);
       host.hidden = false;
-      note.hidden = true;
+      note.textContent = message.problem || "";
+      note.hidden = !message.problem;
       about.textContent = [message.about, message.note].filter(Boolean).join(" ");
       about.hidden = !about.textContent;
       shared.ids = message.ids;
