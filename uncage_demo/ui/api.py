@@ -16,7 +16,7 @@ from uncage_demo.types import Verdict
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, Made, branch_arguments, explained
-from uncage_demo.ui.inputs import CheckedNumber
+from uncage_demo.ui.inputs import checked_number
 from uncage_demo.ui.line import check_cost
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
 from uncage_demo.ui.panel import MAX_SEED
@@ -152,20 +152,20 @@ def add_api(handlers: Handlers) -> None:
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
         order = gr.Dropdown(list(ORDER_NAMES), value="uncage", label="order")
         orders = gr.Dropdown(list(ORDER_NAMES), value=["meissonic", "uncage"], multiselect=True, label="orders")
-        seed = CheckedNumber(0, precision=0, minimum=0, maximum=MAX_SEED, label="seed")
-        steps = CheckedNumber(DEFAULT_STEPS, precision=0, label="num_steps")
-        weight = CheckedNumber(3.0, label="contrast_weight")
-        guided = CheckedNumber(-1, precision=0, label="contrast_steps")
+        seed = checked_number(0, precision=0, minimum=0, maximum=MAX_SEED, label="seed")
+        steps = checked_number(DEFAULT_STEPS, precision=0, label="num_steps")
+        weight = checked_number(3.0, label="contrast_weight")
+        guided = checked_number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
-        scale = CheckedNumber(-1, label="guidance_scale")
+        scale = checked_number(-1, label="guidance_scale")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
-        at_step = CheckedNumber(0, precision=0, label="at_step")
+        at_step = checked_number(0, precision=0, label="at_step")
         change = gr.Dropdown(["keep", "drop", "forbid", "order", "knock_out"], value="knock_out", label="change")
-        cell, word = CheckedNumber(0, precision=0, label="cell"), CheckedNumber(0, precision=0, label="word")
+        cell, word = checked_number(0, precision=0, label="cell"), checked_number(0, precision=0, label="word")
         kind = gr.Dropdown([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
-        step, file = CheckedNumber(-1, precision=0, label="step"), gr.File(label="file")
+        step, file = checked_number(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
         device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
