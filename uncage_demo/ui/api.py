@@ -78,7 +78,7 @@ def add_api(handlers: Handlers) -> None:
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
         for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared)):
-            yield tuple(list(part) for part in zip(*made, strict=True)) if made else _skipped(3)
+            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _skipped(3)
 
     @explained
     def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -261,7 +261,7 @@ def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mod
     return {name: options.tidy(name, value) for name, value in given.items()}
 
 
-def _skipped(count: int) -> tuple[Any, ...]:
+def _skipped(count: int) -> Any:
     """Nothing new for any output: what a generator says at each step, so that it ends as soon as its caller has left."""
     return (gr.skip(),) * count
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -95,7 +95,7 @@ class Job:
     cost: int
     grid: tuple[int, int]
     keep: Callable[[Finished], list[str]]
-    together: Hashable = None
+    together: tuple[Any, ...] | None = None
     most: int = 1
     shared_device: bool = False
     gate: AbstractContextManager[Any] = field(default_factory=nullcontext)
@@ -148,7 +148,7 @@ class Line:
         with self._lock:
             return self._made.get(key)
 
-    def follow(self, key: Hashable, make: Callable[[], Job]) -> Iterator[Place | Shown | Job | None]:
+    def follow(self, key: Hashable, make: Callable[[], Job]) -> Generator[Place | Shown | Job | None]:
         """Join the line, or a request in it that is equal, and tell what happens.
 
         Args:

@@ -70,7 +70,7 @@ class EmbeddedBackend:
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
         self.transformer: SceneTransformer = parts["transformer"]  # type: ignore[assignment]
         self.detector: Detector = parts["detector"]  # type: ignore[assignment]
-        self.tokenizer.decoder.to(memory_format=torch.channels_last)
+        self.tokenizer.decoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.config = config
         grid = self.transformer.grid
         self._heads = tuple((int(layer), int(head)) for layer, head in config.get("attention_heads", ()))

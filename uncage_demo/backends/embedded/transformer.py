@@ -313,7 +313,7 @@ class SceneTransformer(nn.Module):
         mask = (text_ids != 0)[:, None, None]
         for block in self.text_blocks:
             text = block(text, mask)
-        return text, self.multi_blocks[0].read_text(text)
+        return text, self.multi_blocks[0].read_text(text)  # type: ignore[operator]
 
     def _known_text(self, text_ids: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         """As read_text, each caption read once and alone, so that its bits do not hang on its company."""
@@ -331,7 +331,7 @@ class SceneTransformer(nn.Module):
         """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
         if torch.is_grad_enabled():
             return None
-        state = tuple((p.data_ptr(), p._version) for part in self._read_before for p in part.parameters())
+        state = tuple((p.data_ptr(), p._version) for part in self._read_before for p in part.parameters())  # type: ignore[union-attr]
         state += (self.word_position.data_ptr(), self.word_position._version)
         kept = self._last_kept
         if kept is None or kept.state != state:
