@@ -294,7 +294,7 @@ class TestDetectorTargets:
 
 class TestBinding:
     def test_perfect_and_blind_maps(self, token_scenes):
-        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0), binding.TWO_SUBJECTS)
+        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0), binding_world)
         own = ((batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)).float().transpose(1, 2)
         everywhere = torch.ones_like(batch.owner, dtype=torch.bool)
         perfect = binding.readability(own + 0.01, batch, everywhere)

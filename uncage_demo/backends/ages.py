@@ -1,0 +1,38 @@
+"""Ages: a model's weights as they were after a part of its training, as small files beside the final ones.
+
+Knows nothing of models and training.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+# After these parts of the training budget the weights are kept; the whole of it is the model itself.
+AGES = (Fraction(1, 64), Fraction(1, 16), Fraction(1, 4))
+WHOLE = Fraction(1)
+FOLDER = "ages"
+
+
+def parse_age(age: str | float | Fraction) -> Fraction:
+    """The part of the training that an age names.
+
+    Args:
+        age: a fraction ("1/64", "1", 0.25), one of AGES or WHOLE; "all" is the whole.
+
+    Raises:
+        ValueError: anything else.
+    """
+    allowed = ", ".join(str(part) for part in (*AGES, WHOLE))
+    try:
+        part = WHOLE if age == "all" else Fraction(age)
+    except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"age {age!r} is no part of the training; choose from {allowed}") from error
+    if part not in (*AGES, WHOLE):
+        raise ValueError(f"age {age!r}: choose from {allowed}")
+    return part
+
+
+def age_file(folder: Path, age: Fraction) -> Path:
+    """Where the weights of an age are: `FOLDER/ages/1-64.safetensors`."""
+    return folder / FOLDER / f"{age.numerator}-{age.denominator}.safetensors"
