@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pytest
 
-from uncage_demo.models import vocab
+from uncage_demo.backends.embedded import vocab
 from uncage_demo.train.scenes import SpriteAtlas
 
 RASTER_PX = 96  # the sprites are 80 px; the art's own 512 would cost ten seconds

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.trace import StepRecord, Trace
+from uncage_demo.config import DecodingConfig
+from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import ModelInfo, Prompt, Subject, TextToken, Word, WordKind
 
 COLORS = {

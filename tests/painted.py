@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.factories import make_trace
-from uncage_demo.diagnose import Finding, Thresholds
-from uncage_demo.trace import Trace
+from uncage_demo.diagnosis.diagnose import Finding, Thresholds
+from uncage_demo.trace.record import Trace
 
 GRID = (12, 12)
 STEPS = 8

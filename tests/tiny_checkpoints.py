@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
 
-from uncage_demo.backends.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 
 CODEBOOK, VOCAB, MASK_ID = 24, 32, 31
 WIDTH = 32

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt
 
 
@@ -35,6 +36,7 @@ class ToyBackend:
             default_guidance_scale=3.0,
         )
         self.device = torch.device("cpu")
+        self.options, self.max_batch = ModelOptions(), 8
         self.leaky, self.calls = leaky, []
         n, width = grid[0] * grid[1], 16
         generator = torch.Generator().manual_seed(0)

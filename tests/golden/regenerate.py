@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo import runner
-from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 
 FOLDER = Path(__file__).parent
 PROMPTS = ("a turtle and a pink apple", "a cat")

@@ -12,8 +12,8 @@ from torch._inductor import config
 
 from tests.tiny_checkpoints import MASK_ID, write_amused, write_meissonic
 from uncage_demo.backends.base import Capture
-from uncage_demo.backends.hub import load_large
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.backends.large.hub import load_large
+from uncage_demo.prompt.parse import parse_prompt
 
 _NAMES: Any = config.cpp.cxx
 pytestmark = [

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.distributed import generate_pictures
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 state = PartialState(cpu=True)
 prompts = ["a cat and a dog", "a red apple and a blue car", "a turtle"]

@@ -14,7 +14,7 @@ import pytest
 from tests.factories import make_trace
 from tests.ui.player_page import FINDING, VERDICTS, save
 from tests.ui.visitor import EXAMPLES
-from uncage_demo.render.payload import build_payload
+from uncage_demo.player.payload import build_payload
 
 FLAGS = (
     "--no-sandbox",
@@ -121,7 +121,7 @@ def examples(tmp_path_factory) -> Path:
 def site(browser: Any, examples: Path) -> Iterator[str]:
     """The running page's address. The model is the tiny real one, slowed so that a run can be watched and cancelled."""
     pytest.importorskip("gradio")
-    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.backends.embedded.backend import EmbeddedBackend
     from uncage_demo.ui.examples import Examples
     from uncage_demo.ui.layout import build_ui
     from uncage_demo.ui.models import ModelSlot

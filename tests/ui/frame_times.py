@@ -15,9 +15,10 @@ from playwright.sync_api import sync_playwright
 from tests.factories import make_trace
 from tests.ui.conftest import FLAGS, TIMEOUT_MS, chromium_path
 from tests.ui.player_page import PICTURES_READY, save
-from uncage_demo.render.payload import build_payload
-from uncage_demo.trace import Trace
-from uncage_demo.ui.examples import FOLDER, Examples
+from uncage_demo.player.payload import build_payload
+from uncage_demo.shipped import EXAMPLES
+from uncage_demo.trace.record import Trace
+from uncage_demo.ui.examples import Examples
 
 LIMIT_MB, PAIR_LIMIT_MB = 6, 1  # of a pair at 32 x 32 x 64 steps; of a shipped example
 COLORS = ("red", "blue", "green", "pink", "black", "white", "gray", "brown")
@@ -36,7 +37,7 @@ def shipped_sizes_mb() -> dict[str, float]:
     """Size of every shipped example's payload as JSON, in MB of a million bytes."""
     sizes = {}
     for example in Examples().all:
-        traces = [Trace.load(FOLDER / f"{identity.removeprefix('example:')}.npz") for identity in example.ids[:2]]
+        traces = [Trace.load(EXAMPLES / f"{identity.removeprefix('example:')}.npz") for identity in example.ids[:2]]
         sizes[example.name] = len(json.dumps(build_payload(traces))) / 1e6
     return sizes
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.render.report import standalone_html
+from uncage_demo.player.page import standalone_html
 from uncage_demo.types import Verdict
 
 VERDICTS = [

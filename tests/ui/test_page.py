@@ -11,7 +11,7 @@ import pytest
 
 from tests.factories import make_trace
 from tests.ui.visitor import HOSTILE, PHONE, WIDE, click_cell, drop, run_to_end, set_prompt, shared, visit
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 
 gr = pytest.importorskip("gradio")
 

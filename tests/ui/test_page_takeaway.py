@@ -12,10 +12,10 @@ from PIL import Image
 
 from tests.factories import make_trace
 from tests.ui.visitor import HOSTILE, WIDE, set_prompt, shared, visit
-from uncage_demo.outputs import Look, write_view
+from uncage_demo.export import Look, write_view
 from uncage_demo.render.animation import EncoderMissing, find_ffmpeg
 from uncage_demo.render.figures import default_steps
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui.examples import verdict_from_dict
 
 pytest.importorskip("gradio")

@@ -11,9 +11,10 @@ from tests.factories import make_prompt
 from tests.toy_backend import ToyBackend
 from tests.ui.player_page import FRAME, PICTURES_READY, pixel, put, save, state
 from uncage_demo import runner
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.player.payload import build_payload
 from uncage_demo.render.palette import LIGHT, rgb
-from uncage_demo.render.payload import build_payload
 
 
 def test_plays_pauses_steps_and_replays(player):
@@ -222,7 +223,7 @@ def test_what_if_equals_the_engine(open_page, tmp_path):
     for step in range(8):
         for weight, confidence, noise in ((0.0, True, True), (2.0, True, True), (7.5, True, True), (3.0, False, True), (3.0, True, False)):
             other = base.with_(order="uncage", contrast_weight=weight, contrast_steps=8, use_confidence=confidence, use_noise=noise)
-            expected = runner.branch(backend, trace, step, config=other).steps[step].committed
+            expected = branch(backend, trace, step, config=other).steps[step].committed
             wish = {"weight": weight, "confidence": confidence, "noise": noise, "contrast": True}
             chosen = page.evaluate("([s, wish]) => [...window.uncage.player.model.runs[0].pick(s, wish)]", [step, wish])
             np.testing.assert_array_equal(np.array(chosen, bool), expected, err_msg=f"step {step}, {wish}")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.factories import make_trace
 from tests.ui.player_page import FRAME, PICTURES_READY, VERDICTS, put, save, state
-from uncage_demo.render.payload import build_payload
+from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
 

@@ -7,9 +7,10 @@ from tests.factories import make_prompt
 from tests.toy_backend import ToyBackend
 from tests.ui.player_page import FRAME, pixel, put, save, state
 from uncage_demo import runner
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.player.payload import build_payload
 from uncage_demo.render.palette import DIVERGING_MAP, color_table
-from uncage_demo.render.payload import build_payload
 
 TABLE = color_table(DIVERGING_MAP).astype(int)
 
@@ -139,7 +140,7 @@ def test_noise_factor_equals_an_engine_with_that_noise(open_page, tmp_path):
     for factor in (0.0, 0.3, 2.0, 3.0):
         hotter = base.with_(noise_temperature=(1.0 * factor, 0.2 * factor))
         for step in range(8):
-            expected = runner.branch(backend, trace, step, config=hotter).steps[step].committed
+            expected = branch(backend, trace, step, config=hotter).steps[step].committed
             wish = {"weight": 0, "noiseFactor": factor, "confidence": True, "noise": True, "contrast": False}
             chosen = page.evaluate("([s, wish]) => [...window.uncage.player.model.runs[0].pick(s, wish)]", [step, wish])
             np.testing.assert_array_equal(np.array(chosen, bool), expected, err_msg=f"step {step}, factor {factor}")

@@ -17,13 +17,13 @@ PHONE = {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of three orders on four prompts with two seeds, compressed as shipped ones are."""
-    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.backends.embedded.backend import EmbeddedBackend
     from uncage_demo.bench.experiments import Experiment
     from uncage_demo.bench.records import read_records, write_records
     from uncage_demo.bench.run import run_experiment
     from uncage_demo.bench.scorers_detector import DetectorScorer
     from uncage_demo.bench.suites import BenchPrompt
-    from uncage_demo.decoding.config import DecodingConfig
+    from uncage_demo.config import DecodingConfig
 
     backend = EmbeddedBackend.tiny(seed=0)
     methods = {order: DecodingConfig(order=order, num_steps=4) for order in ("meissonic", "halton", "uncage")}
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def serve(folder: Path) -> tuple[Any, str]:
     """A page that holds the results tab alone."""
-    from uncage_demo.backends.embedded import EmbeddedBackend
+    from uncage_demo.backends.embedded.backend import EmbeddedBackend
     from uncage_demo.ui.handlers import Handlers
     from uncage_demo.ui.models import ModelSlot
     from uncage_demo.ui.results import build

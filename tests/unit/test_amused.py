@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.tiny_checkpoints import CODEBOOK, MASK_ID, WIDTH, tiny_uvit, write_amused
-from uncage_demo.attention import ColumnRecorder
-from uncage_demo.backends.amused import AmusedNetwork
+from uncage_demo.backends.attention import ColumnRecorder
 from uncage_demo.backends.base import Capture
-from uncage_demo.backends.hub import load_large
-from uncage_demo.backends.large import LargeBackend
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.backends.large.amused import AmusedNetwork
+from uncage_demo.backends.large.backend import LargeBackend
+from uncage_demo.backends.large.hub import load_large
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.noise import gumbel, uniforms
 from uncage_demo.decoding.sampler import Run, decode
 from uncage_demo.types import Prompt
@@ -246,7 +246,7 @@ def test_a_truncated_or_foreign_checkpoint_is_named(tmp_path: Path) -> None:
     from diffusers.models.unets.uvit_2d import UVit2DModel
     from safetensors.torch import load_file, save_file
 
-    from uncage_demo.backends.amused import load_diffusers
+    from uncage_demo.backends.large.amused import load_diffusers
 
     tiny_uvit().save_pretrained(tmp_path)
     path = tmp_path / "diffusion_pytorch_model.safetensors"

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from uncage_demo import attention as A
+from uncage_demo.backends import attention as A
 
 COLUMNS = [3, 0, 17, 4]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.factories import make_prompt
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, gather_prompts, parse_seeds, parse_shard
 from uncage_demo.bench.experiments import EXPERIMENTS, Setting, from_json, grid
 from uncage_demo.bench.export import ImageFolder, geneval_metadata
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
 INFO = ModelInfo("m", "M", "0", (12, 12), 64, (192, 192), (12, 12), 3, 2)

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import quality, quality_markdown
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 
 def test_quality_reports_rates_failures_and_spread() -> None:

@@ -14,9 +14,10 @@ from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import read_many
 from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, load_speed, replace_section, write_report
-from uncage_demo.bench.results import OUTCOMES, RESULTS_DIR, detector_error, load_shipped
+from uncage_demo.bench.results import OUTCOMES, detector_error, load_shipped
 from uncage_demo.bench.section import against_paper, finding, results_section
 from uncage_demo.bench.tables import build_table
+from uncage_demo.shipped import RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILURES = {"missing": 0, "mixture": 0, "leaked": 0, "duplicate": 0, "extra": 0}
@@ -90,20 +91,20 @@ def test_findings_only_claim_what_the_interval_allows() -> None:
 def test_readme_agrees_with_the_shipped_results() -> None:
     """Table, lines of the other experiments, ideas, costs, and the weights that they are about."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    records = read_many([RESULTS_DIR]) if RESULTS_DIR.is_dir() else []
+    records = read_many([RESULTS]) if RESULTS.is_dir() else []
     if not records:
         assert current_section(text) == ""
         return
     section = current_section(text)
-    assert disagreement(text, records, speed=load_speed([RESULTS_DIR])) == ""
+    assert disagreement(text, records, speed=load_speed([RESULTS])) == ""
     for weights in {record["model"]["weight_hash"] for record in records}:
         assert f"`{weights}`" in section
     shown = set(re.findall(r"\(assets/results/([^)]+)\)", section))
-    assert shown <= {path.name for path in RESULTS_DIR.iterdir()}, "the section names files that are not there"
+    assert shown <= {path.name for path in RESULTS.iterdir()}, "the section names files that are not there"
 
 
 def test_the_shipped_results_are_small() -> None:
-    files = list(RESULTS_DIR.rglob("*")) if RESULTS_DIR.is_dir() else []
+    files = list(RESULTS.rglob("*")) if RESULTS.is_dir() else []
     assert sum(path.stat().st_size for path in files if path.is_file()) < 5e6
     assert not [path.name for path in files if path.suffix == ".jsonl"], "results are shipped compressed"
 
@@ -278,7 +279,7 @@ def test_merged_lines_can_become_part_of_an_experiment(tmp_path: Path, capsys: p
     from test_bench_records import make
 
     from uncage_demo.bench.records import record_key, write_records
-    from uncage_demo.cli import main
+    from uncage_demo.cli.main import main
 
     lines = [make(seed, method=m) for seed in range(2) for m in ("a", "b")]
     write_records(tmp_path / "e1.jsonl", lines)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import merge, read_records
 from uncage_demo.bench.run import make_images, own_seed, replay, resolve, run_experiment
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.bench.tables import build_table
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
 BASE = DecodingConfig(num_steps=3)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.toy_backend import ToyBackend
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.scorers_detector import DetectorScorer, failures, metrics, overlap
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import FoundObject, Prompt, Subject, Verdict
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 0.4), (0.5, 0.6, 1.0, 1.0)

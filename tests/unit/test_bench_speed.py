@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.speed import PeakMemory, attention_kernels, features, first_frame, throughput, time_paired
 from uncage_demo.bench.speed_report import machine, overhead_section, to_markdown
 from uncage_demo.bench.speed_rivals import KeepAttention, against_diffusers, tiny_amused

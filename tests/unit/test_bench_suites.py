@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.backends.scene_verdict import verdict_of
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.backends.embedded.verdict import verdict_of
+from uncage_demo.backends.embedded.vocab import POSITION_SAID
 from uncage_demo.bench.suites import (
     ANIMALS,
     COLORS,
@@ -22,8 +23,7 @@ from uncage_demo.bench.suites import (
     noun_phrase,
     split_prompts,
 )
-from uncage_demo.models.vocab import POSITION_SAID
-from uncage_demo.prompt import check_drawable, parse_prompt
+from uncage_demo.prompt.parse import check_drawable, parse_prompt
 
 
 def test_attend_excite_has_the_published_structure() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.best_of import SEED_STRIDE, candidates, placement
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import read_records
 from uncage_demo.bench.run import make_images, replay, resolve, run_experiment
 from uncage_demo.bench.suites import BenchPrompt
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 
 BASE = DecodingConfig(num_steps=3)
 TEXTS = ("a cat and a dog", "a red car and a blue clock")

@@ -12,10 +12,10 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tests.drawings import drawn_atlas
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.suites import BenchPrompt
-from uncage_demo.models import vocab
 from uncage_demo.train import card, gallery
 from uncage_demo.train.binding_figure import binding_figure, example_scene
 from uncage_demo.train.export import export

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from uncage_demo.backends.catalog import ENTRIES
-from uncage_demo.backends.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.large.catalog import ENTRIES
+from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 
 # CLIP ViT-L/14 and ViT-H/14, text halves, and ViT-H/14's picture half.
 TEXT_L: dict[str, Any] = {

@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.factories import make_trace
 from tests.toy_backend import ToyBackend
-from uncage_demo import cli
-from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
-from uncage_demo.outputs import DEFAULT_FORMATS, FORMATS, planned_files
-from uncage_demo.reproduce import command_line, python_snippet
-from uncage_demo.trace import Trace
+from uncage_demo.cli import main as cli
+from uncage_demo.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.export import DEFAULT_FORMATS, FORMATS, planned_files
+from uncage_demo.trace.record import Trace
+from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import TextToken, Verdict
 
 
@@ -69,7 +69,7 @@ def fails(capsys, *arguments):
 
 def test_help_is_quick_and_names_every_command():
     code = (
-        "import sys\nfrom uncage_demo.cli import main\n"
+        "import sys\nfrom uncage_demo.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'gradio', 'matplotlib', 'numpy', 'PIL', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -112,7 +112,7 @@ def test_every_setting_reaches_the_config():
     assert options.prompt == trace.prompt.text
     scope = {}
     exec(
-        python_snippet([trace]).split("configs = ")[1].split("\ntraces")[0].join(["import uncage_demo.decoding.config as ud\nc = ", ""]),
+        python_snippet([trace]).split("configs = ")[1].split("\ntraces")[0].join(["import uncage_demo.config as ud\nc = ", ""]),
         scope,
     )
     assert scope["c"] == [given]

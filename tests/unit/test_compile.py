@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tests.tiny_checkpoints import CODEBOOK, WIDTH, tiny_transformer, tiny_uvit
-from uncage_demo.attention import ColumnRecorder
-from uncage_demo.backends.amused import AmusedNetwork
-from uncage_demo.backends.compiling import compile_methods
+from uncage_demo.backends.attention import ColumnRecorder
+from uncage_demo.backends.large.amused import AmusedNetwork
+from uncage_demo.backends.large.compiling import compile_methods
 
 T = 7
 NETWORKS: dict[str, Callable[[], Any]] = {"meissonic": lambda: tiny_transformer(True), "amused": lambda: AmusedNetwork(tiny_uvit(True))}

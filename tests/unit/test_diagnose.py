@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.painted import EXACT, GRID, LEFT, NOTHING, RIGHT, STEPS, box, kinds, of_kind, painted
-from uncage_demo.diagnose import diagnose
+from uncage_demo.diagnosis.diagnose import diagnose
 
 
 def test_two_objects_side_by_side_are_clear() -> None:

@@ -14,7 +14,7 @@ from uncage_demo.bench import diagnose_calibrate
 from uncage_demo.bench.diagnose_calibrate import document, main, table
 from uncage_demo.bench.diagnose_cases import RULES, Case, Judged, agreement, auc, calibrate, cases_of
 from uncage_demo.bench.diagnose_fit import best_cut, fit, halves
-from uncage_demo.diagnose import Calibration, Thresholds, calibration
+from uncage_demo.diagnosis.diagnose import Calibration, Thresholds, calibration
 from uncage_demo.types import FoundObject, Verdict
 
 EXACT = Thresholds(smooth_steps=1)

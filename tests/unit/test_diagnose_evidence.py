@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.painted import GRID, NOTHING, box
-from uncage_demo.diagnose_evidence import largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at
+from uncage_demo.diagnosis.evidence import largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at
 
 
 def test_largest_patch_is_4_connected_and_does_not_wrap() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.factories import make_trace
 from tests.painted import EXACT, LEFT, RIGHT, STEPS, kinds, of_kind, painted
-from uncage_demo.diagnose import diagnose, divergence
-from uncage_demo.diagnose_evidence import swapped_picks
+from uncage_demo.diagnosis.diagnose import diagnose, divergence
+from uncage_demo.diagnosis.evidence import swapped_picks
 
 
 def test_no_attention_and_no_subjects_are_said_plainly() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.painted import EXACT, LEFT, RIGHT, of_kind, painted
-from uncage_demo.diagnose import CALIBRATION, Thresholds, calibration, diagnose
+from uncage_demo.diagnosis.diagnose import CALIBRATION, Thresholds, calibration, diagnose
 
 
 def test_a_statement_just_past_its_threshold_says_that_its_evidence_is_weak() -> None:
@@ -77,7 +77,7 @@ def test_no_statement_is_called_better_evidence_than_its_rule_was_measured_to_be
     model = {"model": trace.model.id, "weights": trace.model.weight_hash}
     (tmp_path / "c.json").write_text(json.dumps({"thresholds": asdict(EXACT), "rules": rules, **model}))
     measured = calibration.__wrapped__(tmp_path / "c.json")
-    monkeypatch.setattr("uncage_demo.diagnose.calibration", lambda: measured)
+    monkeypatch.setattr("uncage_demo.diagnosis.diagnose.calibration", lambda: measured)
     finding = of_kind(diagnose(trace), "leak")[0]
     assert finding.confidence == level
     assert finding.text.startswith("Perhaps") == (level == "weak evidence")

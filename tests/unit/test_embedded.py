@@ -10,10 +10,10 @@ import torch
 
 from uncage_demo.backends import load_backend
 from uncage_demo.backends.base import Backend, Capture
-from uncage_demo.backends.embedded import PARTS, EmbeddedBackend, rival_of
-from uncage_demo.backends.scene_verdict import place_of, verdict_of
-from uncage_demo.models import vocab
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import PARTS, EmbeddedBackend, rival_of
+from uncage_demo.backends.embedded.verdict import place_of, verdict_of
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.train.export import export
 from uncage_demo.types import FoundObject
 

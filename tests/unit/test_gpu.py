@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tests.tiny_checkpoints import MASK_ID, write_amused, write_meissonic
-from uncage_demo.attention import eager_columns, fused_attention, scaled_dot_product_with_columns
+from uncage_demo.backends.attention import eager_columns, fused_attention, scaled_dot_product_with_columns
 from uncage_demo.backends.base import Capture
-from uncage_demo.backends.hub import load_large
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.backends.large.hub import load_large
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.sampler import Run, decode
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 TEXT = "a red turtle and a blue apple"

@@ -12,10 +12,10 @@ import pytest
 from tests.factories import make_prompt, make_trace
 from tests.toy_backend import ToyBackend
 from uncage_demo import runner
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.heads import attention_at
-from uncage_demo.render.heads import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
-from uncage_demo.trace import Trace
+from uncage_demo.branching import attention_at, branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.player.heads import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.heads import heads_function
 from uncage_demo.ui.models import ModelSlot
@@ -54,11 +54,11 @@ def test_one_forward_gives_what_the_model_saw(backend: ToyBackend, whole: Trace)
 
 def test_a_knocked_out_word_stays_hidden(backend: ToyBackend, whole: Trace) -> None:
     plain = without(whole)
-    branch = runner.branch(backend, plain, 2, suppress_word=1)
-    rows = [branch.columns.index(token) for token in branch.prompt.words[1].tokens]
-    assert attention_at(backend, branch, 3)[:, :, rows].max() == 0
-    assert attention_at(backend, branch, 1)[:, :, rows].max() > 0
-    np.testing.assert_allclose(attention_at(backend, branch, 1), attention_at(backend, plain, 1))
+    made = branch(backend, plain, 2, suppress_word=1)
+    rows = [made.columns.index(token) for token in made.prompt.words[1].tokens]
+    assert attention_at(backend, made, 3)[:, :, rows].max() == 0
+    assert attention_at(backend, made, 1)[:, :, rows].max() > 0
+    np.testing.assert_allclose(attention_at(backend, made, 1), attention_at(backend, plain, 1))
 
 
 def test_what_cannot_be_read(backend: ToyBackend, whole: Trace) -> None:
@@ -107,7 +107,7 @@ def test_a_file_takes_along_what_was_recorded_and_says_what_was_not(whole: Trace
     assert recorded_heads([without(whole)], ["two"]) == {"maps": {}, "note": NOT_RECORDED}
     size = sum(len(base64.b64decode(one["codes"]["d"])) for one in kept["maps"].values())
     assert size < MAX_OFFLINE_BYTES
-    monkeypatch.setattr("uncage_demo.render.heads.MAX_OFFLINE_BYTES", size)
+    monkeypatch.setattr("uncage_demo.player.heads.MAX_OFFLINE_BYTES", size)
     assert recorded_heads([whole], ["one"])["maps"]
-    monkeypatch.setattr("uncage_demo.render.heads.MAX_OFFLINE_BYTES", size - 1)
+    monkeypatch.setattr("uncage_demo.player.heads.MAX_OFFLINE_BYTES", size - 1)
     assert recorded_heads([whole], ["one"]) == {"maps": {}, "note": TOO_LARGE}

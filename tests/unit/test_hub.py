@@ -15,9 +15,10 @@ import torch
 from huggingface_hub import constants, errors
 
 from tests.tiny_checkpoints import tiny_vq, write_amused, write_meissonic
-from uncage_demo.backends import catalog, download, hub, load_backend
-from uncage_demo.backends.download import Checkpoint, ModelUnavailable, obtain, present
-from uncage_demo.backends.weights import load_diffusers, load_text_encoder, load_tokenizer, weight_hash
+from uncage_demo.backends import load_backend
+from uncage_demo.backends.large import catalog, download, hub
+from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, obtain, present
+from uncage_demo.backends.large.weights import load_diffusers, load_text_encoder, load_tokenizer, weight_hash
 
 WANTED = Checkpoint("owner/name", ("transformer/config.json", "transformer/*.safetensors"))
 
@@ -313,7 +314,7 @@ def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path:
     assert one != two
     assert weight_hash([tmp_path / "one", tmp_path / "two"]) not in (one, two)
     file = tmp_path / "one" / "diffusion_pytorch_model.safetensors"
-    from uncage_demo.backends.weights import file_hash
+    from uncage_demo.backends.large.weights import file_hash
 
     blob = tmp_path / file_hash(file)
     file.rename(blob)

@@ -11,11 +11,11 @@ import torch
 
 from tests.tiny_checkpoints import MASK_ID, write_meissonic
 from uncage_demo.backends.base import Backend, Capture
-from uncage_demo.backends.hub import load_large
-from uncage_demo.backends.large import LargeBackend, Residency
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.backends.large.backend import LargeBackend, Residency
+from uncage_demo.backends.large.hub import load_large
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.sampler import Run, decode
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
 
@@ -178,7 +178,7 @@ def test_a_whole_guided_decode(backend: LargeBackend) -> None:
 def test_pictures_do_not_depend_on_the_batch_bound(backend: LargeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = torch.randint(0, 24, (3, 96), generator=torch.Generator().manual_seed(2))
     whole = backend.decode_tokens(tokens)
-    monkeypatch.setattr("uncage_demo.backends.pictures._BATCH_PIXELS", 1)
+    monkeypatch.setattr("uncage_demo.backends.large.pictures._BATCH_PIXELS", 1)
     np.testing.assert_allclose(backend.decode_tokens(tokens).astype(int), whole.astype(int), atol=1)
     assert whole.std() > 0
     assert backend.token_pictures([3, 4], 5).shape == (2, 5, 5, 3)

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tests.tiny_checkpoints import write_amused, write_meissonic
-from uncage_demo.backends.hub import load_large
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.diagnose import diagnose
-from uncage_demo.prompt import parse_prompt
-from uncage_demo.render.payload import build_payload
-from uncage_demo.runner import branch, compare
-from uncage_demo.trace import Trace
+from uncage_demo.backends.large.hub import load_large
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.diagnosis.diagnose import diagnose
+from uncage_demo.player.payload import build_payload
+from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.runner import compare
+from uncage_demo.trace.record import Trace
 
 TEXT = "a red turtle and a blue apple"
 
@@ -73,7 +74,7 @@ def test_a_branch_without_edits_is_the_parent_and_a_hidden_word_changes_it(backe
 
 
 def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path) -> None:
-    from uncage_demo import cli
+    from uncage_demo.cli import main as cli
 
     out = tmp_path / "run"
     options = [
@@ -98,8 +99,8 @@ def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path) -> None:
 def test_what_a_long_prompt_loses_is_said_everywhere(
     folder: Path, backend: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from uncage_demo import cli
     from uncage_demo.bench import distributed
+    from uncage_demo.cli import main as cli
 
     text = "a red turtle " + "red " * 70 + "and a blue apple"
     prompt = parse_prompt(text, backend)

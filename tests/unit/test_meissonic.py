@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from tests.tiny_checkpoints import MASK_ID, WIDTH, tiny_config, tiny_transformer, write_transformer
-from uncage_demo.attention import ColumnRecorder
-from uncage_demo.backends.meissonic import load_transformer
-from uncage_demo.backends.meissonic_layers import rotary_angles, rotate
-from uncage_demo.backends.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.attention import ColumnRecorder
+from uncage_demo.backends.large.meissonic import load_transformer
+from uncage_demo.backends.large.meissonic_layers import rotary_angles, rotate
+from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 
 T = 9
 

@@ -15,20 +15,21 @@ import torch
 
 from tests.factories import make_trace
 from tests.tiny_checkpoints import MASK_ID, write_meissonic
-from uncage_demo import cli
 from uncage_demo.backends import load_backend
-from uncage_demo.backends.download import ModelUnavailable
+from uncage_demo.backends.arguments import parse_size
+from uncage_demo.backends.large.download import ModelUnavailable
+from uncage_demo.backends.options import DTYPES, MAX_NEGATIVE_CHARS, TRACE_KEY, ModelOptions, model_facts
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import image_key, read_records
 from uncage_demo.bench.run import replay, run_experiment
 from uncage_demo.bench.suites import BenchPrompt
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.model_arguments import parse_size
-from uncage_demo.model_options import DTYPES, MAX_NEGATIVE_CHARS, TRACE_KEY, ModelOptions, model_facts, options_of
-from uncage_demo.prompt import parse_prompt
-from uncage_demo.reproduce import command_line, python_snippet
-from uncage_demo.runner import branch, generate
-from uncage_demo.trace import Trace
+from uncage_demo.branching import branch
+from uncage_demo.cli import main as cli
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.runner import generate
+from uncage_demo.trace.record import Trace
+from uncage_demo.trace.reproduce import command_line, python_snippet
 
 TEXT = "a red turtle and a blue apple"
 CONFIG = DecodingConfig("meissonic", 2)
@@ -132,7 +133,7 @@ def test_a_negative_prompt_that_is_not_read_to_its_end_is_refused(folder: Path) 
 
 def test_the_usual_size_is_no_option(folder: Path, plain: Any) -> None:
     usual = load_backend(str(folder), image_size_px=1024)
-    assert options_of(usual) == ModelOptions()
+    assert usual.options == ModelOptions()
     assert model_facts(usual) == {"id": "tiny-meissonic", "weight_hash": plain.info.weight_hash}
     assert model_facts(plain)["options"] == {"image_size_px": [16, 24]}
 
@@ -153,7 +154,7 @@ def test_a_branch_needs_the_model_as_it_was(folder: Path, plain: Any, negative: 
     made = generate(negative, parse_prompt(TEXT, negative), CONFIG)
     made.save(tmp_path / "trace.npz")
     trace = Trace.load(tmp_path / "trace.npz")
-    assert ModelOptions.from_json(trace.versions[TRACE_KEY]) == options_of(negative)
+    assert ModelOptions.from_json(trace.versions[TRACE_KEY]) == negative.options
     np.testing.assert_array_equal(branch(negative, trace, 1).tokens, trace.tokens)
     with pytest.raises(ValueError, match=r"negative_prompt='blurry, -dim', the model here is loaded with ''"):
         branch(plain, trace, 1)
@@ -180,7 +181,7 @@ def test_commands_and_python_name_the_options_of_a_trace() -> None:
 
 
 def cli_options(parsed: Any) -> ModelOptions:
-    from uncage_demo.model_arguments import options_from
+    from uncage_demo.backends.arguments import options_from
 
     return options_from(parsed)
 

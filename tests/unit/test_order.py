@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.config import ORDER_NAMES, DecodingConfig
 from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
 
 N = 12

@@ -14,10 +14,11 @@ from PIL import Image
 from tests.factories import make_prompt, make_trace
 from tests.toy_backend import ToyBackend
 from uncage_demo import runner
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.render import payload as module
-from uncage_demo.render.payload import build_payload
-from uncage_demo.render.report import player_script, script_json, standalone_html
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.player import payload as module
+from uncage_demo.player.page import player_script, script_json, standalone_html
+from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
 EIGHT = " and ".join(f"a {color} thing{i}" for i, color in enumerate(("red", "blue", "green", "pink", "black", "white", "gray", "brown")))
@@ -105,9 +106,9 @@ def test_health_of_a_branch_that_opened_a_cell_again():
     backend = ToyBackend()
     trace = runner.generate(backend, make_prompt(), DecodingConfig(num_steps=6))
     cell = int(np.flatnonzero(trace.steps[0].committed)[0])
-    branch = runner.branch(backend, trace, 3, drop=(cell,))
-    assert module.health(branch)["changed"] == 0
-    assert module.health(branch)["counts_ok"]
+    made = branch(backend, trace, 3, drop=(cell,))
+    assert module.health(made)["changed"] == 0
+    assert module.health(made)["counts_ok"]
 
 
 @pytest.mark.parametrize(
@@ -251,5 +252,5 @@ def test_player_script_can_stand_in_a_page_and_in_a_template():
 
 
 def test_render_needs_no_torch_and_no_gradio():
-    code = "import sys, uncage_demo.render.report, uncage_demo.render.payload; sys.exit(bool({'torch', 'gradio'} & set(sys.modules)))"
+    code = "import sys, uncage_demo.player.page, uncage_demo.player.payload; sys.exit(bool({'torch', 'gradio'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from tests.text_models import CLOSED, OPEN, Pieces, pair_prompts, shape
-from uncage_demo.prompt import align, check_drawable, negatives, overrides_of, parse_prompt, positives
-from uncage_demo.prompt_words import split
+from uncage_demo.prompt.parse import align, check_drawable, negatives, overrides_of, parse_prompt, positives
+from uncage_demo.prompt.words import split
 from uncage_demo.types import TextToken
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.text_models import ANIMALS, CLOSED, COLORS, VOCABULARY, Pieces, pair_prompts
-from uncage_demo.prompt import check_drawable, near_words, parse_prompt
+from uncage_demo.prompt.parse import check_drawable, near_words, parse_prompt
 from uncage_demo.types import TextToken
 
 
@@ -127,7 +127,7 @@ def test_near_words_are_words_of_the_vocabulary() -> None:
 
 def test_the_embedded_vocabulary_is_covered() -> None:
     """Every noun, colour and alias of the shipped model is understood, in every benchmark structure."""
-    from uncage_demo.models import vocab
+    from uncage_demo.backends.embedded import vocab
 
     class Embedded:
         vocabulary = vocab.VOCABULARY

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.text_models import CLOSED, OPEN, VOCABULARY, shape
-from uncage_demo.prompt import attach, check_drawable, detach, join, make_object, overrides_of, parse_prompt
+from uncage_demo.prompt.parse import attach, check_drawable, detach, join, make_object, overrides_of, parse_prompt
 
 TEXT = "a turtle and a pink apple"  # words: a0 turtle1 and2 a3 pink4 apple5
 

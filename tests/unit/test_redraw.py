@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import Run, Start
 from uncage_demo.decoding.sampler import RecordOptions, decode
 from uncage_demo.decoding.schedule import mask_count
-from uncage_demo.diagnose import diagnose
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.diagnosis.diagnose import diagnose
+from uncage_demo.player.payload import health
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.frames import fresh_at, masked_after
-from uncage_demo.render.payload import health
-from uncage_demo.runner import branch, generate
-from uncage_demo.trace import Trace, TraceFormatError
+from uncage_demo.runner import generate
+from uncage_demo.trace.record import Trace, TraceFormatError
 from uncage_demo.types import Subject
 
 TINY = EmbeddedBackend.tiny(seed=0)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.drawings import drawn_atlas
-from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.shipped import ASSETS, EMOJI_SCENES
 from uncage_demo.train import parts, refresh
 from uncage_demo.train.refresh import Step, Wishes
 from uncage_demo.train.steps import Steps
@@ -24,8 +25,8 @@ def test_plan_covers_what_is_shipped(tmp_path):
     steps = wanted(tmp_path)
     assert list(steps) == ["examples", "README pictures", "golden grids", "model card"]
     files = {path for step in steps.values() for path in step.files()}
-    shipped = set((ASSETS.parent / "examples").iterdir()) | {ASSETS.parent / "readme.webp", ASSETS.parent / "redraw.webp", refresh.GOLDEN}
-    shipped |= {path for path in ASSETS.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
+    shipped = set((ASSETS / "examples").iterdir()) | {ASSETS / "readme.webp", ASSETS / "redraw.webp", refresh.GOLDEN}
+    shipped |= {path for path in EMOJI_SCENES.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
     assert shipped <= files
 
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from uncage_demo import runner
-from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.sampler import Run, Start
-from uncage_demo.prompt import parse_prompt
-from uncage_demo.trace import Trace
+from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.trace.record import Trace
 
 TINY = EmbeddedBackend.tiny(seed=0)
 PAIR = parse_prompt("a turtle and a pink apple", TINY)
@@ -79,7 +80,6 @@ def test_stream_tells_every_step_and_ends_with_the_traces() -> None:
     assert [item.step for item in items] == [0, 1, 2, 3, 4, 5, 5]
     assert all(item.num_steps == 6 and len(item.records) == 3 for item in items)
     assert [item.traces is None for item in items] == [True] * 6 + [False]
-    assert items[2].done_frac == 0.5
     elapsed = [item.elapsed_s for item in items]
     assert elapsed == sorted(elapsed)
     last = items[-1].traces
@@ -123,7 +123,7 @@ def test_editing_starts_from_given_tokens() -> None:
 @pytest.mark.parametrize("at_step", [0, 1, 3, 5])
 def test_a_branch_without_edits_is_its_parent(at_step: int) -> None:
     trace = parent()
-    made = runner.branch(TINY, trace, at_step)
+    made = branch(TINY, trace, at_step)
     made.validate()
     assert_equal_traces(made, trace)
     assert made.lineage["parent"] == trace.id
@@ -134,7 +134,7 @@ def test_a_branch_without_edits_is_its_parent(at_step: int) -> None:
 def test_keep_commits_the_parents_token_now_and_for_good() -> None:
     trace = parent()
     late = int(np.flatnonzero(trace.steps[5].committed)[0])
-    made = runner.branch(TINY, trace, 2, keep=[late])
+    made = branch(TINY, trace, 2, keep=[late])
     made.validate()
     assert made.unmask_step.flat[late] == 2
     assert made.tokens.flat[late] == trace.steps[2].sampled[late]
@@ -145,7 +145,7 @@ def test_keep_commits_the_parents_token_now_and_for_good() -> None:
 def test_keep_holds_the_parents_token_even_under_another_seed() -> None:
     trace = parent()
     late = np.flatnonzero(trace.steps[5].committed).tolist()
-    made = runner.branch(TINY, trace, 2, keep=late, config=CONFIG.with_(seed=77))
+    made = branch(TINY, trace, 2, keep=late, config=CONFIG.with_(seed=77))
     made.validate()
     assert np.array_equal(made.tokens.flat[late], trace.steps[2].sampled[late])
 
@@ -153,7 +153,7 @@ def test_keep_holds_the_parents_token_even_under_another_seed() -> None:
 def test_drop_masks_a_committed_token_again() -> None:
     trace = parent()
     early = int(np.flatnonzero(trace.steps[0].committed)[0])
-    made = runner.branch(TINY, trace, 3, drop=[early])
+    made = branch(TINY, trace, 3, drop=[early])
     made.validate()
     assert made.steps[3].masked_before[early]
     assert made.unmask_step.flat[early] >= 3
@@ -166,19 +166,19 @@ def test_drop_masks_a_committed_token_again() -> None:
 def test_drop_of_a_token_about_to_be_committed_holds_it_back() -> None:
     trace = parent()
     now = int(np.flatnonzero(trace.steps[3].committed)[0])
-    made = runner.branch(TINY, trace, 3, drop=[now])
+    made = branch(TINY, trace, 3, drop=[now])
     made.validate()
     assert not made.steps[3].committed[now]
     assert made.unmask_step.flat[now] > 3
     with pytest.raises(ValueError, match="last step commits everything"):
-        runner.branch(TINY, trace, 5, drop=[int(np.flatnonzero(trace.steps[5].committed)[0])])
+        branch(TINY, trace, 5, drop=[int(np.flatnonzero(trace.steps[5].committed)[0])])
 
 
 def test_forbid_holds_for_the_rest_of_the_run_and_drops_what_is_there() -> None:
     trace = parent()
     early = int(np.flatnonzero(trace.steps[0].committed)[0])
     token = int(trace.tokens.flat[early])
-    made = runner.branch(TINY, trace, 4, forbid={early: [token]})
+    made = branch(TINY, trace, 4, forbid={early: [token]})
     made.validate()
     assert made.tokens.flat[early] != token
     assert made.unmask_step.flat[early] >= 4
@@ -186,12 +186,12 @@ def test_forbid_holds_for_the_rest_of_the_run_and_drops_what_is_there() -> None:
 
 def test_another_strategy_from_here_on() -> None:
     trace = parent()
-    made = runner.branch(TINY, trace, 3, config=CONFIG.with_(order="halton"))
+    made = branch(TINY, trace, 3, config=CONFIG.with_(order="halton"))
     made.validate()
     assert made.config["order"] == "halton"
     assert made.lineage["parent_config"] == trace.config
     assert_equal_traces_before(made, trace, 3)
-    more = runner.branch(TINY, trace, 3, config=CONFIG.with_(num_steps=9))
+    more = branch(TINY, trace, 3, config=CONFIG.with_(num_steps=9))
     more.validate()
     assert len(more.steps) == 9
 
@@ -199,11 +199,11 @@ def test_another_strategy_from_here_on() -> None:
 def test_a_hidden_word_has_no_attention_left() -> None:
     trace = parent()
     word = PAIR.subjects[1].object[0]
-    made = runner.branch(TINY, trace, 2, suppress_word=word)
+    made = branch(TINY, trace, 2, suppress_word=word)
     made.validate()
     assert made.word_maps(1)[word].max() > 0
     assert made.word_maps(2)[word].max() == 0
-    again = runner.branch(TINY, made, 4)
+    again = branch(TINY, made, 4)
     assert again.lineage["edits"]["suppress_word"] == word
     assert_equal_traces(again, made)
 
@@ -212,16 +212,16 @@ def test_a_branch_of_a_branch_keeps_what_is_still_in_force() -> None:
     trace = parent()
     late, early = int(np.flatnonzero(trace.steps[5].committed)[0]), int(np.flatnonzero(trace.steps[0].committed)[0])
     token = int(trace.tokens.flat[early])
-    first = runner.branch(TINY, trace, 2, keep=[late], forbid={early: [token]})
+    first = branch(TINY, trace, 2, keep=[late], forbid={early: [token]})
     for at_step in (2, 4):
-        second = runner.branch(TINY, first, at_step)
+        second = branch(TINY, first, at_step)
         second.validate()
         assert_equal_traces(second, first)
         assert [line["at_step"] for line in second.lineage["earlier"]] == [2]
-    before = runner.branch(TINY, first, 1)
+    before = branch(TINY, first, 1)
     assert before.lineage["earlier"] == []
     assert_equal_traces(before, trace)
-    third = runner.branch(TINY, runner.branch(TINY, first, 4, drop=[late]), 5)
+    third = branch(TINY, branch(TINY, first, 4, drop=[late]), 5)
     third.validate()
     assert [line["at_step"] for line in third.lineage["earlier"]] == [4, 2]
     assert Trace.from_bytes(third.to_bytes()).lineage == third.lineage
@@ -230,7 +230,7 @@ def test_a_branch_of_a_branch_keeps_what_is_still_in_force() -> None:
 def test_a_branch_of_a_loaded_trace_is_that_of_the_live_one() -> None:
     trace = parent()
     loaded = Trace.from_bytes(trace.to_bytes())
-    live, stored = (runner.branch(TINY, t, 3, drop=[1], config=CONFIG.with_(seed=5)) for t in (trace, loaded))
+    live, stored = (branch(TINY, t, 3, drop=[1], config=CONFIG.with_(seed=5)) for t in (trace, loaded))
     assert_equal_traces(live, stored)
     assert live.lineage == stored.lineage
 
@@ -252,12 +252,12 @@ def test_a_branch_of_a_loaded_trace_is_that_of_the_live_one() -> None:
 )
 def test_edits_that_do_not_fit_are_named(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        runner.branch(TINY, parent(), **arguments)
+        branch(TINY, parent(), **arguments)
 
 
 def test_a_branch_needs_the_model_that_made_the_trace() -> None:
     with pytest.raises(ValueError, match="tiny-1"):
-        runner.branch(EmbeddedBackend.tiny(seed=1), parent(), 2)
+        branch(EmbeddedBackend.tiny(seed=1), parent(), 2)
 
 
 def assert_equal_traces_before(made: Trace, trace: Trace, at_step: int) -> None:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from uncage_demo.decoding.config import SCHEDULE_NAMES
+from uncage_demo.config import SCHEDULE_NAMES
 from uncage_demo.decoding.schedule import mask_count, scheduled_masked
 
 

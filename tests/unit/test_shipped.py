@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality_summary
 from uncage_demo.bench.report import current_section
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
-from uncage_demo.trace import Trace
+from uncage_demo.shipped import EMOJI_SCENES, EXAMPLES
+from uncage_demo.trace.record import Trace
 from uncage_demo.train.refresh import DIAGNOSIS, stale_results
 from uncage_demo.train.steps import file_hashes
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ASSETS.parent / "examples").glob("*.npz"))
+TRACES = sorted(EXAMPLES.glob("*.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +31,16 @@ def backend():
 
 
 def test_card_belongs_to_the_weights(backend):
-    assert json.loads((ASSETS / "metrics.json").read_text())["weight_hash"] == backend.info.weight_hash
-    assert backend.info.weight_hash in (ASSETS / "README.md").read_text()
+    assert json.loads((EMOJI_SCENES / "metrics.json").read_text())["weight_hash"] == backend.info.weight_hash
+    assert backend.info.weight_hash in (EMOJI_SCENES / "README.md").read_text()
 
 
 def test_pictures_of_the_card_belong_to_its_figures():
-    metrics = json.loads((ASSETS / "metrics.json").read_text())
-    named = re.findall(r"\]\(([\w-]+\.webp)\)", (ASSETS / "README.md").read_text())
-    assert {path.name for path in ASSETS.glob("*.webp")} == set(named)
+    metrics = json.loads((EMOJI_SCENES / "metrics.json").read_text())
+    named = re.findall(r"\]\(([\w-]+\.webp)\)", (EMOJI_SCENES / "README.md").read_text())
+    assert {path.name for path in EMOJI_SCENES.glob("*.webp")} == set(named)
     for name in named:
-        assert file_hashes([ASSETS / name])[name] == metrics["pictures"][name], f"{name}: run `python -m uncage_demo model-card`"
+        assert file_hashes([EMOJI_SCENES / name])[name] == metrics["pictures"][name], f"{name}: run `python -m uncage_demo model-card`"
 
 
 def test_results_belong_to_the_weights(backend):
@@ -60,23 +61,23 @@ def test_golden_grids_belong_to_the_weights(backend):
 
 
 def test_examples_belong_to_the_weights(backend):
-    assert len(EXAMPLES) >= 8
-    for path in EXAMPLES:
+    assert len(TRACES) >= 8
+    for path in TRACES:
         assert Trace.load(path).model.weight_hash == backend.info.weight_hash, f"{path.name}: run `python -m uncage_demo ship`"
 
 
 def test_an_example_is_what_the_model_draws_today(backend):
-    shipped = Trace.load(EXAMPLES[0])
+    shipped = Trace.load(TRACES[0])
     again = generate(backend, parse_prompt(shipped.prompt.text, backend), DecodingConfig.from_dict(shipped.config))
     assert np.array_equal(again.tokens, shipped.tokens)
     assert np.array_equal(again.unmask_step, shipped.unmask_step)
 
 
 def test_verdicts_of_the_index_are_the_detectors(backend):
-    index = json.loads((ASSETS.parent / "examples/index.json").read_text())
+    index = json.loads((EXAMPLES / "index.json").read_text())
     for entry in index.values():
         for stem, said in entry["verdicts"].items():
-            trace = Trace.load(ASSETS.parent / "examples" / f"{stem}.npz")
+            trace = Trace.load(EXAMPLES / f"{stem}.npz")
             assert backend.judge(trace, trace.prompt).all_correct == said["all_correct"]
 
 
@@ -96,5 +97,5 @@ def test_the_shipped_model_draws_what_it_is_asked(backend):
 
 
 def test_the_readme_tells_what_the_card_measured():
-    metrics = json.loads((ASSETS / "metrics.json").read_text())
+    metrics = json.loads((EMOJI_SCENES / "metrics.json").read_text())
     assert current_section((ROOT / "README.md").read_text(), MARKS) == quality_summary(metrics["quality"]).strip()

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from uncage_demo import space_check
-from uncage_demo.device import borrows_gpu
-from uncage_demo.space_start import check_start, free_port, offline_environment
+from tools import space_check
+from tools.space_start import check_start, free_port, offline_environment
+from uncage_demo.backends.zero_gpu import borrows_gpu
 
 NUMPY = metadata.version("numpy")
 GRADIO = metadata.version("gradio")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from uncage_demo import trace_io
-from uncage_demo.trace import Trace, TraceFormatError
+from uncage_demo.trace import file as trace_io
+from uncage_demo.trace.record import Trace, TraceFormatError
 
 TRACE = make_trace(grid=(6, 6), steps=5, image_px=48)
 DATA = TRACE.to_bytes()

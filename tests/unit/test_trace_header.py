@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.factories import make_trace
-from uncage_demo.trace import TraceFormatError
-from uncage_demo.trace_header import header_of, parse_header
+from uncage_demo.trace.header import header_of, parse_header
+from uncage_demo.trace.record import TraceFormatError
 
 
 def test_files_from_before_objects_were_counted_still_open() -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from tests.drawings import drawn_atlas
-from uncage_demo.models import vocab
-from uncage_demo.models.detector import peaks
-from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
-from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.detector import peaks
+from uncage_demo.backends.embedded.tokenizer import FSQ, ImageTokenizer
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.train import art, binding, captions, loop, optimizers, parts, place_codes, places, scenes
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage

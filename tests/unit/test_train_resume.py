@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from tests.drawings import drawn_atlas
-from uncage_demo.backends.embedded import STYLES
-from uncage_demo.models import vocab
-from uncage_demo.models.detector import Detector
-from uncage_demo.models.tokenizer import ImageTokenizer
-from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import STYLES
+from uncage_demo.backends.embedded.detector import Detector
+from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import image_tokenizer, loop, pictures
 from uncage_demo.train import transformer as transformer_stage

@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 
 from uncage_demo.backends.base import Capture
-from uncage_demo.backends.embedded import EmbeddedBackend, build_parts
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import EmbeddedBackend, build_parts
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models import vocab
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.train import binding
 from uncage_demo.train.parts import new_parts
 from uncage_demo.train.token_scenes import TokenBatch

@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import make_trace
 from uncage_demo import runner
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 pytest.importorskip("gradio")
 
@@ -46,7 +46,7 @@ def GPU(duration):
 VISIT = """
 import json
 import spaces
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings

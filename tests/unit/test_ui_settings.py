@@ -6,9 +6,9 @@ import json
 import pytest
 
 from tests.factories import make_prompt, make_trace
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models.vocab import VOCABULARY
-from uncage_demo.prompt import overrides_of, parse_prompt
+from uncage_demo.backends.embedded.vocab import VOCABULARY
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
 from uncage_demo.ui.presets import PRESETS, preset
@@ -220,8 +220,8 @@ def test_prompt_text_is_data_in_chips():
 def test_the_command_line_shown_is_one_that_the_program_understands():
     import shlex
 
-    from uncage_demo.cli import build_parser
-    from uncage_demo.reproduce import command_line
+    from uncage_demo.cli.main import build_parser
+    from uncage_demo.trace.reproduce import command_line
 
     traces = [make_trace(steps=4, order=order, prompt_text="a --turtle; rm -rf and a $(pink) apple") for order in ("meissonic", "uncage")]
     words = shlex.split(command_line(traces))

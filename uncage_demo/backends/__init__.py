@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from uncage_demo.model_options import ModelOptions
+from uncage_demo.backends.options import ModelOptions
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
@@ -50,7 +50,7 @@ def load_backend(
     """
     from pathlib import Path
 
-    from uncage_demo.backends.embedded import PARTS, EmbeddedBackend
+    from uncage_demo.backends.embedded.backend import PARTS, EmbeddedBackend
 
     options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile)
     if name == "embedded":
@@ -60,6 +60,6 @@ def load_backend(
     if folder.is_dir() and all((folder / f"{part}.safetensors").exists() for part in PARTS):
         options.refuse_for(f"{name}, an embedded model,")
         return EmbeddedBackend.load(folder, device=device)
-    from uncage_demo.backends.hub import load_large
+    from uncage_demo.backends.large.hub import load_large
 
     return load_large(name, device, download=download, report=report, **options.given())

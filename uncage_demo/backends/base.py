@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt, TextToken, Verdict, Vocabulary
 
 
@@ -54,6 +55,10 @@ class Backend(Protocol):
 
     info: ModelInfo
     device: torch.device
+    # How it was loaded; nothing given for a model that has no choice.
+    options: ModelOptions
+    # Samples that one forward takes at most, before the doubling for guidance; callers split larger batches.
+    max_batch: int
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -82,6 +87,7 @@ class Backend(Protocol):
         *,
         unconditional: bool = True,
         capture: Capture | None = None,
+        suppress: Sequence[int] = (),
     ) -> ForwardOutput:
         """Logits for every position.
 
@@ -91,6 +97,7 @@ class Backend(Protocol):
             conditioning: one a sample, from encode_prompt.
             unconditional: also run the unconditional half (classifier-free guidance).
             capture: which attention to return; the logits are the same with and without.
+            suppress: text token indices hidden from the attention of the conditional half (word knock-out).
         """
         ...
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from uncage_demo.backends.base import Backend, Capture
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
-from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, object_places
 from uncage_demo.decoding.run import recorded_columns
 from uncage_demo.decoding.uncage import blur_in_cells, word_matrix

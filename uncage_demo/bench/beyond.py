@@ -21,7 +21,7 @@ from uncage_demo.bench.tables import (
     markdown_table,
     to_markdown,
 )
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 CHOOSE, CONFIRM, EXTRA = "choose", "confirm", "extra"
 # Measures that the README shows, of those that the scorer gives.

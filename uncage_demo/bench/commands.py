@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.backends.arguments import add_model_arguments, load_model, pick_device
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
-from uncage_demo.model_arguments import add_model_arguments, load_model, pick_device
-from uncage_demo.model_options import ModelOptions
 
 SCORERS = ("detector", "clip", "clip-paper")
 
@@ -83,7 +83,7 @@ def run_bench(args: argparse.Namespace) -> int:
     """`uncage bench`."""
     from uncage_demo.bench.export import ImageFolder
     from uncage_demo.bench.run import run_experiment
-    from uncage_demo.prompt import parse_prompt
+    from uncage_demo.prompt.parse import parse_prompt
 
     if args.own_seeds and args.images:
         raise ValueError("--own-seeds: pictures of such seeds have no place in a folder by seed; leave out --images")
@@ -205,7 +205,7 @@ def run_speed(args: argparse.Namespace) -> int:
 
 def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
     """The experiment that the arguments ask for, built around the model's defaults and --steps, --set."""
-    from uncage_demo.decoding.config import DecodingConfig
+    from uncage_demo.config import DecodingConfig
 
     shared: dict[str, Any] = {"num_steps": args.steps or backend.info.default_steps}
     for assignment in args.set:

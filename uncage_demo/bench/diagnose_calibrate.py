@@ -21,8 +21,8 @@ import numpy as np
 
 from uncage_demo.bench.diagnose_cases import CUTS, Judged, calibrate
 from uncage_demo.bench.diagnose_fit import fit, halves
-from uncage_demo.diagnose import CALIBRATION, calibration
-from uncage_demo.diagnose_evidence import Thresholds
+from uncage_demo.diagnosis.diagnose import CALIBRATION, calibration
+from uncage_demo.diagnosis.evidence import Thresholds
 
 BATCH = 16
 # What --write measures on unless told otherwise: both suites for their failures, three orders as visitors use them and one that fails more.
@@ -119,9 +119,9 @@ def _generate(args: argparse.Namespace) -> list[Judged]:
     """Traces and verdicts of the prompts asked for, several decoded together."""
     from uncage_demo.backends import load_backend
     from uncage_demo.bench.commands import gather_prompts, parse_seeds
-    from uncage_demo.decoding.config import DecodingConfig
+    from uncage_demo.config import DecodingConfig
     from uncage_demo.decoding.run import Run
-    from uncage_demo.prompt import parse_prompt
+    from uncage_demo.prompt.parse import parse_prompt
     from uncage_demo.runner import stream
 
     backend = load_backend(args.model, device=args.device)

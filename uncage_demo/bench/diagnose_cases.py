@@ -14,9 +14,9 @@ import numpy as np
 
 from uncage_demo.bench.scorers_detector import MIXTURE_OVERLAP, overlap
 from uncage_demo.bench.statistics import Estimate, rate
-from uncage_demo.diagnose_evidence import Evidence, Thresholds, measure
-from uncage_demo.diagnose_rules import faint_score, leak_score, least_cells, missing_score, mixture_scores, twice_score
-from uncage_demo.trace import Trace
+from uncage_demo.diagnosis.evidence import Evidence, Thresholds, measure
+from uncage_demo.diagnosis.rules import faint_score, leak_score, least_cells, missing_score, mixture_scores, twice_score
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
 # Rule -> the threshold it speaks by; missing speaks below its threshold, the others above.

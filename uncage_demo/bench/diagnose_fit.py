@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from uncage_demo.bench.diagnose_cases import CUTS, RULES, Case, Judged, auc, cases_of
-from uncage_demo.diagnose_evidence import Thresholds
+from uncage_demo.diagnosis.evidence import Thresholds
 
 # Floors from above 1: an object leads only where its map is above its own average, else a missing one would lead in the background.
 OWN_GAPS, OWN_FLOORS, READINGS = (0.1, 0.2, 0.3), (1.1, 1.6, 2.0, 2.5), ("commit", "final")

@@ -147,8 +147,8 @@ def generate_pictures(
     """
     from PIL import Image
 
-    from uncage_demo.model_options import model_facts
-    from uncage_demo.prompt import parse_prompt
+    from uncage_demo.backends.options import model_facts
+    from uncage_demo.prompt.parse import parse_prompt
     from uncage_demo.runner import generate
 
     pairs = [(prompt, seed) for prompt in dict.fromkeys(prompts) for seed in dict.fromkeys(seeds)]
@@ -177,8 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: generate a file of prompts over all processes that the launcher started."""
     from accelerate import PartialState
 
-    from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
-    from uncage_demo.model_arguments import add_model_arguments, load_model
+    from uncage_demo.backends.arguments import add_model_arguments, load_model
+    from uncage_demo.config import ORDER_NAMES, DecodingConfig
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.distributed", description="Generate many pictures over processes.")
     add_model_arguments(parser, device=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uncage_demo.bench.best_of import candidates
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
 BASELINE = "meissonic"

@@ -16,8 +16,8 @@ from dataclasses import asdict
 
 import torch
 
-from uncage_demo.attention import ColumnRecorder
-from uncage_demo.backends.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.attention import ColumnRecorder
+from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 from uncage_demo.bench.speed import Timing, time_paired
 from uncage_demo.decoding.uncage import attention_contrast
 from uncage_demo.types import Subject
@@ -106,8 +106,8 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: print a table, or JSON with --json."""
-    from uncage_demo.backends.compiling import require_compiler
-    from uncage_demo.backends.hub import parse_device, parse_dtype
+    from uncage_demo.backends.large.compiling import require_compiler
+    from uncage_demo.backends.large.hub import parse_device, parse_dtype
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.large_overhead", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--width", type=int, default=512)

@@ -13,8 +13,8 @@ from uncage_demo.bench.run import make_images, own_seed
 from uncage_demo.bench.scorers_detector import DetectorScorer
 from uncage_demo.bench.statistics import Estimate, rate
 from uncage_demo.bench.suites import BenchPrompt, build_suites
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
 QUALITY_SUITES = ("single-object", "attend-excite", "three-subjects", "places", "positions", "numbers")

@@ -11,9 +11,9 @@ from typing import Any
 
 from uncage_demo.bench.records import Record, merge, read_records
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
+from uncage_demo.shipped import EMOJI_SCENES, RESULTS
 
-RESULTS_DIR = Path(__file__).resolve().parents[2] / "assets" / "results"
-MODEL_METRICS = Path(__file__).resolve().parents[2] / "assets" / "emoji-scenes" / "metrics.json"
+MODEL_METRICS = EMOJI_SCENES / "metrics.json"
 
 # The paper's table and figures in its order, before anything else.
 FIRST = ("table1", "weights", "guided-steps", "blur", "terms", "sources")
@@ -165,7 +165,7 @@ FAILURE_KINDS = ("missing", "mixture", "miscolored", "leaked", "duplicate", "ext
 
 
 @lru_cache(maxsize=2)
-def load_shipped(folder: Path = RESULTS_DIR) -> Shipped:
+def load_shipped(folder: Path = RESULTS) -> Shipped:
     """Read every result file of a folder (.jsonl, .jsonl.gz). Empty, not an error, where there is no such folder: nothing shipped yet.
 
     Raises:

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import Backend
+from uncage_demo.backends.options import model_facts
 from uncage_demo.bench.best_of import candidates, placement
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key
 from uncage_demo.bench.suites import BenchPrompt
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
 from uncage_demo.decoding.sampler import decode_many
-from uncage_demo.model_options import model_facts, options_of
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
 
@@ -169,7 +169,7 @@ def list_jobs(
                 model = (backend.info.id, backend.info.weight_hash)
                 best_of = experiment.best_of.get(method, 1)
                 settings_told = config.to_dict() | ({"best_of": best_of} if best_of > 1 else {})
-                image = image_key(item.text, settings_told, *model, scorer, options_of(backend).deciding())
+                image = image_key(item.text, settings_told, *model, scorer, backend.options.deciding())
                 key = record_key(experiment.name, method, item.suite, image)
                 jobs.setdefault(key, Job(key, image, method, item, config, best_of))
     return list(jobs.values())
@@ -252,7 +252,7 @@ def replay(backend: Backend, record: Record) -> Replay:
         ValueError: when the backend is not the line's model, its weights are others, or it was loaded in another way.
     """
     model = record["model"]
-    told, here = model.get("options", {}), options_of(backend).deciding()
+    told, here = model.get("options", {}), backend.options.deciding()
     if told != here:
         raise ValueError(f"the line was made with the model options {told}, this model was loaded with {here}")
     if (model["id"], model["weight_hash"]) != (backend.info.id, backend.info.weight_hash):

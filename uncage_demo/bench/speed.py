@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from uncage_demo.attention import scaled_dot_product_with_columns
+from uncage_demo.backends.attention import scaled_dot_product_with_columns
 from uncage_demo.backends.base import Backend
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import compare, generate, stream
 
 PROMPT = "a turtle and a pink apple"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.base import Backend
+from uncage_demo.backends.options import TRACE_KEY, recorded
 from uncage_demo.bench.run import versions
 from uncage_demo.bench.speed import Timing, attention_kernels, features, first_frame, throughput
 from uncage_demo.bench.speed_rivals import against_diffusers
 from uncage_demo.bench.tables import markdown_table
-from uncage_demo.model_options import TRACE_KEY, recorded
 
 
 def measure(

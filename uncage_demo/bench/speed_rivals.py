@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
-from uncage_demo.backends.amused import AmusedNetwork
-from uncage_demo.backends.clip import ClipText
-from uncage_demo.backends.large import LargeBackend, NetworkFacts
-from uncage_demo.backends.pictures import VqPictures
+from uncage_demo.backends.large.amused import AmusedNetwork
+from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
+from uncage_demo.backends.large.clip import ClipText
+from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.bench.run import make_images
 from uncage_demo.bench.speed import PROMPT, Timing, time_paired
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import stream
 from uncage_demo.types import ModelInfo
 

@@ -7,17 +7,18 @@ machine's matrix kernels, so it is measured once for each backend and batch shap
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput
 
-# A backend may lower this with an attribute `max_batch` (samples, before the doubling for guidance).
-MAX_BATCH = 8
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,11 @@ class Request:
         return self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress
 
     @property
+    def kernel_key(self) -> tuple[Any, ...]:
+        """What may choose another kernel: suppress and step are values, not shapes, but whether anything is hidden counts."""
+        return "forward", self.text_length, self.unconditional, self.capture, bool(self.suppress)
+
+    @property
     def input_key(self) -> tuple[Any, ...]:
         """Requests that agree here have the same output."""
         return (*self.shape_key, id(self.conditioning), self.tokens.tobytes())
@@ -75,42 +81,45 @@ def forward_all(backend: Backend, requests: Sequence[Request]) -> list[ForwardOu
         groups.setdefault(request.shape_key, []).append(request)
     outputs: dict[tuple[Any, ...], ForwardOutput] = {}
     for group in groups.values():
-        for part in _chunks(backend, group):
-            for request, output in zip(part, _split(_forward(backend, part), len(part)), strict=True):
-                outputs[request.input_key] = output
+        limit = max(1, backend.max_batch)
+        for part in (group[i : i + limit] for i in range(0, len(group), limit)):
+            made = in_batches(backend, part[0].kernel_key, part, partial(_forward_each, backend), _same)
+            outputs.update(zip((request.input_key for request in part), made, strict=True))
     return [outputs[request.input_key] for request in requests]
 
 
-def batch_is_exact(backend: Backend, requests: Sequence[Request]) -> bool:
-    """Whether a batch of this many requests gives every sample the bits that it gets alone; measured once, then remembered."""
-    first = requests[0]
-    # suppress and step select values, not shapes, but whether anything is hidden may select another kernel.
-    key = (len(requests), torch.get_num_threads(), first.text_length, first.unconditional, first.capture, bool(first.suppress))
+def in_batches(
+    backend: Backend, key: tuple[Any, ...], items: Sequence[T], compute: Callable[[Sequence[T]], list[R]], same: Callable[[R, R], bool]
+) -> list[R]:
+    """Results of all items, computed together where that gives each the bits that it gets alone; measured once, then remembered.
+
+    Args:
+        backend: the model; what was measured is remembered as long as it lives.
+        key: what is computed and every shape it depends on, the number of items aside. Kernels are chosen by shape, never by value, so
+            the items at hand are as good a probe as any.
+        items: any number.
+        compute: results of some items, one each.
+        same: whether two results are equal to the last bit.
+
+    Returns:
+        One result per item, in order.
+    """
+    if len(items) < 2:
+        return compute(items) if items else []
     known = _exact.setdefault(backend, {})
-    if key not in known:
-        # Kernels are chosen by shape, never by value, so the requests at hand are as good a probe as any.
-        batched = _split(_forward(backend, requests), len(requests))
-        known[key] = all(_same(together, _forward(backend, [request])) for together, request in zip(batched, requests, strict=True))
-    return known[key]
-
-
-def _chunks(backend: Backend, group: list[Request]) -> list[list[Request]]:
-    limit = max(1, int(getattr(backend, "max_batch", MAX_BATCH)))
-    parts = [group[i : i + limit] for i in range(0, len(group), limit)]
-    chunks: list[list[Request]] = []
-    for part in parts:
-        if len(part) == 1 or batch_is_exact(backend, part):
-            chunks.append(part)
-        else:
-            chunks.extend([request] for request in part)
-    return chunks
+    shape = (*key, len(items), torch.get_num_threads())
+    if known.get(shape, False):
+        return compute(items)
+    alone = [compute([item])[0] for item in items]
+    if shape not in known:
+        known[shape] = all(same(one, other) for one, other in zip(compute(items), alone, strict=True))
+    return alone
 
 
 def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:
     first = requests[0]
     grids = np.stack([request.tokens for request in requests])
     tokens = torch.from_numpy(np.where(grids < 0, backend.mask_id, grids)).to(backend.device)
-    extra: dict[str, Any] = {"suppress": first.suppress} if first.suppress else {}
     with torch.inference_mode():
         return backend.forward(
             tokens,
@@ -119,8 +128,12 @@ def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:
             [request.conditioning for request in requests],
             unconditional=first.unconditional,
             capture=first.capture,
-            **extra,
+            suppress=first.suppress,
         )
+
+
+def _forward_each(backend: Backend, requests: Sequence[Request]) -> list[ForwardOutput]:
+    return _split(_forward(backend, requests), len(requests))
 
 
 def _split(output: ForwardOutput, count: int) -> list[ForwardOutput]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig
+from uncage_demo.config import GUIDED_ORDERS, DecodingConfig
 
 MASKGIT_CHOICE_TEMPERATURE = 4.5
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 # Meissonic at 1024 px: 64 steps, guidance 9, order noise 1 -> 0.01 (2508.05399 section 4; its own pipeline runs 2 -> 0).
 _MEISSONIC = DecodingConfig(order="meissonic", num_steps=64, guidance_scale=9.0, noise_temperature=(1.0, 0.01))

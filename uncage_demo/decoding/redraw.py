@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.uncage import anchors, blur_maps, object_contrasts, rescale_maps, squared_distances
 from uncage_demo.types import Subject
 

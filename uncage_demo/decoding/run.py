@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from uncage_demo.backends.base import Backend
-from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig, parse_attention_source
+from uncage_demo.config import GUIDED_ORDERS, DecodingConfig, parse_attention_source
 from uncage_demo.decoding.uncage import untokenized_words
 from uncage_demo.types import Prompt
 
@@ -120,7 +119,7 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
         config = config.with_(redraw_steps=0)  # nothing tells which cells to keep
     if lost and config.order in GUIDED_ORDERS:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
-    _check_suppress(backend, run)
+    _check_suppress(run)
     if run.start is not None:
         check_start(run.start, config, info.grid[0] * info.grid[1], info.codebook_size)
     return config
@@ -168,15 +167,6 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
             raise ValueError(f"start.keep: id {token} at position {position}; allowed are 0..{codebook_size - 1}")
 
 
-def can_suppress(backend: Backend) -> bool:
-    """True when the backend's forward can hide text tokens from attention."""
-    return "suppress" in inspect.signature(backend.forward).parameters
-
-
-def _check_suppress(backend: Backend, run: Run) -> None:
-    if not run.suppress:
-        return
+def _check_suppress(run: Run) -> None:
     if any(not 0 <= token < len(run.prompt.tokens) for token in run.suppress):
         raise ValueError(f"suppress={run.suppress}: allowed are text tokens 0..{len(run.prompt.tokens) - 1}")
-    if not can_suppress(backend):
-        raise ValueError(f"{backend.info.id} cannot hide words from its attention")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
-from uncage_demo.decoding.config import DecodingConfig
 from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
 from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
@@ -23,7 +23,7 @@ from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.decoding.uncage import attention_contrast, blur_in_cells, untokenized_words, word_matrix
-from uncage_demo.trace import StepRecord
+from uncage_demo.trace.record import StepRecord
 
 __all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from uncage_demo.decoding.config import SCHEDULE_NAMES
+from uncage_demo.config import SCHEDULE_NAMES
 
 # floor() of a value that is whole in exact arithmetic (N/2 at cos(pi/3)) must not depend on the last bit of the platform's cosine.
 _WHOLE_NUMBER_SLACK = 1e-9

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from uncage_demo.decoding.config import DecodingConfig
+from uncage_demo.config import DecodingConfig
 
 # Rows of the float64 CDF held at once: bounds memory at 64x64 positions x 8,192 codes to 64 MB.
 _CDF_ROWS = 1024

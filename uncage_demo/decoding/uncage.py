@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from uncage_demo.decoding.config import CONTRAST_MODES, RESCALE_MODES
+from uncage_demo.config import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.types import Prompt, Subject
 
 # Beyond four sigma a Gaussian weighs less than 1e-4 of its peak.

@@ -34,7 +34,7 @@ from uncage_demo.render.figure_parts import (
 from uncage_demo.render.frames import MAX_TRACES, FrameStyle, reveal_frame, run_label
 from uncage_demo.render.heatmaps import attention_mass, map_limits, object_maps, overlap_pairs, pair_overlap, step_map
 from uncage_demo.render.palette import DIVERGING_MAP, LIGHT, ORDER_MAP, SEQUENTIAL_MAP, Limits, readable, subject_colors
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 
 FIGURE_FORMATS = ("png", "svg")
 MAX_COLUMNS = 12

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from uncage_demo.decoding.config import GUIDED_ORDERS, DecodingConfig
+from uncage_demo.config import GUIDED_ORDERS, DecodingConfig
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
 MAX_TRACES = 6

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from uncage_demo.render.palette import LIGHT, ORDER_MAP, Limits, Theme, apply_map, diverging_limits, rgb, sequential_limits
 from uncage_demo.render.text import draw_text
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 
 MapKind = Literal["attention", "contrast", "confidence", "entropy", "score", "order"]
 

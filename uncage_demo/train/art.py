@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from uncage_demo.models.vocab import COLORS, NOUNS
+from uncage_demo.backends.embedded.vocab import COLORS, NOUNS
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uncage_demo.models import vocab
-from uncage_demo.models.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.transformer import AttentionRequest, SceneTransformer
 from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
 

@@ -14,8 +14,8 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from uncage_demo.backends.embedded import EmbeddedBackend
-from uncage_demo.models import vocab
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.render.figure_parts import INK, MUTED, axes_text, color_bar, figure_text, image_axes, new_figure
 from uncage_demo.render.palette import LIGHT, SEQUENTIAL_MAP, Limits, readable, subject_colors
 from uncage_demo.train import binding

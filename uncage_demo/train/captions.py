@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uncage_demo.models.vocab import NUMBERS, PLACES, POSITION_SAID, canonical, plural
+from uncage_demo.backends.embedded.vocab import NUMBERS, PLACES, POSITION_SAID, canonical, plural
 from uncage_demo.train.places import PLACE_PHRASES
 
 WORN = ("bow", "crown", "glasses")

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from uncage_demo.backends.embedded import EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.backends.embedded.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
-from uncage_demo.decoding.config import DEFAULT_STEPS, DecodingConfig
-from uncage_demo.models.vocab import COLORS, NOUNS, PLACE_SAID, POSITION_SAID
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
 from uncage_demo.train.art import PACKAGES

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.decoding.config import DEFAULT_STEPS
+from uncage_demo.config import DEFAULT_STEPS
 
 STAGES = ("tokenizer", "decoder", "detector", "transformer", "export", "card")
 DEFAULT_FOLDER = Path("runs/emoji-scenes")
@@ -272,6 +272,6 @@ def run_refresh(args: argparse.Namespace) -> int:
 
 
 def _out(args: argparse.Namespace) -> Path:
-    from uncage_demo.backends.embedded import ASSETS
+    from uncage_demo.shipped import EMOJI_SCENES
 
-    return ASSETS if args.out is None else args.out
+    return EMOJI_SCENES if args.out is None else args.out

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from uncage_demo.models import vocab
-from uncage_demo.models.detector import Detector, peaks
-from uncage_demo.models.tokenizer import ImageTokenizer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.detector import Detector, peaks
+from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.train import loop
 from uncage_demo.train.scenes import GRID, SPRITE_CELLS, STYLES, Scene, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes

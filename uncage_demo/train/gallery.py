@@ -19,8 +19,8 @@ from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.run import make_images
 from uncage_demo.bench.scorers_detector import judge_many
 from uncage_demo.bench.suites import BenchPrompt, build_suites
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.palette import LIGHT
 from uncage_demo.render.text import Span, draw_spans, draw_text, wrap_spans
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from uncage_demo.models.tokenizer import PATCH_PX, ImageTokenizer
-from uncage_demo.models.vocab import PLACES
+from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
+from uncage_demo.backends.embedded.vocab import PLACES
 from uncage_demo.train import loop
 from uncage_demo.train.pictures import ReconstructedScenes
 from uncage_demo.train.places import TILES_PER_PLACE, plain_tile

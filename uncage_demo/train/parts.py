@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from uncage_demo.backends.embedded import STYLES
-from uncage_demo.decoding.config import DEFAULT_STEPS
-from uncage_demo.models import vocab
-from uncage_demo.models.detector import Detector
-from uncage_demo.models.tokenizer import ImageTokenizer
-from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import STYLES
+from uncage_demo.backends.embedded.detector import Detector
+from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
+from uncage_demo.backends.embedded.transformer import SceneTransformer
+from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint

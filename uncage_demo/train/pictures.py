@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from uncage_demo.backends.embedded import STYLES, EmbeddedBackend
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.backend import STYLES, EmbeddedBackend
+from uncage_demo.backends.embedded.detector import Detector
+from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.models import vocab
-from uncage_demo.models.detector import Detector
-from uncage_demo.models.tokenizer import ImageTokenizer
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.train.loop import Progress, load_checkpoint
 from uncage_demo.train.scenes import FULL_MIX, PLAIN_MIX, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uncage_demo.models.tokenizer import FSQ, ImageTokenizer
-from uncage_demo.models.vocab import PLACES
+from uncage_demo.backends.embedded.tokenizer import FSQ, ImageTokenizer
+from uncage_demo.backends.embedded.vocab import PLACES
 from uncage_demo.train.places import PAPER, place_tiles
 from uncage_demo.train.scenes import SpriteAtlas
 

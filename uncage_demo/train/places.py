@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uncage_demo.models.tokenizer import PATCH_PX
-from uncage_demo.models.vocab import PLACES
+from uncage_demo.backends.embedded.tokenizer import PATCH_PX
+from uncage_demo.backends.embedded.vocab import PLACES
 
 Color = tuple[float, float, float]
 Shape = Callable[["Pen"], np.ndarray]

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.commands import shard_path
 from uncage_demo.bench.experiments import EXPERIMENTS
-from uncage_demo.decoding.config import DEFAULT_STEPS
+from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.shipped import ASSETS, CALIBRATION, EMOJI_SCENES, EXAMPLES, RESULTS
 from uncage_demo.train import card, parts, ship
 from uncage_demo.train.scenes import SpriteAtlas
 from uncage_demo.train.steps import Steps
 
-ROOT = ASSETS.parents[1]
+ROOT = ASSETS.parent
 GOLDEN = ROOT / "tests" / "golden" / "embedded.json"
-RESULTS = ASSETS.parent / "results"
-DIAGNOSIS = ASSETS.parent / "diagnosis"
+DIAGNOSIS = CALIBRATION.parent
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def refresh(folder: Path, wishes: Wishes) -> None:
     started = time.monotonic()
     atlas = SpriteAtlas(folder / "art")
     if parts.has_checkpoints(folder):
-        heads = parts.export_model(parts.restored(folder, atlas), atlas, ASSETS)
+        heads = parts.export_model(parts.restored(folder, atlas), atlas, EMOJI_SCENES)
         print(f"export: weights written in {time.monotonic() - started:.0f} s; guidance reads {heads}", flush=True)
     else:
-        print(f"export: {folder} holds no checkpoints; the weights in {ASSETS.name} stay", flush=True)
+        print(f"export: {folder} holds no checkpoints; the weights in {EMOJI_SCENES.name} stay", flush=True)
     backend = EmbeddedBackend.load()
     print(f"weights {backend.info.weight_hash}", flush=True)
     kept = folder / "refresh-steps.json"
@@ -111,18 +111,18 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
     """The steps in order."""
 
     def measure() -> None:
-        metrics = card.measure(ASSETS, atlas, tuple(range(wishes.seeds)), work=folder / "card-steps.json")
-        card.write_card(ASSETS, metrics, folder / "training.json")
+        metrics = card.measure(EMOJI_SCENES, atlas, tuple(range(wishes.seeds)), work=folder / "card-steps.json")
+        card.write_card(EMOJI_SCENES, metrics, folder / "training.json")
         card.write_summary(ROOT / "README.md", metrics)
 
     def examples() -> None:
         ship.write_examples(backend)
 
     steps = [
-        Step("examples", examples, lambda: sorted(ship.EXAMPLES.glob("*"))),
+        Step("examples", examples, lambda: sorted(EXAMPLES.glob("*"))),
         Step("README pictures", lambda: ship.write_shipped_pictures(backend), lambda: list(ship.MOVING)),
         Step("golden grids", lambda: _command("tests.golden.regenerate", "embedded"), lambda: [GOLDEN]),
-        Step("model card", measure, lambda: [ASSETS / name for name in ("README.md", "metrics.json", *card.PICTURES)]),
+        Step("model card", measure, lambda: [EMOJI_SCENES / name for name in ("README.md", "metrics.json", *card.PICTURES)]),
     ]
     if wishes.calibrate:
         command = ("uncage_demo", "calibrate", "--fit", "--write")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uncage_demo.models.tokenizer import PATCH_PX
-from uncage_demo.models.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
+from uncage_demo.backends.embedded.tokenizer import PATCH_PX
+from uncage_demo.backends.embedded.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
 from uncage_demo.train.art import RASTER_PX, fetch_icons, rasterise, recolour, sprite
 from uncage_demo.train.captions import Placed, caption_of
 from uncage_demo.train.places import background_tiles, plain_tile, sample_tiles

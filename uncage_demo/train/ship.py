@@ -13,20 +13,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.embedded import ASSETS, EmbeddedBackend
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.run import make_images
-from uncage_demo.decoding.config import DEFAULT_STEPS, DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
 from uncage_demo.render.frames import FrameStyle, compare_frames
 from uncage_demo.runner import compare
-from uncage_demo.trace import Trace
+from uncage_demo.shipped import ASSETS, EMOJI_SCENES, EXAMPLES
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
-EXAMPLES = ASSETS.parent / "examples"
 ORDERS = ("meissonic", "uncage")
 # The README's moving pictures: file -> the example and the runs of it that are shown.
-MOVING = {ASSETS.parent / "readme.webp": ("turtle-apple", ORDERS), ASSETS.parent / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
+MOVING = {ASSETS / "readme.webp": ("turtle-apple", ORDERS), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
 SEEDS = range(24)
 MOVING_PICTURE_BYTES = 2_500_000
 
@@ -207,9 +207,9 @@ def write_shipped_pictures(backend: EmbeddedBackend) -> None:
         write_moving_picture(traces, [backend.judge(trace, trace.prompt) for trace in traces], path)
 
 
-def ship(folder: Path = ASSETS, only: Sequence[str] = ()) -> None:
+def ship(folder: Path = EMOJI_SCENES, only: Sequence[str] = ()) -> None:
     """Make everything that belongs to the weights in `folder` anew; of the examples, those named in `only` (none named = all)."""
     backend = EmbeddedBackend.load(folder)
     write_examples(backend, only=only)
     write_shipped_pictures(backend)
-    subprocess.run([sys.executable, "-m", "tests.golden.regenerate", "embedded"], cwd=ASSETS.parents[1], check=True)
+    subprocess.run([sys.executable, "-m", "tests.golden.regenerate", "embedded"], cwd=ASSETS.parent, check=True)

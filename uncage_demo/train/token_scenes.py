@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uncage_demo.models import vocab
-from uncage_demo.models.tokenizer import ImageTokenizer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.train.place_codes import drawing_codes, tile_codes
 from uncage_demo.train.places import plain_tile
 from uncage_demo.train.scenes import GRID, SPRITE_CELLS, Scene, SpriteAtlas

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.backends.ages import AGES, age_file
-from uncage_demo.models import vocab
-from uncage_demo.models.transformer import SceneTransformer
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.train import loop
 from uncage_demo.train.binding import COLOR_IDS, head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER

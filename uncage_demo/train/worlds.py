@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from uncage_demo.models.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
+from uncage_demo.backends.embedded.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
 from uncage_demo.train import scenes
 from uncage_demo.train.captions import WORD_PATTERN, Placed, caption_of
 from uncage_demo.train.places import sample_tiles

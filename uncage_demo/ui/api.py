@@ -13,8 +13,8 @@ from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.decoding.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
-from uncage_demo.trace import Trace
+from uncage_demo.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports
 from uncage_demo.ui import settings as options
@@ -121,7 +121,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The finished picture and a summary: prompt, objects, settings, model, steps, and what the diagnosis found.
         """
-        from uncage_demo.diagnose import diagnose
+        from uncage_demo.diagnosis.diagnose import diagnose
 
         loaded = Trace.load(trace)
         found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
@@ -199,7 +199,7 @@ def add_readers(handlers: Handlers) -> None:
         Returns:
             {"objects": [{"label", "noun", "colors", "words"}], "unknown": [{"word", "suggestions"}], "truncated"}.
         """
-        from uncage_demo.prompt import parse_prompt
+        from uncage_demo.prompt.parse import parse_prompt
 
         read = parse_prompt(prompt, handlers.slot.reader(str(model)))
         return {

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from uncage_demo.prompt import attach, detach, make_object, overrides_of
+from uncage_demo.prompt.parse import attach, detach, make_object, overrides_of
 from uncage_demo.render.palette import subject_colors
 from uncage_demo.types import Prompt, Vocabulary
 

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.trace import Trace
+from uncage_demo.shipped import EXAMPLES
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import FoundObject, Verdict, Wish
 from uncage_demo.ui.live import picture_url
 from uncage_demo.ui.session import Entry
 
 log = logging.getLogger(__name__)
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
 THUMB_PX = 72
 _FIRST_ORDERS = ("meissonic", "uncage")
 
@@ -55,7 +55,7 @@ class Examples:
         folder: where the trace files are; may be missing or empty.
     """
 
-    def __init__(self, folder: Path = FOLDER, keep: int = 12) -> None:
+    def __init__(self, folder: Path = EXAMPLES, keep: int = 12) -> None:
         self._folder = folder
         self._keep = keep
         self._cache: dict[str, Entry] = {}

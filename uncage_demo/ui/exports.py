@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uncage_demo.outputs import Look, write_view
-from uncage_demo.render.heads import recorded_heads
-from uncage_demo.render.payload import MAX_RUNS, build_payload
-from uncage_demo.render.report import standalone_html
+from uncage_demo.export import Look, write_view
+from uncage_demo.player.heads import recorded_heads
+from uncage_demo.player.page import standalone_html
+from uncage_demo.player.payload import MAX_RUNS, build_payload
 from uncage_demo.ui.session import Entry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Payloads:
 
 def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:
     """The player's payload of some runs, with verdicts and findings."""
-    from uncage_demo.diagnose import diagnose
+    from uncage_demo.diagnosis.diagnose import diagnose
 
     traces = [entry.trace for entry in entries]
     findings = None if small or len(traces) > 6 else [diagnose(trace) for trace in traces]

@@ -17,10 +17,10 @@ import gradio as gr
 
 from uncage_demo import runner
 from uncage_demo.backends.base import Backend
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import check_drawable, parse_prompt
-from uncage_demo.reproduce import command_line, python_snippet
-from uncage_demo.trace import Trace
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import check_drawable, parse_prompt
+from uncage_demo.trace.record import Trace
+from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt
 from uncage_demo.ui import chips, device_runs, live
 from uncage_demo.ui import settings as options
@@ -260,7 +260,9 @@ class Handlers:
             if isinstance(answer, Finished):
                 made = answer
             else:
-                yield message("progress", **answer, from_step=changes["at_step"])
+                yield message(
+                    "progress", step=answer.step, num_steps=answer.num_steps, elapsed_s=answer.elapsed_s, from_step=changes["at_step"]
+                )
         assert made is not None  # a branch ends with its trace or raises
         (identity,) = self.keep(made, parent.edits)
         kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
@@ -275,10 +277,10 @@ class Handlers:
         if self.slot.get(trace.model.id).info.weight_hash != trace.model.weight_hash:
             raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
 
-    def branching(self, trace: Trace, changes: dict[str, Any]) -> Iterator[dict[str, Any] | Finished]:
+    def branching(self, trace: Trace, changes: dict[str, Any]) -> Iterator[runner.Progress | Finished]:
         """The steps of a branch and its end. Holds the device; closing it stops at the next step."""
         with self.slot.decoding:
-            yield from device_runs.branch(self.slot_number, trace.model.id, trace, changes)
+            yield from device_runs.stream_branch(self.slot_number, trace.model.id, trace, changes)
 
     def branched(self, trace: Trace, changes: dict[str, Any]) -> Finished:
         """One branch, waited for."""
@@ -335,7 +337,7 @@ def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dic
 
 
 def branch_arguments(trace: Trace, event: dict[str, Any]) -> dict[str, Any]:
-    """What the player reports of a branch or a knock-out -> arguments of runner.branch; everything in it is untrusted.
+    """What the player reports of a branch or a knock-out -> arguments of branching.branch; everything in it is untrusted.
 
     Args:
         trace: the run to branch from.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uncage_demo.device import borrows_gpu
-from uncage_demo.heads import attention_at
-from uncage_demo.render.heads import packed, word_rows
-from uncage_demo.trace import Trace
+from uncage_demo.backends.zero_gpu import borrows_gpu
+from uncage_demo.branching import attention_at
+from uncage_demo.player.heads import packed, word_rows
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.exports import answered
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from uncage_demo.backends.base import Backend
-from uncage_demo.backends.catalog import describe, offered
-from uncage_demo.models.vocab import VOCABULARY, tokenize
+from uncage_demo.backends.embedded.vocab import VOCABULARY, tokenize
+from uncage_demo.backends.large.catalog import describe, offered
 from uncage_demo.types import TextToken
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
@@ -23,7 +23,7 @@ def _load(name: str, allow_download: bool) -> Backend:
         from uncage_demo.backends import load_backend
 
         return load_backend(name, device=preferred_device())
-    from uncage_demo.backends.hub import load_large
+    from uncage_demo.backends.large.hub import load_large
 
     return load_large(name, device=preferred_device(), download=allow_download)
 

@@ -110,7 +110,7 @@ def lesson_number(text: Any) -> int:
 
 def shipped_vocabulary(model: str) -> Vocabulary | None:
     """What a shipped run's model can draw, without loading it."""
-    from uncage_demo.models.vocab import VOCABULARY
+    from uncage_demo.backends.embedded.vocab import VOCABULARY
 
     return VOCABULARY if model == "embedded" else None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.decoding.config import CONTRAST_MODES, GUIDANCE_SCHEDULES, RESCALE_MODES, SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.config import CONTRAST_MODES, GUIDANCE_SCHEDULES, RESCALE_MODES, SCHEDULE_NAMES, DecodingConfig
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.presets import PRESETS, preset
 from uncage_demo.ui.settings import Settings, tidy

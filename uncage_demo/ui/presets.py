@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding import presets as papers
-from uncage_demo.decoding.config import DecodingConfig
 
 
 @dataclass(frozen=True)

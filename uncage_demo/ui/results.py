@@ -15,10 +15,11 @@ import gradio as gr
 import numpy as np
 
 from uncage_demo.bench.records import digest
-from uncage_demo.decoding.config import DecodingConfig
-from uncage_demo.prompt import parse_prompt
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
-from uncage_demo.trace import Trace
+from uncage_demo.shipped import RESULTS
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, theme
 from uncage_demo.ui.handlers import Handlers, explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE
@@ -43,9 +44,9 @@ def read_ahead(after_s: float = 20.0, folder: Path | None = None) -> threading.T
     Returns:
         The running timer; it ends with the process.
     """
-    from uncage_demo.bench.results import RESULTS_DIR, load_shipped
+    from uncage_demo.bench.results import load_shipped
 
-    timer = threading.Timer(after_s, load_shipped, (folder or RESULTS_DIR,))
+    timer = threading.Timer(after_s, load_shipped, (folder or RESULTS,))
     timer.daemon = True
     timer.start()
     return timer
@@ -146,9 +147,9 @@ class Drawn:
         Raises:
             ValueError: when a file is damaged.
         """
-        from uncage_demo.bench.results import RESULTS_DIR, load_shipped
+        from uncage_demo.bench.results import load_shipped
 
-        return load_shipped(self.folder or RESULTS_DIR)
+        return load_shipped(self.folder or RESULTS)
 
     def draw(self, keys: Any) -> Iterator[str]:
         """Decode the pairs of result lines again, baseline and method side by side: progress, then their pictures and runs.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uncage_demo.trace import Trace
+from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
 MAX_BYTES = 768 * 2**20

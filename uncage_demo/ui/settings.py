@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from uncage_demo.decoding.config import ORDER_NAMES, DecodingConfig
-from uncage_demo.render.payload import ORDER_TITLES
+from uncage_demo.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.player.payload import ORDER_TITLES
 
 MAX_STAGES = 6
 MAX_SEEDS = 4

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradio import themes
 
-from uncage_demo.render.report import player_script, player_style
+from uncage_demo.player.page import player_script, player_style
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (

@@ -1,0 +1,116 @@
+"""From what the embedded model's detector sees to a verdict on a prompt: objects, numbers, colours, positions, place.
+
+Numpy only. Knows the closed vocabulary, not models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from uncage_demo.backends.embedded import vocab
+from uncage_demo.types import FoundObject, Prompt, Subject, Verdict, Wish
+
+SCORER = "emoji-scenes detector"
+# An object lies left of another one when its middle does by this much of the picture: half an object.
+CLEARLY_FRAC = 2.5 / 12
+# It is on the left when its middle is left of the picture's by this much: one cell.
+ASIDE_FRAC = 1 / 12
+# A pixel has a place's paper where no channel differs by more than this (0..255); a picture shows the place that has the most such pixels.
+PAPER_TOLERANCE = 14
+LEAST_PAPER_FRAC = 0.1
+
+
+def verdict_of(found: Sequence[FoundObject], prompt: Prompt, place: str | None = None) -> Verdict:
+    """Match detections to the prompt's subjects: right noun and colour first, then right noun; what is left over is extra.
+
+    Args:
+        found: detections, strongest first.
+        prompt: what was asked for.
+        place: where the picture is (`place_of`); None = not judged.
+    """
+    left, matched = list(found), [[] for _ in prompt.subjects]
+    for want_color in (True, False):
+        for subject, own in zip(prompt.subjects, matched, strict=True):
+            fitting = [d for d in left if d.noun == subject.noun and (_color_fits(d, subject) or not want_color)]
+            for detection in fitting[: subject.count - len(own)]:
+                own.append(detection)
+                left.remove(detection)
+    objects = tuple(len(own) == subject.count for subject, own in zip(prompt.subjects, matched, strict=True))
+    colors = tuple(ok and all(_color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
+    wishes = (*_positions(prompt, matched), *_places(prompt, place))
+    correct = all(objects) and all(colors) and not left and bool(objects) and all(wish.met for wish in wishes)
+    return Verdict(objects, colors, len(left), correct, tuple(found), SCORER, wishes)
+
+
+def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
+    """The place whose paper most of the background has; "" for plain paper or none.
+
+    Args:
+        image: "H W 3" uint8.
+        papers: place -> (red, green, blue) 0..255; "" is the plain paper.
+    """
+    pixels = image.astype(np.int16)
+    shares = {
+        place: float((np.abs(pixels - np.array(rgb, np.int16)) <= PAPER_TOLERANCE).all(axis=-1).mean()) for place, rgb in papers.items()
+    }
+    best = max(shares, key=lambda place: shares[place], default="")
+    return best if shares.get(best, 0.0) >= LEAST_PAPER_FRAC else ""
+
+
+def _color_fits(detection: FoundObject, subject: Subject) -> bool:
+    return not subject.colors or detection.color in subject.colors
+
+
+def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
+    """Where each subject is asked to be, judged by the middles of all that was found of it.
+
+    A position between two subjects without "and" is how they lie to each other ("a cat left of a car"); else it is a side of the picture.
+    """
+    typed, wishes = [word.text for word in prompt.words], []
+    for index, subject in enumerate(prompt.subjects):
+        start, last = max(subject.object) + 1, index + 1 == len(prompt.subjects)
+        end = len(typed) if last else min(min(group) for group in prompt.subjects[index + 1].groups)
+        said = {i: name for i in range(start, end) if (name := vocab.position(typed, i))}
+        if len(said) != 1:
+            continue
+        at, position = next(iter(said.items()))
+        if last or any(_separates(prompt, i) for i in range(at, end)):
+            met = bool(matched[index]) and all(_on_side(position, found) for found in matched[index])
+            wishes.append(Wish("position", f"{subject.noun} {vocab.POSITION_SAID[position]}", met))
+            continue
+        pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
+        met = bool(pairs) and all(_lies(position, a, b) for a, b in pairs)
+        joint = "of " if position in ("left", "right") else ""
+        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[index + 1].noun}", met))
+    return wishes
+
+
+def _separates(prompt: Prompt, word: int) -> bool:
+    """Whether a new object begins after this word: it is "and" or "with", or a comma follows it."""
+    here, after = prompt.words[word], prompt.words[word + 1 : word + 2]
+    return here.text.lower() in ("and", "with") or "," in prompt.text[here.end : after[0].start if after else len(prompt.text)]
+
+
+def _middle(found: FoundObject, axis: int) -> float:
+    return (found.box[axis] + found.box[axis + 2]) / 2
+
+
+def _on_side(position: str, found: FoundObject) -> bool:
+    apart = 0.5 - _middle(found, 0 if position in ("above", "below") else 1)
+    return (apart if position in ("above", "left") else -apart) >= ASIDE_FRAC
+
+
+def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
+    axis = 0 if position in ("above", "below") else 1
+    apart = _middle(b, axis) - _middle(a, axis)
+    return (apart if position in ("above", "left") else -apart) >= CLEARLY_FRAC
+
+
+def _places(prompt: Prompt, place: str | None) -> list[Wish]:
+    """The prompt's place, where it names just one and the picture was looked at for it."""
+    asked = dict.fromkeys(name for word in prompt.words if (name := vocab.canonical(word.text)) in vocab.PLACES)
+    if place is None or len(asked) != 1:
+        return []
+    return [Wish("place", next(iter(asked)), next(iter(asked)) == place)]

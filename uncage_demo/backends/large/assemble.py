@@ -1,0 +1,173 @@
+"""From a network and a checkpoint folder to a backend: what loading Meissonic and loading aMUSEd have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
+from uncage_demo.backends.large.clip import ClipText
+from uncage_demo.backends.large.pictures import VqPictures
+from uncage_demo.backends.large.weights import first_line, load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash
+from uncage_demo.backends.options import ModelOptions
+from uncage_demo.types import ModelInfo
+
+BLUR_CELLS = 2.0  # the paper's sigma, at Meissonic's attention grid of 32 x 32; other grids get the same fraction of the picture
+REFERENCE_CELLS = 32
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What a network's config says about it.
+
+    Args:
+        codebook_size, vocab_size: image tokens; rows of the token embedding (mask id included).
+        text_width, pooled_width: what it takes from the text encoder.
+        layer_heads: heads of each layer that attention can be read from, in the order the layers run.
+        default_layers: those read by default.
+        joint: text and image attend jointly.
+        downsample: attends at half the token grid.
+        default_size_px: side of its usual picture.
+        guidance_scale: its usual g.
+    """
+
+    codebook_size: int
+    vocab_size: int
+    text_width: int
+    pooled_width: int
+    layer_heads: tuple[int, ...]
+    default_layers: range
+    joint: bool
+    downsample: bool
+    default_size_px: int
+    guidance_scale: float
+
+    @classmethod
+    def of(cls, config: Any, *, size_px: tuple[int, int], **own: Any) -> NetworkShape:
+        """From a network's config, as far as all networks name things alike.
+
+        Args:
+            config: has codebook_size, vocab_size and downsample.
+            size_px: usual side of a picture without and with downsampling.
+            own: the other fields.
+        """
+        return cls(
+            codebook_size=config.codebook_size,
+            vocab_size=config.vocab_size,
+            downsample=config.downsample,
+            default_size_px=size_px[bool(config.downsample)],
+            **own,
+        )
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a large model is loaded.
+
+    Args:
+        id, title, description: for ModelInfo.
+        device, dtype: where and how transformer and text encoder run; the VQ decoder always runs in float32.
+        default_steps: the model's usual T.
+        chosen: what was asked for beyond that.
+    """
+
+    id: str
+    title: str
+    device: torch.device
+    dtype: torch.dtype
+    description: str = ""
+    default_steps: int = 64
+    chosen: ModelOptions = field(default_factory=ModelOptions)
+
+
+def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: NetworkShape, options: LoadOptions) -> LargeBackend:
+    """Add text encoder, VQ decoder and facts to a network.
+
+    Args:
+        folder: holds transformer/ (already loaded), vqvae/, tokenizer/, scheduler/.
+        text_folder: holds the CLIP text encoder (config.json and weights).
+        network: see large.TokenNetwork.
+        shape: of the network.
+        options: see LoadOptions.
+
+    Raises:
+        ValueError: incomplete or unfitting checkpoint, or a size the model does not allow.
+    """
+    from diffusers.models.autoencoders.vq_model import VQModel
+
+    mask_id = read_json(folder / "scheduler" / "scheduler_config.json").get("mask_token_id", shape.vocab_size - 1)
+    if type(mask_id) is not int or not shape.codebook_size <= mask_id < shape.vocab_size:
+        raise ValueError(f"mask_token_id={mask_id!r}: the token embedding leaves {shape.codebook_size}..{shape.vocab_size - 1} for it")
+    pictures = VqPictures(load_diffusers(VQModel, folder / "vqvae", torch.float32))
+    text = ClipText(load_tokenizer(folder / "tokenizer"), load_text_encoder(text_folder, options.dtype))
+    # Weights may fit by shape and still not run: what is tried here would otherwise fail in the middle of somebody's picture.
+    _try(text_folder, "text encoder", lambda: text.encode("a"))
+    _try(folder / "vqvae", "picture decoder", lambda: pictures.swatches([0], 1))
+    widths = (text.encoder.config.hidden_size, text.encoder.config.projection_dim)
+    if widths != (shape.text_width, shape.pooled_width):
+        raise ValueError(
+            f"{text_folder}: text encoder of width {widths[0]} and projection {widths[1]}, "
+            f"the transformer takes {shape.text_width} and {shape.pooled_width}"
+        )
+    coarse = 2 if shape.downsample else 1
+    grid, size_px = grid_of(options.chosen.image_size_px or shape.default_size_px, pictures.factor, coarse)
+    usual = size_px == (shape.default_size_px, shape.default_size_px)
+    attended = (grid[0] // coarse, grid[1] // coarse)
+    layers, default = len(shape.layer_heads), shape.default_layers
+    info = ModelInfo(
+        id=options.id,
+        title=options.title,
+        weight_hash=weight_hash([folder / "transformer", folder / "vqvae", text_folder]),
+        grid=grid,
+        codebook_size=shape.codebook_size,
+        image_size_px=size_px,
+        attention_grid=attended,
+        single_layers=layers,
+        num_heads=shape.layer_heads[default.start],
+        default_source="all" if len(default) == layers else f"layers:{default.start}-{default.stop - 1}",
+        default_steps=options.default_steps,
+        default_guidance_scale=shape.guidance_scale,
+        description=options.description,
+    )
+    return LargeBackend(
+        info,
+        NetworkFacts(shape.layer_heads, default, shape.joint, attended, BLUR_CELLS * attended[0] / REFERENCE_CELLS),
+        text,
+        network,
+        pictures,
+        mask_id,
+        options.device,
+        # Asking for the usual size is asking for nothing, in traces and result lines too.
+        options=replace(options.chosen, image_size_px=None) if usual else options.chosen,
+    )
+
+
+def _try(folder: Path, part: str, run: Callable[[], Any]) -> None:
+    """Run a freshly loaded part once; what goes wrong becomes a ValueError that names its folder."""
+    try:
+        run()
+    except Exception as error:  # any kind: the config decides where it fails
+        raise ValueError(f"{folder}: the {part} does not run with this config ({first_line(error)})") from None
+
+
+def grid_of(size_px: int | tuple[int, int], factor: int, multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Token grid (y, x) and picture size (height, width) of a wanted size.
+
+    Args:
+        size_px: one number for a square, or (height, width).
+        factor: pixels a token side.
+        multiple: what the token grid must be divisible by.
+
+    Raises:
+        ValueError: naming the size and the step that sizes must keep to.
+    """
+    height, width = (size_px, size_px) if isinstance(size_px, int) else size_px
+    step = factor * multiple
+    if height < step or width < step or height % step or width % step:
+        raise ValueError(f"image size {height} x {width} px: both sides must be multiples of {step}")
+    return (height // factor, width // factor), (height, width)

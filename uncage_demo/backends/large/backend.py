@@ -1,0 +1,304 @@
+"""One backend for all large models: CLIP text encoder, a token network, a VQ decoder; guidance as one batch, exact capture.
+
+What differs between models sits in their network (meissonic_transformer.py, amused.py) and in `NetworkFacts`.
+Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, v codebook, l layers, h heads, k columns.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from einops import repeat
+from torch import nn
+
+from uncage_demo.backends.attention import ColumnRecorder
+from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.large.clip import ClipText
+from uncage_demo.backends.large.compiling import require_compiler
+from uncage_demo.backends.large.pictures import VqPictures
+from uncage_demo.backends.options import ModelOptions
+from uncage_demo.config import parse_attention_source
+from uncage_demo.types import ModelInfo, Prompt, TextToken
+
+_CACHED_PROMPTS = 64
+_AESTHETIC_SCORE = 6.0  # the value both model families are used with
+
+
+class TokenNetwork(Protocol):
+    """What the backend needs of a token network: logits "b n v" of token grids "b y x"."""
+
+    def __call__(
+        self,
+        tokens: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor,
+        micro_conditions: torch.Tensor,
+        timestep: torch.Tensor,
+        text_mask: torch.Tensor | None = None,
+        recorder: ColumnRecorder | None = None,
+    ) -> torch.Tensor: ...
+
+    def compile_blocks(self) -> None:
+        """Compile the blocks in place; what attention reads or hides must not depend on it."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the backend must know of a network.
+
+    Args:
+        layer_heads: heads of each layer that attention can be read from, in the order the layers run.
+        default_layers: those that the source "default" reads.
+        joint: True when text and image attend jointly (text rows come first), False for cross-attention.
+        attention_grid: (y, x) at which the network attends.
+        blur: default blur sigma in attention-grid cells.
+    """
+
+    layer_heads: tuple[int, ...]
+    default_layers: range
+    joint: bool
+    attention_grid: tuple[int, int]
+    blur: float
+
+
+@dataclass(frozen=True, eq=False)
+class TextCondition:
+    """One prompt's conditioning: hidden states "t c" and pooled embedding "c"."""
+
+    states: torch.Tensor
+    pooled: torch.Tensor
+
+
+class Residency:
+    """Where modules live. Without offloading all stay on the device; with it, only the one in use does.
+
+    Args:
+        modules: name -> module.
+        device: where they run.
+        offload: keep unused ones in main memory.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], device: torch.device, offload: bool) -> None:
+        self.modules, self.device, self.offload = modules, device, offload
+        self.active: str | None = None
+        for module in modules.values():
+            module.to("cpu" if offload else device)
+
+    def use(self, name: str) -> None:
+        """Bring a module to the device (and send the others away when offloading)."""
+        if not self.offload or self.active == name:
+            return
+        for other, module in self.modules.items():
+            if other != name:
+                module.to("cpu")
+        self.modules[name].to(self.device)
+        self.active = name
+
+
+class LargeBackend:
+    """A published masked generative transformer behind the Backend protocol.
+
+    Args:
+        info: facts for traces and people.
+        facts: what capture needs of the network.
+        text: tokenizer and text encoder; network: the transformer; pictures: the VQ decoder.
+        mask_id: id of a masked position.
+        device: where it runs.
+        options: how it was loaded. negative_prompt, offload and compile take effect here (compiled numbers differ from uncompiled ones
+            in the last bits, with and without capture alike); the others did before.
+        full_attention_limit_bytes: refuse a full capture beyond this size.
+        max_batch: samples a forward takes at most; callers split larger batches.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        facts: NetworkFacts,
+        text: ClipText,
+        network: nn.Module,
+        pictures: VqPictures,
+        mask_id: int,
+        device: torch.device,
+        *,
+        options: ModelOptions | None = None,
+        full_attention_limit_bytes: int = 2 << 30,
+        max_batch: int = 4,
+    ) -> None:
+        if info.codebook_size > pictures.codebook_size:
+            raise ValueError(f"the transformer predicts {info.codebook_size} tokens, the VQ model has {pictures.codebook_size}")
+        if mask_id < info.codebook_size:
+            raise ValueError(f"mask_id={mask_id}: must be at least the codebook size {info.codebook_size}")
+        self.info, self.facts, self.device = info, facts, device
+        self.text, self.network, self.pictures = text, network.eval(), pictures
+        self.max_batch = max_batch
+        self.full_attention_limit_bytes = full_attention_limit_bytes
+        self.options = options = options or ModelOptions()
+        lost = text.tokenize(options.negative_prompt)[1]
+        if lost:
+            raise ValueError(f"negative_prompt: the text encoder does not read its end, {lost[:60]!r}; give a shorter text")
+        self._mask_id = mask_id
+        if options.compile:
+            require_compiler(device)
+            cast(TokenNetwork, network).compile_blocks()
+        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, options.offload)
+        self._cache: OrderedDict[str, TextCondition] = OrderedDict()
+
+    @property
+    def vocabulary(self) -> None:
+        """These models draw from an open vocabulary."""
+        return None
+
+    @property
+    def default_blur(self) -> float:
+        """Blur sigma in attention-grid cells."""
+        return self.facts.blur
+
+    @property
+    def mask_id(self) -> int:
+        """Id of a masked position."""
+        return self._mask_id
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """Text tokens with character spans (start, pieces, end, padding), and the part of the text beyond the encoder's length."""
+        return self.text.tokenize(text)
+
+    def encode_prompt(self, prompt: Prompt) -> TextCondition:
+        """The prompt's conditioning; recent ones are kept."""
+        return self._encode(prompt.text)
+
+    def _encode(self, text: str) -> TextCondition:
+        if text not in self._cache:
+            self._residency.use("text")
+            states, pooled = self.text.encode(text)
+            self._cache[text] = TextCondition(states.to(self.device), pooled.to(self.device))
+            while len(self._cache) > _CACHED_PROMPTS:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(text)
+        return self._cache[text]
+
+    @torch.no_grad()
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        step: int,
+        num_steps: int,
+        conditioning: Sequence[TextCondition],
+        *,
+        unconditional: bool = True,
+        capture: Capture | None = None,
+        suppress: Sequence[int] = (),
+    ) -> ForwardOutput:
+        """Logits of every position, conditional and unconditional half in one batch (unconditional first).
+
+        Args:
+            tokens: "b n" int64; masked positions hold `mask_id`.
+            step, num_steps: s and T; the network sees the timestep T-1-s.
+            conditioning: one a sample.
+            unconditional: also run the unconditional half.
+            capture: attention wanted; logits are bitwise the same without it.
+            suppress: text token indices that no query of the conditional half may attend to. What the text encoder mixed into
+                the other tokens before stays: the knock-out is of this network's attention, not of the text encoder's.
+
+        Returns:
+            ForwardOutput with logits in the network's dtype and attention in float32 at the token grid.
+
+        Raises:
+            ValueError: shapes, columns or layers out of range, or a full capture beyond the memory bound.
+        """
+        b, n = tokens.shape
+        height, width = self.info.grid
+        if n != height * width or len(conditioning) != b:
+            raise ValueError(f"tokens {tuple(tokens.shape)} with {len(conditioning)} prompts: give b x {height * width} and b prompts")
+        halves = [self._encode(self.options.negative_prompt)] * b if unconditional else []
+        rows = [*halves, *conditioning]
+        text = torch.stack([row.states for row in rows])
+        cond = slice(len(halves), len(rows))
+        recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond)
+        self._residency.use("network")
+        logits = self.network(
+            torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
+            text,
+            torch.stack([row.pooled for row in rows]),
+            self._micro_conditions(len(rows)),
+            torch.full((len(rows),), float(num_steps - 1 - step), device=self.device),
+            self._text_mask(suppress, len(halves), len(rows), text.shape[1]),
+            recorder,
+        )
+        output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None)
+        if recorder is not None:
+            full = recorder.stacked()
+            output.attention = self._to_token_grid(recorder.mean())
+            output.attention_full = None if full is None else self._to_token_grid(full)
+        return output
+
+    def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
+        """Pictures "b H W 3" uint8 of complete grids "b n" or "b y x" (batched so that memory stays bounded)."""
+        self._residency.use("pictures")
+        return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
+
+    def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
+        """Small pictures "k p p 3" uint8 of single codebook entries."""
+        self._residency.use("pictures")
+        return self.pictures.swatches(ids, size_px)
+
+    def judge(self, image: Any, prompt: Prompt) -> None:
+        """These models bring no scorer."""
+        return None
+
+    def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice) -> ColumnRecorder:
+        kind, first, last = parse_attention_source(capture.source)
+        heads = self.facts.layer_heads
+        if last >= len(heads):
+            raise ValueError(f'attention source "{capture.source}": {self.info.id} has layers 0 to {len(heads) - 1}')
+        bands = {"layers": range(first, last + 1), "default": self.facts.default_layers, "all": range(len(heads))}
+        layers = bands[kind]
+        columns = range(text_length) if capture.columns is None else capture.columns
+        for column in columns:
+            if not 0 <= column < text_length:
+                raise ValueError(f"text column {column}: allowed are 0..{text_length - 1}")
+        kinds = {heads[layer] for layer in layers}
+        if capture.full and len(kinds) > 1:
+            raise ValueError(
+                f'attention source "{capture.source}": these layers have {" or ".join(map(str, sorted(kinds)))} heads, so every layer '
+                f'and head together is no one array; ask for a band of one kind, such as "{self.info.default_source}"'
+            )
+        size = 4 * batch * sum(heads[layer] for layer in layers) * len(columns) * self.info.grid[0] * self.info.grid[1]
+        if capture.full and size > self.full_attention_limit_bytes:
+            raise ValueError(
+                f"attention of every layer and head would take {size / 2**30:.1f} GiB a step, the limit is "
+                f"{self.full_attention_limit_bytes / 2**30:.1f} GiB: ask for fewer text tokens or a band of layers"
+            )
+        rows = slice(text_length, None) if self.facts.joint else slice(None)
+        return ColumnRecorder(list(columns), list(layers), full=capture.full, rows=rows, samples=samples)
+
+    def _micro_conditions(self, count: int) -> torch.Tensor:
+        """ "b 5": width, height, crop offsets 0, aesthetic score (this order, for both families)."""
+        height_px, width_px = self.info.image_size_px
+        return torch.tensor([[width_px, height_px, 0.0, 0.0, _AESTHETIC_SCORE]], device=self.device).expand(count, -1)
+
+    def _text_mask(self, suppress: Sequence[int], first: int, count: int, text_length: int) -> torch.Tensor | None:
+        if not suppress:
+            return None
+        for token in suppress:
+            if not 0 <= token < text_length:
+                raise ValueError(f"suppress={tuple(suppress)}: allowed are text tokens 0..{text_length - 1}")
+        if len(set(suppress)) == text_length:
+            raise ValueError("suppress names every text token; leave at least one")
+        mask = torch.ones(count, text_length, dtype=torch.bool, device=self.device)
+        mask[first:, list(suppress)] = False
+        return mask
+
+    def _to_token_grid(self, maps: torch.Tensor) -> torch.Tensor:
+        """ "... m" at the attention grid -> "... n" at the token grid: image tokens that share a query share its attention."""
+        (y, x), (height, width) = self.facts.attention_grid, self.info.grid
+        if (y, x) == (height, width):
+            return maps
+        lead = maps.shape[:-1]
+        fine = repeat(maps.reshape(-1, y, x), "m y x -> m (y fy) (x fx)", fy=height // y, fx=width // x)
+        return fine.reshape(*lead, height * width)

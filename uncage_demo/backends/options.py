@@ -1,0 +1,153 @@
+"""What a large model may be loaded with: checked values, and how a trace and a result line name them. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uncage_demo.backends.base import Backend
+
+DTYPES = {
+    "float32": "float32",
+    "bfloat16": "bfloat16",
+    "float16": "float16",
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+}
+MAX_SIDE_PX = 4096
+MAX_NEGATIVE_CHARS = 500
+TRACE_KEY = "model_options"  # where Trace.versions holds them
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a large model is loaded where that differs from its usual way; the embedded model has no such choice.
+
+    Args:
+        dtype: "float32", "bfloat16" or "float16" (fp32, bf16, fp16 for short), or that torch dtype; None = the device's usual one.
+        image_size_px: (height, width) or one number for a square, each side 1..4096 (loading checks which steps the model can draw in);
+            None = the model's usual size.
+        text_encoder: folder or hub id of another CLIP text encoder of the same width; None = the model's usual one.
+        negative_prompt: text of the unconditional half, at most 500 characters; "" = none.
+        offload: keep only the part in use on the device (for small GPUs; slower).
+        compile: torch.compile the blocks around attention (the first steps take a minute or more).
+
+    Raises:
+        ValueError: naming the value and what is allowed.
+    """
+
+    dtype: str | None = None
+    image_size_px: int | tuple[int, int] | None = None
+    text_encoder: str | None = None
+    negative_prompt: str = ""
+    offload: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None:
+            # A torch dtype reads "torch.float16".
+            name = DTYPES.get(str(self.dtype).removeprefix("torch."))
+            if name is None:
+                raise ValueError(f"dtype={self.dtype!r}: use float32, bfloat16 or float16 (fp32, bf16, fp16)")
+            object.__setattr__(self, "dtype", name)
+        if self.image_size_px is not None:
+            object.__setattr__(self, "image_size_px", _size(self.image_size_px))
+        if self.text_encoder is not None and (not isinstance(self.text_encoder, str) or not self.text_encoder.strip()):
+            raise ValueError(f"text_encoder={self.text_encoder!r}: give a folder or a hub id (owner/name)")
+        if not isinstance(self.negative_prompt, str) or len(self.negative_prompt) > MAX_NEGATIVE_CHARS:
+            raise ValueError(f"negative_prompt={repr(self.negative_prompt)[:40]}: give a text of at most {MAX_NEGATIVE_CHARS} characters")
+        for name in ("offload", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: give True or False")
+
+    def given(self) -> dict[str, Any]:
+        """The options that differ from the model's usual way, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def deciding(self) -> dict[str, Any]:
+        """Of those, as plain JSON values, what can change a picture and is not told by the weights' hash."""
+        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder")}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+
+    def refuse_for(self, model: str) -> None:
+        """Nothing, unless an option is given that the embedded model does not have.
+
+        Args:
+            model: what the message calls it.
+
+        Raises:
+            ValueError: naming the options.
+        """
+        chosen = {name: value for name, value in self.given().items() if (name, value) != ("dtype", "float32")}
+        if chosen:
+            said = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+            raise ValueError(f"{said}: {model} has no such option, it runs in float32 at one size; large models have")
+
+    def to_text(self) -> str:
+        """The given options as JSON for a trace's header, "" without any; a text encoder's folder without the path to it."""
+        chosen = self.given()
+        if "text_encoder" in chosen and Path(chosen["text_encoder"]).expanduser().is_dir():
+            chosen["text_encoder"] = Path(chosen["text_encoder"]).expanduser().resolve().name
+        return json.dumps(chosen, ensure_ascii=False, sort_keys=True) if chosen else ""
+
+    @classmethod
+    def from_json(cls, value: Any) -> ModelOptions:
+        """What `to_text` or `deciding` wrote, checked; nothing given for None and "".
+
+        Args:
+            value: a JSON text, or the object it stands for; from a file, so anything.
+
+        Raises:
+            ValueError: not such an object, or a value that is not allowed.
+        """
+        if value is None or value == "":
+            return cls()
+        try:
+            data = json.loads(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError):
+            data = None
+        names = [f.name for f in fields(cls)]
+        if not isinstance(data, Mapping) or not set(data) <= set(names):
+            raise ValueError(f"model options {str(value)[:80]!r}: give an object with some of {', '.join(names)}")
+        values: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in data.items()}
+        return cls(**values)
+
+
+def recorded(backend: Backend) -> dict[str, str]:
+    """What a trace says of it among its versions: nothing where nothing was given."""
+    text = backend.options.to_text()
+    return {TRACE_KEY: text} if text else {}
+
+
+def model_facts(backend: Backend) -> dict[str, Any]:
+    """What a result line says of its model: id, weight hash and, where given, the options that can change a picture."""
+    facts: dict[str, Any] = {"id": backend.info.id, "weight_hash": backend.info.weight_hash}
+    chosen = backend.options.deciding()
+    return facts | ({"options": chosen} if chosen else {})
+
+
+def check_same(told: ModelOptions, here: ModelOptions) -> None:
+    """Nothing, unless a run that goes on here would go on under another size or another unconditional half.
+
+    Args:
+        told: what made the run; here: what the model is loaded with now.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    for name in ("image_size_px", "negative_prompt"):
+        before, now = getattr(told, name), getattr(here, name)
+        if before != now:
+            raise ValueError(f"this run was made with {name}={before!r}, the model here is loaded with {now!r}; load it alike")
+
+
+def _size(value: Any) -> tuple[int, int]:
+    sides = value if isinstance(value, tuple) else (value, value)
+    if len(sides) != 2 or any(type(side) is not int or not 1 <= side <= MAX_SIDE_PX for side in sides):
+        raise ValueError(f"image_size_px={value!r}: give (height, width) or one number, each side 1 to {MAX_SIDE_PX} pixels")
+    return sides

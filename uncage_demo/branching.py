@@ -1,0 +1,276 @@
+"""Branches of a recorded run: edit it at a step and go on from there; and reading its attention again.
+
+What the model sees at a step is in the trace (the tokens committed before it), so one forward pass gives exactly what it saw then.
+A branch is two pure steps around the engine: `plan` makes the run to decode, `graft` joins what came of it with the parent's steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from uncage_demo.backends.base import Backend
+from uncage_demo.backends.options import TRACE_KEY, ModelOptions, check_same
+from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.run import RecordOptions, Run, Start
+from uncage_demo.decoding.sampler import decode
+from uncage_demo.runner import OnStep, Progress, finish, stream
+from uncage_demo.trace.record import Trace
+from uncage_demo.types import Prompt
+
+
+@dataclass(frozen=True)
+class BranchPlan:
+    """A branch that is ready to be decoded.
+
+    Args:
+        run: what to decode: the prompt, settings and starting point of the branch.
+        at_step: the first step that is decoded.
+        edits: the edits in force, as plain lists (see `Trace.lineage`).
+    """
+
+    run: Run
+    at_step: int
+    edits: dict[str, Any]
+
+
+def plan(
+    trace: Trace,
+    at_step: int,
+    *,
+    keep: Sequence[int] = (),
+    drop: Sequence[int] = (),
+    forbid: Mapping[int, Sequence[int]] | None = None,
+    config: DecodingConfig | None = None,
+    suppress_word: int | None = None,
+) -> BranchPlan:
+    """The run that continues a recorded one from a step on; nothing is decoded yet.
+
+    Args:
+        trace, at_step, keep, drop, forbid, config, suppress_word: as `branch`.
+
+    Raises:
+        ValueError: a step or position out of range, or edits that contradict each other.
+    """
+    edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
+    start = _branch_start(trace, at_step, edits)
+    config = config or DecodingConfig.from_dict(trace.config)
+    return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits["suppress_word"])), at_step, edits)
+
+
+def graft(trace: Trace, branch_plan: BranchPlan, made: Trace) -> Trace:
+    """The whole trace of a branch: the parent's steps before it, then what was decoded, lineage filled in.
+
+    Args:
+        trace: the parent.
+        branch_plan: from `plan`.
+        made: what decoding the plan's run gave.
+    """
+    at_step = branch_plan.at_step
+    before = at_step - trace.steps[0].step
+    frames = made.frames
+    if trace.frames is not None and made.frames is not None:
+        frames = np.concatenate([trace.frames[:before], made.frames])
+    own = {key: value for key, value in trace.lineage.items() if key != "earlier"}
+    earlier = [line for line in [own, *trace.lineage.get("earlier", [])] if line and line["at_step"] <= at_step]
+    lineage = {"parent": trace.id, "at_step": at_step, "edits": branch_plan.edits, "parent_config": trace.config, "earlier": earlier}
+    return replace(
+        made,
+        steps=trace.steps[:before] + made.steps,
+        frames=frames,
+        token_pictures={**trace.token_pictures, **made.token_pictures},
+        lineage=lineage,
+    )
+
+
+def stream_branch(backend: Backend, trace: Trace, at_step: int, **edits: Any) -> Iterator[Progress]:
+    """As `branch`, telling after every step as `runner.stream` does; the last item carries the whole branch. Close it to cancel.
+
+    Args:
+        backend, trace, at_step, edits: as `branch`.
+
+    Raises:
+        ValueError: as `branch`, before the first forward.
+    """
+    check_weights(backend, trace)
+    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options)
+    branch_plan = plan(trace, at_step, **edits)
+    for item in stream(backend, [branch_plan.run], frames=trace.frames is not None):
+        yield item if item.traces is None else replace(item, traces=[graft(trace, branch_plan, item.traces[0])])
+
+
+def branch(
+    backend: Backend,
+    trace: Trace,
+    at_step: int,
+    *,
+    keep: Sequence[int] = (),
+    drop: Sequence[int] = (),
+    forbid: Mapping[int, Sequence[int]] | None = None,
+    config: DecodingConfig | None = None,
+    suppress_word: int | None = None,
+    on_step: OnStep | None = None,
+) -> Trace:
+    """Continue a recorded run from a step on with edits: "what if". Without edits the result equals the parent.
+
+    Args:
+        backend: the model that made the trace (same weights).
+        trace: the parent; its records before at_step become the branch's.
+        at_step: k; the branch begins with what was committed before step k.
+        keep: positions whose token, as the parent sampled it at step k, is committed at step k whatever its score.
+        drop: positions committed before step k are masked again; positions still masked are not committed at step k (they may be later).
+        forbid: {position: token ids} never sampled there again; a token already committed that is forbidden is dropped.
+        config: other settings from here on (order, seed, weight ...); None = the parent's.
+        suppress_word: index of a word hidden from the model's attention from here on (a causal test of that word).
+        on_step: as `generate`.
+
+    Returns:
+        The whole trace of the branch, lineage filled in: parent id, at_step, edits, the parent's settings and, where the parent is
+        itself a branch taken before step k, its lineage as "earlier".
+
+    Raises:
+        ValueError: a step or position out of range, edits that contradict each other, or a trace of another model.
+        Cancelled: from on_step.
+    """
+    changes = {"keep": keep, "drop": drop, "forbid": forbid, "config": config, "suppress_word": suppress_word}
+    return finish(stream_branch(backend, trace, at_step, **changes), on_step)[0]
+
+
+def check_weights(backend: Backend, trace: Trace) -> None:
+    """Refuse a trace of other weights than the backend's.
+
+    Raises:
+        ValueError: naming both.
+    """
+    info = backend.info
+    if (trace.model.id, trace.model.weight_hash) != (info.id, info.weight_hash):
+        made_by, here = f"{trace.model.id} {trace.model.weight_hash}", f"{info.id} {info.weight_hash}"
+        raise ValueError(f"this trace was made by {made_by}, the model here is {here}; the same weights are needed")
+
+
+def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray:
+    """Attention of each layer and head at one step.
+
+    Args:
+        backend: the model that made the trace (same weights); not needed where the trace holds the answer.
+        trace: any run.
+        step: one of the trace's steps, counted over the whole run from 0.
+
+    Returns:
+        "l h k n" float32: layer, head, recorded text column, image token.
+
+    Raises:
+        ValueError: a step that the trace does not have, no model, a model with other weights, or one that tells no heads apart.
+    """
+    tokens, since = state_before(trace, step)
+    recorded = trace.steps[step - trace.steps[0].step].attention_full
+    if recorded is not None:
+        return recorded
+    if backend is None:
+        raise ValueError("this trace holds no layers and heads, and there is no model to read them from")
+    check_weights(backend, trace)
+    start = Start(tokens=tokens, step=step, unmask_step=since)
+    run = Run(trace.prompt, DecodingConfig.from_dict(trace.config), start, _hidden(trace, step))
+    steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
+    try:
+        full = next(steps).attention_full
+    finally:
+        steps.close()  # type: ignore[attr-defined]  # decode is a generator
+    if full is None:
+        raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
+    return full
+
+
+def _hidden(trace: Trace, step: int) -> tuple[int, ...]:
+    """Text tokens that a knock-out hid from the model at this step."""
+    lines = [line for line in [trace.lineage, *trace.lineage.get("earlier", [])] if line and line["at_step"] <= step]
+    if not lines:
+        return ()
+    word = max(lines, key=lambda line: line["at_step"])["edits"]["suppress_word"]
+    return () if word is None else trace.prompt.words[word].tokens
+
+
+def state_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray]:
+    """What was committed before a step.
+
+    Args:
+        trace: any trace.
+        at_step: one of the trace's steps.
+
+    Returns:
+        "n" int64 tokens with -1 where still masked, and "n" int64 the step each was committed at, -1 where given or masked.
+
+    Raises:
+        ValueError: a step that the trace does not have.
+    """
+    first, last = trace.steps[0].step, trace.steps[-1].step
+    if isinstance(at_step, bool) or not isinstance(at_step, (int, np.integer)) or not first <= at_step <= last:
+        raise ValueError(f"at_step={at_step!r}: this trace has steps {first} to {last}")
+    at = trace.steps[at_step - first]
+    tokens = np.where(at.masked_before, -1, at.sampled).astype(np.int64)
+    since = np.where(trace.steps[0].masked_before, -1, trace.unmask_step.reshape(-1)).astype(np.int64)
+    for record in trace.steps[: at_step - first]:
+        since[record.committed] = record.step
+    since[at.masked_before] = -1
+    return tokens, since
+
+
+def _edits_in_force(
+    trace: Trace, at_step: int, keep: Sequence[int], drop: Sequence[int], forbid: Mapping[int, Sequence[int]], suppress_word: int | None
+) -> dict[str, Any]:
+    """The edits of a branch as plain lists, those of the parent that still hold at this step included."""
+    count = trace.tokens.size
+    for name, positions in (("keep", keep), ("drop", drop), ("forbid", forbid)):
+        wrong = [p for p in positions if isinstance(p, bool) or not isinstance(p, (int, np.integer)) or not 0 <= p < count]
+        if wrong:
+            raise ValueError(f"{name}: position {wrong[0]!r} is not one of 0..{count - 1}")
+    kept, dropped = {int(p) for p in keep}, {int(p) for p in drop}
+    if kept & dropped:
+        raise ValueError(f"position {min(kept & dropped)} is both kept and dropped")
+    forbidden = {int(p): {int(i) for i in ids} for p, ids in forbid.items()}
+    inherited = trace.lineage["edits"] if trace.lineage and trace.lineage["at_step"] <= at_step else None
+    if inherited is not None:
+        for position, ids in inherited["forbid"]:
+            forbidden.setdefault(position, set()).update(ids)
+        suppress_word = inherited["suppress_word"] if suppress_word is None else suppress_word
+        if trace.lineage["at_step"] == at_step:
+            kept |= set(inherited["keep"]) - dropped
+            dropped |= set(inherited["drop"]) - kept
+    return {
+        "keep": sorted(kept),
+        "drop": sorted(dropped),
+        "forbid": [[position, sorted(ids)] for position, ids in sorted(forbidden.items()) if ids],
+        "suppress_word": suppress_word,
+    }
+
+
+def _branch_start(trace: Trace, at_step: int, edits: dict[str, Any]) -> Start:
+    tokens, since = state_before(trace, at_step)
+    sampled = trace.steps[at_step - trace.steps[0].step].sampled
+    forbid = {position: tuple(ids) for position, ids in edits["forbid"]}
+    masked = tokens < 0
+    dropped = {p for p in edits["drop"] if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
+    for position in dropped:
+        tokens[position], since[position] = -1, -1
+    return Start(
+        tokens=tokens,
+        step=at_step,
+        unmask_step=since,
+        # A position committed earlier is kept by doing nothing.
+        keep={p: int(sampled[p]) for p in edits["keep"] if masked[p]},
+        hold=frozenset(p for p in edits["drop"] if masked[p]),
+        forbid=forbid,
+    )
+
+
+def _word_tokens(prompt: Prompt, word: int | None) -> tuple[int, ...]:
+    if word is None:
+        return ()
+    if not 0 <= word < len(prompt.words):
+        raise ValueError(f"suppress_word={word}: this prompt has words 0 to {len(prompt.words) - 1}")
+    if not prompt.words[word].tokens:
+        raise ValueError(f"suppress_word={word}: the text encoder cut {prompt.words[word].text!r} off, nothing to hide")
+    return prompt.words[word].tokens

@@ -1,0 +1,373 @@
+"""Traces -> the one compact JSON object that the player in the browser reads. Knows arrays and Pillow; no torch, no user interface.
+
+Arrays travel as base64 of little-endian typed arrays. What must add up (confidence + noise + w_a x contrast = score) is float32 and
+kept only for the cells that were still masked; attention is 8 bits with a square-root code (fine steps where values are small);
+pictures are WebP. Shapes: s step, n cells (row-major), w words, o objects, a alternatives,
+c candidates (masked cells of all steps in order).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from uncage_demo.config import GUIDED_ORDERS, ORDER_NAMES, DecodingConfig
+from uncage_demo.decoding.redraw import phase_at
+from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.player import pictures
+from uncage_demo.render import heatmaps
+from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, sequential_limits, subject_colors
+from uncage_demo.trace.check import reopening_steps
+from uncage_demo.trace.record import StepRecord, Trace
+from uncage_demo.types import Prompt, Verdict
+
+PAYLOAD_VERSION = 1
+MAX_RUNS = 24
+Detail = Literal["full", "grid"]
+
+# Sums of float32 terms agree with the recorded score to rounding; anything further off means that the score is not that sum.
+SUM_TOLERANCE = 1e-4
+# Above this many candidate cells a run drops to three alternatives and to the words of objects, so that a pair stays within 6 MB.
+LARGE_CANDIDATES = 20_000
+ORDER_TITLES = {
+    "random": "Random",
+    "confidence": "Confidence",
+    "meissonic": "Baseline",
+    "maskgit": "MaskGIT",
+    "halton": "Halton",
+    "margin": "Margin",
+    "entropy": "Entropy",
+    "uncage": "Guided (UNCAGE)",
+    "anchored": "Guided (anchored)",
+    "redraw": "Draft and redraw",
+}
+# As a visitor meets them: the two that are compared, then the rest.
+_ORDERS_OFFERED = ("meissonic", "uncage", *(order for order in ORDER_NAMES if order not in ("meissonic", "uncage")))
+
+
+def build_payload(
+    traces: Sequence[Trace],
+    verdicts: Sequence[Verdict | None] | None = None,
+    diagnoses: Sequence[Sequence[Any]] | None = None,
+    *,
+    titles: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    detail: Detail | None = None,
+) -> dict[str, Any]:
+    """Everything the player shows of some runs, as one JSON-able object.
+
+    Args:
+        traces: 1..24 runs of the same prompt text, model grid and codebook. A run may be unfinished (fewer records than config num_steps).
+        verdicts: one a run or None; shown as a model's judgement.
+        diagnoses: one list of findings a run (dataclasses or dicts; `text`, and optionally `step`, `layer`, `subject`, `word`, `cell`).
+        titles: names of the stages; None takes the order's name, with the seed where seeds differ.
+        ids: addresses of the runs, handed back in events.
+        detail: "full", or "grid" (small pictures, no alternatives, the objects' words only); None = "full" up to 6 runs, else "grid".
+
+    Returns:
+        The payload; see `_run` for what a run holds.
+
+    Raises:
+        ValueError: no run or too many, runs that do not belong together, or lists of another length than the runs.
+    """
+    _check(traces, verdicts=verdicts, diagnoses=diagnoses, titles=titles, ids=ids)
+    level: Detail = detail or ("full" if len(traces) <= 6 else "grid")
+    first = traces[0]
+    large = sum(int(r.masked_before.sum()) for r in first.steps) > LARGE_CANDIDATES
+    runs = []
+    names = titles or _titles(traces)
+    for index, trace in enumerate(traces):
+        run = _run(trace, level, large)
+        run["title"] = str(names[index])
+        run["id"] = str(ids[index]) if ids else str(index)
+        run["divergence"] = None if index == 0 else first_divergence(first, trace)
+        run["verdict"] = _verdict(verdicts[index]) if verdicts else None
+        run["findings"] = [_finding(f) for f in diagnoses[index]] if diagnoses else []
+        runs.append(run)
+    return {
+        "version": PAYLOAD_VERSION,
+        "detail": level,
+        "grid": list(first.grid),
+        "num_steps": max(int(t.config["num_steps"]) for t in traces),
+        "model": {"id": first.model.id, "title": first.model.title, "weights": first.model.weight_hash},
+        "prompt": prompt_view(first.prompt),
+        "scales": _scales(traces),
+        "tables": {
+            "sequential": array(color_table(SEQUENTIAL_MAP)),
+            "order": array(color_table(ORDER_MAP)),
+            "diverging": array(color_table(DIVERGING_MAP)),
+        },
+        "atlas": pictures.atlas(traces) if level == "full" else None,
+        "orders": [[order, ORDER_TITLES.get(order, order)] for order in _ORDERS_OFFERED],
+        "runs": runs,
+    }
+
+
+def prompt_view(prompt: Prompt) -> dict[str, Any]:
+    """Words with their spans, kinds and subject, and subjects with their colour."""
+    owner: dict[int, tuple[int, str]] = {}
+    for index, subject in enumerate(prompt.subjects):
+        for number, group in enumerate(subject.groups):
+            for word in group:
+                owner.setdefault(word, (index, "object" if number == 0 else "attribute"))
+    colors = subject_colors(len(prompt.subjects))
+    words = []
+    for index, word in enumerate(prompt.words):
+        subject, role = owner.get(index, (-1, ""))
+        words.append({"text": word.text, "start": word.start, "end": word.end, "kind": word.kind, "subject": subject, "role": role})
+    subjects = []
+    for subject, color in zip(prompt.subjects, colors, strict=True):
+        label = subject.label or " ".join(prompt.words[w].text for w in subject.object)
+        groups = [list(group) for group in subject.groups]
+        subjects.append({"label": label, "color": color, "object": list(subject.object), "groups": groups})
+    return {"text": prompt.text, "words": words, "subjects": subjects, "truncated": prompt.truncated}
+
+
+def first_divergence(one: Trace, other: Trace) -> int | None:
+    """First step at which two runs committed other cells or other tokens; None when they never differ (in the steps both have)."""
+    for a, b in zip(one.steps, other.steps, strict=False):
+        if not a.same_commits(b):
+            return a.step
+    return None
+
+
+def health(trace: Trace) -> dict[str, Any]:
+    """What must hold in every run: counts as scheduled, no committed token changed; and how much attention went to special tokens.
+
+    Returns:
+        scheduled: tokens a step that the schedule asks for; counts_ok; changed: committed tokens that a later step altered;
+        special: array "s 3" of the share of attention on start, end and padding tokens (mean over cells; not-a-number for a kind that
+        was not recorded), or None without attention.
+    """
+    config = DecodingConfig.from_dict(trace.config)
+    scheduled, changed = [], 0
+    previous: StepRecord | None = None
+    first = trace.steps[0]
+    # What the schedule counts over: every cell but those given from outside; in a redraw, those that it began with.
+    total = int((first.masked_before | (trace.unmask_step.reshape(-1) >= 0)).sum())
+    reopened = reopening_steps(trace)
+    for record in trace.steps:
+        masked = int(record.masked_before.sum())
+        at_work, step = phase_at(config, record.step)
+        if config.redrawn_steps and step == 0 and record.step:
+            total = masked
+        stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)
+        scheduled.append(masked - stay)
+        if previous is not None:
+            fixed = ~previous.masked_before | previous.committed
+            if record.step in reopened:
+                fixed &= ~record.masked_before  # a branch or a redraw may open a cell again; that is no fault
+            changed += int((fixed & (record.masked_before | (previous.sampled != record.sampled))).sum())
+        previous = record
+    counts = [int(r.committed.sum()) for r in trace.steps]
+    return {"scheduled": scheduled, "counts_ok": counts == scheduled, "changed": changed, "special": _special_mass(trace)}
+
+
+def score_terms(record: StepRecord) -> dict[str, bool] | None:
+    """Which of confidence, noise and contrast the recorded score is the sum of; None when it is no such sum (halton, margin, entropy)."""
+    at = record.masked_before
+    if not at.any():
+        return {"confidence": True, "noise": True, "contrast": record.weight != 0}
+    scores, weighted = record.scores[at], np.float32(record.weight) * record.contrast[at]
+    for confidence, noise in ((True, True), (True, False), (False, True), (False, False)):
+        total = record.confidence[at] * np.float32(confidence) + record.noise[at] * np.float32(noise) + weighted
+        if np.allclose(total, scores, rtol=1e-6, atol=SUM_TOLERANCE / 4):
+            return {"confidence": confidence, "noise": noise, "contrast": record.weight != 0}
+    return None
+
+
+def _exact_sums(steps: Sequence[StepRecord], terms: Sequence[dict[str, bool] | None]) -> bool:
+    """True when float32 addition of the used terms gives every recorded score bit for bit."""
+    for record, used in zip(steps, terms, strict=True):
+        if used is None:
+            return False
+        at = record.masked_before
+        total = np.zeros(int(at.sum()), np.float32)
+        if used["confidence"]:
+            total = record.confidence[at].astype(np.float32)
+        if used["noise"]:
+            total = total + record.noise[at].astype(np.float32)
+        if used["contrast"]:
+            total = total + np.float32(record.weight) * record.contrast[at].astype(np.float32)
+        if total.dtype != np.float32 or not np.array_equal(total, record.scores[at]):
+            return False
+    return True
+
+
+def array(values: np.ndarray, dtype: str | None = None) -> dict[str, Any]:
+    """A typed array for the browser: {"t": type, "s": shape, "d": base64 of little-endian bytes}."""
+    data = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<") if dtype else None)
+    kind = data.dtype.newbyteorder("<")
+    return {"t": kind.kind + str(kind.itemsize), "s": list(data.shape), "d": base64.b64encode(data.astype(kind).tobytes()).decode()}
+
+
+def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
+    """One run: packed masks, the terms of every candidate's score, attention, curves, pictures, invariants."""
+    steps = trace.steps
+    masked = np.stack([r.masked_before for r in steps])
+    candidates = [np.flatnonzero(m) for m in masked]
+    contrast_at = [bool(np.any(r.contrast[c])) for r, c in zip(steps, candidates, strict=True)]
+
+    def packed(values: list[np.ndarray], wanted: Sequence[bool] | None = None) -> dict[str, Any]:
+        parts = [v[c] for k, (v, c) in enumerate(zip(values, candidates, strict=True)) if wanted is None or wanted[k]]
+        return array(np.concatenate(parts) if parts else np.zeros(0), "float32")
+
+    terms = [score_terms(r) for r in steps]
+    unmask = np.full(trace.tokens.size, -1, np.int64)
+    for r in steps:
+        unmask[r.committed] = r.step
+    return {
+        "config": trace.config,
+        "lineage": trace.lineage,
+        "order": trace.config["order"],
+        "guided": trace.config["order"] in GUIDED_ORDERS,
+        "seed": str(trace.config["seed"]),
+        "num_steps": int(trace.config["num_steps"]),
+        "first_step": int(steps[0].step),
+        "steps_done": len(steps),
+        "masked": array(np.packbits(masked, axis=1, bitorder="little")),
+        "committed": array(np.packbits(np.stack([r.committed for r in steps]), axis=1, bitorder="little")),
+        "drawn": array(np.concatenate([r.sampled[c] for r, c in zip(steps, candidates, strict=True)]), "uint16"),
+        "tokens": array(steps[-1].sampled, "uint16"),
+        "unmask_step": array(unmask, "int16"),
+        "confidence": packed([r.confidence for r in steps]),
+        "noise": packed([r.noise for r in steps]),
+        # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
+        "scores": None if _exact_sums(steps, terms) else packed([r.scores for r in steps]),
+        "contrast": packed([r.contrast for r in steps], contrast_at),
+        "contrast_at": contrast_at,
+        "weight": array(np.array([r.weight for r in steps]), "float32"),
+        "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
+        "terms": terms,
+        "attention": _attention(trace, objects_only=large or level == "grid"),
+        "mass": _curve(trace, heatmaps.attention_mass),
+        "overlap": _curve(trace, heatmaps.pair_overlap),
+        "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
+        "health": health(trace),
+        "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
+        "frames": pictures.frames(trace, pictures.frame_size_px(trace, level, large)),
+        "image": pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
+    }
+
+
+def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
+    if any(r.attention is None for r in trace.steps):
+        return None
+    subject_words = {w for s in trace.prompt.subjects for g in s.groups for w in g}
+    chosen = [i for i, word in enumerate(trace.prompt.words) if word.tokens and (not objects_only or i in subject_words)]
+    maps = np.stack([trace.word_maps(s)[chosen] for s in range(len(trace.steps))])
+    top = float(maps.max()) if maps.size and maps.max() > 0 else 1.0
+    return {"words": chosen, "max": top, "codes": array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")}
+
+
+def _curve(trace: Trace, function: Any) -> dict[str, Any] | None:
+    return None if any(r.attention is None for r in trace.steps) else array(function(trace), "float32")
+
+
+def _special_mass(trace: Trace) -> dict[str, Any] | None:
+    if not trace.steps or any(r.attention is None for r in trace.steps):
+        return None
+    kinds = {"start": 0, "end": 1, "pad": 2}
+    mass = np.full((len(trace.steps), 3), np.nan, np.float32)
+    for k, token in enumerate(trace.columns):
+        if not trace.prompt.tokens[token].special:
+            continue
+        kind = kinds.get(trace.prompt.tokens[token].text.strip("<>|"), 2)
+        share = [float(r.attention[k].mean()) for r in trace.steps if r.attention is not None]
+        mass[:, kind] = np.nan_to_num(mass[:, kind]) + np.array(share, np.float32)
+    return array(mass)
+
+
+def _alternatives(trace: Trace, candidates: list[np.ndarray], limit: int) -> dict[str, Any] | None:
+    ids, probs = [], []
+    for record, cells in zip(trace.steps, candidates, strict=True):
+        if record.alternatives is None or record.alternative_probs is None:
+            return None
+        ids.append(record.alternatives[cells, :limit])
+        probs.append(record.alternative_probs[cells, :limit])
+    joined, chances = np.concatenate(ids), np.concatenate(probs)
+    codes = (
+        array(np.rint(np.clip(chances, 0, 1) * 65535), "uint16")
+        if limit > 3
+        else array(np.rint(np.sqrt(np.clip(chances, 0, 1)) * 255), "uint8")
+    )
+    return {"count": int(joined.shape[1]), "ids": array(joined, "uint16"), "probs": codes}
+
+
+def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
+    """One scale a kind of map for all runs and steps: [low, high]."""
+    scales = {}
+    for kind in ("confidence", "contrast", "order"):
+        limits = heatmaps.map_limits(traces, kind)
+        scales[kind] = [limits.low, limits.high]
+    scales["order"][1] = float(max(int(t.config["num_steps"]) for t in traces) - 1)
+    if all(r.attention is not None for t in traces for r in t.steps):
+        objects = heatmaps.map_limits(traces, "attention")
+        words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)
+        scales["object"], scales["word"] = [objects.low, objects.high], [words.low, words.high]
+    return {k: [float(v) for v in pair] for k, pair in scales.items()}
+
+
+def _titles(traces: Sequence[Trace]) -> list[str]:
+    """The order's name; the seed where seeds differ; what was changed for a branch."""
+    seeds = len({t.config["seed"] for t in traces}) > 1
+    names = []
+    for t in traces:
+        name = ORDER_TITLES.get(t.config["order"], t.config["order"])
+        if t.lineage:
+            step, hidden = int(t.lineage.get("at_step", 0)) + 1, t.lineage.get("edits", {}).get("suppress_word")
+            what = "Branch at" if hidden is None else f"Without “{t.prompt.words[hidden].text}” from"
+            name = f"{what} step {step}: {name}"
+        names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
+    return names
+
+
+def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
+    return None if verdict is None else _plain(verdict)
+
+
+def _finding(finding: Any) -> dict[str, Any]:
+    data = dict(finding) if isinstance(finding, dict) else None
+    if is_dataclass(finding) and not isinstance(finding, type):
+        data = asdict(finding)
+    if data is None or not isinstance(data.get("text"), str):
+        raise ValueError(f"finding={finding!r}: a finding is a dataclass or dict with a string `text`")
+    return _plain(data)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and numpy values as JSON-able ones; numbers that are not finite become None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _check(traces: Sequence[Trace], **lists: Sequence[Any] | None) -> None:
+    if not 1 <= len(traces) <= MAX_RUNS:
+        raise ValueError(f"{len(traces)} runs: the player shows 1 to {MAX_RUNS}")
+    for name, values in lists.items():
+        if values is not None and len(values) != len(traces):
+            raise ValueError(f"{name} has {len(values)} entries for {len(traces)} runs")
+    first = traces[0]
+    for trace in traces:
+        if not trace.steps:
+            raise ValueError("a run without steps has nothing to play")
+        if trace.prompt.text != first.prompt.text:
+            raise ValueError(f"runs of different prompts cannot share a clock: {trace.prompt.text!r} and {first.prompt.text!r}")
+        if trace.grid != first.grid or trace.model.id != first.model.id:
+            raise ValueError(f"runs of different models or grids: {trace.model.id} {trace.grid} and {first.model.id} {first.grid}")
+        if trace.model.codebook_size > 65536:
+            raise ValueError(f"codebook_size={trace.model.codebook_size}: the payload holds token ids up to 65535")

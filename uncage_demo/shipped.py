@@ -1,0 +1,14 @@
+"""Where the files that ship with the project are: in a checkout the top level's `assets`, in an installed package its own copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "assets"
+
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "assets"
+EMOJI_SCENES = ASSETS / "emoji-scenes"
+EXAMPLES = ASSETS / "examples"
+RESULTS = ASSETS / "results"
+CALIBRATION = ASSETS / "diagnosis" / "calibration.json"

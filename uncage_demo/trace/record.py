@@ -1,0 +1,188 @@
+"""The trace: everything one decoding run did, step by step. The centre of the house.
+
+A trace is numpy arrays and plain values; it knows no torch, no picture files, no Gradio.
+Shapes: s step, n image tokens (y x grid, row-major), k recorded text columns, a alternatives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncage_demo.types import ModelInfo, Prompt
+
+SCHEMA_VERSION = 1
+
+
+class TraceFormatError(ValueError):
+    """A trace, or a file that claims to hold one, is not valid; the message says what is wrong and what is allowed."""
+
+
+@dataclass
+class StepRecord:
+    """One decoding step of one sample; all arrays are over the n positions of the grid, row-major.
+
+    Args:
+        step: 0-based s.
+        sampled: "n" int32: x0; committed positions hold their committed id.
+        committed: "n" bool: committed in exactly this step.
+        masked_before: "n" bool: still masked when the step began.
+        confidence: "n" float32: F_c = log p(x0) of the sampled token, p after guidance and before token_temperature; 0 where committed.
+        noise: "n" float32: F_g as added to the score (tau_s times Gumbel; 0 where the order uses none, and where committed).
+        contrast: "n" float32: F_a before the weight (after rescaling and blur).
+        weight: w_a in force at this step (0 when not guided).
+        scores: "n" float32: F used for the choice; -inf at positions committed before.
+        cutoff: the lowest score that won its place; +inf when the step committed nothing.
+        attention: "k n" float32: attention of each image token to each recorded text column; None when not captured.
+        attention_full: "l h k n" float32 on request, else None.
+        alternatives: "n a" int32 ids of the most probable tokens; alternative_probs: "n a" float32.
+        entropy: "n" float32, nats, of p at each position.
+    """
+
+    step: int
+    sampled: np.ndarray
+    committed: np.ndarray
+    masked_before: np.ndarray
+    confidence: np.ndarray
+    noise: np.ndarray
+    contrast: np.ndarray
+    weight: float
+    scores: np.ndarray
+    cutoff: float
+    attention: np.ndarray | None = None
+    attention_full: np.ndarray | None = None
+    alternatives: np.ndarray | None = None
+    alternative_probs: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+
+    def same_commits(self, other: StepRecord) -> bool:
+        """Whether both steps committed the same cells with the same tokens."""
+        if not np.array_equal(self.committed, other.committed):
+            return False
+        return np.array_equal(self.sampled[self.committed], other.sampled[other.committed])
+
+
+@dataclass
+class Trace:
+    """A whole decoding run.
+
+    Args:
+        prompt: the prompt as the model read it (tokens, words, subjects).
+        config: the DecodingConfig as a plain dict (`DecodingConfig.from_dict` restores it); guidance_scale and contrast_blur hold the
+            values in force, never None.
+        model: facts about the model, weight hash included.
+        columns: indices into prompt.tokens of the recorded text columns (the k axis of `attention`).
+        steps: the records.
+        tokens: "y x" int32: the final token grid.
+        unmask_step: "y x" int32: step at which each cell was committed; -1 for cells given from the start (editing).
+        image: "H W 3" uint8, the finished picture.
+        frames: "s H W 3" uint8 pictures of `sampled` at every step, or None.
+        token_pictures: optional dict {token id: "p p 3" uint8} of the alternatives.
+        lineage: how a branch came about (see `branching.branch`): {"parent": id, "at_step": k, "edits": {...}, "parent_config": {...},
+            "earlier": [the parent's own lines that still matter]} or {}.
+        timings_s: seconds by stage ("forward", "decode", "total").
+        versions: library versions; for a large model also what it was loaded with (see model_options.py).
+        created: ISO 8601 time, UTC.
+    """
+
+    prompt: Prompt
+    config: dict[str, Any]
+    model: ModelInfo
+    columns: tuple[int, ...]
+    steps: list[StepRecord]
+    tokens: np.ndarray
+    unmask_step: np.ndarray
+    image: np.ndarray
+    frames: np.ndarray | None = None
+    token_pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    lineage: dict[str, Any] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(y, x) of the token grid."""
+        return self.tokens.shape[0], self.tokens.shape[1]
+
+    def word_maps(self, step: int) -> np.ndarray:
+        """Attention maps "w n" float32 of every word at one step: the mean over the word's text tokens (0 for a word without tokens)."""
+        attention = self.steps[step].attention
+        if attention is None:
+            raise ValueError(f"step {step} of this trace has no recorded attention")
+        column_of = {token: k for k, token in enumerate(self.columns)}
+        maps = np.zeros((len(self.prompt.words), attention.shape[1]), np.float32)
+        for w, word in enumerate(self.prompt.words):
+            rows = [column_of[t] for t in word.tokens if t in column_of]
+            if rows:
+                maps[w] = attention[rows].mean(axis=0)
+        return maps
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of a hash over what was decoded: prompt, settings, model, lineage, tokens; the same run gives the same id."""
+        said = [self.prompt.text, self.config, self.model.id, self.model.weight_hash, asdict(self.prompt)["subjects"], self.lineage]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(self.tokens, np.int32).tobytes())
+        digest.update(np.ascontiguousarray(self.unmask_step, np.int32).tobytes())
+        return digest.hexdigest()[:16]
+
+    def validate(self) -> None:
+        """Check that the trace is whole and consistent with itself (see `trace_check`).
+
+        Raises:
+            TraceFormatError: saying what is wrong.
+        """
+        from uncage_demo.trace.check import check_trace
+
+        check_trace(self)
+
+    def to_bytes(self, *, frames: bool = True) -> bytes:
+        """The trace as one .npz file (no pickle; see `trace_io`); the same trace gives the same bytes.
+
+        Args:
+            frames: False leaves the pictures of the steps out.
+
+        Raises:
+            TraceFormatError: when the trace is not valid or larger than a file may be.
+        """
+        from uncage_demo.trace.file import write_trace
+
+        return write_trace(self, frames=frames)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Trace:
+        """Inverse of to_bytes. The bytes are not trusted.
+
+        Raises:
+            TraceFormatError: saying what is wrong.
+        """
+        from uncage_demo.trace.file import read_trace
+
+        return read_trace(data)
+
+    def save(self, path: str | Path, *, frames: bool = True) -> Path:
+        """Write the trace to a file (see to_bytes); returns its path."""
+        path = Path(path)
+        path.write_bytes(self.to_bytes(frames=frames))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read a trace file. Its content is not trusted.
+
+        Raises:
+            TraceFormatError: saying what is wrong with the content.
+            OSError: when the file cannot be read.
+        """
+        from uncage_demo.trace.file import MAX_FILE_BYTES
+
+        path = Path(path)
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise TraceFormatError(f"{path.name} has {path.stat().st_size} bytes; a trace file has at most {MAX_FILE_BYTES}")
+        return cls.from_bytes(path.read_bytes())
