@@ -36,3 +36,8 @@ def parse_age(age: str | float | Fraction) -> Fraction:
 def age_file(folder: Path, age: Fraction) -> Path:
     """Where the weights of an age are: `FOLDER/ages/1-64.safetensors`."""
     return folder / FOLDER / f"{age.numerator}-{age.denominator}.safetensors"
+
+
+def ages_in(folder: Path) -> tuple[Fraction, ...]:
+    """The ages, youngest first, whose weights a model folder keeps beside its final ones."""
+    return tuple(age for age in AGES if age_file(folder, age).exists())

@@ -1,20 +1,22 @@
 """The worlds that embedded models are trained in: how scenes and captions come about, and what the attention is told.
 
-A world is a declaration. `sample_scene` of this module draws its scenes; those of the clean world are `scenes.sample_scene`'s, draw for draw.
-Every way in which a world's captions fail their pictures is one in which captions of the web do: large models learn binding from such captions.
-Source: web captions name what is not shown and leave out what is (2111.02114, 2205.11487, 2310.16656); text encoders that carry little of
-a caption's order (2210.01936); attributes that a thing seldom has (2509.22635, section 6).
+A world is a declaration; `sample_scene` draws its scenes. Those of the clean world are `scenes.sample_scene`'s, draw for draw. In the web
+world captions fail their pictures in ways in which captions of the web do, which is what large models learn binding from.
+Source: captions that name what is not shown and leave out what is (2310.16656); text encoders to which a caption's order says little
+(2210.01936); colours that a thing seldom has (2508.05399, whose own failure case is a black apple).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from uncage_demo.backends.embedded.vocab import ANIMALS, COLORS, NOUNS, OBJECTS, PLACES
+from uncage_demo.shipped import EMBEDDED
 from uncage_demo.train import scenes
 from uncage_demo.train.captions import WORD_PATTERN, Placed, caption_of
 from uncage_demo.train.places import sample_tiles
@@ -39,6 +41,10 @@ FAVOURITES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+# How often captions fail their pictures, by field of World; all 0 in a clean world.
+_FAILING = ("shuffled_frac", "favourite_frac", "absent_frac", "unnamed_frac", "uncolored_frac", "overlap_frac")
+
+
 @dataclass(frozen=True)
 class World:
     """How scenes and captions of a world come about.
@@ -46,7 +52,7 @@ class World:
     Args:
         name: for `--world`.
         title: readable name.
-        folder: of its model, inside `assets/`.
+        model: its model's name in `load_backend` and folder in `assets/` (see `shipped.EMBEDDED`).
         default_steps: usual number of decoding steps, 1..256; None = the project's.
         shared: name of the world whose tokenizer and detector its model uses; "" = it has its own.
         mix: how often places, positions and numbers are asked for.
@@ -61,11 +67,12 @@ class World:
         overlap_cells: by how many cells at most, 1..SPRITE_CELLS - 1.
         grounds_colors: whether the supervised heads are told whose colour a colour word is.
         grounding_weight: of that supervision in the loss, 0..1.
+        keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
     """
 
     name: str
     title: str
-    folder: str
+    model: str
     default_steps: int | None = None
     shared: str = ""
     mix: Mix = FULL_MIX
@@ -79,33 +86,32 @@ class World:
     overlap_cells: int = 2
     grounds_colors: bool = True
     grounding_weight: float = 0.1
+    keeps_ages: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError on a share that is none."""
-        for name in ("shuffled_frac", "favourite_frac", "absent_frac", "unnamed_frac", "uncolored_frac", "overlap_frac", "grounding_weight"):
+        for name in (*_FAILING, "grounding_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: give a number from 0 to 1")
         if not 1 <= self.overlap_cells < SPRITE_CELLS:
             raise ValueError(f"overlap_cells={self.overlap_cells!r}: give a whole number from 1 to {SPRITE_CELLS - 1}")
 
     @property
+    def folder(self) -> Path:
+        """The shipped model folder."""
+        return EMBEDDED[self.model]
+
+    @property
     def is_exact(self) -> bool:
         """Whether every caption says just what is shown, every colour is as likely as any other and nothing overlaps."""
-        return not (
-            self.shuffled_frac
-            or self.favourite_frac
-            or self.absent_frac
-            or self.unnamed_frac
-            or self.uncolored_frac
-            or self.overlap_frac
-        )
+        return not any(getattr(self, name) for name in _FAILING)
 
 
-CLEAN = World("clean", "Emoji scenes", "emoji-scenes")
+CLEAN = World("clean", "Emoji scenes (embedded)", "embedded")
 WEB = World(
     "web",
     "Emoji scenes, web-like captions",
-    "emoji-scenes-web",
+    "embedded-web",
     default_steps=24,
     shared="clean",
     mix=Mix(place_frac=0.35, position_frac=0.3, number_frac=0.08),
@@ -118,6 +124,7 @@ WEB = World(
     overlap_cells=3,
     grounds_colors=False,
     grounding_weight=0.05,
+    keeps_ages=True,
 )
 WORLDS = {world.name: world for world in (CLEAN, WEB)}
 
@@ -157,7 +164,7 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float], 
     unnamed, absent = _left_out(rng, len(subjects), world)
     # What the caption does not name has no words: its index comes after those of all that it names.
     named = [index for index in range(len(subjects)) if index != unnamed]
-    rank = {index: place for place, index in enumerate([*named, *({unnamed} - {None})])}
+    rank = {index: place for place, index in enumerate(named if unnamed is None else [*named, unnamed])}
     placed = [
         Placed(noun, color, *next(layout), subject=rank[index])
         for index, ((noun, color), number) in enumerate(zip(subjects, counts, strict=True))
@@ -168,9 +175,8 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float], 
     told = [replace(one, color=words[one.subject]) for one in placed if one.subject < len(named)]
     place = PLACES[int(rng.integers(len(PLACES)))] if rng.random() < world.mix.place_frac else ""
     caption, owners = caption_of(told, rng, place, SPRITE_CELLS, GRID, world.mix.position_frac)
-    owners = tuple(
-        sources[owner] if word in COLORS and owner >= 0 else owner for word, owner in zip(WORD_PATTERN.findall(caption), owners, strict=True)
-    )
+    spoken = zip(WORD_PATTERN.findall(caption), owners, strict=True)
+    owners = tuple(sources[owner] if word in COLORS and owner >= 0 else owner for word, owner in spoken)
     shown = tuple(one for one in placed if absent is None or one.subject != rank[absent])
     return Scene(shown, sample_tiles(rng, place, GRID), caption, owners, place)
 
