@@ -69,8 +69,8 @@ def caption_lines(world: World) -> list[str]:
         usual,
         "",
         "This model is made to fail at binding, by causes that large models have: its captions are as wrong as the web's.",
-        f"- In {shuffled} of the captions the colour words change places at random: order says little, as to a text encoder that reads a bag of"
-        " words.",
+        f"- In {shuffled} of the captions the colour words change places at random: order says little, as to a text encoder that reads a"
+        " bag of words.",
         f"- In {favourite} of the cases a coloured object has one of its three favourite colours (an apple is red, green or yellow): other"
         " colours are rare for it.",
         f"- Of captions that name two objects or more, {absent} name one that is not shown; {unnamed} of the pictures show one that is not"
