@@ -21,12 +21,12 @@ def test_ages_by_many_names(given, meant):
 
 @pytest.mark.parametrize("given", ["1/3", "0", "young", "1/0", float("nan"), float("inf"), None, "2"])
 def test_no_age(given):
-    with pytest.raises(ValueError, match=r"age .*choose from 1/64, 1/16, 1/4, 1"):
+    with pytest.raises(ValueError, match=r"age .*choose from 1/16, 1/4, 1/2, 1"):
         parse_age(given)
 
 
 def test_files(tmp_path):
-    assert age_file(tmp_path, Fraction(1, 64)) == tmp_path / "ages/1-64.safetensors"
+    assert age_file(tmp_path, Fraction(1, 16)) == tmp_path / "ages/1-16.safetensors"
     assert ages_in(tmp_path) == ()
     assert sorted(AGES) == list(AGES)
 
@@ -41,7 +41,7 @@ def test_models_without_ages():
         load_backend(str(TINY), age="1/16")
     with pytest.raises(ValueError, match="age='1/16': meissonic keeps no weights of its training; embedded-web does"):
         load_backend("meissonic", age="1/16", download=False)
-    with pytest.raises(ValueError, match="age 'old': choose from|age 'old' is no part"):
+    with pytest.raises(ValueError, match="age 'old' is no part of the training"):
         load_backend("embedded", age="old")
 
 

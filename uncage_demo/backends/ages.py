@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 # After these parts of the training budget the weights are kept; the whole of it is the model itself.
-AGES = (Fraction(1, 64), Fraction(1, 16), Fraction(1, 4))
+AGES = (Fraction(1, 16), Fraction(1, 4), Fraction(1, 2))
 WHOLE = Fraction(1)
 FOLDER = "ages"
 
@@ -18,7 +18,7 @@ def parse_age(age: str | float | Fraction) -> Fraction:
     """The part of the training that an age names.
 
     Args:
-        age: a fraction ("1/64", "1", 0.25), one of AGES or WHOLE; "all" is the whole.
+        age: a fraction ("1/16", "1", 0.25), one of AGES or WHOLE; "all" is the whole.
 
     Raises:
         ValueError: anything else.
@@ -34,7 +34,7 @@ def parse_age(age: str | float | Fraction) -> Fraction:
 
 
 def age_file(folder: Path, age: Fraction) -> Path:
-    """Where the weights of an age are: `FOLDER/ages/1-64.safetensors`."""
+    """Where the weights of an age are: `FOLDER/ages/1-16.safetensors`."""
     return folder / FOLDER / f"{age.numerator}-{age.denominator}.safetensors"
 
 
