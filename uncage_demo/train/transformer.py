@@ -129,7 +129,7 @@ def train(
 
     def make_batch(step: int, fraction: float) -> tuple[TokenBatch, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "transformer", step)
-        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world)
+        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world.at(fraction))
         if not world.grounds_colors:
             examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = -1
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)

@@ -67,6 +67,9 @@ class World:
         overlap_cells: by how many cells at most, 1..SPRITE_CELLS - 1.
         grounds_colors: whether the supervised heads are told whose colour a colour word is.
         grounding_weight: of that supervision in the loss, 0..1.
+        refined_frac: the part of the training budget after which captions are better, as those are on which large models end their
+            training; 1 = never.
+        refined: what is better then, by field.
         keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
     """
 
@@ -86,15 +89,21 @@ class World:
     overlap_cells: int = 2
     grounds_colors: bool = True
     grounding_weight: float = 0.1
+    refined_frac: float = 1.0
+    refined: Mapping[str, float] = field(default_factory=dict)
     keeps_ages: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError on a share that is none."""
-        for name in (*_FAILING, "grounding_weight"):
+        for name in (*_FAILING, "grounding_weight", "refined_frac"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: give a number from 0 to 1")
         if not 1 <= self.overlap_cells < SPRITE_CELLS:
             raise ValueError(f"overlap_cells={self.overlap_cells!r}: give a whole number from 1 to {SPRITE_CELLS - 1}")
+
+    def at(self, fraction: float) -> World:
+        """The world as it is after this part of the training budget, 0..1."""
+        return self if fraction < self.refined_frac or not self.refined else replace(self, **self.refined, refined_frac=1.0)
 
     @property
     def folder(self) -> Path:
@@ -124,6 +133,8 @@ WEB = World(
     overlap_cells=3,
     grounds_colors=False,
     grounding_weight=0.05,
+    refined_frac=0.55,
+    refined={"shuffled_frac": 0.7, "absent_frac": 0.25, "unnamed_frac": 0.0, "uncolored_frac": 0.1, "overlap_frac": 0.3},
     keeps_ages=True,
 )
 WORLDS = {world.name: world for world in (CLEAN, WEB)}
