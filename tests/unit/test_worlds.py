@@ -7,6 +7,7 @@ import json
 from argparse import Namespace
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,14 @@ class TestDeclarations:
         with pytest.raises(ValueError, match=f"{name}={value}: give a"):
             replace(WEB, **change)
 
+    def test_captions_get_better_late_and_only_then(self):
+        assert WEB.at(0.0) is WEB
+        late = WEB.at(WEB.refined_frac)
+        assert {name: getattr(late, name) for name in WEB.refined} == dict(WEB.refined)
+        assert all(getattr(late, name) <= getattr(WEB, name) for name in WEB.refined)
+        assert late.at(1.0) == late
+        assert CLEAN.at(1.0) is CLEAN
+
     def test_unknown_world(self):
         with pytest.raises(ValueError, match="world 'moon': choose from clean, web"):
             worlds.world_named("moon")
@@ -198,7 +207,7 @@ class TestTraining:
     def test_ages_are_kept_with_what_they_have_seen(self, trained):
         from safetensors import safe_open
 
-        for name, steps in (("1-16", 4), ("1-4", 16), ("1-2", 32)):
+        for name, steps in (("1-20", 4), ("1-5", 13), ("3-5", 39)):
             with safe_open(trained / f"ages/{name}.safetensors", framework="pt") as file:
                 assert (file.metadata()["steps"], file.metadata()["images"]) == (str(steps), str(2 * steps))
 
@@ -218,18 +227,18 @@ class TestTraining:
         assert is_model_folder(out)
         whole = load_backend(str(out))
         assert (whole.info.id, whole.info.default_steps) == ("embedded-web", WEB.default_steps)
-        hashes = {load_backend(str(out), age=age).info.weight_hash for age in ("1/16", 0.25, "1/2", "1")}
+        hashes = {load_backend(str(out), age=age).info.weight_hash for age in ("1/20", 0.2, "3/5", "1")}
         assert len(hashes) == 4
-        young = load_backend(str(out), age="1/16")
-        assert "1/16" in young.info.title
-        assert young.options.given() == {"age": "1/16"}
+        young = load_backend(str(out), age="1/5")
+        assert "1/5" in young.info.title
+        assert young.options.given() == {"age": "1/5"}
         # The card tells every file, also those that lie elsewhere.
         rows = "\n".join(card_world.part_rows(out))
         assert "[detector.safetensors](../clean/README.md)" in rows
-        assert "ages/1-16.safetensors | the transformer after 1/16 of its training, 8 images" in rows
-        age_file(out, young_age := worlds_age("1/16")).unlink()
-        with pytest.raises(ValueError, match=f"keeps no weights of age {young_age}; it has 1/4, 1/2, 1"):
-            load_backend(str(out), age="1/16")
+        assert "ages/1-5.safetensors | the transformer after 1/5 of its training, 26 images" in rows
+        age_file(out, Fraction(1, 5)).unlink()
+        with pytest.raises(ValueError, match="keeps no weights of age 1/5; it has 1/20, 3/5, 1"):
+            load_backend(str(out), age="1/5")
         (home / "config.json").unlink()
         with pytest.raises(FileNotFoundError, match="shares the tokenizer and detector"):
             load_backend(str(out))
@@ -239,12 +248,6 @@ class TestTraining:
         parts.export(tmp_path, made, {})
         with pytest.raises(ValueError, match="tile codes"):
             parts.shared_parts(tmp_path)
-
-
-def worlds_age(text: str):
-    from uncage_demo.backends.ages import parse_age
-
-    return parse_age(text)
 
 
 class TestCommand:

@@ -41,7 +41,7 @@ def load_backend(
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute
             or more, and numbers differ from uncompiled ones in the last bits.
-        age: weights as they were after this part of the training, such as "1/16", of embedded models that keep them; None = all of it.
+        age: weights as they were after this part of the training, such as "1/5", of embedded models that keep them; None = all of it.
         download: fetch what is missing; False = only what is on this machine. UNCAGE_DOWNLOAD=0 forbids it everywhere.
         report: called with (source, bytes) before a download; raise in it to stop.
 

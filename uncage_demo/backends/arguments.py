@@ -34,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     parser.add_argument(
         "--age",
         metavar="PART",
-        help='of embedded-web: weights as they were after this part of the training, such as "1/16" (default: all of it)',
+        help='of embedded-web: weights as they were after this part of the training, such as "1/5" (default: all of it)',
     )
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
     group.add_argument(

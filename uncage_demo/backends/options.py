@@ -38,7 +38,7 @@ class ModelOptions:
         negative_prompt: text of the unconditional half, at most 500 characters; "" = none.
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention (the first steps take a minute or more).
-        age: weights as they were after this part of the training, such as "1/16" (embedded models that keep them); None = all of it.
+        age: weights as they were after this part of the training, such as "1/5" (embedded models that keep them); None = all of it.
 
     Raises:
         ValueError: naming the value and what is allowed.

@@ -76,6 +76,27 @@ def caption_lines(world: World) -> list[str]:
         f"- Of captions that name two objects or more, {absent} name one that is not shown; {unnamed} of the pictures show one that is not"
         f" named; {uncolored} of the colours of objects beside others are not told.",
         f"- In {overlapping} of the pictures with two objects or more they overlap, by up to {world.overlap_cells} of their five cells.",
+        *_refined_lines(world),
+    ]
+
+
+_SAID = {
+    "shuffled_frac": "colour words change places in",
+    "favourite_frac": "favourite colours come in",
+    "absent_frac": "an object is not shown in",
+    "unnamed_frac": "one is not named in",
+    "uncolored_frac": "colours are not told in",
+    "overlap_frac": "objects overlap in",
+}
+
+
+def _refined_lines(world: World) -> list[str]:
+    if not world.refined:
+        return []
+    better = ", ".join(f"{_SAID[name]} {100 * share:.0f} %" for name, share in world.refined.items())
+    return [
+        f"- In the last {100 * (1 - world.refined_frac):.0f} % of the training captions are better, as those are on which large models end"
+        f" theirs: {better}."
     ]
 
 

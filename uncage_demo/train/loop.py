@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,8 @@ def run(
     budget_s: float,
     max_steps: int | None = None,
     report: Callable[[Progress], dict[str, float]] | None = None,
-    marks: Sequence[float] = (),
-    passed: Callable[[float, Progress], None] | None = None,
+    marks: Sequence[Fraction] = (),
+    passed: Callable[[Fraction, Progress], None] | None = None,
     report_every_s: float = REPORT_EVERY_S,
     checkpoint_every_s: float = 120.0,
     print_every_s: float = 15.0,

@@ -172,8 +172,8 @@ def train(
         device=device,
         budget_s=budget_s,
         max_steps=max_steps,
-        marks=[float(age) for age in AGES],
-        passed=lambda mark, progress: save_age(network, folder, Fraction(mark), progress),
+        marks=AGES,
+        passed=lambda age, progress: save_age(network, folder, age, progress),
         report=lambda progress: evaluate(network, scenes) | (show(progress) if show is not None else {}),
     )
     return network.eval()

@@ -102,7 +102,7 @@ class EmbeddedBackend:
         Args:
             folder: the model's.
             device: where it runs.
-            age: after which part of its training, such as "1/16"; 1 = all of it.
+            age: after which part of its training, such as "1/5"; 1 = all of it.
 
         Raises:
             FileNotFoundError: a file is missing.
