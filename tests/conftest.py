@@ -2,5 +2,6 @@
 
 from jaxtyping import install_import_hook
 
-_CHECKED = [f"uncage_demo.decoding.{module}" for module in ("noise", "order", "schedule", "tokens", "uncage")]
+_CHECKED = [f"uncage_demo.decoding.{module}" for module in ("noise", "order", "redraw", "schedule", "tokens")]
+_CHECKED += [f"uncage_demo.orders.{module}" for module in ("contrast", "halton")]
 install_import_hook(_CHECKED, "beartype.beartype")

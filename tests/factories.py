@@ -12,7 +12,7 @@ import numpy as np
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.trace.record import StepRecord, Trace
-from uncage_demo.types import ModelInfo, Prompt, Subject, TextToken, Word, WordKind
+from uncage_demo.types import ModelDefaults, ModelInfo, Prompt, Subject, TextToken, Word, WordKind
 
 COLORS = {
     "red": (214, 54, 48),
@@ -89,8 +89,8 @@ def make_trace(
         raise ValueError(f"steps={steps}, image_px={image_px}: need steps <= {n} and image_px a multiple of {height}")
     rng = np.random.default_rng([seed, height, width, steps])
     prompt = make_prompt(prompt_text)
-    fields: dict[str, Any] = {"guidance_scale": 3.0, "contrast_blur": 0.0, **settings}
-    config = DecodingConfig(order=order, num_steps=steps, seed=seed, **fields)
+    fields: dict[str, Any] = {"contrast_blur": 0.0, **settings}
+    config = DecodingConfig(order=order, num_steps=steps, seed=seed, **fields).resolved(ModelDefaults())
     image, membership = _scene(rng, prompt, grid, cell_px)
     final = rng.integers(0, codebook_size, n).astype(np.int32)
     masked, unmask_step = np.ones(n, bool), np.full(n, -1, np.int32)
@@ -100,7 +100,7 @@ def make_trace(
         maps = _attention(rng, prompt, membership, step / max(1, steps - 1))
         probs = rng.uniform(0.05, 0.95, n).astype(np.float32) * np.where(membership.sum(axis=0) > 0, 0.6, 1.0).astype(np.float32)
         confidence = np.where(masked, np.log(probs), 0).astype(np.float32)
-        start, end = config.noise_temperature
+        start, end = config.noise_range
         tau = start + (end - start) * step / max(1, steps - 1)
         noise = np.where(masked, tau * rng.gumbel(size=n), 0).astype(np.float32)
         contrast = _contrast(maps, prompt)

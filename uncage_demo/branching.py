@@ -18,6 +18,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run, Start
 from uncage_demo.decoding.sampler import decode
 from uncage_demo.runner import OnStep, Progress, finish, stream
+from uncage_demo.trace.lineage import Edits, Lineage, within_limit
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
 
@@ -29,12 +30,12 @@ class BranchPlan:
     Args:
         run: what to decode: the prompt, settings and starting point of the branch.
         at_step: the first step that is decoded.
-        edits: the edits in force, as plain lists (see `Trace.lineage`).
+        edits: the edits in force.
     """
 
     run: Run
     at_step: int
-    edits: dict[str, Any]
+    edits: Edits
 
 
 def plan(
@@ -58,7 +59,7 @@ def plan(
     edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
     start = _branch_start(trace, at_step, edits)
     config = config or DecodingConfig.from_dict(trace.config)
-    return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits["suppress_word"])), at_step, edits)
+    return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits.suppress_word)), at_step, edits)
 
 
 def graft(trace: Trace, branch_plan: BranchPlan, made: Trace) -> Trace:
@@ -74,9 +75,8 @@ def graft(trace: Trace, branch_plan: BranchPlan, made: Trace) -> Trace:
     frames = made.frames
     if trace.frames is not None and made.frames is not None:
         frames = np.concatenate([trace.frames[:before], made.frames])
-    own = {key: value for key, value in trace.lineage.items() if key != "earlier"}
-    earlier = [line for line in [own, *trace.lineage.get("earlier", [])] if line and line["at_step"] <= at_step]
-    lineage = {"parent": trace.id, "at_step": at_step, "edits": branch_plan.edits, "parent_config": trace.config, "earlier": earlier}
+    earlier = within_limit([replace(line, earlier=None) for line in trace.branches if line.at_step <= at_step])
+    lineage = Lineage(trace.id, at_step, branch_plan.edits, trace.config, earlier)
     return replace(
         made,
         steps=trace.steps[:before] + made.steps,
@@ -186,10 +186,10 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
 
 def _hidden(trace: Trace, step: int) -> tuple[int, ...]:
     """Text tokens that a knock-out hid from the model at this step."""
-    lines = [line for line in [trace.lineage, *trace.lineage.get("earlier", [])] if line and line["at_step"] <= step]
+    lines = [line for line in trace.branches if line.at_step <= step]
     if not lines:
         return ()
-    word = max(lines, key=lambda line: line["at_step"])["edits"]["suppress_word"]
+    word = max(lines, key=lambda line: line.at_step).edits.suppress_word
     return () if word is None else trace.prompt.words[word].tokens
 
 
@@ -220,8 +220,8 @@ def state_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _edits_in_force(
     trace: Trace, at_step: int, keep: Sequence[int], drop: Sequence[int], forbid: Mapping[int, Sequence[int]], suppress_word: int | None
-) -> dict[str, Any]:
-    """The edits of a branch as plain lists, those of the parent that still hold at this step included."""
+) -> Edits:
+    """The edits of a branch, those of the parent that still hold at this step included."""
     count = trace.tokens.size
     for name, positions in (("keep", keep), ("drop", drop), ("forbid", forbid)):
         wrong = [p for p in positions if isinstance(p, bool) or not isinstance(p, (int, np.integer)) or not 0 <= p < count]
@@ -231,28 +231,25 @@ def _edits_in_force(
     if kept & dropped:
         raise ValueError(f"position {min(kept & dropped)} is both kept and dropped")
     forbidden = {int(p): {int(i) for i in ids} for p, ids in forbid.items()}
-    inherited = trace.lineage["edits"] if trace.lineage and trace.lineage["at_step"] <= at_step else None
-    if inherited is not None:
-        for position, ids in inherited["forbid"]:
+    lineage = trace.lineage
+    if lineage is not None and lineage.at_step <= at_step:
+        inherited = lineage.edits
+        for position, ids in inherited.forbid:
             forbidden.setdefault(position, set()).update(ids)
-        suppress_word = inherited["suppress_word"] if suppress_word is None else suppress_word
-        if trace.lineage["at_step"] == at_step:
-            kept |= set(inherited["keep"]) - dropped
-            dropped |= set(inherited["drop"]) - kept
-    return {
-        "keep": sorted(kept),
-        "drop": sorted(dropped),
-        "forbid": [[position, sorted(ids)] for position, ids in sorted(forbidden.items()) if ids],
-        "suppress_word": suppress_word,
-    }
+        suppress_word = inherited.suppress_word if suppress_word is None else suppress_word
+        if lineage.at_step == at_step:
+            kept |= set(inherited.keep) - dropped
+            dropped |= set(inherited.drop) - kept
+    forbid_ids = tuple((position, tuple(sorted(ids))) for position, ids in sorted(forbidden.items()) if ids)
+    return Edits(tuple(sorted(kept)), tuple(sorted(dropped)), forbid_ids, suppress_word)
 
 
-def _branch_start(trace: Trace, at_step: int, edits: dict[str, Any]) -> Start:
+def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
     tokens, since = state_before(trace, at_step)
     sampled = trace.steps[at_step - trace.steps[0].step].sampled
-    forbid = {position: tuple(ids) for position, ids in edits["forbid"]}
+    forbid = {position: tuple(ids) for position, ids in edits.forbid}
     masked = tokens < 0
-    dropped = {p for p in edits["drop"] if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
+    dropped = {p for p in edits.drop if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
     for position in dropped:
         tokens[position], since[position] = -1, -1
     return Start(
@@ -260,8 +257,8 @@ def _branch_start(trace: Trace, at_step: int, edits: dict[str, Any]) -> Start:
         step=at_step,
         unmask_step=since,
         # A position committed earlier is kept by doing nothing.
-        keep={p: int(sampled[p]) for p in edits["keep"] if masked[p]},
-        hold=frozenset(p for p in edits["drop"] if masked[p]),
+        keep={p: int(sampled[p]) for p in edits.keep if masked[p]},
+        hold=frozenset(p for p in edits.drop if masked[p]),
         forbid=forbid,
     )
 

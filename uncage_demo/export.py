@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uncage_demo.files import replacing, write_atomically
 from uncage_demo.types import Verdict
 
 if TYPE_CHECKING:
@@ -123,13 +124,14 @@ def write_run(
         if on_file is not None:
             on_file(path)
         if path.name == "run.json":
-            path.write_text(json.dumps(_summary(traces, verdicts, facts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_atomically(path, json.dumps(_summary(traces, verdicts, facts), indent=2, ensure_ascii=False) + "\n")
         elif path.suffix == ".npz":
             by_order[path.stem].save(path)
         elif path.stem in by_order:
             from PIL import Image
 
-            Image.fromarray(by_order[path.stem].image).save(path)
+            with replacing(path) as place:
+                Image.fromarray(by_order[path.stem].image).save(place)
         else:
             write_view(path, traces, path.stem, verdicts=verdicts, look=look, findings=findings)
     return files
@@ -174,7 +176,7 @@ def write_view(
 
         ids = [str(index) for index in range(len(traces))]
         payload = {**build_payload(traces, verdicts, findings, ids=ids), "heads": recorded_heads(traces, ids)}
-        path.write_text(standalone_html(payload, traces[0].prompt.text), encoding="utf-8")
+        write_atomically(path, standalone_html(payload, traces[0].prompt.text))
     else:
         _write_frames(path, traces, view, step, verdicts, look)
 
@@ -206,10 +208,12 @@ def _write_frames(
     if view == "picture":
         if len(traces) > 1:
             raise ValueError("picture takes one trace; use side-by-side for several")
-        reveal_frame(traces[0], at, FrameStyle(stage_px=look.stage_px, theme=look.theme, scale=2)).save(path)
+        with replacing(path) as place:
+            reveal_frame(traces[0], at, FrameStyle(stage_px=look.stage_px, theme=look.theme, scale=2)).save(place)
     elif view == "side-by-side":
         style = FrameStyle(stage_px=look.stage_px, theme=look.theme, scale=2, attention=attention)
-        compare_frame(traces, at, style, verdicts=verdicts).save(path)
+        with replacing(path) as place:
+            compare_frame(traces, at, style, verdicts=verdicts).save(place)
     else:
         # GIF has no good compression for twice the pixels; WebP and MP4 do
         style = FrameStyle(stage_px=look.stage_px, theme=look.theme, scale=1 if path.suffix.lower() == ".gif" else 2, attention=attention)

@@ -295,7 +295,7 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     assert again["settings"] == trace.config
     assert again["findings"]
     _, branch, _ = client.predict(handle_file(file), at_step=2, change="knock_out", word=1, api_name="/branch")
-    assert Trace.load(branch).lineage["edits"]["suppress_word"] == 1
+    assert Trace.load(branch).branches[0].edits.suppress_word == 1
     figure = client.predict([handle_file(file), handle_file(branch)], "svg", api_name="/export")
     assert "<svg" in Path(figure).read_text(encoding="utf-8")
     with pytest.raises(Exception, match="cell=999"):

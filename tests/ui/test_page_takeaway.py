@@ -122,7 +122,7 @@ def test_a_word_is_knocked_out_and_the_run_without_it_joins_the_stages(page, tmp
     assert page.evaluate("() => window.UncagePage.shared.stage.state.layer") == "word", "the visitor still looks at the word"
     traces, _ = on_stage(page, tmp_path)
     branch = traces[2]
-    assert (branch.lineage["at_step"], branch.lineage["edits"]["suppress_word"]) == (AT, 1)
+    assert (branch.branches[0].at_step, branch.branches[0].edits.suppress_word) == (AT, 1)
     shares = [branch.word_maps(s)[1].sum() for s in range(STEPS)]
     assert all(share > 0 for share in shares[:AT])
     assert all(share == pytest.approx(0, abs=1e-6) for share in shares[AT:]), "nothing attends to the word any more"

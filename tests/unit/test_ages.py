@@ -45,8 +45,7 @@ def test_models_without_ages():
         load_backend("embedded", age="old")
 
 
-def test_an_age_is_told_by_traces_and_not_by_results():
-    """A result line names the weights by their hash, which is the age's own."""
+def test_an_age_is_told_by_traces_and_results():
     options = ModelOptions(age="3/5")
     assert ModelOptions.from_json(options.to_text()) == options
-    assert options.deciding() == {}
+    assert options.deciding() == {"age": "3/5"}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.factories import make_prompt
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, gather_prompts, parse_seeds, parse_shard
+from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, gather_prompts, parse_shard
 from uncage_demo.bench.experiments import EXPERIMENTS, Setting, from_json, grid
 from uncage_demo.bench.export import ImageFolder, geneval_metadata
 from uncage_demo.config import DecodingConfig
@@ -102,11 +102,7 @@ def test_hostile_prompts_and_methods_stay_in_the_folder(tmp_path: Path, layout: 
     assert len(path.name.encode()) <= 255
 
 
-def test_seed_and_shard_arguments() -> None:
-    assert parse_seeds("0-2,5") == [0, 1, 2, 5]
-    for bad in ("", "3-1", "a", "1-", "-1"):
-        with pytest.raises(ValueError, match="--seeds"):
-            parse_seeds(bad)
+def test_shard_arguments() -> None:
     assert parse_shard(None, {}) == (0, 1)
     assert parse_shard(None, {"RANK": "1", "WORLD_SIZE": "4"}) == (1, 4)
     assert parse_shard("0/2", {"RANK": "1", "WORLD_SIZE": "4"}) == (0, 2)

@@ -100,12 +100,14 @@ def test_shards_divide_the_work_and_merge(backend: EmbeddedBackend, reference: l
 
 def test_noise_of_its_own_for_each_prompt_is_the_same_for_all_methods(backend: EmbeddedBackend, tmp_path: Path) -> None:
     assert own_seed("a cat", 0) == 3882755056  # the same on every machine
-    run_experiment(backend, EXPERIMENT, PROMPTS, [0, 1], tmp_path / "own.jsonl", Brightness(), own_seeds=True)
+    run_experiment(backend, EXPERIMENT, PROMPTS, [0, 1], tmp_path / "own.jsonl", Brightness())
     lines = read_records(tmp_path / "own.jsonl")
     for method in EXPERIMENT.methods:
         seeds = {item.text: {r["seed"] for r in lines if (r["prompt"], r["method"]) == (item.text, method)} for item in PROMPTS}
         assert seeds == {item.text: {own_seed(item.text, 0), own_seed(item.text, 1)} for item in PROMPTS}
     assert "2 prompts, 2 seeds of its own each, 4 images a method" in build_table(lines, EXPERIMENT.name).size
+    run_experiment(backend, EXPERIMENT, PROMPTS, [0, 1], tmp_path / "shared.jsonl", Brightness(), own_seeds=False)
+    assert {r["seed"] for r in read_records(tmp_path / "shared.jsonl")} == {0, 1}
 
 
 def test_equal_pictures_of_another_experiment_are_taken_over(backend: EmbeddedBackend, tmp_path: Path) -> None:

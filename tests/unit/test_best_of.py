@@ -74,7 +74,7 @@ def test_one_place_an_object_scores_above_two() -> None:
 def test_the_best_by_placement_is_kept_and_its_line_makes_it_again(backend: EmbeddedBackend, tmp_path: Path) -> None:
     experiment = Experiment("mine", "Mine", {"plain": BASE, "best of 3": BASE}, "plain", {"best of 3": 3})
     path = tmp_path / "results.jsonl"
-    assert run_experiment(backend, experiment, PROMPTS, [0, 1], path, Brightness(), batch=3).made == 8
+    assert run_experiment(backend, experiment, PROMPTS, [0, 1], path, Brightness(), batch=3, own_seeds=False).made == 8
     lines = [record for record in read_records(path) if record["method"] == "best of 3"]
     assert {record["seed"] for record in lines} == {0, 1}
     for record in lines:
@@ -84,7 +84,7 @@ def test_the_best_by_placement_is_kept_and_its_line_makes_it_again(backend: Embe
         best = int(np.argmax(placement(backend, [prompt] * 3, tokens, configs[0])))
         assert record["config"]["seed"] == configs[best].seed
         assert replay(backend, record).identical
-    assert run_experiment(backend, experiment, PROMPTS, [0, 1], path, Brightness()).made == 0
+    assert run_experiment(backend, experiment, PROMPTS, [0, 1], path, Brightness(), own_seeds=False).made == 0
 
 
 def test_an_experiment_refuses_a_wrong_number() -> None:

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -13,9 +12,11 @@ from PIL import Image
 
 from tests.factories import make_trace
 from tests.toy_backend import ToyBackend
+from uncage_demo.cli import arguments
 from uncage_demo.cli import main as cli
-from uncage_demo.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
 from uncage_demo.export import DEFAULT_FORMATS, FORMATS, planned_files
+from uncage_demo.trace.lineage import Edits, Lineage
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import TextToken, Verdict
@@ -54,10 +55,10 @@ def toy(monkeypatch):
     return loaded
 
 
-def fails(capsys, *arguments):
+def fails(capsys, *given):
     """The one line on stderr of a command that must fail with status 2."""
     try:
-        status = cli.main(list(arguments))
+        status = cli.main(list(given))
     except SystemExit as stop:
         status = stop.code
     told = capsys.readouterr().err
@@ -76,7 +77,7 @@ def test_help_is_quick_and_names_every_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in (*cli.OWN, *cli.DELEGATED, *cli.PROGRAMS):
+    for name in ("compare", "generate", "export", "reproduce", "app", "models", *cli.DELEGATED, *cli.PROGRAMS):
         assert f"\n    {name}" in done.stdout
     assert "examples" in done.stdout
 
@@ -89,12 +90,29 @@ def test_every_command_has_help(command, capsys):
     assert len(capsys.readouterr().out) > 100
 
 
+def _actions(command):
+    parser = cli.build_parser()
+    commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices and command in action.choices)
+    return commands.choices[command]._actions
+
+
 def test_options_map_one_to_one_onto_the_settings():
     options = cli.build_parser().parse_args(["generate", "a cat"])
     default = DecodingConfig()
-    assert DecodingConfig(order="meissonic", seed=options.seed, **cli.config_fields(options)) == default
-    named = {name for name, _, _ in cli._SETTINGS} | {"order", "seed"}
-    assert named == {field.name for field in fields(DecodingConfig)}
+    assert DecodingConfig(order="meissonic", seed=options.seed, **arguments.config_fields(options)) == default
+    for name, setting in SETTINGS.items():
+        if name not in ("order", "seed"):
+            shown = [action for action in _actions("generate") if action.dest == name]
+            assert [action.help.startswith(setting.help.replace("%", "%%")) for action in shown] == [True], name
+
+
+def test_presets_by_name_and_what_is_given_beside_them():
+    options = cli.build_parser().parse_args(["generate", "a cat", "--preset", "maskgit", "--num-steps", "9"])
+    fields = arguments.config_fields(options)
+    assert (fields["num_steps"], fields["guidance_scale"], arguments.chosen_order(options)) == (9, 1.0, "maskgit")
+    options = cli.build_parser().parse_args(["generate", "a cat", "--preset", "maskgit", "--order", "halton"])
+    assert (arguments.config_fields(options)["num_steps"], arguments.chosen_order(options)) == (12, "halton")
+    assert arguments.chosen_order(cli.build_parser().parse_args(["generate", "a cat"])) == "uncage"
 
 
 def test_every_setting_reaches_the_config():
@@ -108,7 +126,7 @@ def test_every_setting_reaches_the_config():
     trace.config = given.to_dict()
     parts = shlex.split(command_line([trace]))
     options = cli.build_parser().parse_args(parts[3:])
-    assert DecodingConfig(order=options.order, seed=options.seed, **cli.config_fields(options)) == given
+    assert DecodingConfig(order=options.order, seed=options.seed, **arguments.config_fields(options)) == given
     assert options.prompt == trace.prompt.text
     scope = {}
     exec(
@@ -141,29 +159,16 @@ def test_runs_that_differ_only_in_order_and_seed_are_one_command():
 
 def test_a_branch_is_not_claimed_to_come_from_a_prompt():
     trace = make_trace()
-    trace.lineage = {"parent": "abc", "at_step": 3}
+    trace.lineage = Lineage("abc", 3, Edits((), (), (), None), trace.config)
     with pytest.raises(ValueError, match="branched off run abc at step 3"):
         command_line([trace])
 
 
-@pytest.mark.parametrize(
-    ("text", "seeds"), [("0", (0,)), ("0,1,7", (0, 1, 7)), ("3-5,4, 9", (3, 4, 5, 9)), ("9223372036854775807", (2**63 - 1,))]
-)
-def test_seeds_are_read(text, seeds):
-    assert cli.parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "0-99", "1,,2", "0-20,30-50"])
-def test_bad_seeds_are_refused(text):
-    with pytest.raises(ValueError, match="seeds"):
-        cli.parse_seeds(text)
-
-
 def test_orders_are_read_and_refused():
-    assert cli.parse_orders("uncage, halton") == ("uncage", "halton")
+    assert arguments.parse_orders("uncage, halton") == ("uncage", "halton")
     for text in ("", "jet", "uncage,uncage", ",".join(ORDER_NAMES)):
         with pytest.raises(ValueError, match="order"):
-            cli.parse_orders(text)
+            arguments.parse_orders(text)
 
 
 @pytest.mark.parametrize(

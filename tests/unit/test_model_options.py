@@ -208,9 +208,9 @@ def test_sizes_are_read() -> None:
         (["--image-size", "٣"], "argument --image-size"),
         (["--image-size", "9000"], "image_size_px=(9000, 9000): give"),
         (["--model", "FOLDER", "--image-size", "30"], "30 x 30 px: both sides must be multiples of 8"),
-        (["--device", "toaster"], "--device 'toaster': use auto, cpu, cuda, cuda:N or mps"),
-        (["--device", "meta"], "--device 'meta': use auto, cpu, cuda, cuda:N or mps"),
-        (["--device", "cuda:77"], "--device cuda:77: this machine has"),
+        (["--device", "toaster"], "device='toaster': use auto, cpu, cuda, cuda:N or mps"),
+        (["--device", "meta"], "device='meta': use auto, cpu, cuda, cuda:N or mps"),
+        (["--device", "cuda:77"], "device='cuda:77': this machine has"),
     ],
 )
 def test_the_command_line_says_what_is_wrong(

@@ -1,12 +1,22 @@
 """Where next: each order's formula, the selection, and the Halton list."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from uncage_demo.config import ORDER_NAMES, DecodingConfig
-from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
+from uncage_demo.decoding.order import noise_scale, select, weight_at
+from uncage_demo.orders.base import StepContext
+from uncage_demo.orders.halton import halton_order, visiting_rank
+from uncage_demo.orders.table import ORDERS
+from uncage_demo.types import ModelDefaults
 
 N = 12
+
+
+def settings(**given: Any) -> DecodingConfig:
+    return DecodingConfig(**given).resolved(ModelDefaults(num_steps=16))
 
 
 def context(step: int = 0, num_steps: int = 8, weight: float = 0.0) -> StepContext:
@@ -23,7 +33,7 @@ def test_there_is_a_function_for_every_name() -> None:
 def test_scores_are_float32_and_leave_the_context_alone(order: str) -> None:
     given = context(weight=3.0)
     before = {name: np.copy(value) for name, value in vars(given).items()}
-    scores = ORDERS[order](given, DecodingConfig(order=order))
+    scores = ORDERS[order](given, settings(order=order))
     assert scores.dtype == np.float32
     assert scores.shape == (N,)
     assert all(np.array_equal(value, before[name]) for name, value in vars(given).items())
@@ -31,7 +41,7 @@ def test_scores_are_float32_and_leave_the_context_alone(order: str) -> None:
 
 def test_formulas() -> None:
     c = context()
-    score = {name: ORDERS[name](c, DecodingConfig(order=name)) for name in ORDER_NAMES}
+    score = {name: ORDERS[name](c, settings(order=name)) for name in ORDER_NAMES}
     assert np.array_equal(score["random"], c.noise)
     assert np.array_equal(score["confidence"], c.confidence)
     assert np.array_equal(score["meissonic"], c.confidence + c.noise)
@@ -42,7 +52,7 @@ def test_formulas() -> None:
 
 
 def test_uncage_adds_weight_times_contrast_in_guided_steps_only() -> None:
-    config = DecodingConfig(order="uncage", num_steps=8, contrast_steps=3, contrast_weight=2.5)
+    config = settings(order="uncage", num_steps=8, contrast_steps=3, contrast_weight=2.5)
     guided, later = context(2, 8, 2.5), context(3, 8, 0.0)
     assert np.array_equal(ORDERS["uncage"](guided, config), guided.confidence + guided.noise + np.float32(2.5) * guided.contrast)
     assert np.array_equal(ORDERS["uncage"](later, config), later.confidence + later.noise)
@@ -52,7 +62,7 @@ def test_uncage_adds_weight_times_contrast_in_guided_steps_only() -> None:
 
 @pytest.mark.parametrize("step", range(8))
 def test_weight_0_is_the_baseline_bit_for_bit(step: int) -> None:
-    config = DecodingConfig(order="uncage", num_steps=8, contrast_weight=0.0)
+    config = settings(order="uncage", num_steps=8, contrast_weight=0.0)
     given = context(step)
     assert np.array_equal(ORDERS["uncage"](given, config), ORDERS["meissonic"](given, config.with_(order="meissonic")))
     assert noise_scale(config, step) == noise_scale(config.with_(order="meissonic"), step)
@@ -60,19 +70,19 @@ def test_weight_0_is_the_baseline_bit_for_bit(step: int) -> None:
 
 def test_switches_drop_a_term_of_the_guided_score_only() -> None:
     given, later = context(0, 8, 3.0), context(7, 8, 0.0)
-    only_contrast = DecodingConfig(order="uncage", num_steps=8, use_confidence=False, use_noise=False)
+    only_contrast = settings(order="uncage", num_steps=8, use_confidence=False, use_noise=False)
     assert np.array_equal(ORDERS["uncage"](given, only_contrast), np.float32(3) * given.contrast)
     assert np.array_equal(ORDERS["uncage"](later, only_contrast), later.confidence + later.noise)
     assert noise_scale(only_contrast, 0) == 0
     assert noise_scale(only_contrast, 7) == pytest.approx(0.01)
-    no_noise = DecodingConfig(order="meissonic", use_noise=False)
+    no_noise = settings(order="meissonic", use_noise=False)
     assert np.array_equal(ORDERS["meissonic"](given, no_noise), given.confidence)
-    no_confidence = DecodingConfig(order="meissonic", use_confidence=False)
+    no_confidence = settings(order="meissonic", use_confidence=False)
     assert np.array_equal(ORDERS["meissonic"](given, no_confidence), given.noise)
 
 
 def test_noise_scales() -> None:
-    config = DecodingConfig(num_steps=5, noise_temperature=(2.0, 0.0))
+    config = settings(num_steps=5, noise_temperature=(2.0, 0.0))
     assert [noise_scale(config, s) for s in range(5)] == [2.0, 1.5, 1.0, 0.5, 0.0]
     assert [noise_scale(config.with_(order="uncage"), s) for s in (0, 4)] == [2.0, 0.0]
     assert noise_scale(config.with_(num_steps=1), 0) == 2.0
@@ -158,4 +168,4 @@ def test_an_order_without_its_input_says_what_it_needs() -> None:
     bare = StepContext(0, 8, np.ones(2, bool), nothing, nothing, nothing, 0.0)
     for name, needed in (("margin", "margin"), ("entropy", "entropy"), ("halton", "rank")):
         with pytest.raises(ValueError, match=rf"StepContext\.{needed}"):
-            ORDERS[name](bare, DecodingConfig(order=name))
+            ORDERS[name](bare, settings(order=name))

@@ -11,7 +11,7 @@ from uncage_demo.decoding.run import Run, Start
 from uncage_demo.decoding.sampler import RecordOptions, decode
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.diagnosis.diagnose import diagnose
-from uncage_demo.player.payload import health
+from uncage_demo.diagnosis.health import health
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.frames import fresh_at, masked_after
 from uncage_demo.runner import generate
@@ -33,7 +33,7 @@ def blob(y: int, x: int, strength: float = 1.0) -> np.ndarray:
 
 
 def kept(attention: np.ndarray) -> np.ndarray:
-    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=(0.0, 0.0), radius_frac=0.33)
+    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=0.0, radius_frac=0.33)
     return kept_cells(*places, GRID).reshape(GRID)
 
 
@@ -92,7 +92,7 @@ def test_the_draft_is_full_before_it_is_opened_and_the_end_leaves_nothing_masked
     opened = steps[5].masked_before
     assert opened.any()
     for k, record in enumerate(steps[5:]):
-        stay = mask_count(config.schedule, k, 3, int(opened.sum()), int(record.masked_before.sum()))
+        stay = mask_count("cosine", k, 3, int(opened.sum()), int(record.masked_before.sum()))
         assert int((record.masked_before & ~record.committed).sum()) == stay
         assert np.array_equal(record.sampled[~opened], steps[4].sampled[~opened])
     assert not (steps[-1].masked_before & ~steps[-1].committed).any()
@@ -109,7 +109,7 @@ def test_no_forward_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = TINY.forward
     monkeypatch.setattr(TINY, "forward", lambda *args, **more: (counts.append(len(args[0])), forward(*args, **more))[1])
     list(decode(TINY, Run(PAIR, CONFIG), record=RecordOptions(level="minimal")))
-    assert counts == [1] * CONFIG.num_steps
+    assert counts == [1] * CONFIG.total_steps
 
 
 def test_what_is_recorded_changes_nothing() -> None:
@@ -141,8 +141,8 @@ def test_the_trace_is_valid_survives_a_file_and_reports_no_fault() -> None:
     again = Trace.from_bytes(trace.to_bytes())
     assert again.id == trace.id
     found = health(again)
-    assert found["counts_ok"]
-    assert found["changed"] == 0
+    assert found.counts_ok
+    assert found.changed == 0
     told = DecodingConfig.from_dict(trace.config).with_(order="meissonic", redraw_steps=None)
     trace.config = told.to_dict()
     with pytest.raises(TraceFormatError, match="masked again"):
@@ -176,11 +176,17 @@ def test_a_branch_without_edits_equals_its_parent(step: int) -> None:
     child.validate()
     assert np.array_equal(child.tokens, parent.tokens)
     assert np.array_equal(child.unmask_step, parent.unmask_step)
-    assert health(child)["changed"] == 0
+    assert health(child).changed == 0
 
 
 def test_a_branch_may_drop_the_redraw() -> None:
     parent = generate(TINY, PAIR, CONFIG, frames=False)
     late = branch(TINY, parent, 7, config=CONFIG.with_(order="meissonic"))
     late.validate()
-    assert health(late)["changed"] == 0
+    assert health(late).changed == 0
+
+
+def test_a_cell_is_an_objects_own_where_its_contrast_is_above_a_fifth() -> None:
+    contrasts = np.array([[0.19, 0.2, 0.21, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    near = np.zeros((2, 4))
+    assert kept_cells(contrasts, near, (2, 2)).tolist() == [False, False, True, True]

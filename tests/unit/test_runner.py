@@ -126,8 +126,8 @@ def test_a_branch_without_edits_is_its_parent(at_step: int) -> None:
     made = branch(TINY, trace, at_step)
     made.validate()
     assert_equal_traces(made, trace)
-    assert made.lineage["parent"] == trace.id
-    assert made.lineage["at_step"] == at_step
+    assert made.branches[0].parent == trace.id
+    assert made.branches[0].at_step == at_step
     assert made.id != trace.id
 
 
@@ -138,7 +138,7 @@ def test_keep_commits_the_parents_token_now_and_for_good() -> None:
     made.validate()
     assert made.unmask_step.flat[late] == 2
     assert made.tokens.flat[late] == trace.steps[2].sampled[late]
-    assert made.lineage["edits"]["keep"] == [late]
+    assert made.branches[0].edits.keep == (late,)
     assert_equal_traces_before(made, trace, 2)
 
 
@@ -189,7 +189,7 @@ def test_another_strategy_from_here_on() -> None:
     made = branch(TINY, trace, 3, config=CONFIG.with_(order="halton"))
     made.validate()
     assert made.config["order"] == "halton"
-    assert made.lineage["parent_config"] == trace.config
+    assert made.branches[0].parent_config == trace.config
     assert_equal_traces_before(made, trace, 3)
     more = branch(TINY, trace, 3, config=CONFIG.with_(num_steps=9))
     more.validate()
@@ -204,7 +204,7 @@ def test_a_hidden_word_has_no_attention_left() -> None:
     assert made.word_maps(1)[word].max() > 0
     assert made.word_maps(2)[word].max() == 0
     again = branch(TINY, made, 4)
-    assert again.lineage["edits"]["suppress_word"] == word
+    assert again.branches[0].edits.suppress_word == word
     assert_equal_traces(again, made)
 
 
@@ -217,13 +217,13 @@ def test_a_branch_of_a_branch_keeps_what_is_still_in_force() -> None:
         second = branch(TINY, first, at_step)
         second.validate()
         assert_equal_traces(second, first)
-        assert [line["at_step"] for line in second.lineage["earlier"]] == [2]
+        assert [line.at_step for line in second.branches[1:]] == [2]
     before = branch(TINY, first, 1)
-    assert before.lineage["earlier"] == []
+    assert before.branches[1:] == ()
     assert_equal_traces(before, trace)
     third = branch(TINY, branch(TINY, first, 4, drop=[late]), 5)
     third.validate()
-    assert [line["at_step"] for line in third.lineage["earlier"]] == [4, 2]
+    assert [line.at_step for line in third.branches[1:]] == [4, 2]
     assert Trace.from_bytes(third.to_bytes()).lineage == third.lineage
 
 

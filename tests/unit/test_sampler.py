@@ -175,7 +175,7 @@ def test_prompts_without_subjects_are_not_guided(order: str) -> None:
 
 
 def test_halton_commits_in_its_fixed_order_and_rolls_on_request() -> None:
-    from uncage_demo.decoding.order import halton_order
+    from uncage_demo.orders.halton import halton_order
 
     def order_of(config: DecodingConfig) -> list[int]:
         return [int(p) for r in records(config) for p in np.flatnonzero(r.committed)[np.argsort(-r.scores[r.committed])]]

@@ -41,3 +41,20 @@ def test_every_input_has_a_type_and_an_explanation(tools):
     assert "uncage" in inputs["order"]["enum"]
     assert (inputs["seed"]["type"], inputs["contrast_weight"]["type"]) == ("integer", "number")
     assert set(tools["branch"]["inputSchema"]["properties"]["change"]["enum"]) == {"keep", "drop", "forbid", "order", "knock_out"}
+
+
+def test_any_declared_setting_can_be_given_by_name(tools):
+    from uncage_demo.config import SETTINGS
+    from uncage_demo.ui.api import _further
+
+    fields = tools["generate"]["inputSchema"]["properties"]
+    assert all(name in fields or name in fields["settings"]["description"] for name in SETTINGS)
+    assert _further('{"schedule": "linear", "noise_temperature": [2, 0], "token_temperature": 1}') == {
+        "schedule": "linear",
+        "noise_temperature": (2.0, 0.0),
+        "token_temperature": 1.0,
+    }
+    assert _further("") == _further(None) == {}
+    for wrong in ("[]", "{", '{"speed": 1}', '{"seed": 1}', "[" * 100_000):
+        with pytest.raises(ValueError, match="give a JSON object with some of schedule"):
+            _further(wrong)

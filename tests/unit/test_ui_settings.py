@@ -12,7 +12,7 @@ from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
 from uncage_demo.ui.presets import PRESETS, preset
-from uncage_demo.ui.session import TraceStore, trace_bytes
+from uncage_demo.ui.session import TraceStore, held_bytes
 from uncage_demo.ui.settings import Settings
 
 HOSTILE = "a ${6*7} {{x}} <img src=x onerror=alert(1)> turtle"
@@ -76,17 +76,6 @@ def test_every_field_of_the_config_travels_in_a_link():
     assert settings.from_query(settings.to_query("a cat", chosen))[1].configs() == chosen.configs()
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("0-3", (0, 1, 2, 3)), ("5, 8 ,13", (5, 8, 13)), ("2,2,1", (2, 1))])
-def test_seeds(text, seeds):
-    assert settings.parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "a", "0-9", "3-1", "1,2,3,4,5", "-1", "1.5"])
-def test_bad_seeds_are_named(text):
-    with pytest.raises(ValueError, match="seed"):
-        settings.parse_seeds(text)
-
-
 def test_blank_fields_mean_defaults_only_where_there_are_some():
     assert settings.tidy("guidance_scale", None) is None
     assert settings.tidy("seed", 3.0) == 3
@@ -115,7 +104,7 @@ def test_settings_come_back_from_traces():
 
 def test_the_store_lets_the_oldest_run_go_and_never_the_newest():
     traces = [make_trace(seed, steps=4) for seed in range(3)]
-    store = TraceStore(max_bytes=2 * trace_bytes(traces[0]) + 1)
+    store = TraceStore(max_bytes=2 * held_bytes(traces[0]) + 1)
     ids = [store.add(trace) for trace in traces]
     assert len(set(ids)) == 3
     with pytest.raises(ValueError, match="no longer in memory"):

@@ -78,7 +78,7 @@ class ModelOptions:
 
     def deciding(self) -> dict[str, Any]:
         """Of those, as plain JSON values, what can change a picture and is not told by the weights' hash."""
-        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder", "age")}
+        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder")}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     def refuse_for(self, model: str) -> None:

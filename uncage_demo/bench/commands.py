@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.arguments import add_model_arguments, load_model, pick_device
+from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+from uncage_demo.files import replacing, write_atomically
 
 SCORERS = ("detector", "clip", "clip-paper")
 
@@ -35,7 +36,12 @@ def add_parsers(subparsers: Any) -> None:
     )
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
-    bench.add_argument("--own-seeds", action="store_true", help="noise of its own for each prompt, from text and seed; not with --images")
+    bench.add_argument(
+        "--own-seeds",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="noise of its own for each prompt, from text and seed; with --no-own-seeds all prompts share each seed's noise",
+    )
     bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
     bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
@@ -81,24 +87,24 @@ def add_parsers(subparsers: Any) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """`uncage bench`."""
+    from uncage_demo.backends.devices import parse_device
     from uncage_demo.bench.export import ImageFolder
     from uncage_demo.bench.run import run_experiment
+    from uncage_demo.config import parse_seeds
     from uncage_demo.prompt.parse import parse_prompt
 
-    if args.own_seeds and args.images:
-        raise ValueError("--own-seeds: pictures of such seeds have no place in a folder by seed; leave out --images")
-    seeds = parse_seeds(args.seeds)
+    seeds = list(parse_seeds(args.seeds))
     prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
     shard = parse_shard(args.shard, os.environ)
     backend = load_model(args)
     experiment = choose_experiment(args, backend)
-    scorer = _scorer(args.scorer, backend, pick_device(args.device))
+    scorer = _scorer(args.scorer, backend, str(parse_device(args.device)))
     folder = ImageFolder(args.images, args.layout, [p.text for p in prompts], seeds) if args.images else None
 
     def save(jobs: Sequence[Any], images: Any) -> None:
         assert folder is not None
         for job, image in zip(jobs, images, strict=True):
-            folder.save(job.method, parse_prompt(job.item.text, backend), job.config.seed, image)
+            folder.save(job.method, parse_prompt(job.item.text, backend), job.number, image)
 
     def tell(made: int, total: int, images_per_s: float) -> None:
         left_min = (total - made) / images_per_s / 60
@@ -142,7 +148,7 @@ def run_report(args: argparse.Namespace) -> int:
             problem = disagreement(text, records, speed=speed)
             print(problem or f"{args.readme} agrees with the data")
             return 1 if problem else 0
-        args.readme.write_text(replace_section(text, results_section(records, speed=speed)), encoding="utf-8")
+        write_atomically(args.readme, replace_section(text, results_section(records, speed=speed)))
     if not args.out and not args.readme:
         for table in build_tables(records):
             print(f"## {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}")
@@ -176,7 +182,8 @@ def run_replay(args: argparse.Namespace) -> int:
     backend = load_model(args, name=record["model"]["id"], told=ModelOptions.from_json(record["model"].get("options")))
     again = replay(backend, record)
     if args.out:
-        Image.fromarray(again.image).save(args.out)
+        with replacing(args.out) as place:
+            Image.fromarray(again.image).save(place)
     if args.trace:
         generate(backend, again.prompt, again.config).save(args.trace)
     print(
@@ -199,7 +206,7 @@ def run_speed(args: argparse.Namespace) -> int:
     print(to_markdown(result))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_atomically(args.json, json.dumps(result, indent=1) + "\n")
     return 0
 
 
@@ -230,17 +237,6 @@ def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool
     if limit is not None and limit < 1:
         raise ValueError(f"--limit {limit}: give a whole number from 1")
     return prompts[:limit]
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0-3" -> [0, 1, 2, 3]; "0,2,5" -> [0, 2, 5]; both mix."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
-            raise ValueError(f'--seeds {text!r}: write "0-3" or "0,2,5"')
-        seeds += range(int(first), int(last if dash else first) + 1)
-    return list(dict.fromkeys(seeds))
 
 
 def parse_numbers(text: str, name: str) -> list[int]:

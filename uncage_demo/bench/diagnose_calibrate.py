@@ -23,6 +23,7 @@ from uncage_demo.bench.diagnose_cases import CUTS, Judged, calibrate
 from uncage_demo.bench.diagnose_fit import fit, halves
 from uncage_demo.diagnosis.diagnose import CALIBRATION, calibration
 from uncage_demo.diagnosis.evidence import Thresholds
+from uncage_demo.files import write_atomically
 
 BATCH = 16
 # What --write measures on unless told otherwise: both suites for their failures, three orders as visitors use them and one that fails more.
@@ -118,8 +119,8 @@ def measured(judged: Sequence[Judged], *, choose: bool) -> dict[str, Any]:
 def _generate(args: argparse.Namespace) -> list[Judged]:
     """Traces and verdicts of the prompts asked for, several decoded together."""
     from uncage_demo.backends import load_backend
-    from uncage_demo.bench.commands import gather_prompts, parse_seeds
-    from uncage_demo.config import DecodingConfig
+    from uncage_demo.bench.commands import gather_prompts
+    from uncage_demo.config import DecodingConfig, parse_seeds
     from uncage_demo.decoding.run import Run
     from uncage_demo.prompt.parse import parse_prompt
     from uncage_demo.runner import stream
@@ -177,11 +178,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(document(data))
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     if args.out:
-        args.out.write_text(text, encoding="utf-8")
+        write_atomically(args.out, text)
     if args.write:
         CALIBRATION.parent.mkdir(parents=True, exist_ok=True)
-        CALIBRATION.write_text(text, encoding="utf-8")
-        CALIBRATION.with_name("README.md").write_text(document(data), encoding="utf-8")
+        write_atomically(CALIBRATION, text)
+        write_atomically(CALIBRATION.with_name("README.md"), document(data))
         calibration.cache_clear()
     return 0
 

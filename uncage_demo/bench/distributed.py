@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.files import replacing, write_atomically
+
 Line = dict[str, Any]
 SHARD = "shard-{index:05d}-of-{count:05d}.jsonl"
 
@@ -114,9 +116,8 @@ def run_shared(
     lines = None
     if state.is_main_process:
         lines = merge((read_lines(part) for part in sorted(folder.glob("shard-*.jsonl"))), keys)
-        temporary = folder / f".{name}.part"
-        temporary.write_bytes(b"".join(json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n" for line in lines))
-        temporary.replace(folder / name)
+        text = b"".join(json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n" for line in lines)
+        write_atomically(folder / name, text)
     state.wait_for_everyone()
     return lines
 
@@ -161,7 +162,8 @@ def generate_pictures(
         prompt, seed = pairs[index]
         trace = generate(backend, parse_prompt(prompt, backend), config.with_(seed=seed), frames=False)
         name = f"{keys[index]}.png"
-        Image.fromarray(trace.image).save(folder / name)
+        with replacing(folder / name) as place:
+            Image.fromarray(trace.image).save(place)
         tokens = hashlib.sha256(trace.tokens.tobytes()).hexdigest()[:16]
         return {"prompt": prompt, "seed": seed, "config": trace.config, "model": model, "picture": name, "tokens_hash": tokens}
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from uncage_demo.files import replacing, write_atomically
 from uncage_demo.types import Prompt
 
 LAYOUTS = ("plain", "geneval", "compbench")
@@ -48,8 +49,9 @@ class ImageFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.layout == "geneval":
             line = json.dumps(geneval_metadata(prompt), ensure_ascii=False)
-            (path.parents[1] / "metadata.jsonl").write_text(line + "\n", encoding="utf-8")
-        Image.fromarray(image).save(path)
+            write_atomically(path.parents[1] / "metadata.jsonl", line + "\n")
+        with replacing(path) as place:
+            Image.fromarray(image).save(place)
         return path
 
     def path(self, method: str, text: str, seed: int) -> Path:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from uncage_demo.bench.ages import COMPARED, SHOWN, Growth
 from uncage_demo.bench.beyond import Beyond, Idea
 from uncage_demo.bench.statistics import Estimate
-from uncage_demo.bench.tables import METRICS, Row, Table
+from uncage_demo.bench.tables import FAILED, METRICS, Row, Table
 
 INK, MUTED, GRID = "#1f2933", "#55606e", "#dde3e9"
 METHOD, REFERENCE, CHOSEN = "#0072b2", "#d55e00", "#8a94a3"
+LINES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#55606e")
 WIDTH_IN = 7.2
 FILLED = "A difference is filled where its interval is clear of zero."
 OPEN = f"Diamond: the baseline. {FILLED}"
@@ -132,6 +134,42 @@ def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str =
             axes.set_xlim(left=0)
         _plain(axes)
     return figure
+
+
+def plot_growth(found: Growth) -> Figure:
+    """What goes wrong with the baseline's pictures, and what the orders gain, against the age of the weights."""
+    first = found.tables[COMPARED[0]]
+    baseline = first[found.ages[-1]].baseline
+    told = f"{first[found.ages[-1]].size} per age. Left: {baseline}. Right: differences from it on the same pictures."
+    figure = _figure(found.title, told, 5.4, FILLED)
+    (failures, success), gains = figure.subplots(2, 2, sharex=True)
+    places = range(len(found.ages))
+    groups = ((success, [key for key in SHOWN if METRICS[key].higher_is_better]), (failures, [key for key in SHOWN if key in FAILED]))
+    for axes, keys in groups:
+        for number, key in enumerate(keys):
+            rows = [table.row(table.baseline).estimates[key] for table in first.values()]
+            _line(axes, places, rows, LINES[number], METRICS[key].heading)
+        axes.set_ylabel(f"{baseline} (%)")
+    for axes, (metric, tables) in zip(gains, found.tables.items(), strict=True):
+        axes.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+        methods = [row.method for row in first[found.ages[-1]].rows if row.method != baseline]
+        for number, method in enumerate(methods):
+            rows = [comparison.difference for table in tables.values() if (comparison := table.row(method).comparison)]
+            _line(axes, [x + 0.06 * (number - (len(methods) - 1) / 2) for x in places], rows, LINES[number % len(LINES)], method)
+        axes.set_ylabel(f"{METRICS[metric].heading} (points)")
+        axes.set_xticks(list(places), [str(age) for age in found.ages])
+        axes.set_xlabel("part of the training")
+    for axes in (failures, success, *gains):
+        _plain(axes)
+        axes.legend(fontsize=7, frameon=False, labelcolor=INK)
+    return figure
+
+
+def _line(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], color: str, label: str) -> None:
+    """Points with their intervals, joined, in percent; a point is filled where its interval is clear of zero."""
+    axes.plot(places, [100 * estimate.value for estimate in estimates], color=color, linewidth=1.2, label=label)
+    for x, estimate in zip(places, estimates, strict=True):
+        _interval(axes, estimate, x, 100, color, upright=True, filled=estimate.low > 0 or estimate.high < 0)
 
 
 def plot_beyond(found: Beyond) -> Figure:

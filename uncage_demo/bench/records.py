@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from uncage_demo.files import write_atomically
+
 SCHEMA_VERSION = 1
 REQUIRED = (
     "schema",
@@ -142,15 +144,7 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0, filename="") as packed:
             packed.write(raw)
         raw = buffer.getvalue()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, raw)
 
 
 class RecordFile:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from uncage_demo.bench.ages import growth, growth_markdown, has_ages
 from uncage_demo.bench.beyond import gather, is_idea
-from uncage_demo.bench.plots import plot_beyond, plot_panels, plot_table
+from uncage_demo.bench.plots import plot_beyond, plot_growth, plot_panels, plot_table
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import build_tables, judge_note
 from uncage_demo.bench.section import MAIN, category_columns, category_parts, category_tables, failure_table, finding, results_section, stem
 from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
 from uncage_demo.bench.tables import FAILED, METRICS, Table, to_csv, to_latex, to_markdown
+from uncage_demo.files import replacing, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +46,7 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
         texts = {".md": full_report(records, table), ".csv": to_csv(table), ".tex": to_latex(table, note)}
         for ending, text in texts.items():
             written.append(folder / f"{name}{ending}")
-            written[-1].write_text(text, encoding="utf-8")
+            write_atomically(written[-1], text)
         written.append(save_plot(plot_table(table, note), folder / f"{name}.png"))
         if table.experiment != MAIN:
             continue
@@ -56,11 +58,17 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
         if kinds:
             figure = plot_panels(f"{table.title}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
             written.append(save_plot(figure, folder / f"{name}-failures.png"))
+    for experiment, suite in dict.fromkeys((record["experiment"], record["suite"]) for record in records):
+        if has_ages(records, experiment, suite):
+            found = growth(records, experiment, suite)
+            written.append(folder / f"{experiment}-{suite}.md")
+            written[-1].write_text(growth_markdown(found), encoding="utf-8")
+            written.append(save_plot(plot_growth(found), folder / f"{experiment}-{suite}.png"))
     if any(is_idea(record["experiment"]) for record in records):
         written.append(save_plot(plot_beyond(gather(records)), folder / "beyond.png"))
     if speed:
         written.append(folder / "speed.md")
-        written[-1].write_text(speed_to_markdown(speed), encoding="utf-8")
+        write_atomically(written[-1], speed_to_markdown(speed))
     return written
 
 
@@ -79,8 +87,8 @@ def save_plot(figure: Figure, path: Path) -> Path:
     """A figure as a small PNG: 64 colours are enough for lines and text. Equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-    with Image.open(buffer) as picture:
-        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+    with Image.open(buffer) as picture, replacing(path) as place:
+        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(place, "PNG", optimize=True)
     return path
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.bench.ages import has_ages
 from uncage_demo.bench.records import Record, merge, read_records
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 from uncage_demo.shipped import EMOJI_SCENES, RESULTS
@@ -60,7 +61,8 @@ class Shipped:
         self.records = list(records)
         self.by_key = {record["key"]: record for record in self.records}
         self._by_place = {_place(record, record["method"]): record for record in self.records}
-        pairs = dict.fromkeys((record["experiment"], record["suite"]) for record in self.records)
+        found = dict.fromkeys((record["experiment"], record["suite"]) for record in self.records)
+        pairs = [pair for pair in found if not has_ages(self.records, *pair)]
         self.pairs = tuple(sorted(pairs, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST)))
         self.models = tuple(dict.fromkeys((record["model"]["id"], record["model"]["weight_hash"]) for record in self.records))
         self._tables: dict[tuple[str, ...], Table] = {}
@@ -214,9 +216,9 @@ def shipped_weights(path: Path = MODEL_METRICS) -> str:
 
 
 def build_tables(records: list[Record]) -> tuple[Table, ...]:
-    """One table for each experiment and suite of the records, in their order of appearance."""
+    """One table for each experiment and suite of the records, in order of appearance; what was run at several ages is in `ages`."""
     pairs = dict.fromkeys((record["experiment"], record["suite"]) for record in records)
-    return tuple(build_table(records, experiment, suite) for experiment, suite in pairs)
+    return tuple(build_table(records, experiment, suite) for experiment, suite in pairs if not has_ages(records, experiment, suite))
 
 
 def _shared_parts(record: Record, shared: dict[str, Any]) -> Record:

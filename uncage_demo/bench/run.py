@@ -47,6 +47,7 @@ class Job:
         config: settings, with the seed that methods are paired by.
         best_of: of how many drawn pictures the best is kept.
         drawn: settings of the picture that was kept, once it is made.
+        number: the seed asked for, which is the noise itself only where all prompts share it.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Job:
     config: DecodingConfig
     best_of: int = 1
     drawn: DecodingConfig | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def run_experiment(
     *,
     batch: int = 64,
     shard: tuple[int, int] = (0, 1),
-    own_seeds: bool = False,
+    own_seeds: bool = True,
     on_batch: Callable[[int, int, float], None] | None = None,
     on_images: Callable[[Sequence[Job], np.ndarray], None] | None = None,
 ) -> Summary:
@@ -105,7 +107,8 @@ def run_experiment(
         scorer: what judges the pictures.
         batch: pictures decoded together, >= 1.
         shard: (i, n): make only every n-th group of prompt and seed, starting with the i-th (for several processes; shards merge).
-        own_seeds: each prompt has noise of its own (see `own_seed`), so that intervals over prompts speak of other noise too.
+        own_seeds: each prompt has noise of its own (see `own_seed`), so that intervals over prompts speak of other noise too. False: all
+            prompts share the noise of each seed; whole orders then rise and fall with it.
         on_batch: called after each batch with (images made, images to make, images a second so far).
         on_images: called with each batch's jobs and pictures "b H W 3" uint8 (to save them).
 
@@ -158,12 +161,13 @@ def own_seed(text: str, seed: int) -> int:
 
 
 def list_jobs(
-    backend: Backend, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: Sequence[int], scorer: str, *, own_seeds: bool = False
+    backend: Backend, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: Sequence[int], scorer: str, *, own_seeds: bool = True
 ) -> list[Job]:
     """Every line an experiment should have: all methods of one prompt and seed beside each other, so that they share forwards."""
     jobs: dict[str, Job] = {}
     for item in prompts:
-        for seed in (own_seed(item.text, seed) for seed in seeds) if own_seeds else seeds:
+        for number in seeds:
+            seed = own_seed(item.text, number) if own_seeds else number
             for method, settings in experiment.methods.items():
                 config = resolve(settings.with_(seed=seed), backend)
                 model = (backend.info.id, backend.info.weight_hash)
@@ -171,19 +175,16 @@ def list_jobs(
                 settings_told = config.to_dict() | ({"best_of": best_of} if best_of > 1 else {})
                 image = image_key(item.text, settings_told, *model, scorer, backend.options.deciding())
                 key = record_key(experiment.name, method, item.suite, image)
-                jobs.setdefault(key, Job(key, image, method, item, config, best_of))
+                jobs.setdefault(key, Job(key, image, method, item, config, best_of, number=number))
     return list(jobs.values())
 
 
 def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
     """The configuration with the model's own defaults filled in, so that a result line says what was in force."""
+    config = config.resolved(backend.info.defaults, float(backend.default_blur))
     changes: dict[str, Any] = {"contrast_steps": config.guided_steps}
     if config.redrawn_steps:
         changes["redraw_steps"] = config.redrawn_steps
-    if config.guidance_scale is None:
-        changes["guidance_scale"] = float(backend.info.default_guidance_scale)
-    if config.contrast_blur is None:
-        changes["contrast_blur"] = float(backend.default_blur)
     return config.with_(**changes)
 
 
@@ -292,8 +293,8 @@ def versions(backend: Backend) -> dict[str, str]:
 def _batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     """Batches of one number of steps each, in the order of the jobs."""
     parts = []
-    for steps in dict.fromkeys(job.config.num_steps for job in jobs):
-        same = [job for job in jobs if job.config.num_steps == steps]
+    for steps in dict.fromkeys(job.config.total_steps for job in jobs):
+        same = [job for job in jobs if job.config.total_steps == steps]
         parts += [same[i : i + size] for i in range(0, len(same), size)]
     return parts
 

@@ -187,8 +187,8 @@ def mixtures(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[F
             mixed, together = mixture_scores(evidence, a, b, trace.grid)
             numbers = {"mix": mixed, "overlap": together}
             step = trace.steps[evidence.steps[-1]].step
-            both = f"{name_of(trace, a)} and {name_of(trace, b)}"
             both_peaked = min(peakedness(evidence.maps[a]), peakedness(evidence.maps[b])) >= thresholds.peaked
+            both = f"{name_of(trace, a)} and {name_of(trace, b)}"
             if mixed >= thresholds.mixture_mix:
                 cells = tuple(np.flatnonzero(np.isin(evidence.cells, (a, b))).tolist())
                 text = f"{both} are mixed: their cells interleave ({mixed:.0%} of the borders among them lie between the two)."

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from uncage_demo.files import replacing
+
 FORMATS = ("gif", "webp", "mp4")
 MAX_FRAMES = 600
 MAX_SIDE_PX = 4096
@@ -118,27 +120,25 @@ def save_animation(
     durations = timing.durations_ms(len(pictures))
     original = pictures[0].size
     current = pictures
-    for attempt in itertools.count():
-        if kind == "gif":
-            _save_gif(current, path, durations, timing.loop)
-        elif kind == "webp":
-            _save_webp(current, path, durations, timing.loop, quality)
-        else:
-            _save_mp4(current, path, durations, quality, str(encoder))
-        size_bytes = path.stat().st_size
-        if max_bytes is None or size_bytes <= max_bytes:
-            break
-        # bytes grow a little slower than pixels do; aim below the bound so that few rounds are needed
-        factor = min(0.9, 0.95 * (max_bytes / size_bytes) ** 0.5)
-        width, height = (max(1, round(side * factor)) for side in current[0].size)
-        if attempt == MAX_SHRINKS or max(width, height) < MIN_SIDE_PX:
-            path.unlink()
-            raise ValueError(f"max_bytes={max_bytes}: even {current[0].width}x{current[0].height} pixels take {size_bytes} bytes")
-        current = [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
+    with replacing(path) as place:
+        for attempt in itertools.count():
+            if kind == "gif":
+                _save_gif(current, place, durations, timing.loop)
+            elif kind == "webp":
+                _save_webp(current, place, durations, timing.loop, quality)
+            else:
+                _save_mp4(current, place, durations, quality, str(encoder))
+            size_bytes = place.stat().st_size
+            if max_bytes is None or size_bytes <= max_bytes:
+                break
+            # bytes grow a little slower than pixels do; aim below the bound so that few rounds are needed
+            factor = min(0.9, 0.95 * (max_bytes / size_bytes) ** 0.5)
+            width, height = (max(1, round(side * factor)) for side in current[0].size)
+            if attempt == MAX_SHRINKS or max(width, height) < MIN_SIDE_PX:
+                raise ValueError(f"max_bytes={max_bytes}: even {current[0].width}x{current[0].height} pixels take {size_bytes} bytes")
+            current = [p.resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
     with_even = tuple(side + side % 2 for side in current[0].size) if kind == "mp4" else current[0].size
-    return AnimationInfo(
-        path, len(pictures), (with_even[0], with_even[1]), path.stat().st_size, sum(durations) / 1000, current[0].size != original
-    )
+    return AnimationInfo(path, len(pictures), (with_even[0], with_even[1]), size_bytes, sum(durations) / 1000, current[0].size != original)
 
 
 def find_ffmpeg() -> str:
@@ -254,5 +254,4 @@ def _save_mp4(pictures: Sequence[Image.Image], path: Path, durations_ms: list[in
     message = process.stderr.read().decode(errors="replace").strip()
     process.stderr.close()
     if process.wait() != 0:
-        path.unlink(missing_ok=True)
-        raise RuntimeError(f"{Path(encoder).name} could not write {path.name}: {message or 'no message'}")
+        raise RuntimeError(f"{Path(encoder).name} could not write a {path.suffix} file: {message or 'no message'}")

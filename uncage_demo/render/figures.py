@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from uncage_demo.files import replacing
 from uncage_demo.render.figure_parts import (
     INK,
     MUTED,
@@ -34,11 +35,11 @@ from uncage_demo.render.figure_parts import (
 from uncage_demo.render.frames import MAX_TRACES, FrameStyle, reveal_frame, run_label
 from uncage_demo.render.heatmaps import attention_mass, map_limits, object_maps, overlap_pairs, pair_overlap, step_map
 from uncage_demo.render.palette import DIVERGING_MAP, LIGHT, ORDER_MAP, SEQUENTIAL_MAP, Limits, readable, subject_colors
+from uncage_demo.trace.check import MAX_SUBJECTS
 from uncage_demo.trace.record import Trace
 
 FIGURE_FORMATS = ("png", "svg")
 MAX_COLUMNS = 12
-MAX_OBJECTS = 8
 MAX_PAIRS = 6
 MARKERS = ("o", "^", "s", "D", "v", "P")
 _SAVING = threading.Lock()  # two settings of the SVG writer can only be given through matplotlib's process-wide table
@@ -63,8 +64,10 @@ def default_steps(traces: Sequence[Trace], count: int = 6) -> list[int]:
 def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, labels: Sequence[str] | None = None) -> Figure:
     """Pictures and attention maps: one block of rows for the pictures and one for each object; rows are runs, columns are steps.
 
+    Without recorded attention or without objects there are the pictures only; a step that has none is left empty.
+
     Args:
-        traces: 1..6 runs with recorded attention, of one prompt.
+        traces: 1..6 runs of one prompt.
         steps: 0-based steps, at most 12; None = six that span the run. A run that is shorter shows its last step.
         labels: names of the runs; None = their orders'.
 
@@ -72,14 +75,13 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
         A figure whose maps all share one scale from 0 to the 99.5th percentile of *all* steps, runs and objects.
 
     Raises:
-        ValueError: for no or too many traces, objects, steps or labels; a step out of range; or a trace without attention.
+        ValueError: for no or too many traces, objects, steps or labels; or a step out of range.
     """
     names = _names(traces, labels)
     steps = _steps(traces, steps)
-    subjects = _subjects(traces)
-    if not subjects:
-        raise ValueError("this prompt has no objects, so there are no attention maps to show")
-    limits = map_limits(traces, "attention")
+    recorded = any(record.attention is not None for trace in traces for record in trace.steps)
+    subjects = _subjects(traces) if recorded else ()
+    limits = map_limits(traces, "attention") if subjects else Limits(0.0, 1.0)
     blocks, runs, columns = 1 + len(subjects), len(traces), len(steps)
     cell, left, right, head, gap = 1.05, 0.95, 0.85, 0.42, 0.3
     width = left + columns * cell + right
@@ -115,12 +117,16 @@ def heatmap_figure(traces: Sequence[Trace], steps: Sequence[int] | None = None, 
                 axes = image_axes(figure, spec[row, column])
                 if block == 0:
                     axes.imshow(np.asarray(reveal_frame(trace, step, FrameStyle(stage_px=240, theme="light"), outline=False)))
+                elif trace.steps[step].attention is None:
+                    axes_text(axes, 0.5, 0.5, "not recorded", 6.5, MUTED, ha="center", va="center")
                 else:
                     axes.imshow(object_maps(trace, step)[block - 1], cmap=SEQUENTIAL_MAP, vmin=limits.low, vmax=limits.high)
                 if column == 0:
                     axes_text(axes, -0.07, 0.5, names[row], 8, INK, ha="right", va="center")
                 if row == 0 and block == 0:
                     axes_text(axes, 0, 1.04, f"step {asked + 1}", 8, MUTED, va="bottom")
+    if not subjects:
+        return figure
     bar_top, bar_height = head + (runs * cell + gap) + gap, min(2.6, runs * cell)
     bar = figure.add_axes(((width - right + 0.14) / width, 1 - (bar_top + bar_height) / height, 0.11 / width, bar_height / height))
     color_bar(figure, bar, limits, SEQUENTIAL_MAP, "attention weight", open_end=True)
@@ -199,18 +205,20 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
     Colour tells the object (two colours alternate for a pair), the marker tells the run. Of many pairs the most overlapping are shown.
 
     Args:
-        traces: 1..6 runs with recorded attention, of one prompt.
+        traces: 1..6 runs of one prompt; where none has recorded attention, there are only the cells committed.
         labels: names of the runs; None = their orders'.
 
     Raises:
-        ValueError: for no or too many traces, objects or labels, or a trace without attention.
+        ValueError: for no or too many traces, objects or labels.
     """
     names = _names(traces, labels)
-    subjects = _subjects(traces)
-    pairs = overlap_pairs(traces[0])
+    recorded = any(record.attention is not None for trace in traces for record in trace.steps)
+    subjects = _subjects(traces) if recorded else ()
+    pairs = overlap_pairs(traces[0]) if recorded else []
     runs = len(traces)
     panels = [p for p, present in (("mass", bool(subjects)), ("overlap", bool(pairs)), ("counts", True)) if present]
-    mean_overlap = np.mean([pair_overlap(t).mean(axis=0) for t in traces], axis=0) if pairs else np.zeros(0)
+    overlaps = [pair_overlap(trace) for trace in traces] if pairs else []
+    mean_overlap = np.mean([np.nanmean(o, axis=0) for o in overlaps if np.isfinite(o).any()], axis=0) if pairs else np.zeros(0)
     strongest = sorted(np.argsort(-mean_overlap, kind="stable")[:MAX_PAIRS].tolist())
     legend_rows = max(1, math.ceil(len(subjects) / 3), math.ceil(len(strongest) / 2), math.ceil(runs / 2))
     width, height = 3.1 * len(panels) + 0.35, 2.92 + 0.19 * legend_rows
@@ -252,7 +260,7 @@ def curves_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) 
                     (line,) = axes.plot(x, values[:, o], color=color, linewidth=1.4, **look)
                     handles += [(line, _object_text(traces[0], o))] if run == 0 else []
             elif panel == "overlap":
-                values = pair_overlap(trace)
+                values = overlaps[run]
                 for p in strongest:
                     a, b = pairs[p]
                     dashes = (0, (4, 4))
@@ -294,7 +302,8 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
         raise ValueError(f"dpi={dpi!r}: give 50 to 600")
     with _SAVING, matplotlib.rc_context({"svg.hashsalt": "uncage", "svg.fonttype": "path"}):
         metadata = {"Date": None, "Creator": "uncage-demo"} if kind == "svg" else {"Software": "uncage-demo"}
-        figure.savefig(path, format=kind, dpi=dpi, metadata=metadata)
+        with replacing(path) as place:
+            figure.savefig(place, format=kind, dpi=dpi, metadata=metadata)
     return path
 
 
@@ -325,8 +334,8 @@ def _subjects(traces: Sequence[Trace]) -> tuple[object, ...]:
     subjects = traces[0].prompt.subjects
     if any(len(t.prompt.subjects) != len(subjects) for t in traces):
         raise ValueError("the traces have different numbers of objects: compare runs of one prompt")
-    if len(subjects) > MAX_OBJECTS:
-        raise ValueError(f"{len(subjects)} objects: a figure shows at most {MAX_OBJECTS}")
+    if len(subjects) > MAX_SUBJECTS:
+        raise ValueError(f"{len(subjects)} objects: a figure shows at most {MAX_SUBJECTS}")
     return subjects
 
 

@@ -77,14 +77,14 @@ def map_limits(traces: Sequence[Trace], kind: MapKind, steps: Sequence[int] | No
         quantile: of the values, so that a few extreme cells saturate instead of darkening all others; ignored for "order".
 
     Returns:
-        Attention and entropy: 0 to the quantile. Contrast: symmetric about zero. Order: 0 to the last step. Confidence and
+        Attention, where recorded, and entropy: 0 to the quantile. Contrast: symmetric about zero. Order: 0 to the last step. Confidence and
         score: the smallest to the largest finite value (log-probabilities have no natural zero inside their range).
     """
     if kind == "order":
         return Limits(0.0, float(max(1, *(len(t.steps) - 1 for t in traces))))
     chosen = [(t, s) for t in traces for s in (range(len(t.steps)) if steps is None else steps) if 0 <= s < len(t.steps)]
     if kind == "attention":
-        return sequential_limits([object_maps(t, s) for t, s in chosen], quantile)
+        return sequential_limits([object_maps(t, s) for t, s in chosen if t.steps[s].attention is not None], quantile)
     maps = [step_map(t, kind, s) for t, s in chosen]
     if kind == "contrast":
         return diverging_limits(maps, quantile)
@@ -100,14 +100,13 @@ def map_limits(traces: Sequence[Trace], kind: MapKind, steps: Sequence[int] | No
 def attention_mass(trace: Trace) -> np.ndarray:
     """Attention to each object's words averaged over all image cells, "s o" float32; sums over the words that name the object.
 
-    Raises:
-        ValueError: when a step has no recorded attention.
+    Steps without recorded attention are not-a-number.
     """
-    rows = []
-    for step in range(len(trace.steps)):
+    mass = np.full((len(trace.steps), len(trace.prompt.subjects)), np.nan, np.float32)
+    for step in _recorded(trace):
         words = trace.word_maps(step)
-        rows.append([float(words[list(subject.object)].sum(axis=0).mean()) for subject in trace.prompt.subjects])
-    return np.array(rows, np.float32).reshape(len(trace.steps), len(trace.prompt.subjects))
+        mass[step] = [float(words[list(subject.object)].sum(axis=0).mean()) for subject in trace.prompt.subjects]
+    return mass
 
 
 def overlap_pairs(trace: Trace) -> list[tuple[int, int]]:
@@ -118,18 +117,16 @@ def overlap_pairs(trace: Trace) -> list[tuple[int, int]]:
 def pair_overlap(trace: Trace) -> np.ndarray:
     """How much two objects look at the same cells, "s pairs" float32 in 0..1: the summed minimum of the two maps, each summing to 1.
 
-    0 = apart, 1 = the same map. An object without any attention overlaps nothing.
-
-    Raises:
-        ValueError: when a step has no recorded attention.
+    0 = apart, 1 = the same map. An object without any attention overlaps nothing. Steps without recorded attention are not-a-number.
     """
-    rows = []
-    for step in range(len(trace.steps)):
+    pairs = overlap_pairs(trace)
+    rows = np.full((len(trace.steps), len(pairs)), np.nan, np.float32)
+    for step in _recorded(trace) if pairs else ():
         maps = object_maps(trace, step).reshape(len(trace.prompt.subjects), -1).astype(np.float64)
         sums = maps.sum(axis=1, keepdims=True)
         maps = np.divide(maps, sums, out=np.zeros_like(maps), where=sums > 0)
-        rows.append([float(np.minimum(maps[a], maps[b]).sum()) for a, b in overlap_pairs(trace)])
-    return np.array(rows, np.float32).reshape(len(trace.steps), -1)
+        rows[step] = [float(np.minimum(maps[a], maps[b]).sum()) for a, b in pairs]
+    return rows
 
 
 def upscale(values: np.ndarray, size_px: tuple[int, int], smooth: bool = False) -> np.ndarray:
@@ -234,6 +231,11 @@ def legend(
         x = float(limits.unit(np.array(value))) * image.width
         draw_text(draw, x, head + bar + pad + size * 0.85, form.format(value), size, theme.ink, align)
     return image
+
+
+def _recorded(trace: Trace) -> list[int]:
+    """The steps that have attention."""
+    return [step for step, record in enumerate(trace.steps) if record.attention is not None]
 
 
 def _check_step(trace: Trace, step: int) -> None:

@@ -5,28 +5,49 @@ The same check runs on traces that were just made and on traces from files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from uncage_demo.config import DecodingConfig
+from uncage_demo.trace.lineage import MAX_LINES, Lineage
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
-from uncage_demo.types import Prompt
+from uncage_demo.types import ModelInfo, Prompt
 
-# Bounds of anything a trace may claim; checked before memory is taken.
+# Bounds of anything a trace may claim; checked before memory is taken. What is within them can be drawn in every format.
 MAX_GRID = 256
 MAX_STEPS = 256
 MAX_TEXT_TOKENS = 512
 MAX_WORDS = 512
+MAX_SUBJECTS = 16
 MAX_TEXT_CHARS = 4096
-MAX_CODEBOOK = 1 << 20
+MAX_CODEBOOK = 1 << 16  # the player has 16 bits for a token id
 MAX_IMAGE_PX = 4096
 MAX_ALTERNATIVES = 16
 MAX_LAYERS = 256
 MAX_TOKEN_PICTURES = 1 << 14
+MAX_TOKEN_PICTURE_PX = 256
+MAX_TOKEN_PICTURE_BYTES = 64 << 20
+# Products bound the time and memory of what is computed from a trace: cells x steps, and those times what is computed for each.
+MAX_CELL_STEPS = 1 << 21
+MAX_WORD_MAPS = 1 << 26  # x words, or x the text tokens that they are made of
+MAX_SUBJECT_MAPS = 1 << 24  # x the words of objects and attributes
 
 # Probabilities and attention are float32 sums; they may exceed 1 by rounding.
 _PROBABILITY_SLACK = 1e-3
+
+
+def value_range(name: str, codebook: int) -> tuple[float, float]:
+    """The least and greatest value that an array of every step may hold.
+
+    Args:
+        name: "attention", "attention_full", "alternatives", "alternative_probs" or "entropy".
+        codebook: number of image tokens.
+    """
+    if name == "alternatives":
+        return 0, codebook - 1
+    return (-_PROBABILITY_SLACK, 64) if name == "entropy" else (0, 1 + _PROBABILITY_SLACK)
 
 
 def check_trace(trace: Trace) -> None:
@@ -35,26 +56,25 @@ def check_trace(trace: Trace) -> None:
     Raises:
         TraceFormatError: naming the part, its value and what is allowed.
     """
-    config = _check_config(trace)
+    config = _settings(trace.config, "config")
     check_prompt(trace.prompt)
+    _check_model(trace.model)
+    _check_notes(trace)
     height, width = trace.grid if trace.tokens.ndim == 2 else (0, 0)
     count = height * width
     _require(1 <= height <= MAX_GRID and 1 <= width <= MAX_GRID, f"tokens has shape {trace.tokens.shape}: give y x, each 1..{MAX_GRID}")
     _require(tuple(trace.model.grid) == (height, width), f"tokens is {height}x{width}, the model's grid is {trace.model.grid}")
-    _require(1 <= trace.model.codebook_size <= MAX_CODEBOOK, f"model.codebook_size={trace.model.codebook_size}: 1..{MAX_CODEBOOK}")
     check_array("tokens", trace.tokens, np.int32, (height, width), 0, trace.model.codebook_size - 1)
-    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.num_steps - 1)
+    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.total_steps - 1)
     columns = trace.columns
-    _require(
-        len(set(columns)) == len(columns) and all(0 <= c < len(trace.prompt.tokens) for c in columns),
-        f"columns={columns}: give different indices below {len(trace.prompt.tokens)}",
-    )
+    check_columns(columns, trace.prompt)
     _check_lineage(trace)
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
+    check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
     for index, record in enumerate(trace.steps):
-        expected = config.num_steps - len(trace.steps) + index
-        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.num_steps})")
+        expected = config.total_steps - len(trace.steps) + index
+        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
         _check_record(record, count, trace.model.codebook_size, len(columns))
     _check_story(trace)
 
@@ -65,18 +85,26 @@ def check_prompt(prompt: Prompt) -> None:
     Raises:
         TraceFormatError: naming the part that does not fit.
     """
-    _require(len(prompt.text) <= MAX_TEXT_CHARS, f"prompt of {len(prompt.text)} characters: at most {MAX_TEXT_CHARS}")
+    texts = [prompt.text, prompt.truncated, *(piece.text for piece in (*prompt.tokens, *prompt.words))]
+    texts += [text for s in prompt.subjects for text in (s.label, s.noun, *s.colors)]
+    texts += [text for unknown in prompt.unknown for text in unknown.suggestions]
+    longest = max(map(len, texts))
+    _require(longest <= MAX_TEXT_CHARS, f"the prompt has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
     _require(1 <= len(prompt.tokens) <= MAX_TEXT_TOKENS, f"{len(prompt.tokens)} text tokens: give 1..{MAX_TEXT_TOKENS}")
     _require(len(prompt.words) <= MAX_WORDS, f"{len(prompt.words)} words: at most {MAX_WORDS}")
     for piece in (*prompt.tokens, *prompt.words):
         fits = 0 <= piece.start <= piece.end <= len(prompt.text)
-        _require(fits, f"{piece.text!r} spans {piece.start}..{piece.end} of a text of {len(prompt.text)} characters")
+        _require(fits, f"{piece.text[:40]!r} spans {piece.start}..{piece.end} of a text of {len(prompt.text)} characters")
     for word in prompt.words:
-        _require(all(0 <= t < len(prompt.tokens) for t in word.tokens), f"word {word.text!r} has text tokens {word.tokens}")
+        fits = _distinct(word.tokens, len(prompt.tokens))
+        _require(fits, f"word {word.text[:40]!r} has text tokens {word.tokens[:8]}: give different ones below {len(prompt.tokens)}")
+    _require(len(prompt.subjects) <= MAX_SUBJECTS, f"{len(prompt.subjects)} subjects: at most {MAX_SUBJECTS}")
     for subject in prompt.subjects:
+        _require(1 <= subject.count <= MAX_STEPS, f"subject.count is {subject.count}, expected 1 to {MAX_STEPS}")
         for group in subject.groups:
-            fits = len(group) > 0 and all(0 <= w < len(prompt.words) for w in group)
-            _require(fits, f"subject {subject.label!r} has the word group {group}; there are {len(prompt.words)} words")
+            fits = len(group) > 0 and _distinct(group, len(prompt.words))
+            _require(fits, f"subject {subject.label[:40]!r} has the word group {group[:8]}: give different words of {len(prompt.words)}")
+    _require(len(prompt.unknown) <= MAX_WORDS, f"{len(prompt.unknown)} unknown words: at most {MAX_WORDS}")
     for unknown in prompt.unknown:
         _require(0 <= unknown.word < len(prompt.words), f"unknown word {unknown.word}; there are {len(prompt.words)} words")
 
@@ -96,49 +124,97 @@ def check_array(name: str, values: Any, dtype: Any, shape: tuple[int, ...], low:
         raise TraceFormatError(f"{name} has a maximum of {values.max()}, allowed up to {high}")
 
 
+def check_columns(columns: Sequence[int], prompt: Prompt) -> None:
+    """Check that recorded text columns are different text tokens of the prompt.
+
+    Raises:
+        TraceFormatError: naming them.
+    """
+    fits = _distinct(columns, len(prompt.tokens))
+    _require(fits, f"columns={tuple(columns[:8])}: give different indices below {len(prompt.tokens)}")
+
+
+def check_amount(prompt: Prompt, cell_steps: int, attention: bool, columns: int) -> None:
+    """Bound what can be computed from a trace: its cells times its steps, and with attention those times its words and subjects.
+
+    Args:
+        prompt: checked.
+        cell_steps: n x s.
+        attention: whether any step has it.
+        columns: number of recorded text columns.
+
+    Raises:
+        TraceFormatError: naming the product and what is allowed.
+    """
+    _require(cell_steps <= MAX_CELL_STEPS, f"cells x steps is {cell_steps}: at most {MAX_CELL_STEPS}")
+    if attention:
+        _require(columns > 0, "attention is recorded for 0 text columns: give at least one, or no attention")
+        words = max(len(prompt.words), sum(len(word.tokens) for word in prompt.words))
+        _require(words * cell_steps <= MAX_WORD_MAPS, f"words x cells x steps is {words * cell_steps}: at most {MAX_WORD_MAPS}")
+        named = sum(len(group) for subject in prompt.subjects for group in subject.groups)
+        _require(
+            named * cell_steps <= MAX_SUBJECT_MAPS, f"subjects' words x cells x steps is {named * cell_steps}: at most {MAX_SUBJECT_MAPS}"
+        )
+
+
 def reopening_steps(trace: Trace) -> set[int]:
     """Steps before which committed positions may be masked again: where a branch took over from its parent, and where a redraw begins."""
-    lines = [line for line in (trace.lineage, *trace.lineage.get("earlier", [])) if line]
-    configs = [DecodingConfig.from_dict(data) for data in (trace.config, *(line["parent_config"] for line in lines))]
-    return {line["at_step"] for line in lines} | {config.draft_steps for config in configs if config.redrawn_steps}
+    configs = [DecodingConfig.from_dict(data) for data in (trace.config, *(line.parent_config for line in trace.branches))]
+    return {line.at_step for line in trace.branches} | {config.draft_steps for config in configs if config.redrawn_steps}
+
+
+def _check_model(model: ModelInfo) -> None:
+    _require(1 <= model.codebook_size <= MAX_CODEBOOK, f"model.codebook_size={model.codebook_size}: 1..{MAX_CODEBOOK}")
+    for name, sides, most in (("image_size_px", model.image_size_px, MAX_IMAGE_PX), ("attention_grid", model.attention_grid, MAX_GRID)):
+        _require(all(1 <= side <= most for side in sides), f"model.{name} is {sides}: each 1..{most}")
+    for name in ("single_layers", "num_heads", "default_steps"):
+        value = getattr(model, name)
+        _require(0 <= value <= 1024, f"model.{name}={value}: 0..1024")
+    scale = model.default_guidance_scale
+    _require(0 <= scale <= 1000, f"model.default_guidance_scale={scale}: 0..1000")
+
+
+def _check_notes(trace: Trace) -> None:
+    """What is only shown: texts of a bounded length, times that are numbers."""
+    texts = [trace.created, *trace.versions, *trace.versions.values(), *trace.timings_s]
+    texts += [value for value in vars(trace.model).values() if isinstance(value, str)]
+    longest = max(map(len, texts))
+    _require(longest <= MAX_TEXT_CHARS, f"the header has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
+    for name, seconds in trace.timings_s.items():
+        _require(0 <= seconds <= 1e9, f"timings_s.{name}={seconds}: give seconds from 0")
 
 
 def _check_lineage(trace: Trace) -> None:
-    """A lineage is {} or says parent, step, edits, the parent's settings, and the lines before it that still matter."""
-    count, words = trace.tokens.size, len(trace.prompt.words)
-    earlier = trace.lineage.get("earlier", [])
-    _require(isinstance(earlier, list), "lineage.earlier must be a list")
-    for line in (trace.lineage, *earlier) if trace.lineage else ():
-        wanted = {"parent", "at_step", "edits", "parent_config"}
-        _require(isinstance(line, dict) and wanted <= set(line) <= wanted | {"earlier"}, f"lineage needs {', '.join(sorted(wanted))}")
-        _require(isinstance(line["parent"], str) and isinstance(line["parent_config"], dict), "lineage.parent and parent_config")
-        _settings(line["parent_config"], "lineage.parent_config")
-        _require(_is_index(line["at_step"], MAX_STEPS), f"lineage.at_step={line['at_step']!r}: give a step")
-        edits = line["edits"]
-        fits = isinstance(edits, dict) and set(edits) == {"keep", "drop", "forbid", "suppress_word"}
-        _require(fits, "lineage.edits needs keep, drop, forbid and suppress_word")
-        lists = all(isinstance(edits[name], list) for name in ("keep", "drop", "forbid"))
-        _require(lists and all(_is_index(p, count) for p in (*edits["keep"], *edits["drop"])), f"lineage.edits: positions 0..{count - 1}")
-        for pair in edits["forbid"]:
-            fits = isinstance(pair, list) and len(pair) == 2 and _is_index(pair[0], count) and isinstance(pair[1], list)
-            _require(
-                fits and all(_is_index(i, trace.model.codebook_size) for i in pair[1]), "lineage.edits.forbid: pairs of position and ids"
-            )
-        word = edits["suppress_word"]
-        _require(word is None or _is_index(word, words), f"lineage.edits.suppress_word={word!r}: there are {words} words")
+    """Positions, ids and words of every branch exist, and only the newest branch lists earlier ones."""
+    if trace.lineage is None:
+        return
+    _require(isinstance(trace.lineage, Lineage), f"lineage is {type(trace.lineage).__name__}: give a Lineage or None")
+    _require(len(trace.branches) <= MAX_LINES, f"lineage names {len(trace.branches)} branches: at most {MAX_LINES}")
+    count, words, codebook = trace.tokens.size, len(trace.prompt.words), trace.model.codebook_size
+    for number, line in enumerate(trace.branches):
+        _require(number == 0 or line.earlier is None, "lineage.earlier: only the newest branch lists earlier ones")
+        _require(len(line.parent) <= 64, f"lineage.parent has {len(line.parent)} characters: at most 64")
+        _settings(line.parent_config, "lineage.parent_config")
+        _require(0 <= line.at_step < MAX_STEPS, f"lineage.at_step={line.at_step}: give a step below {MAX_STEPS}")
+        edits = line.edits
+        positions = _distinct(edits.keep, count) and _distinct(edits.drop, count) and _distinct([p for p, _ in edits.forbid], count)
+        _require(positions, f"lineage.edits: give different positions 0..{count - 1}")
+        fits = all(_distinct(ids, codebook) for _, ids in edits.forbid)
+        _require(fits, f"lineage.edits.forbid: give different token ids 0..{codebook - 1} for each position")
+        word = edits.suppress_word
+        _require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: there are {words} words")
 
 
-def _is_index(value: Any, count: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
-
-
-def _check_config(trace: Trace) -> DecodingConfig:
-    return _settings(trace.config, "config")
+def _distinct(indices: Sequence[int], count: int) -> bool:
+    """Whether these are different indices below count."""
+    return len(indices) <= count and len(set(indices)) == len(indices) and all(0 <= index < count for index in indices)
 
 
 def _settings(data: Any, name: str) -> DecodingConfig:
     try:
-        return DecodingConfig.from_dict(data)
+        config = DecodingConfig.from_dict(data)
+        _ = config.total_steps, config.mask_schedule, config.noise_range  # a trace says what was in force
+        return config
     except (ValueError, TypeError) as error:
         raise TraceFormatError(f"{name}: {error}") from error
 
@@ -155,7 +231,10 @@ def _check_pictures(trace: Trace) -> None:
     for token, picture in trace.token_pictures.items():
         _require(0 <= token < trace.model.codebook_size, f"token picture of id {token}: allowed 0..{trace.model.codebook_size - 1}")
         assert first is not None
-        _require(first.ndim == 3 and first.shape[2] == 3, f"token pictures have shape {first.shape}: give p p 3")
+        fits = first.ndim == 3 and first.shape[2] == 3 and all(1 <= side <= MAX_TOKEN_PICTURE_PX for side in first.shape[:2])
+        _require(fits, f"token pictures have shape {first.shape}: give p p 3, p from 1 to {MAX_TOKEN_PICTURE_PX}")
+        size = first.size * len(trace.token_pictures)
+        _require(size <= MAX_TOKEN_PICTURE_BYTES, f"the token pictures have {size} bytes: at most {MAX_TOKEN_PICTURE_BYTES}")
         check_array(f"token picture {token}", picture, np.uint8, first.shape)
 
 
@@ -173,21 +252,22 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     _require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
     _require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
     _require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
-    if record.attention is not None:
-        check_array(where + "attention", record.attention, np.float32, (columns, count), 0, 1 + _PROBABILITY_SLACK)
+    shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
         _require(fits, f"{where}attention_full has shape {shape}, expected l h {columns} {count}")
-        check_array(where + "attention_full", record.attention_full, np.float32, shape, 0, 1 + _PROBABILITY_SLACK)
-    if record.entropy is not None:
-        check_array(where + "entropy", record.entropy, np.float32, (count,), -_PROBABILITY_SLACK, 64)
+        shapes["attention_full"] = shape
     _require((record.alternatives is None) == (record.alternative_probs is None), f"{where}alternatives need their probabilities")
     if record.alternatives is not None:
         shape = record.alternatives.shape
         _require(len(shape) == 2 and 1 <= shape[1] <= MAX_ALTERNATIVES, f"{where}alternatives has shape {shape}")
-        check_array(where + "alternatives", record.alternatives, np.int32, (count, shape[1]), 0, codebook - 1)
-        check_array(where + "alternative_probs", record.alternative_probs, np.float32, (count, shape[1]), 0, 1 + _PROBABILITY_SLACK)
+        shapes["alternatives"] = shapes["alternative_probs"] = (count, shape[1])
+    for name, shape in shapes.items():
+        values = getattr(record, name)
+        if values is not None:
+            dtype = np.int32 if name == "alternatives" else np.float32
+            check_array(where + name, values, dtype, shape, *value_range(name, codebook))
 
 
 def _check_story(trace: Trace) -> None:

@@ -2,60 +2,60 @@
 
 Every array of a step is stacked over the steps that have it. Everything is exact: no array is stored at lower precision.
 `frames` holds differences between consecutive pictures (modulo 256), which compress well because most of a picture stays.
+
+Reading takes little memory from a file that is refused: header and shapes are checked before an array is unpacked, the small arrays and
+the story that they tell before the large ones, and large ones are looked through piece by piece before any of them is kept.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import math
 import zipfile
 import zlib
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from uncage_demo.trace.check import MAX_STEPS, check_trace
-from uncage_demo.trace.header import header_of, parse_header
+from uncage_demo.files import write_atomically
+from uncage_demo.trace.check import check_trace, value_range
+from uncage_demo.trace.header import MAX_HEADER_BYTES, Header, header_of, parse_header, write_header
+from uncage_demo.trace.layout import (
+    MAX_CONTENT_BYTES,
+    OPTIONAL_STEP_ARRAYS,
+    STEP_ARRAYS,
+    Member,
+    check_directory,
+    check_layout,
+    check_members,
+    declared,
+    limit,
+)
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 
 MAX_FILE_BYTES = 256 << 20
-MAX_CONTENT_BYTES = 768 << 20
-MAX_HEADER_BYTES = 4 << 20
-MAX_MEMBERS = 32
-_NPY_HEADER_BYTES = 4096
+# Pieces in which arrays are unpacked, and from how much on large ones are looked through before they are kept.
+_PIECE_BYTES = 4 << 20
+_LOOK_THROUGH_BYTES = 32 << 20
+_LARGE = ("frames", "pictures", *OPTIONAL_STEP_ARRAYS)
+# How frames are stored, among the versions of the header: the one place where readers from before this was told take a text.
+_FRAMES_KEY = "frames.npy"
+_FRAMES_TEXT = "differences from the picture before, modulo 256; the first from black"
 
-_REQUIRED_STEP_ARRAYS = {
-    "sampled": np.int32,
-    "committed": np.bool_,
-    "masked_before": np.bool_,
-    "confidence": np.float32,
-    "noise": np.float32,
-    "contrast": np.float32,
-    "scores": np.float32,
-}
-_OPTIONAL_STEP_ARRAYS = {
-    "attention": np.float32,
-    "attention_full": np.float32,
-    "alternatives": np.int32,
-    "alternative_probs": np.float32,
-    "entropy": np.float32,
-}
-_WHOLE_ARRAYS = {
-    "tokens": np.int32,
-    "unmask_step": np.int32,
-    "image": np.uint8,
-    "frames": np.uint8,
-    "picture_ids": np.int32,
-    "pictures": np.uint8,
-    "weight": np.float64,
-    "cutoff": np.float64,
-}
-_DTYPES = {"header": np.uint8, **_REQUIRED_STEP_ARRAYS, **_OPTIONAL_STEP_ARRAYS, **_WHOLE_ARRAYS}
+Check = Callable[[np.ndarray], None]
 
 
-def write_trace(trace: Trace, *, frames: bool = True) -> bytes:
-    """A trace as the bytes of one .npz file; see Trace.to_bytes."""
+def trace_to_bytes(trace: Trace, *, frames: bool = True) -> bytes:
+    """A trace as the bytes of one .npz file; the same trace gives the same bytes.
+
+    Args:
+        trace: any.
+        frames: False leaves the pictures of the steps out.
+
+    Raises:
+        TraceFormatError: when the trace is not valid or larger than a file may be.
+    """
     check_trace(trace)
     arrays: dict[str, np.ndarray] = {
         "tokens": trace.tokens,
@@ -71,16 +71,19 @@ def write_trace(trace: Trace, *, frames: bool = True) -> bytes:
         arrays["picture_ids"] = np.array(sorted(trace.token_pictures), np.int32)
         arrays["pictures"] = np.stack([trace.token_pictures[int(token)] for token in arrays["picture_ids"]])
     present: dict[str, list[int]] = {}
-    for name in (*_REQUIRED_STEP_ARRAYS, *_OPTIONAL_STEP_ARRAYS):
+    for name in (*STEP_ARRAYS, *OPTIONAL_STEP_ARRAYS):
         places = [i for i, record in enumerate(trace.steps) if getattr(record, name) is not None]
         if places:
             arrays[name] = _stack(name, [getattr(trace.steps[i], name) for i in places])
-        if name in _OPTIONAL_STEP_ARRAYS and places:
+        if name in OPTIONAL_STEP_ARRAYS and places:
             present[name] = places
-    header = json.dumps(header_of(trace, present), sort_keys=True, allow_nan=False).encode()
-    arrays["header"] = np.frombuffer(header, np.uint8)
-    _limit("header", len(header), MAX_HEADER_BYTES)
-    _limit("content", sum(values.nbytes for values in arrays.values()), MAX_CONTENT_BYTES)
+    header = header_of(trace, present)
+    if "frames" in arrays:
+        header["versions"] = {**trace.versions, _FRAMES_KEY: _FRAMES_TEXT}
+    text = write_header(header)
+    parse_header(text)  # what could not be read again is not written
+    arrays["header"] = np.frombuffer(text, np.uint8)
+    limit("content", sum(values.nbytes for values in arrays.values()), MAX_CONTENT_BYTES)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(arrays):
@@ -90,138 +93,170 @@ def write_trace(trace: Trace, *, frames: bool = True) -> bytes:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, member.getvalue())
-    _limit("file", buffer.tell(), MAX_FILE_BYTES)
+    limit("file", buffer.tell(), MAX_FILE_BYTES)
     return buffer.getvalue()
 
 
-def read_trace(data: bytes) -> Trace:
-    """A trace from the bytes of a file, none of which are trusted; see Trace.from_bytes."""
-    _limit("file", len(data), MAX_FILE_BYTES)
+def save_trace(trace: Trace, path: str | Path, *, frames: bool = True) -> Path:
+    """Write a trace to a file, whole or not at all; returns its path.
+
+    Args:
+        trace, frames: as `trace_to_bytes`.
+        path: the file to make or replace.
+
+    Raises:
+        TraceFormatError: as `trace_to_bytes`.
+        OSError: when the file cannot be written; an older one is then as it was.
+    """
+    return write_atomically(path, trace_to_bytes(trace, frames=frames))
+
+
+def trace_from_bytes(data: bytes) -> Trace:
+    """Inverse of `trace_to_bytes`. The bytes are not trusted.
+
+    Raises:
+        TraceFormatError: saying what is wrong.
+    """
+    return _read(io.BytesIO(data), MAX_CONTENT_BYTES)
+
+
+def load_trace(path: str | Path, *, max_bytes: int = MAX_CONTENT_BYTES) -> Trace:
+    """Read a trace file. Its content is not trusted.
+
+    Args:
+        path: the file.
+        max_bytes: refuse a trace whose arrays take more memory than this.
+
+    Raises:
+        TraceFormatError: saying what is wrong with the content.
+        OSError: when the file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return _read(file, max_bytes)
+
+
+def _read(file: BinaryIO, max_bytes: int) -> Trace:
+    limit("file", file.seek(0, io.SEEK_END), MAX_FILE_BYTES)
+    file.seek(-min(file.tell(), 1 << 16), io.SEEK_END)
+    check_directory(file.read())
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_archive(archive)
+        with zipfile.ZipFile(file) as archive:
+            return _read_archive(archive, max_bytes)
     except TraceFormatError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         raise TraceFormatError(f"this is not a readable trace file: {error}") from error
 
 
-def _read_archive(archive: zipfile.ZipFile) -> Trace:
-    members = _check_members(archive)
-    header_member = members.pop("header", None)
-    if header_member is None:
-        raise TraceFormatError("the file has no header.npy; it is not a trace")
-    _limit("header", header_member.file_size, MAX_HEADER_BYTES)
-    header = parse_header(_read_array(archive, "header", header_member).tobytes())
-    missing = [name for name in (*_REQUIRED_STEP_ARRAYS, "tokens", "unmask_step", "image", "weight", "cutoff") if name not in members]
-    if missing:
-        raise TraceFormatError(f"the file lacks {', '.join(missing)}")
-    arrays = {name: _read_array(archive, name, member) for name, member in members.items()}
+def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> Trace:
+    infos = check_members(archive)
+    limit("header", infos["header"].file_size, MAX_HEADER_BYTES)
+    header = parse_header(_unpack(archive, declared(archive, "header", infos.pop("header"))).tobytes())
+    members = {name: declared(archive, name, info) for name, info in infos.items()}
+    check_layout(header, members)
+    limit("content", sum(member.size_bytes for member in members.values()), max_bytes)
+    arrays = {name: _unpack(archive, member, _booleans(member)) for name, member in members.items() if name not in _LARGE}
+    frames_told = header.versions.pop(_FRAMES_KEY, _FRAMES_TEXT)
+    if frames_told != _FRAMES_TEXT:
+        raise TraceFormatError(f"versions.{_FRAMES_KEY} is {frames_told[:80]!r}: this program reads {_FRAMES_TEXT!r}")
     trace = Trace(
         prompt=header.prompt,
         config=header.config,
         model=header.model,
         columns=header.columns,
-        steps=_read_steps(arrays, header.first_step, header.present),
+        steps=_read_steps(arrays, header.first_step),
         tokens=arrays["tokens"],
         unmask_step=arrays["unmask_step"],
         image=arrays["image"],
-        frames=np.add.accumulate(arrays["frames"], axis=0, dtype=np.uint8) if "frames" in arrays else None,
-        token_pictures=_read_token_pictures(arrays),
-        lineage=header.lineage,
+        lineage=None if isinstance(header.lineage, dict) else header.lineage,
         timings_s=header.timings_s,
         versions=header.versions,
         created=header.created,
     )
     check_trace(trace)
+    ids = arrays.get("picture_ids", np.zeros(0, np.int32)).tolist()
+    if len(set(ids)) != len(ids):
+        raise TraceFormatError("picture_ids names an id twice")
+    if ids and not 0 <= min(ids) <= max(ids) < trace.model.codebook_size:
+        raise TraceFormatError(f"picture_ids holds {min(ids)}..{max(ids)}: allowed 0..{trace.model.codebook_size - 1}")
+    _add_large(trace, archive, header, {name: member for name, member in members.items() if name in _LARGE}, ids)
     return trace
 
 
-def _read_steps(arrays: dict[str, np.ndarray], first_step: int, present: dict[str, list[int]]) -> list[StepRecord]:
-    count = len(arrays["weight"]) if arrays["weight"].ndim == 1 else 0
-    if not 1 <= count <= MAX_STEPS:
-        raise TraceFormatError(f"weight has shape {arrays['weight'].shape}: give one number a step, 1..{MAX_STEPS}")
-    places = {name: list(range(count)) for name in _REQUIRED_STEP_ARRAYS} | {"cutoff": list(range(count))}
-    stored = {name for name in _OPTIONAL_STEP_ARRAYS if name in arrays}
-    if set(present) != stored:
-        raise TraceFormatError(f"header and content disagree about {', '.join(sorted(set(present) ^ stored))[:200]}")
-    places |= present
-    for name, wanted in places.items():
-        increasing = wanted == sorted(set(wanted) & set(range(count)))
-        if arrays[name].ndim < 1 or len(arrays[name]) != len(wanted) or not increasing:
-            raise TraceFormatError(f"{name} has shape {arrays[name].shape} for {len(wanted)} of {count} steps")
-    index = {name: {place: i for i, place in enumerate(wanted)} for name, wanted in places.items()}
+def _add_large(trace: Trace, archive: zipfile.ZipFile, header: Header, members: dict[str, Member], ids: list[int]) -> None:
+    """Unpack the arrays that may be large and put them where they belong."""
+    checks = {name: _within(name, *value_range(name, trace.model.codebook_size)) for name in members if name in OPTIONAL_STEP_ARRAYS}
+    if sum(member.size_bytes for member in members.values()) > _LOOK_THROUGH_BYTES:
+        for name, member in members.items():
+            _unpack(archive, member, checks.get(name), keep=False)
+    arrays = {name: _unpack(archive, member, checks.get(name)) for name, member in members.items()}
+    for name, places in header.present.items():
+        for at, place in enumerate(places):
+            setattr(trace.steps[place], name, arrays[name][at])
+    if "frames" in arrays:
+        trace.frames = arrays["frames"]
+        for before, frame in zip(trace.frames, trace.frames[1:], strict=False):
+            np.add(before, frame, out=frame)
+    if ids:
+        trace.token_pictures = dict(zip(ids, arrays["pictures"], strict=True))
 
-    def values(name: str, place: int) -> Any:
-        at = index.get(name, {}).get(place)
-        return None if at is None else arrays[name][at]
 
+def _read_steps(arrays: dict[str, np.ndarray], first_step: int) -> list[StepRecord]:
     return [
         StepRecord(
             step=first_step + i,
-            weight=float(arrays["weight"][i]),
-            cutoff=float(arrays["cutoff"][i]),
-            **{name: values(name, i) for name in (*_REQUIRED_STEP_ARRAYS, *_OPTIONAL_STEP_ARRAYS)},
+            weight=float(weight),
+            cutoff=float(cutoff),
+            **{name: arrays[name][i] for name in STEP_ARRAYS},
         )
-        for i in range(count)
+        for i, (weight, cutoff) in enumerate(zip(arrays["weight"], arrays["cutoff"], strict=True))
     ]
 
 
-def _read_token_pictures(arrays: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
-    if "pictures" not in arrays and "picture_ids" not in arrays:
-        return {}
-    ids, pictures = arrays.get("picture_ids"), arrays.get("pictures")
-    if ids is None or pictures is None or ids.ndim != 1 or pictures.ndim != 4 or len(ids) != len(pictures):
-        raise TraceFormatError("picture_ids and pictures do not belong together")
-    if len(set(ids.tolist())) != len(ids):
-        raise TraceFormatError("picture_ids names an id twice")
-    return {int(token): picture for token, picture in zip(ids, pictures, strict=True)}
+def _unpack(archive: zipfile.ZipFile, member: Member, check: Check | None = None, keep: bool = True) -> np.ndarray:
+    """The values of one array, in memory that is taken once.
+
+    Args:
+        check: called with every piece of the values.
+        keep: False only looks through them, and returns an empty array.
+
+    Raises:
+        TraceFormatError: cut short, or from check.
+    """
+    values = np.empty(member.shape if keep else 0, member.dtype)
+    room = values.reshape(-1).view(np.uint8)
+    with archive.open(member.info) as file:
+        file.read(member.start)
+        for at in range(0, member.size_bytes, _PIECE_BYTES):
+            piece = file.read(min(_PIECE_BYTES, member.size_bytes - at))
+            if len(piece) != min(_PIECE_BYTES, member.size_bytes - at):
+                raise TraceFormatError(f"{member.name} is cut short: {at + len(piece)} of {member.size_bytes} bytes")
+            if check is not None:
+                check(np.frombuffer(piece, member.dtype))
+            if keep:
+                room[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+    return values
 
 
-def _check_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The archive's members by array name, after checking names, number, kind and declared sizes; nothing is unpacked yet."""
-    infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise TraceFormatError(f"the file has {len(infos)} members; a trace has at most {MAX_MEMBERS}")
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = info.filename.removesuffix(".npy")
-        if name not in _DTYPES or not info.filename.endswith(".npy") or name in members:
-            raise TraceFormatError(f"unexpected or repeated member {info.filename[:80]!r}")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 0x1:
-            raise TraceFormatError(f"{info.filename} is encrypted or compressed in a way traces are not")
-        members[name] = info
-    _limit("content", sum(info.file_size for info in infos), MAX_CONTENT_BYTES)
-    return members
+def _within(name: str, low: float, high: float) -> Check:
+    def check(values: np.ndarray) -> None:
+        if not values.min() >= low:
+            raise TraceFormatError(f"{name} has a minimum of {values.min()}, allowed from {low}")
+        if not values.max() <= high:
+            raise TraceFormatError(f"{name} has a maximum of {values.max()}, allowed up to {high}")
+
+    return check
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array; its declared dtype and shape must match what is expected and the member's size before memory is taken."""
-    with archive.open(info) as member:
-        head = io.BytesIO(member.read(min(info.file_size, _NPY_HEADER_BYTES)))
-        if np.lib.format.read_magic(head) != (1, 0):
-            raise TraceFormatError(f"{name} is not a version 1.0 .npy array")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head, max_header_size=_NPY_HEADER_BYTES)
-        if dtype != _DTYPES[name] or fortran or len(shape) > 5 or any(side < 0 for side in shape):
-            raise TraceFormatError(f"{name} is {dtype} {shape}, expected {np.dtype(_DTYPES[name])} in row-major order")
-        size = math.prod(shape) * dtype.itemsize
-        if size != info.file_size - head.tell():
-            raise TraceFormatError(f"{name} claims {size} bytes, its member holds {info.file_size - head.tell()}")
-        body = head.read() + member.read()
-    if len(body) != size:
-        raise TraceFormatError(f"{name} is cut short: {len(body)} of {size} bytes")
-    values = np.frombuffer(body, dtype).reshape(shape)
-    if dtype == np.bool_ and size and values.view(np.uint8).max() > 1:
-        raise TraceFormatError(f"{name} holds bytes that are neither 0 nor 1")
-    return values.copy()
+def _booleans(member: Member) -> Check | None:
+    def check(values: np.ndarray) -> None:
+        if values.view(np.uint8).max() > 1:
+            raise TraceFormatError(f"{member.name} holds bytes that are neither 0 nor 1")
+
+    return check if member.dtype == np.bool_ else None
 
 
 def _stack(name: str, values: list[np.ndarray]) -> np.ndarray:
     if len({v.shape for v in values}) > 1:
         raise TraceFormatError(f"{name} has different shapes at different steps")
     return np.stack(values)
-
-
-def _limit(what: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise TraceFormatError(f"the {what} has {size} bytes; a trace has at most {limit}")

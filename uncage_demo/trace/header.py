@@ -1,39 +1,54 @@
-"""The JSON header of a trace file: plain values to text and back, with every type checked on the way in."""
+"""The JSON header of a trace file: what it holds is declared once, as types; pydantic checks every value on the way in."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.trace.record import SCHEMA_VERSION, Trace, TraceFormatError
-from uncage_demo.types import ModelInfo, Prompt, Subject, TextToken, UnknownWord, Word, WordKind
+from uncage_demo.types import ModelInfo, Prompt
 
-MAX_STRING_CHARS = 4096
-MAX_ITEMS = 4096
-MAX_DEPTH = 64
+MAX_HEADER_BYTES = 2 << 20
+# Numbers, texts and lists in a header, counted by their separators before anything is made of them.
+MAX_HEADER_VALUES = 32_768
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a trace file says; `present` maps an optional array to the places of the steps that have it."""
+    """What the header of a trace file says.
+
+    Args:
+        prompt, config, model, columns, lineage, timings_s, versions, created: as `Trace`; lineage {} for a run that is no branch.
+        first_step: number of the first recorded step.
+        present: optional array -> the places of the steps that have it.
+        schema: version of the layout.
+    """
 
     prompt: Prompt
-    config: dict[str, Any]
+    config: dict[str, bool | int | float | str | list[int | float] | None]
     model: ModelInfo
     columns: tuple[int, ...]
     first_step: int
     present: dict[str, list[int]]
-    lineage: dict[str, Any]
+    lineage: Lineage | dict[str, None]
     timings_s: dict[str, float]
     versions: dict[str, str]
     created: str
+    schema: int
+
+
+_HEADER = TypeAdapter(Header)
 
 
 def header_of(trace: Trace, present: dict[str, list[int]]) -> dict[str, Any]:
-    """The JSON-able header of a trace."""
+    """The JSON-able header of a trace; `present` maps an optional array to the places of the steps that have it."""
     return {
         "schema": SCHEMA_VERSION,
         "prompt": asdict(trace.prompt),
@@ -42,178 +57,96 @@ def header_of(trace: Trace, present: dict[str, list[int]]) -> dict[str, Any]:
         "columns": list(trace.columns),
         "first_step": trace.steps[0].step,
         "present": present,
-        "lineage": trace.lineage,
+        "lineage": lineage_json(trace.lineage),
         "timings_s": trace.timings_s,
         "versions": trace.versions,
         "created": trace.created,
     }
 
 
+def write_header(header: dict[str, Any]) -> bytes:
+    """A header as JSON text; what `parse_header` would refuse for its size is not written.
+
+    Raises:
+        TraceFormatError: larger than a header may be, or a number that JSON does not have.
+    """
+    try:
+        text = json.dumps(header, sort_keys=True, allow_nan=False).encode()
+    except ValueError as error:
+        raise TraceFormatError(f"the header cannot be written: {error}") from error
+    _check_size(text)
+    return text
+
+
 def parse_header(text: bytes) -> Header:
     """Read a header.
 
     Raises:
-        TraceFormatError: not JSON, another schema version, or a value of the wrong type, named.
+        TraceFormatError: not JSON, too large, another schema version, or a value of the wrong type, named.
+    """
+    _check_size(text)
+
+    header = read_json(_HEADER, text, "the header", _explain)
+    if header.schema != SCHEMA_VERSION:
+        raise TraceFormatError(f"the file has schema version {short(header.schema)}; this program reads version {SCHEMA_VERSION}")
+    if isinstance(header.lineage, dict) and header.lineage:
+        raise TraceFormatError(f"lineage is {short(header.lineage)}: expected parent, at_step, edits and parent_config, or nothing")
+    return header
+
+
+def _explain(where: str, value: Any) -> str | None:
+    if where == "schema":
+        return f"the file has schema version {short(value)}; this program reads version {SCHEMA_VERSION}"
+    if where.startswith(("config.", "lineage.parent_config.")):
+        return f"{where} is {short(value)}: expected a number, a text, true, false, null or a list of numbers"
+    return None
+
+
+def read_json(adapter: TypeAdapter[T], text: bytes | str, what: str, explain: Callable[[str, Any], str | None] = lambda *_: None) -> T:
+    """A typed value from JSON text; no value is turned into another type, and unknown keys are refused.
+
+    Args:
+        adapter: of the type wanted.
+        text: from anywhere.
+        what: the whole value's name in messages.
+        explain: (field, value) -> a message of its own, or None.
+
+    Raises:
+        TraceFormatError: naming the first field that does not fit, its value, and what is allowed.
     """
     try:
-        data = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise TraceFormatError(f"the header is not readable JSON: {error}") from error
-    header = _dict("header", data)
-    version = header.get("schema")
-    if version != SCHEMA_VERSION:
-        raise TraceFormatError(f"the file has schema version {str(version)[:20]}; this program reads version {SCHEMA_VERSION}")
-    expected = {"schema", *Header.__dataclass_fields__}
-    if set(header) != expected:
-        raise TraceFormatError(f"the header has the wrong keys: {', '.join(sorted(map(str, set(header) ^ expected)))[:200]}")
-    _check_depth(header["lineage"])
-    return Header(
-        prompt=_prompt(header["prompt"]),
-        config=_dict("config", header["config"]),
-        model=_model(header["model"]),
-        columns=_integers("columns", header["columns"]),
-        first_step=_integer("first_step", header["first_step"]),
-        present={k: list(_integers(f"present.{k}", v)) for k, v in _dict("present", header["present"]).items()},
-        lineage=_dict("lineage", header["lineage"]),
-        timings_s={k: _number(f"timings_s.{k}", v) for k, v in _dict("timings_s", header["timings_s"]).items()},
-        versions={k: _string(f"versions.{k}", v) for k, v in _dict("versions", header["versions"]).items()},
-        created=_string("created", header["created"]),
-    )
+        return adapter.validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        first = next((one for one in found if one["loc"][:1] == ("schema",)), found[0])
+        # A union's branches are part of a place ("config", "order", "int"); none of our fields has such a name.
+        where = ".".join(str(part) for part in first["loc"] if str(part) not in _BRANCHES) or what
+        message = explain(where, first["input"])
+        if message is None and first["type"] == "json_invalid":
+            message = f"{what} is not readable JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+        if message is None and first["type"] in ("missing", "unexpected_keyword_argument"):
+            message = f"{where}: {'this key is missing' if first['type'] == 'missing' else 'there is no such key'}"
+        raise TraceFormatError(
+            message or f"{where} is {short(first['input'])}: {first['msg'].replace('Input should be', 'expected')}"
+        ) from None
 
 
-def _prompt(value: Any) -> Prompt:
-    data = _exact("prompt", value, Prompt)
-    return Prompt(
-        text=_string("prompt.text", data["text"]),
-        tokens=tuple(_token(v) for v in _list("prompt.tokens", data["tokens"])),
-        words=tuple(_word(v) for v in _list("prompt.words", data["words"])),
-        subjects=tuple(_subject(v) for v in _list("prompt.subjects", data["subjects"])),
-        unknown=tuple(_unknown(v) for v in _list("prompt.unknown", data["unknown"])),
-        truncated=_string("prompt.truncated", data["truncated"]),
-    )
+_BRANCHES = frozenset({"bool", "int", "float", "str", "list[union[int,float]]", "Lineage", "dict[str,none]", "none"})
 
 
-def _token(value: Any) -> TextToken:
-    data = _exact("text token", value, TextToken)
-    special = data["special"]
-    if not isinstance(special, bool):
-        raise TraceFormatError(f"special={_short(special)}: give true or false")
-    span = _integer("token.start", data["start"]), _integer("token.end", data["end"])
-    return TextToken(_string("token.text", data["text"]), *span, special)
+def short(value: Any) -> str:
+    """A value for a message: its beginning, or what it is."""
+    if isinstance(value, (list, dict, tuple)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return f"a number of about {value.bit_length() * 3 // 10} digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _word(value: Any) -> Word:
-    data = _exact("word", value, Word)
-    kinds = get_args(WordKind)
-    if data["kind"] not in kinds:
-        raise TraceFormatError(f"word kind {_short(data['kind'])}: choose one of {', '.join(kinds)}")
-    span = _integer("word.start", data["start"]), _integer("word.end", data["end"])
-    return Word(_string("word.text", data["text"]), *span, _integers("word.tokens", data["tokens"]), data["kind"])
-
-
-def _subject(value: Any) -> Subject:
-    # Files written before objects could be counted do not have the key.
-    data = _exact("subject", {"count": 1} | _dict("subject", value), Subject)
-    count = _integer("subject.count", data["count"])
-    if not 1 <= count <= MAX_ITEMS:
-        raise TraceFormatError(f"subject.count is {count}, expected 1 to {MAX_ITEMS}")
-    return Subject(
-        object=_integers("subject.object", data["object"]),
-        attributes=tuple(_integers("subject.attributes", v) for v in _list("subject.attributes", data["attributes"])),
-        label=_string("subject.label", data["label"]),
-        noun=_string("subject.noun", data["noun"]),
-        colors=_strings("subject.colors", data["colors"]),
-        count=count,
-    )
-
-
-def _unknown(value: Any) -> UnknownWord:
-    data = _exact("unknown word", value, UnknownWord)
-    return UnknownWord(_integer("unknown.word", data["word"]), _strings("unknown.suggestions", data["suggestions"]))
-
-
-def _model(value: Any) -> ModelInfo:
-    data = _exact("model", value, ModelInfo)
-    return ModelInfo(
-        id=_string("model.id", data["id"]),
-        title=_string("model.title", data["title"]),
-        weight_hash=_string("model.weight_hash", data["weight_hash"]),
-        grid=_pair("model.grid", data["grid"]),
-        codebook_size=_integer("model.codebook_size", data["codebook_size"]),
-        image_size_px=_pair("model.image_size_px", data["image_size_px"]),
-        attention_grid=_pair("model.attention_grid", data["attention_grid"]),
-        single_layers=_integer("model.single_layers", data["single_layers"]),
-        num_heads=_integer("model.num_heads", data["num_heads"]),
-        default_source=_string("model.default_source", data["default_source"]),
-        default_steps=_integer("model.default_steps", data["default_steps"]),
-        default_guidance_scale=_number("model.default_guidance_scale", data["default_guidance_scale"]),
-        description=_string("model.description", data["description"]),
-    )
-
-
-def _exact(name: str, value: Any, kind: Any) -> dict[str, Any]:
-    data, expected = _dict(name, value), set(kind.__dataclass_fields__)
-    if set(data) != expected:
-        raise TraceFormatError(f"{name} has the wrong keys: {', '.join(sorted(set(data) ^ expected))[:200]}")
-    return data
-
-
-def _dict(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > MAX_ITEMS:
-        raise TraceFormatError(f"{name} is {_short(value)}, expected an object")
-    return value
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise TraceFormatError(f"{name} is {_short(value)}, expected a list of at most {MAX_ITEMS}")
-    return value
-
-
-def _string(name: str, value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_STRING_CHARS:
-        raise TraceFormatError(f"{name} is {_short(value)}, expected a text of at most {MAX_STRING_CHARS} characters")
-    return value
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**31:
-        raise TraceFormatError(f"{name} is {_short(value)}, expected a whole number")
-    return value
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e300 or not math.isfinite(value):
-        raise TraceFormatError(f"{name} is {_short(value)}, expected a finite number")
-    return float(value)
-
-
-def _tuple_of(item: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:
-    return lambda name, value: tuple(item(name, v) for v in _list(name, value))
-
-
-_integers = _tuple_of(_integer)
-_strings = _tuple_of(_string)
-
-
-def _pair(name: str, value: Any) -> tuple[int, int]:
-    values = _integers(name, value)
-    if len(values) != 2:
-        raise TraceFormatError(f"{name} is {_short(value)}, expected two whole numbers")
-    return values[0], values[1]
-
-
-def _check_depth(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise TraceFormatError(f"the lineage is nested deeper than {MAX_DEPTH} levels")
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for child in children:
-        _check_depth(child, depth + 1)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not allowed")
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:80] if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
+def _check_size(text: bytes) -> None:
+    if len(text) > MAX_HEADER_BYTES:
+        raise TraceFormatError(f"the header has {len(text)} bytes; a trace has at most {MAX_HEADER_BYTES}")
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if values > MAX_HEADER_VALUES:
+        raise TraceFormatError(f"the header has {values} values; a trace has at most {MAX_HEADER_VALUES}")

@@ -14,13 +14,27 @@ from typing import Any
 
 import numpy as np
 
+from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.types import ModelInfo, Prompt
 
 SCHEMA_VERSION = 1
 
 
+MAX_MESSAGE_CHARS = 280
+
+
 class TraceFormatError(ValueError):
-    """A trace, or a file that claims to hold one, is not valid; the message says what is wrong and what is allowed."""
+    """A trace, or a file that claims to hold one, is not valid; the message says what is wrong and what is allowed.
+
+    Args:
+        message: shown in full up to 280 characters; of a longer one (a hostile file can put anything into it) the middle is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        printable = "".join(c if c.isprintable() else "?" for c in message)
+        if len(printable) > MAX_MESSAGE_CHARS:
+            printable = f"{printable[:180]} ... {printable[-(MAX_MESSAGE_CHARS - 185) :]}"
+        super().__init__(printable)
 
 
 @dataclass
@@ -83,8 +97,7 @@ class Trace:
         image: "H W 3" uint8, the finished picture.
         frames: "s H W 3" uint8 pictures of `sampled` at every step, or None.
         token_pictures: optional dict {token id: "p p 3" uint8} of the alternatives.
-        lineage: how a branch came about (see `branching.branch`): {"parent": id, "at_step": k, "edits": {...}, "parent_config": {...},
-            "earlier": [the parent's own lines that still matter]} or {}.
+        lineage: how a branch came about (see `branching.branch`); None for a run that is none.
         timings_s: seconds by stage ("forward", "decode", "total").
         versions: library versions; for a large model also what it was loaded with (see model_options.py).
         created: ISO 8601 time, UTC.
@@ -100,7 +113,7 @@ class Trace:
     image: np.ndarray
     frames: np.ndarray | None = None
     token_pictures: dict[int, np.ndarray] = field(default_factory=dict)
-    lineage: dict[str, Any] = field(default_factory=dict)
+    lineage: Lineage | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
@@ -109,6 +122,11 @@ class Trace:
     def grid(self) -> tuple[int, int]:
         """(y, x) of the token grid."""
         return self.tokens.shape[0], self.tokens.shape[1]
+
+    @property
+    def branches(self) -> tuple[Lineage, ...]:
+        """The branches that led to this run, the newest first; empty for a run that is none."""
+        return () if self.lineage is None else self.lineage.lines
 
     def word_maps(self, step: int) -> np.ndarray:
         """Attention maps "w n" float32 of every word at one step: the mean over the word's text tokens (0 for a word without tokens)."""
@@ -126,14 +144,23 @@ class Trace:
     @property
     def id(self) -> str:
         """First 16 hex digits of a hash over what was decoded: prompt, settings, model, lineage, tokens; the same run gives the same id."""
-        said = [self.prompt.text, self.config, self.model.id, self.model.weight_hash, asdict(self.prompt)["subjects"], self.lineage]
+        said = [
+            self.prompt.text,
+            self.config,
+            self.model.id,
+            self.model.weight_hash,
+            asdict(self.prompt)["subjects"],
+            lineage_json(self.lineage),
+        ]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.tokens, np.int32).tobytes())
         digest.update(np.ascontiguousarray(self.unmask_step, np.int32).tobytes())
         return digest.hexdigest()[:16]
 
+    # Short names for the functions of `trace.check` and `trace.file`, which know more than this module: imported when they are called.
+
     def validate(self) -> None:
-        """Check that the trace is whole and consistent with itself (see `trace_check`).
+        """Check that the trace is whole and consistent with itself (see `check.check_trace`).
 
         Raises:
             TraceFormatError: saying what is wrong.
@@ -143,7 +170,7 @@ class Trace:
         check_trace(self)
 
     def to_bytes(self, *, frames: bool = True) -> bytes:
-        """The trace as one .npz file (no pickle; see `trace_io`); the same trace gives the same bytes.
+        """The trace as one .npz file (see `file.trace_to_bytes`); the same trace gives the same bytes.
 
         Args:
             frames: False leaves the pictures of the steps out.
@@ -151,38 +178,35 @@ class Trace:
         Raises:
             TraceFormatError: when the trace is not valid or larger than a file may be.
         """
-        from uncage_demo.trace.file import write_trace
+        from uncage_demo.trace.file import trace_to_bytes
 
-        return write_trace(self, frames=frames)
+        return trace_to_bytes(self, frames=frames)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Trace:
-        """Inverse of to_bytes. The bytes are not trusted.
+        """Inverse of to_bytes. The bytes are not trusted (see `file.trace_from_bytes`).
 
         Raises:
             TraceFormatError: saying what is wrong.
         """
-        from uncage_demo.trace.file import read_trace
+        from uncage_demo.trace.file import trace_from_bytes
 
-        return read_trace(data)
+        return trace_from_bytes(data)
 
     def save(self, path: str | Path, *, frames: bool = True) -> Path:
-        """Write the trace to a file (see to_bytes); returns its path."""
-        path = Path(path)
-        path.write_bytes(self.to_bytes(frames=frames))
-        return path
+        """Write the trace to a file (see `file.save_trace`); returns its path."""
+        from uncage_demo.trace.file import save_trace
+
+        return save_trace(self, path, frames=frames)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Read a trace file. Its content is not trusted.
+        """Read a trace file. Its content is not trusted (see `file.load_trace`).
 
         Raises:
             TraceFormatError: saying what is wrong with the content.
             OSError: when the file cannot be read.
         """
-        from uncage_demo.trace.file import MAX_FILE_BYTES
+        from uncage_demo.trace.file import load_trace
 
-        path = Path(path)
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise TraceFormatError(f"{path.name} has {path.stat().st_size} bytes; a trace file has at most {MAX_FILE_BYTES}")
-        return cls.from_bytes(path.read_bytes())
+        return load_trace(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import DecodingConfig
+from uncage_demo.trace.lineage import Lineage
 from uncage_demo.trace.record import Trace
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
@@ -75,9 +76,10 @@ def python_snippet(
     Raises:
         ValueError: as `command_line`, except that a branch of a run that is given, too, is possible.
     """
-    roots = [t for t in traces if not t.lineage]
+    roots = [t for t in traces if t.lineage is None]
     names = {t.id: f"traces[{number}]" for number, t in enumerate(roots)}
-    _check([t for t in traces if not t.lineage or t.lineage.get("parent") not in {p.id for p in traces}])
+    given_ids = {t.id for t in traces}
+    _check([t for t in traces if t.lineage is None or t.lineage.parent not in given_ids])
     first = traces[0]
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
     loaded = "".join(f", {name}={value!r}" for name, value in (_options(first) if options is None else options).given().items())
@@ -85,11 +87,15 @@ def python_snippet(
     lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
     lines += [f"    {_config(trace.config)}," for trace in roots]
     lines += ["]", "traces = ud.compare(backend, prompt, configs)"]
-    for number, trace in enumerate((t for t in traces if t.lineage), 1):
-        name = f"branch_{number}"
-        if trace.lineage["parent"] not in names:
+    number = 0
+    for trace in traces:
+        if trace.lineage is None:
+            continue
+        if trace.lineage.parent not in names:
             raise ValueError("a branch comes before the run that it continues; give them in the order in which they were made")
-        lines.append(f"{name} = {_branch_call(trace, names[trace.lineage['parent']])}")
+        number += 1
+        name = f"branch_{number}"
+        lines.append(f"{name} = {_branch_call(trace, trace.lineage, names[trace.lineage.parent])}")
         names[trace.id] = name
     return "\n".join(lines)
 
@@ -100,16 +106,15 @@ def _config(config: dict[str, Any]) -> str:
     return f"ud.DecodingConfig({', '.join(f'{n}={tuple(v) if isinstance(v, list) else v!r}' for n, v in values.items())})"
 
 
-def _branch_call(trace: Trace, parent: str) -> str:
-    lineage = trace.lineage
-    edits = lineage["edits"]
-    given: dict[str, Any] = {name: tuple(edits[name]) for name in ("keep", "drop") if edits[name]}
-    if edits["forbid"]:
-        given["forbid"] = {position: tuple(ids) for position, ids in edits["forbid"]}
-    if edits["suppress_word"] is not None:
-        given["suppress_word"] = edits["suppress_word"]
-    arguments = [f"at_step={lineage['at_step']}", *(f"{name}={value!r}" for name, value in given.items())]
-    if trace.config != lineage["parent_config"]:
+def _branch_call(trace: Trace, lineage: Lineage, parent: str) -> str:
+    edits = lineage.edits
+    given: dict[str, Any] = {name: positions for name, positions in (("keep", edits.keep), ("drop", edits.drop)) if positions}
+    if edits.forbid:
+        given["forbid"] = dict(edits.forbid)
+    if edits.suppress_word is not None:
+        given["suppress_word"] = edits.suppress_word
+    arguments = [f"at_step={lineage.at_step}", *(f"{name}={value!r}" for name, value in given.items())]
+    if trace.config != lineage.parent_config:
         arguments.append(f"config={_config(trace.config)}")
     return f"ud.branch(backend, {parent}, {', '.join(arguments)})"
 
@@ -142,7 +147,7 @@ def _check(traces: Sequence[Trace]) -> None:
         raise ValueError("0 traces: give at least one")
     for trace in traces:
         if trace.lineage:
-            parent, step = trace.lineage.get("parent", "?"), trace.lineage.get("at_step", "?")
+            parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")
         if (trace.prompt.text, trace.model.id, _options(trace)) != (traces[0].prompt.text, traces[0].model.id, _options(traces[0])):
             raise ValueError("the traces have different prompts or models: give runs that belong together")

@@ -16,6 +16,7 @@ from uncage_demo.backends.embedded.vocab import COLORS, NOUNS, PLACE_SAID, POSIT
 from uncage_demo.bench.quality import MARKS, quality, quality_markdown, quality_summary
 from uncage_demo.bench.report import replace_section
 from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
+from uncage_demo.files import write_atomically
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
@@ -153,10 +154,10 @@ def write_card(folder: Path, metrics: dict[str, Any], training: Path, out: Path 
     # What the training left behind is kept beside the weights, so that the card can be written again without the training folder.
     source = training if training.exists() else folder / "training.json"
     notes = json.loads(source.read_text()) if source.exists() else {}
-    (out / "training.json").write_text(json.dumps(notes, indent=2) + "\n")
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, default=float) + "\n")
+    write_atomically(out / "training.json", json.dumps(notes, indent=2) + "\n")
+    write_atomically(out / "metrics.json", json.dumps(metrics, indent=1, default=float) + "\n")
     text = card_text(folder, metrics, notes)
-    (out / "README.md").write_text(text)
+    write_atomically(out / "README.md", text)
     return text
 
 
@@ -170,7 +171,7 @@ def write_summary(readme: Path, metrics: dict[str, Any]) -> None:
         ValueError: when the marks are not there exactly once.
     """
     text = readme.read_text(encoding="utf-8")
-    readme.write_text(replace_section(text, quality_summary(metrics["quality"]), MARKS), encoding="utf-8")
+    write_atomically(readme, replace_section(text, quality_summary(metrics["quality"]), MARKS))
 
 
 def _share(value: float, count: float) -> str:

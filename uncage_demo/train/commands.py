@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.files import write_atomically
 
 if TYPE_CHECKING:
     from uncage_demo.train.worlds import World
@@ -267,7 +268,7 @@ def note_start(folder: Path, init: Path) -> None:
     if path.exists() or not before.exists():
         return
     notes = {f"{stage}, first": note for stage, note in json.loads(before.read_text()).items()}
-    path.write_text(json.dumps(notes, indent=2) + "\n")
+    write_atomically(path, json.dumps(notes, indent=2) + "\n")
 
 
 def note_time(folder: Path, stage: str, device: Any) -> None:
@@ -286,7 +287,7 @@ def note_time(folder: Path, stage: str, device: Any) -> None:
         "torch": torch.__version__,
         "finished": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    path.write_text(json.dumps(notes, indent=2) + "\n")
+    write_atomically(path, json.dumps(notes, indent=2) + "\n")
 
 
 def run_card(args: argparse.Namespace) -> int:

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from uncage_demo.files import replacing, write_atomically
+
 MAX_FILE_BYTES = 10_000_000
 
 
@@ -39,8 +41,10 @@ def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) 
     folder.mkdir(parents=True, exist_ok=True)
     for name, module in parts.items():
         path = folder / f"{name}.safetensors"
-        save_half(module, path)
-        if path.stat().st_size >= MAX_FILE_BYTES:
-            raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
+        with replacing(path) as place:
+            save_half(module, place)
+            size_bytes = place.stat().st_size
+            if size_bytes >= MAX_FILE_BYTES:
+                raise ValueError(f"{path} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")
     config = {name: module.config for name, module in parts.items()} | settings
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")

@@ -5,6 +5,7 @@ Knows arrays, Pillow and judged pictures; measures nothing itself.
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from uncage_demo.bench.run import make_images
 from uncage_demo.bench.scorers_detector import judge_many
 from uncage_demo.bench.suites import BenchPrompt, build_suites
 from uncage_demo.config import DecodingConfig
+from uncage_demo.files import write_atomically
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.palette import LIGHT
 from uncage_demo.render.text import Span, draw_spans, draw_text, wrap_spans
@@ -157,10 +159,11 @@ def save_webp(image: Image.Image, path: Path, max_bytes: int, quality: int = 88)
         ValueError: when even the lowest quality does not fit.
     """
     for tried in range(quality, 39, -8):
-        image.save(path, "WEBP", quality=tried, method=6)
-        if path.stat().st_size <= max_bytes:
-            return path.stat().st_size
-    path.unlink()
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=tried, method=6)
+        if buffer.tell() <= max_bytes:
+            write_atomically(path, buffer.getvalue())
+            return buffer.tell()
     raise ValueError(f"{path.name} does not fit into {max_bytes} bytes; draw fewer or smaller pictures")
 
 

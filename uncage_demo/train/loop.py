@@ -23,6 +23,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
+from uncage_demo.files import replacing
+
 # An accelerator asks for scenes faster than one process can compose them (2,500 a second); on a CPU the cores are needed for training.
 MAX_WORKERS = 12
 REPORT_EVERY_S = 300.0
@@ -114,9 +116,8 @@ def save_checkpoint(path: Path, progress: Progress, modules: dict[str, nn.Module
         "modules": {name: module.state_dict() for name, module in modules.items()},
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path) as place:
+        torch.save(state, place)
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> Progress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from uncage_demo.backends.embedded.files import SHARED_PARTS, load_parts
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.files import replacing, write_atomically
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint
@@ -149,7 +149,8 @@ def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
     drawn = (sample_scene(rng, (0.0, 1.0, 0.0), PLAIN_MIX) for _ in itertools.count())
     colored = (scene for scene in drawn if all(placed.color for placed in scene.objects))
     batch = scenes.collate(list(itertools.islice(colored, count)))
-    np.savez_compressed(path, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
+    with replacing(path) as place:
+        np.savez_compressed(place, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
 
 
 def shared_parts(folder: Path) -> dict[str, Any]:
@@ -198,5 +199,5 @@ def export_model(
     if kept is not None and world.keeps_ages:
         for age in ages_in(kept):
             age_file(out, age).parent.mkdir(exist_ok=True)
-            shutil.copyfile(age_file(kept, age), age_file(out, age))
+            write_atomically(age_file(out, age), age_file(kept, age).read_bytes())
     return heads

@@ -19,6 +19,7 @@ from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.bench.run import make_images
 from uncage_demo.config import DecodingConfig
+from uncage_demo.files import replacing
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.train.loop import Progress, load_checkpoint
 from uncage_demo.train.scenes import FULL_MIX, PLAIN_MIX, SpriteAtlas, sample_scene
@@ -119,4 +120,5 @@ def _save(folder: Path, stage: str, step: int, images: np.ndarray, columns: int)
     sheet = images.reshape(rows, columns, height, width, 3).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
     path = folder / FOLDER / f"{stage}-{step:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path)
+    with replacing(path) as place:
+        Image.fromarray(sheet).save(place)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from uncage_demo.backends.embedded.tokenizer import FSQ, ImageTokenizer
 from uncage_demo.backends.embedded.vocab import PLACES
+from uncage_demo.files import write_atomically
 from uncage_demo.train.places import PAPER, place_tiles
 from uncage_demo.train.scenes import SpriteAtlas
 
@@ -68,7 +69,7 @@ def assign(tokenizer: ImageTokenizer, atlas: SpriteAtlas, folder: Path) -> None:
     """
     path = folder / FILE
     if not path.exists():
-        path.write_text(json.dumps(tile_codes(tokenizer, atlas)) + "\n")
+        write_atomically(path, json.dumps(tile_codes(tokenizer, atlas)) + "\n")
     tokenizer.set_tile_codes(json.loads(path.read_text()))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.run import make_images
 from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
+from uncage_demo.files import write_atomically
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
 from uncage_demo.render.frames import FrameStyle, compare_frames
@@ -190,7 +191,7 @@ def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES, only: Sequ
             verdicts[stem] = asdict(backend.judge(trace, prompt))
         index[name] = {"title": wanted.title, "about": f"{wanted.about} {chosen}", "first": list(wanted.orders), "verdicts": verdicts}
         print(f"{name}: {text!r}, seed {seed}: " + ", ".join(f"{stem} {v['all_correct']}" for stem, v in verdicts.items()), flush=True)
-    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    write_atomically(folder / "index.json", json.dumps(index, indent=1) + "\n")
     return index
 
 

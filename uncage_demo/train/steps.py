@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from uncage_demo.files import write_atomically
 
 
 class Steps:
@@ -56,9 +57,7 @@ class Steps:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"key": self.key, "steps": self.done}, default=float), encoding="utf-8")
-        os.replace(partial, self.path)
+        write_atomically(self.path, json.dumps({"key": self.key, "steps": self.done}, default=float))
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from uncage_demo.backends.ages import AGES, age_file
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.transformer import SceneTransformer
+from uncage_demo.files import replacing
 from uncage_demo.train import loop
 from uncage_demo.train.binding import COLOR_IDS, head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
@@ -184,7 +185,8 @@ def save_age(network: SceneTransformer, folder: Path, age: Fraction, progress: l
     path = age_file(folder, age)
     path.parent.mkdir(parents=True, exist_ok=True)
     seen = {"images": str(progress.images), "steps": str(progress.step), "seconds_s": str(round(progress.seconds_s))}
-    save_half(network, path, seen)
+    with replacing(path) as place:
+        save_half(network, place, seen)
 
 
 @torch.no_grad()

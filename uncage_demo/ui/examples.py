@@ -14,15 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from uncage_demo.shipped import EXAMPLES
+from uncage_demo.trace.header import read_json
 from uncage_demo.trace.record import Trace
-from uncage_demo.types import FoundObject, Verdict, Wish
+from uncage_demo.types import Verdict
 from uncage_demo.ui.live import picture_url
 from uncage_demo.ui.session import Entry
 
 log = logging.getLogger(__name__)
 THUMB_PX = 72
 _FIRST_ORDERS = ("meissonic", "uncage")
+_VERDICT = TypeAdapter(Verdict)
 
 
 @dataclass(frozen=True)
@@ -135,16 +139,9 @@ class Examples:
 
 
 def verdict_from_dict(data: Any) -> Verdict | None:
-    """A verdict kept as JSON -> Verdict; None stays None."""
-    if not data:
-        return None
-    detections = tuple(FoundObject(d["noun"], d["color"], d["score"], tuple(d["box"])) for d in data.get("detections", ()))
-    return Verdict(
-        tuple(data["objects_found"]),
-        tuple(data["colors_right"]),
-        int(data["extra_objects"]),
-        bool(data["all_correct"]),
-        detections,
-        str(data.get("scorer", "")),
-        tuple(Wish(w["kind"], w["label"], bool(w["met"])) for w in data.get("wishes", ())),
-    )
+    """A verdict kept as JSON -> Verdict, every field of it; None stays None.
+
+    Raises:
+        ValueError: naming the field that does not fit.
+    """
+    return read_json(_VERDICT, json.dumps(data), "the verdict") if data else None

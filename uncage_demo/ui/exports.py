@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncage_demo.export import Look, write_view
+from uncage_demo.files import replacing, write_atomically
 from uncage_demo.player.heads import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
@@ -158,7 +159,7 @@ def make_file(entries: list[Entry], kind: str, step: int, folder: Path, theme: s
     if kind == "html":
         path = folder / f"{stem}.html"
         payload = {**payload_of(entries), "heads": recorded_heads(traces, [e.id for e in entries])}
-        path.write_text(standalone_html(payload, traces[0].prompt.text), encoding="utf-8")
+        write_atomically(path, standalone_html(payload, traces[0].prompt.text))
     elif kind == "still":
         path = folder / f"{stem}-step{step + 1}.png"
         write_view(path, traces, "side-by-side", step=step, verdicts=verdicts, look=Look(theme=theme))
@@ -208,7 +209,7 @@ def _trace_files(entries: list[Entry], folder: Path, stem: str) -> Path:
     if len(paths) == 1:
         return paths[0]
     packed = folder / f"{stem}.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(packed) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
         for path in paths:
             archive.write(path, path.name)
     return packed

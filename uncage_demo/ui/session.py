@@ -7,11 +7,14 @@ Shipped examples are addressed as "example:<name>" and read from disk when asked
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
+
+import numpy as np
 
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
@@ -36,12 +39,28 @@ class Entry:
     edits: str = ""
 
 
-def trace_bytes(trace: Trace) -> int:
-    """Memory of a trace's arrays, in bytes."""
-    total = trace.image.nbytes + (0 if trace.frames is None else trace.frames.nbytes)
-    total += sum(picture.nbytes for picture in trace.token_pictures.values())
-    for step in trace.steps:
-        total += sum(value.nbytes for value in vars(step).values() if hasattr(value, "nbytes"))
+def held_bytes(*values: Any) -> int:
+    """Memory that values keep, in bytes: every object that they lead to, counted once; arrays with all of the memory they are views of."""
+    seen: set[int] = set()
+    total, left = 0, list(values)
+    while left:
+        value = left.pop()
+        while isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
+            total += sys.getsizeof(value) if id(value) not in seen else 0
+            seen.add(id(value))
+            value = value.base
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        total += sys.getsizeof(value)
+        if isinstance(value, np.ndarray):
+            total += 0 if value.flags.owndata else value.nbytes
+        elif isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            left += value
+        elif is_dataclass(value):
+            left.append(vars(value))
     return total
 
 
@@ -49,7 +68,7 @@ class TraceStore:
     """Keeps the most recently used runs within a memory bound. Safe to use from several threads.
 
     Args:
-        max_bytes: memory for arrays; the oldest runs go first, the newest one always stays.
+        max_bytes: memory of all runs with everything that they hold; the oldest runs go first, the newest one always stays.
         shipped: loads "example:<name>" ids; raises KeyError for unknown names.
     """
 
@@ -63,9 +82,10 @@ class TraceStore:
     def add(self, trace: Trace, verdict: Verdict | None = None, edits: str = "") -> str:
         """Keep a run; returns its id."""
         identity = secrets.token_urlsafe(12)
+        size_bytes = held_bytes(trace, verdict, edits)
         with self._lock:
             self._entries[identity] = Entry(identity, trace, verdict, edits)
-            self._sizes[identity] = trace_bytes(trace)
+            self._sizes[identity] = size_bytes
             while len(self._entries) > 1 and sum(self._sizes.values()) > self._max_bytes:
                 oldest, _ = self._entries.popitem(last=False)
                 del self._sizes[oldest]

@@ -1,0 +1,78 @@
+"""What must hold in every run: each step commits as many tokens as the schedule asks for, and no committed token changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.redraw import phase_at
+from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.trace.check import reopening_steps
+from uncage_demo.trace.record import StepRecord, Trace
+
+_KINDS = {"start": 0, "end": 1, "pad": 2}
+
+
+@dataclass(frozen=True)
+class Health:
+    """The invariants of one run.
+
+    Args:
+        scheduled: tokens that the schedule asks for in each step.
+        counts_ok: whether each step committed that many.
+        changed: committed tokens that a later step altered; 0 in a healthy run.
+        special: "s 3" float32 share of the attention on start, end and padding tokens (mean over cells), not-a-number for a kind that was
+            not recorded; None without attention.
+    """
+
+    scheduled: list[int]
+    counts_ok: bool
+    changed: int
+    special: np.ndarray | None
+
+
+def health(trace: Trace) -> Health:
+    """Check the invariants of a run.
+
+    Args:
+        trace: a finished or partial run.
+
+    Source: the schedule of 2202.04200 section 3.3 as `decoding.schedule` has it.
+    """
+    config = DecodingConfig.from_dict(trace.config)
+    scheduled, changed = [], 0
+    previous: StepRecord | None = None
+    first = trace.steps[0]
+    # What the schedule counts over: every cell but those given from outside; in a redraw, those that it began with.
+    total = int((first.masked_before | (trace.unmask_step.reshape(-1) >= 0)).sum())
+    reopened = reopening_steps(trace)
+    for record in trace.steps:
+        masked = int(record.masked_before.sum())
+        at_work, step = phase_at(config, record.step)
+        if config.redrawn_steps and step == 0 and record.step:
+            total = masked
+        stay = mask_count(config.mask_schedule, step, at_work.total_steps, total, masked, config.schedule_power)
+        scheduled.append(masked - stay)
+        if previous is not None:
+            fixed = ~previous.masked_before | previous.committed
+            if record.step in reopened:
+                fixed &= ~record.masked_before  # a branch or a redraw may open a cell again; that is no fault
+            changed += int((fixed & (record.masked_before | (previous.sampled != record.sampled))).sum())
+        previous = record
+    counts = [int(record.committed.sum()) for record in trace.steps]
+    return Health(scheduled, counts == scheduled, changed, _special_mass(trace))
+
+
+def _special_mass(trace: Trace) -> np.ndarray | None:
+    if any(record.attention is None for record in trace.steps):
+        return None
+    mass = np.full((len(trace.steps), 3), np.nan, np.float32)
+    for k, token in enumerate(trace.columns):
+        if not trace.prompt.tokens[token].special:
+            continue
+        kind = _KINDS.get(trace.prompt.tokens[token].text.strip("<>|"), 2)
+        share = [float(record.attention[k].mean()) for record in trace.steps if record.attention is not None]
+        mass[:, kind] = np.nan_to_num(mass[:, kind]) + np.array(share, np.float32)
+    return mass

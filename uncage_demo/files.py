@@ -1,0 +1,50 @@
+"""Writing files so that nothing is ever left half-written: the old file stays until the new one is complete on disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A place beside `path` to write to; what was written there becomes `path` in one step when the block ends without an error.
+
+    For writers that take a path (Pillow, matplotlib, ffmpeg): the place has the same suffix. After an error the old file is as it was and
+    the place is gone. A path that is no regular file (a pipe, a device) is written to directly.
+
+    Args:
+        path: the file to make or replace; its folder exists. A link is followed.
+
+    Raises:
+        OSError: when the folder cannot be written or the disk is full.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    place = path.with_name(f".{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield place
+        with place.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(place, path)
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | Path, data: bytes | str) -> Path:
+    """Write a whole file, text as UTF-8 with the line ends that it has; returns its path.
+
+    Args:
+        path, data: the file and all of its content.
+
+    Raises:
+        OSError: as `replacing`; the old file is then as it was.
+    """
+    with replacing(path) as place:
+        place.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(path)
