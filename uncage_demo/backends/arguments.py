@@ -95,37 +95,16 @@ def load_model(
         ValueError: see load_backend; also a device that is not on this machine.
     """
     from uncage_demo.backends import load_backend
+    from uncage_demo.backends.devices import parse_device
 
     options = options_from(arguments, told)
     return load_backend(
         arguments.model or name,
-        device=device or pick_device(arguments.device),
+        device=str(parse_device(device or arguments.device)),
         download=not arguments.no_download,
         report=_tell_download,
         **options.given(),
     )
-
-
-def pick_device(name: str) -> str:
-    """The device that --device means; "auto" is cuda where there is one, else cpu.
-
-    Raises:
-        ValueError: naming what was given and what is allowed, or a device that is not on this machine.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if device.type not in here:
-        raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    if (device.index or 0) >= here[device.type]:
-        raise ValueError(f"--device {name}: this machine has {here[device.type]} such devices; cpu always works")
-    return name
 
 
 def _tell_download(source: str, size: int) -> None:

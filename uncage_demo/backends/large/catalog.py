@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from uncage_demo.backends.large.download import Checkpoint, present
+from uncage_demo.config import DEFAULT_STEPS
 
 Family = Literal["embedded", "meissonic", "amused"]
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -86,6 +87,7 @@ ENTRIES = (
         "embedded",
         "Scenes of a few coloured everyday objects, from a closed vocabulary.",
         "Runs on any CPU in seconds; ships with the project.",
+        default_steps=DEFAULT_STEPS,
     ),
     CatalogEntry(
         "meissonic",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from uncage_demo.backends.devices import parse_device
 from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.catalog import ENTRIES, EXTRAS, PARTS, TOKENIZER, CatalogEntry, Family, offered
 from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, Report, is_folder, is_hub_id, obtain
@@ -111,23 +112,6 @@ def family_of(folder: Path) -> Family:
     raise ValueError(
         f"{folder / 'transformer'}: a {config.get('_class_name', 'model without _class_name')} is neither Meissonic nor aMUSEd"
     )
-
-
-def parse_device(device: str | torch.device) -> torch.device:
-    """A torch device that exists on this machine.
-
-    Raises:
-        ValueError: naming the device.
-    """
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device={device!r}: use cpu, cuda, cuda:N or mps") from None
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
-    if place.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device={device!r}: this machine has no such device")
-    return place
 
 
 def parse_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
