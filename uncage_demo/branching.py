@@ -172,7 +172,7 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
     if backend is None:
         raise ValueError("this trace holds no layers and heads, and there is no model to read them from")
     check_weights(backend, trace)
-    start = Start(tokens=tokens, step=step, unmask_step=since)
+    start = Start(tokens=tokens, step=step, unmask_step=since, sight=trace.steps[step - trace.steps[0].step].sight)
     run = Run(trace.prompt, DecodingConfig.from_dict(trace.config), start, _hidden(trace, step))
     steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
     try:
@@ -249,7 +249,8 @@ def _edits_in_force(
 
 def _branch_start(trace: Trace, at_step: int, edits: dict[str, Any]) -> Start:
     tokens, since = state_before(trace, at_step)
-    sampled = trace.steps[at_step - trace.steps[0].step].sampled
+    at = trace.steps[at_step - trace.steps[0].step]
+    sampled = at.sampled
     forbid = {position: tuple(ids) for position, ids in edits["forbid"]}
     masked = tokens < 0
     dropped = {p for p in edits["drop"] if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
@@ -263,6 +264,7 @@ def _branch_start(trace: Trace, at_step: int, edits: dict[str, Any]) -> Start:
         keep={p: int(sampled[p]) for p in edits["keep"] if masked[p]},
         hold=frozenset(p for p in edits["drop"] if masked[p]),
         forbid=forbid,
+        sight=at.sight,
     )
 
 

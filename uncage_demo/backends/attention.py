@@ -199,7 +199,7 @@ def eager_logsumexp(query: torch.Tensor, key: torch.Tensor, scale: float, key_ma
 
 
 def additive_mask(key_mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """A key mask "b m" or "b n m" bool (True = takes part) as "b 1 1 m" or "b 1 n m" with 0 and minus infinity, which every kernel takes."""
+    """A key mask bool (True = takes part) as "b 1 1 m" or "b 1 n m" with 0 and minus infinity, which every kernel takes."""
     if key_mask is None:
         return None
     mask = broadcast_mask(key_mask)
