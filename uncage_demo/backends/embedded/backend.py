@@ -187,11 +187,13 @@ class EmbeddedBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits for every position (see Backend.forward); the model has no step input.
 
         Args:
             suppress: text token indices that image and text may not attend to (word knock-out), conditional half only.
+            hidden: "b n t" bool, True where an image token may not attend to a text token, conditional half only.
         """
         request = None
         if capture is not None:
@@ -199,8 +201,8 @@ class EmbeddedBackend:
             # Guidance runs double the batch; only its conditional half is read.
             request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
         text = torch.stack(tuple(conditioning))
-        if not unconditional or suppress:
-            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress))
+        if not unconditional or suppress or hidden is not None:
+            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden)
             uncond = None
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits
