@@ -172,7 +172,7 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
     if backend is None:
         raise ValueError("this trace holds no layers and heads, and there is no model to read them from")
     check_weights(backend, trace)
-    start = Start(tokens=tokens, step=step, unmask_step=since)
+    start = Start(tokens=tokens, step=step, unmask_step=since, sight=trace.steps[step - trace.steps[0].step].sight)
     run = Run(trace.prompt, DecodingConfig.from_dict(trace.config), start, _hidden(trace, step))
     steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
     try:
@@ -244,9 +244,10 @@ def _edits_in_force(
     return Edits(tuple(sorted(kept)), tuple(sorted(dropped)), forbid_ids, suppress_word)
 
 
-def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
+def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> Start:
     tokens, since = state_before(trace, at_step)
-    sampled = trace.steps[at_step - trace.steps[0].step].sampled
+    at = trace.steps[at_step - trace.steps[0].step]
+    sampled = at.sampled
     forbid = {position: tuple(ids) for position, ids in edits.forbid}
     masked = tokens < 0
     # What the parent's own drop masked again was free to come back at this very step; only what is dropped now is held back.
@@ -264,6 +265,7 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
         keep={p: int(sampled[p]) for p in edits.keep if masked[p]},
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
+        sight=at.sight,
     )
 
 

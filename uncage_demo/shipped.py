@@ -9,6 +9,8 @@ _INSTALLED = _PACKAGE / "assets"
 
 ASSETS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "assets"
 EMOJI_SCENES = ASSETS / "emoji-scenes"
+# The embedded models by their names in `load_backend`.
+EMBEDDED = {"embedded": EMOJI_SCENES, "embedded-web": ASSETS / "emoji-scenes-web"}
 EXAMPLES = ASSETS / "examples"
 RESULTS = ASSETS / "results"
 CALIBRATION = ASSETS / "diagnosis" / "calibration.json"

@@ -326,10 +326,10 @@ def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path:
 
 def test_the_catalogue_and_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [entry.id for entry in catalog.offered()]
-    assert names == ["embedded", "meissonic", "monetico", "amused-256", "amused-512"]
+    assert names == ["embedded", "embedded-web", "meissonic", "monetico", "amused-256", "amused-512"]
     described = catalog.describe()
     assert json.loads(json.dumps(described)) == described
-    assert [item["present"] for item in described] == [True, False, False, False, False]
+    assert [item["present"] for item in described] == [True, True, False, False, False, False]
     monkeypatch.setenv("UNCAGE_MODELS", " monetico , embedded")
     assert [entry.id for entry in catalog.offered()] == ["embedded", "monetico"]
     for refused in ("meissonic", "owner/name"):

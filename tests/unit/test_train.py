@@ -17,7 +17,7 @@ from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.detector import peaks
 from uncage_demo.backends.embedded.tokenizer import FSQ, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
-from uncage_demo.train import art, binding, captions, loop, optimizers, parts, place_codes, places, scenes
+from uncage_demo.train import art, binding, captions, loop, optimizers, parts, place_codes, places, scenes, worlds
 from uncage_demo.train import detector as detector_stage
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.export import export
@@ -294,7 +294,7 @@ class TestDetectorTargets:
 
 class TestBinding:
     def test_perfect_and_blind_maps(self, token_scenes):
-        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0), binding.TWO_SUBJECTS)
+        batch = token_scenes.batch(np.random.default_rng(0), 16, (0, 1, 0), replace(worlds.CLEAN, mix=binding.TWO_SUBJECTS))
         own = ((batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)).float().transpose(1, 2)
         everywhere = torch.ones_like(batch.owner, dtype=torch.bool)
         perfect = binding.readability(own + 0.01, batch, everywhere)

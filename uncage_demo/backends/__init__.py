@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from uncage_demo.backends.options import ModelOptions
@@ -21,15 +22,17 @@ def load_backend(
     negative_prompt: str = "",
     offload: bool = False,
     compile: bool = False,
+    age: str | float | Fraction | None = None,
     download: bool = True,
     report: Callable[[str, int], None] | None = None,
 ) -> Backend:
     """Load a model by name.
 
-    All options after `device` are for large models; the embedded one always runs in float32, at one size, and ships with the project.
+    All options after `device` but `age` are for large models; embedded ones always run in float32, at one size, and ship with the project.
 
     Args:
-        name: "embedded" (ships with the project), "meissonic", "monetico", "amused-256", "amused-512", a local folder, or a hub id.
+        name: "embedded", "embedded-web" (ship with the project), "meissonic", "monetico", "amused-256", "amused-512", a local folder, or
+            a hub id.
         device: torch device, e.g. "cpu" or "cuda".
         dtype: "float32", "bfloat16" or "float16"; None = bfloat16 on GPUs that have it, float16 on others, float32 on CPUs.
         image_size_px: (height, width) or one number for a square, 1..4096, in steps that the model can draw; None = its usual size.
@@ -38,6 +41,7 @@ def load_backend(
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute
             or more, and numbers differ from uncompiled ones in the last bits.
+        age: weights as they were after this part of the training, such as "1/5", of embedded models that keep them; None = all of it.
         download: fetch what is missing; False = only what is on this machine. UNCAGE_DOWNLOAD=0 forbids it everywhere.
         report: called with (source, bytes) before a download; raise in it to stop.
 
@@ -45,21 +49,23 @@ def load_backend(
         A Backend.
 
     Raises:
-        ValueError: an unknown name, a damaged model, an option's value that is not allowed, or an option that the embedded model does not
+        ValueError: an unknown name, a damaged model, an option's value that is not allowed, or an option or age that the model does not
             have; FileNotFoundError: missing files.
     """
     from pathlib import Path
 
-    from uncage_demo.backends.embedded.backend import PARTS, EmbeddedBackend
+    from uncage_demo.backends.ages import WHOLE
+    from uncage_demo.backends.embedded.backend import EmbeddedBackend
+    from uncage_demo.backends.embedded.files import is_model_folder
+    from uncage_demo.shipped import EMBEDDED
 
-    options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile)
-    if name == "embedded":
-        options.refuse_for("the embedded model")
-        return EmbeddedBackend.load(device=device)
-    folder = Path(name)
-    if folder.is_dir() and all((folder / f"{part}.safetensors").exists() for part in PARTS):
-        options.refuse_for(f"{name}, an embedded model,")
-        return EmbeddedBackend.load(folder, device=device)
+    options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile, None if age is None else str(age))
+    folder = EMBEDDED.get(name, Path(name))
+    if name in EMBEDDED or (folder.is_dir() and is_model_folder(folder)):
+        options.refuse_for("the embedded model" if name in EMBEDDED else f"{name}, an embedded model,")
+        return EmbeddedBackend.load(folder, device, options.age or WHOLE)
+    if options.age is not None:
+        raise ValueError(f"age={options.age!r}: {name} keeps no weights of its training; embedded-web does")
     from uncage_demo.backends.large.hub import load_large
 
     return load_large(name, device, download=download, report=report, **options.given())

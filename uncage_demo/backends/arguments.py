@@ -23,12 +23,19 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
         device: the default; None = the command is told its device in another way, so there is no --device.
     """
     note = " (default: the one the line names)" if model is None else " (default: %(default)s)"
-    parser.add_argument("--model", default=model, help="embedded, meissonic, monetico, amused-256, amused-512, a folder or a hub id" + note)
+    parser.add_argument(
+        "--model", default=model, help="embedded, embedded-web, meissonic, monetico, amused-256, amused-512, a folder or a hub id" + note
+    )
     if device is not None:
         parser.add_argument(
             "--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1, mps (default: %(default)s)"
         )
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the model (default: the device's usual)")
+    parser.add_argument(
+        "--age",
+        metavar="PART",
+        help='of embedded-web: weights as they were after this part of the training, such as "1/5" (default: all of it)',
+    )
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
     group.add_argument(
         "--image-size",
@@ -76,6 +83,7 @@ def options_from(arguments: argparse.Namespace, told: ModelOptions | None = None
         negative_prompt=arguments.negative_prompt,
         offload=arguments.offload,
         compile=arguments.compile,
+        age=arguments.age,
     ).given()
     return replace(told or ModelOptions(), **given)
 

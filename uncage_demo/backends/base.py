@@ -88,6 +88,7 @@ class Backend(Protocol):
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits for every position.
 
@@ -98,6 +99,7 @@ class Backend(Protocol):
             unconditional: also run the unconditional half (classifier-free guidance).
             capture: which attention to return; the logits are the same with and without.
             suppress: text token indices hidden from the attention of the conditional half (word knock-out).
+            hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token; None = nowhere.
         """
         ...
 

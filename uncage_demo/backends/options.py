@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uncage_demo.backends.ages import WHOLE, parse_age
+
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
@@ -26,7 +28,7 @@ TRACE_KEY = "model_options"  # where Trace.versions holds them
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a large model is loaded where that differs from its usual way; the embedded model has no such choice.
+    """How a model is loaded where that differs from its usual way; of these, embedded models have only an age.
 
     Args:
         dtype: "float32", "bfloat16" or "float16" (fp32, bf16, fp16 for short), or that torch dtype; None = the device's usual one.
@@ -36,6 +38,7 @@ class ModelOptions:
         negative_prompt: text of the unconditional half, at most 500 characters; "" = none.
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention (the first steps take a minute or more).
+        age: weights as they were after this part of the training, such as "1/5" (embedded models that keep them); None = all of it.
 
     Raises:
         ValueError: naming the value and what is allowed.
@@ -47,6 +50,7 @@ class ModelOptions:
     negative_prompt: str = ""
     offload: bool = False
     compile: bool = False
+    age: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
@@ -61,6 +65,9 @@ class ModelOptions:
             raise ValueError(f"text_encoder={self.text_encoder!r}: give a folder or a hub id (owner/name)")
         if not isinstance(self.negative_prompt, str) or len(self.negative_prompt) > MAX_NEGATIVE_CHARS:
             raise ValueError(f"negative_prompt={repr(self.negative_prompt)[:40]}: give a text of at most {MAX_NEGATIVE_CHARS} characters")
+        if self.age is not None:
+            age = parse_age(self.age)
+            object.__setattr__(self, "age", None if age == WHOLE else str(age))
         for name in ("offload", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: give True or False")
@@ -75,7 +82,7 @@ class ModelOptions:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     def refuse_for(self, model: str) -> None:
-        """Nothing, unless an option is given that the embedded model does not have.
+        """Nothing, unless an option is given that embedded models do not have.
 
         Args:
             model: what the message calls it.
@@ -83,7 +90,7 @@ class ModelOptions:
         Raises:
             ValueError: naming the options.
         """
-        chosen = {name: value for name, value in self.given().items() if (name, value) != ("dtype", "float32")}
+        chosen = {name: value for name, value in self.given().items() if name != "age" and (name, value) != ("dtype", "float32")}
         if chosen:
             said = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
             raise ValueError(f"{said}: {model} has no such option, it runs in float32 at one size; large models have")

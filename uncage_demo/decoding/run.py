@@ -27,6 +27,7 @@ class Start:
         keep: {masked position: id} committed with this id in the first step that runs, whatever its score.
         hold: masked positions that the first step that runs must not commit.
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
+        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's.
     """
 
     tokens: np.ndarray
@@ -35,6 +36,7 @@ class Start:
     keep: Mapping[int, int] = field(default_factory=dict)
     hold: frozenset[int] = frozenset()
     forbid: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    sight: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
         raise ValueError(f"start.tokens holds {tokens.min()}..{tokens.max()}: allowed are -1 (masked) and 0..{codebook_size - 1}")
     if not 0 <= start.step < config.total_steps:
         raise ValueError(f"start.step={start.step}: allowed are 0..{config.total_steps - 1} for num_steps={config.num_steps}")
+    if start.sight is not None and (start.sight.shape != (num_tokens,) or start.sight.dtype != np.uint16):
+        raise ValueError(f"start.sight is {start.sight.dtype} of shape {start.sight.shape}: give {num_tokens} numbers of type uint16")
     masked = tokens < 0
     if start.unmask_step is not None:
         steps = np.asarray(start.unmask_step)

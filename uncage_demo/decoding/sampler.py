@@ -21,6 +21,7 @@ from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.sight import hidden_tokens, leaking_objects, own_sight
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
@@ -122,6 +123,7 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         columns=columns,
         words=word_matrix(run.prompt, columns) if readable else None,
         rank=rank,
+        sight=start.sight,
     )
 
 
@@ -142,6 +144,7 @@ class _State:
     columns: tuple[int, ...]
     words: np.ndarray | None
     rank: np.ndarray | None
+    sight: np.ndarray | None = None
     empty: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,6 +193,7 @@ class _State:
             unconditional=guidance_at(config, step) != 1.0,
             capture=capture,
             suppress=self.run.suppress,
+            hidden=None if self.sight is None else hidden_tokens(self.sight, self.run.prompt),
         )
 
     def advance(self, output: ForwardOutput) -> StepRecord:
@@ -198,6 +202,7 @@ class _State:
         at = self.step
         order = ORDERS[config.order]
         first = at == self.start.step
+        sight = self.sight
         masked = self.tokens < 0
         with torch.inference_mode():
             logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
@@ -243,6 +248,7 @@ class _State:
             alternatives=alternatives[0],
             alternative_probs=alternatives[1],
             entropy=entropy if self.options.level == "full" else None,
+            sight=sight,
         )
 
     def _choose_tokens(self, logits: torch.Tensor, masked: np.ndarray, first: bool) -> tuple[np.ndarray, TokenOpinion]:
@@ -283,7 +289,11 @@ class _State:
             radius_frac=config.anchor_radius,
         )
         kept = kept_cells(*places, info.grid)
-        self.tokens = np.where(kept | self.pinned, self.tokens, -1)
+        if config.redraws_by_own_words:
+            self.sight = own_sight(kept, places[1], info.grid)
+            maps = self.words @ attention.astype(np.float64)
+            kept = np.delete(kept, leaking_objects(maps, kept, self.run.prompt.subjects), axis=0)
+        self.tokens = np.where(kept.any(axis=0) | self.pinned, self.tokens, -1)
         self.num_scheduled = int((self.tokens < 0).sum())
 
     def _noise(self, masked: np.ndarray) -> np.ndarray:

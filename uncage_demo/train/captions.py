@@ -29,7 +29,7 @@ BOTH_SIDES_FRAC, ONE_SIDE_FRAC = 0.45, 0.2
 ASIDE_CELLS = 1.5
 # Owner of a caption's word that describes the place; -1 for words that describe nothing.
 PLACE_OWNER = -2
-_WORDS = re.compile(r"\w+|,")
+WORD_PATTERN = re.compile(r"\w+|,")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def caption_of(
     if place:
         where = _pick(PLACE_PHRASES[place], rng)
         parts = [(f"{where}, ", PLACE_OWNER), *parts] if rng.random() < 0.15 else [*parts, (f" {where}", PLACE_OWNER)]
-    owners = [_owner(word, owner) for text, owner in parts for word in _WORDS.findall(text)]
+    owners = [_owner(word, owner) for text, owner in parts for word in WORD_PATTERN.findall(text)]
     return "".join(text for text, _ in parts), tuple(owners)
 
 

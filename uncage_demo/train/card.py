@@ -22,6 +22,7 @@ from uncage_demo.runner import compare
 from uncage_demo.train import binding, detector, image_tokenizer
 from uncage_demo.train.art import PACKAGES
 from uncage_demo.train.binding_figure import binding_figure, example_scene, to_image
+from uncage_demo.train.card_world import attention_text, caption_lines, part_rows, world_of
 from uncage_demo.train.gallery import POSTER_PARTS, FailureSamples, failure_sheet, poster, save_webp
 from uncage_demo.train.scenes import SpriteAtlas
 from uncage_demo.train.steps import Steps, file_hashes
@@ -183,11 +184,12 @@ def _share(value: float, count: float) -> str:
 
 def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> str:
     """The model card in Markdown."""
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
+    config = json.loads((folder / "config.json").read_text())
+    world = world_of(config)
     tokenizer, codebook, judge, readable = (metrics[name] for name in ("tokenizer", "codebook", "detector", "binding"))
     n = judge["scenes_n"]
     lines = [
-        "# Emoji scenes: a small masked generative transformer",
+        f"# {'Emoji scenes' if world.is_exact else world.title}: a small masked generative transformer",
         "",
         f"Weights `{metrics['weight_hash']}`. Text to image, 192 x 192 px, 12 x 12 tokens of 1,024 codes; made to teach and to debug masked decoding on a CPU.",
         "",
@@ -204,14 +206,13 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "## Parts",
         "| file | what | bytes |",
         "| --- | --- | ---: |",
-        *(f"| {name} | {_PART_TEXT[name.split('.')[0]]} | {size:,} |" for name, size in sizes.items()),
+        *part_rows(folder),
         "",
         "## Data and licences",
         "Scenes are composed at random by this project's own code from openly licensed art, fetched by pinned package and not redistributed here:",
         *(f"- `{package.name}` {package.version}: {package.licence}" for package in PACKAGES),
         "",
-        "Captions name the objects in order, sometimes how many there are, where each is, and where the scene is; layout, colours and"
-        " decorations are drawn at random. Places and their decorations are drawn by this project's own code. No photographs, no people.",
+        *caption_lines(world),
         "",
         "## Training",
         "| part | machine | seconds | images | steps |",
@@ -222,9 +223,7 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         ),
         "",
         f"Masking by arccos, and {100 * BLANK_FRAC:.0f} % of the scenes whose caption tells a position masked as a whole: what a position says matters while"
-        " nothing is drawn yet. 10 % condition dropout, cross-entropy on masked tokens. One head of every single-modal block is supervised while training:"
-        " in it, an object's cells attend to the object's own words. That is what makes binding readable in so small a model; large models"
-        " acquire it by scale.",
+        " nothing is drawn yet. 10 % condition dropout, cross-entropy on masked tokens. " + attention_text(world),
         "",
         "An object's codes are those of its drawing on plain paper, in every place; the tiles of the places have codes that no drawing uses. What"
         " paper an object stands on the decoder sees from the cells around it. So an object is learnt once, not once a place.",
@@ -283,13 +282,6 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "",
     ]
     return "\n".join(lines)
-
-
-_PART_TEXT = {
-    "tokenizer": "FSQ image tokenizer: patch encoder, convolutional decoder",
-    "transformer": "text encoder, multi-modal and single-modal blocks",
-    "detector": "judges pictures for verdicts and benchmarks",
-}
 
 
 def _binding_row(name: str, row: dict[str, float]) -> str:

@@ -7,14 +7,20 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.files import write_atomically
 
+if TYPE_CHECKING:
+    from uncage_demo.train.worlds import World
+
 STAGES = ("tokenizer", "decoder", "detector", "transformer", "export", "card")
+# Of a world that uses another one's tokenizer and detector.
+SHARING_STAGES = ("transformer", "export", "card")
 DEFAULT_FOLDER = Path("runs/emoji-scenes")
 
 
@@ -60,9 +66,16 @@ def add_parsers(subparsers: Any) -> None:
         default="cpu",
         help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes, and the card",
     )
-    train.add_argument("--stage", choices=STAGES, action="append", help="run only this stage (repeatable); default: all")
-    train.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"checkpoints and logs; default {DEFAULT_FOLDER}")
-    train.add_argument("--out", type=Path, default=None, help="model folder to write; default: the shipped one in assets/")
+    _add_world(train, "clean = every caption is true; web = captions are as wrong as the web's")
+    train.add_argument(
+        "--shared",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="model folder of the clean world whose tokenizer and detector the web world uses; default: the shipped one",
+    )
+    train.add_argument("--stage", choices=STAGES, action="append", help="run only this stage (repeatable); default: all of the world's")
+    _add_folders(train)
     train.add_argument(
         "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
     )
@@ -84,8 +97,8 @@ def add_parsers(subparsers: Any) -> None:
             "samples) into the model folder. A killed run continues."
         ),
     )
-    card.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder (for logs and the art)")
-    card.add_argument("--out", type=Path, default=None, help="model folder; default: the shipped one in assets/")
+    _add_world(card, "whose model")
+    _add_folders(card)
     card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
     card.add_argument("--readme", type=Path, default=None, help="also write the summary into this file, between its marks")
     card.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="write card, figures and pictures here; default: --out")
@@ -119,33 +132,48 @@ def add_parsers(subparsers: Any) -> None:
     refresh.set_defaults(run=run_refresh)
 
 
+def _add_world(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--world", default="clean", metavar="NAME", help=f"clean or web; {what}; default clean")
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, default=None, help="checkpoints, logs and the art; default runs/MODEL FOLDER")
+    parser.add_argument("--out", type=Path, default=None, help="model folder to write; default: the world's shipped one in assets/")
+
+
 def run_train(args: argparse.Namespace) -> int:
     """Run the wanted stages; returns the exit status.
 
     Raises:
-        ValueError: a budget out of range.
+        ValueError: a budget out of range, an unknown world, or a stage that the world has not.
     """
     if not 0.001 <= args.budget <= 100:
         raise ValueError(f"--budget {args.budget}: give a number from 0.001 to 100")
+    world = settle_world(args)
+    stages = stages_of(args, world)
     import torch
 
     from uncage_demo.train import detector as detector_stage
     from uncage_demo.train import image_tokenizer
     from uncage_demo.train import transformer as transformer_stage
-    from uncage_demo.train.parts import export_model, export_scenes, new_parts, restore, restore_decoder, start_from
+    from uncage_demo.train.parts import export_model, export_scenes, new_parts, restore, restore_decoder, shared_parts, start_from
     from uncage_demo.train.pictures import GeneratedPictures, trained_detector
     from uncage_demo.train.place_codes import assign
     from uncage_demo.train.scenes import SpriteAtlas
     from uncage_demo.train.token_scenes import TokenScenes
+    from uncage_demo.train.worlds import WORLDS
 
-    preset, stages, folder = TINY if args.tiny else PRESETS[args.preset], args.stage or STAGES, args.folder
+    preset, folder = TINY if args.tiny else PRESETS[args.preset], args.folder
+    shared = (args.shared or WORLDS[world.shared].folder) if world.shared else None
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(preset.device)
     atlas = SpriteAtlas(folder / "art")
     torch.manual_seed(args.seed)
     parts = new_parts(args.tiny)
+    if shared is not None:
+        parts |= shared_parts(shared)
     if args.init is not None:
-        start_from(args.init, folder, parts)
+        start_from(args.init, folder, {name: part for name, part in parts.items() if shared is None or name == "transformer"})
         note_start(folder, args.init)
 
     def restored(stage: str) -> None:
@@ -163,14 +191,15 @@ def run_train(args: argparse.Namespace) -> int:
             "model": parts[stage],
         }
 
-    if args.init is not None:
+    if shared is not None or args.init is not None:
         stages = [stage for stage in stages if stage != "tokenizer"]
     elif "tokenizer" in stages:
         image_tokenizer.train(atlas, folder, **common("tokenizer"))
         note_time(folder, "tokenizer", device)
     else:
         restore(folder, "tokenizer", parts)
-    assign(parts["tokenizer"].cpu(), atlas, folder)
+    if shared is None:
+        assign(parts["tokenizer"].cpu(), atlas, folder)
     if "decoder" in stages:
         settings = common("tokenizer") | {"budget_s": preset.decoder_s * args.budget}
         image_tokenizer.train(atlas, folder, **settings, codes_stay=True)
@@ -182,25 +211,55 @@ def run_train(args: argparse.Namespace) -> int:
     if "detector" in stages:
         detector_stage.train(atlas, tokenizer, folder, **common("detector"))
         note_time(folder, "detector", device)
-    elif "export" in stages:
+    elif "export" in stages and shared is None:
         restored("detector")
     tokenizer = tokenizer.cpu()
     if "transformer" in stages:
-        judge = trained_detector(folder, parts["detector"].cpu()) or (parts["detector"] if args.init is not None else None)
+        trained = shared is not None or args.init is not None
+        judge = trained_detector(folder, parts["detector"].cpu()) or (parts["detector"] if trained else None)
         show = GeneratedPictures(folder, parts["transformer"], tokenizer, judge)
         grown = {} if args.init is None else {"curriculum": False, "peak": GROWN_PEAK}
-        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, **common("transformer"), **grown)
+        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, world=world, **common("transformer"), **grown)
         note_time(folder, "transformer", device)
     elif "export" in stages:
         restored("transformer")
     if "export" in stages:
-        heads = export_model(parts, atlas, _out(args))
+        heads = export_model(parts, atlas, args.out, world, shared=shared, kept=folder)
         if args.tiny:
-            export_scenes(TokenScenes(atlas, parts["tokenizer"]), _out(args) / "scenes.npz")
-        print(f"wrote {_out(args)}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
+            export_scenes(TokenScenes(atlas, parts["tokenizer"]), args.out / "scenes.npz")
+        print(f"wrote {args.out}; guidance reads layer/head {', '.join(f'{layer}/{head}' for layer, head in heads)}")
     if "card" in stages:
-        return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2, readme=None))
+        return run_card(argparse.Namespace(folder=folder, out=args.out, seeds=2, readme=None, world=args.world))
     return 0
+
+
+def settle_world(args: argparse.Namespace) -> World:
+    """The world that a command line names; where it is silent about folders, they become the world's.
+
+    Raises:
+        ValueError: there is no world of that name.
+    """
+    from uncage_demo.train.worlds import world_named
+
+    world = world_named(args.world)
+    args.out = world.folder if args.out is None else args.out
+    args.folder = Path("runs") / world.folder.name if args.folder is None else args.folder
+    return world
+
+
+def stages_of(args: argparse.Namespace, world: World) -> Sequence[str]:
+    """The stages to run, in order.
+
+    Raises:
+        ValueError: a stage that the world has not, or parts to share that it has itself.
+    """
+    if args.shared is not None and not world.shared:
+        raise ValueError(f"--shared {args.shared}: the world {world.name!r} has its own tokenizer and detector; leave it out")
+    has = SHARING_STAGES if world.shared else STAGES
+    wrong = [stage for stage in args.stage or () if stage not in has]
+    if wrong:
+        raise ValueError(f"--stage {wrong[0]}: the world {world.name!r} shares them with {world.shared!r}; choose from {', '.join(has)}")
+    return args.stage or has
 
 
 def note_start(folder: Path, init: Path) -> None:
@@ -235,13 +294,14 @@ def run_card(args: argparse.Namespace) -> int:
     """Measure the model folder and write its card; returns the exit status."""
     if not 1 <= args.seeds <= 64:
         raise ValueError(f"--seeds {args.seeds}: give a whole number from 1 to 64")
+    settle_world(args)
     from uncage_demo.train.card import measure, write_card, write_summary
     from uncage_demo.train.scenes import SpriteAtlas
 
-    out = getattr(args, "pictures", None) or _out(args)
+    out = getattr(args, "pictures", None) or args.out
     seeds = tuple(range(args.seeds))
-    metrics = measure(_out(args), SpriteAtlas(args.folder / "art"), seeds, out=out, work=args.folder / "card-steps.json")
-    print(write_card(_out(args), metrics, args.folder / "training.json", out))
+    metrics = measure(args.out, SpriteAtlas(args.folder / "art"), seeds, out=out, work=args.folder / "card-steps.json")
+    print(write_card(args.out, metrics, args.folder / "training.json", out))
     if args.readme:
         write_summary(args.readme, metrics)
     return 0
@@ -270,9 +330,3 @@ def run_refresh(args: argparse.Namespace) -> int:
     )
     refresh(args.folder, wishes)
     return 0
-
-
-def _out(args: argparse.Namespace) -> Path:
-    from uncage_demo.shipped import EMOJI_SCENES
-
-    return EMOJI_SCENES if args.out is None else args.out

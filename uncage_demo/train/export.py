@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ from torch import nn
 from uncage_demo.files import replacing, write_atomically
 
 MAX_FILE_BYTES = 10_000_000
+
+
+def save_half(module: nn.Module, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write a module's weights in half precision.
+
+    Args:
+        module: any. path: a .safetensors file. notes: further metadata of the file.
+    """
+    state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
+    save_file(state, path, metadata={"format": "pt", **(notes or {})})
+    path.chmod(0o644)
 
 
 def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) -> None:
@@ -29,10 +41,8 @@ def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) 
     folder.mkdir(parents=True, exist_ok=True)
     for name, module in parts.items():
         path = folder / f"{name}.safetensors"
-        state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
         with replacing(path) as place:
-            save_file(state, place, metadata={"format": "pt"})
-            place.chmod(0o644)
+            save_half(module, place)
             size_bytes = place.stat().st_size
             if size_bytes >= MAX_FILE_BYTES:
                 raise ValueError(f"{path} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")

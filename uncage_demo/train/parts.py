@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from uncage_demo.backends.ages import age_file, ages_in
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.backend import STYLES
 from uncage_demo.backends.embedded.detector import Detector
+from uncage_demo.backends.embedded.files import SHARED_PARTS, load_parts
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.config import DEFAULT_STEPS
-from uncage_demo.files import replacing
+from uncage_demo.files import replacing, write_atomically
 from uncage_demo.train.binding import REPORT_SEED, choose_heads
 from uncage_demo.train.export import export
 from uncage_demo.train.loop import Progress, load_checkpoint, save_checkpoint
@@ -24,6 +27,7 @@ from uncage_demo.train.place_codes import assign
 from uncage_demo.train.places import PAPER, PLACE_PAPER
 from uncage_demo.train.scenes import PLAIN_MIX, SpriteAtlas, sample_scene
 from uncage_demo.train.token_scenes import TokenScenes
+from uncage_demo.train.worlds import CLEAN, World
 
 PARTS = ("tokenizer", "detector", "transformer")
 # Tables with a row for every word, or for every place in the caption.
@@ -149,14 +153,51 @@ def export_scenes(scenes: TokenScenes, path: Path, count: int = 64) -> None:
         np.savez_compressed(place, **{name: part.numpy().astype(np.int16) for name, part in vars(batch).items()})
 
 
-def export_model(parts: dict[str, Any], atlas: SpriteAtlas, out: Path) -> list[tuple[int, int]]:
-    """Choose the heads that guidance reads, write the model folder; returns the (layer, head) pairs."""
+def shared_parts(folder: Path) -> dict[str, Any]:
+    """Tokenizer and detector of a finished model, for one of another world.
+
+    Args:
+        folder: its model folder.
+
+    Raises:
+        FileNotFoundError: a file is missing; ValueError: one is damaged, or the codes of the background tiles are not known.
+    """
+    loaded = load_parts(folder)
+    if not loaded.config["tokenizer"].get("tile_codes"):
+        raise ValueError(f"{folder / 'config.json'} has no tile codes: the tokenizer is not finished, run the stage 'decoder' of its world")
+    return {name: loaded.parts[name].requires_grad_(False).eval() for name in SHARED_PARTS}
+
+
+def export_model(
+    parts: dict[str, Any], atlas: SpriteAtlas, out: Path, world: World = CLEAN, *, shared: Path | None = None, kept: Path | None = None
+) -> list[tuple[int, int]]:
+    """Choose the heads that guidance reads, write the model folder; returns the (layer, head) pairs.
+
+    Args:
+        parts: tokenizer, transformer, detector.
+        atlas: the art.
+        out: the model folder.
+        world: that the transformer was trained in.
+        shared: the model folder whose tokenizer and detector these are: they are named in the config, not copied. None = they are its own.
+        kept: training folder whose ages are copied.
+    """
     parts = {name: part.cpu().eval() for name, part in parts.items()}
     heads = choose_heads(parts["transformer"], TokenScenes(atlas, parts["tokenizer"]))
     papers = {place: np.rint(255 * rgb).astype(int).tolist() for place, rgb in {"": PAPER, **PLACE_PAPER}.items()}
-    export(
-        out,
-        parts,
-        {"attention_heads": heads, "blur": 0.75, "defaults": {"num_steps": DEFAULT_STEPS, "guidance_scale": 3.0}, "papers": papers},
-    )
+    settings: dict[str, Any] = {
+        "attention_heads": heads,
+        "blur": 0.75,
+        "defaults": {"num_steps": world.default_steps or DEFAULT_STEPS, "guidance_scale": 3.0},
+        "papers": papers,
+    }
+    if world != CLEAN:
+        settings = {"id": world.model, "title": world.title, "world": world.name} | settings
+    if shared is not None:
+        settings = {"shared": Path(os.path.relpath(shared.resolve(), out.resolve())).as_posix()} | settings
+        parts = {"transformer": parts["transformer"]}
+    export(out, parts, settings)
+    if kept is not None and world.keeps_ages:
+        for age in ages_in(kept):
+            age_file(out, age).parent.mkdir(exist_ok=True)
+            write_atomically(age_file(out, age), age_file(kept, age).read_bytes())
     return heads

@@ -17,7 +17,8 @@ from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.train.place_codes import drawing_codes, tile_codes
 from uncage_demo.train.places import plain_tile
-from uncage_demo.train.scenes import FULL_MIX, GRID, SPRITE_CELLS, Mix, Scene, SpriteAtlas, sample_scene
+from uncage_demo.train.scenes import GRID, SPRITE_CELLS, Scene, SpriteAtlas
+from uncage_demo.train.worlds import CLEAN, World, sample_scene
 
 
 @dataclass
@@ -74,9 +75,9 @@ class TokenScenes:
         """Codes "b y x" int64 of scenes."""
         return torch.from_numpy(np.stack([self.stamp(scene)[0] for scene in scenes]))
 
-    def batch(self, rng: np.random.Generator, size: int, weights: tuple[float, float, float], mix: Mix = FULL_MIX) -> TokenBatch:
-        """`size` random scenes; `weights` and `mix` as in `scenes.sample_scene`."""
-        return self.collate([sample_scene(rng, weights, mix) for _ in range(size)])
+    def batch(self, rng: np.random.Generator, size: int, weights: tuple[float, float, float], world: World = CLEAN) -> TokenBatch:
+        """`size` random scenes; `weights` and `world` as in `worlds.sample_scene`."""
+        return self.collate([sample_scene(rng, weights, world) for _ in range(size)])
 
     def collate(self, scenes: list[Scene]) -> TokenBatch:
         """The examples of given scenes."""

@@ -6,6 +6,7 @@ Source: masking by arccos (2202.04200); condition dropout for classifier-free gu
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uncage_demo.backends.ages import AGES, age_file
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.transformer import SceneTransformer
+from uncage_demo.files import replacing
 from uncage_demo.train import loop
-from uncage_demo.train.binding import head_table
+from uncage_demo.train.binding import COLOR_IDS, head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
+from uncage_demo.train.export import save_half
 from uncage_demo.train.optimizers import learning_rate, make_optimizers
 from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
+from uncage_demo.train.worlds import CLEAN, World
 
 CONDITION_DROPOUT = 0.1
 BACKGROUND_WEIGHT = 0.25
-GROUNDING_WEIGHT = 0.1
 EVAL_SEED = 990_002
 # Of scenes whose caption says where objects are, the share that is masked as a whole: what a position says matters while nothing is
 # drawn yet, and with the usual shares masked it is not learnt.
@@ -99,6 +103,7 @@ def train(
     model: SceneTransformer | None = None,
     show: Callable[[loop.Progress], dict[str, float]] | None = None,
     curriculum: bool = True,
+    world: World = CLEAN,
 ) -> SceneTransformer:
     """Train the generator for a time budget; returns it.
 
@@ -113,6 +118,7 @@ def train(
         max_steps: stop after this many steps instead of a time.
         model: what to train (in place); None = the shipped architecture.
         curriculum: begin with single objects; not for weights that already draw.
+        world: how scenes, captions and supervised attention come about.
         show: called at every report with the progress; its figures join the report (see pictures.GeneratedPictures).
     """
     device = torch.device(device)
@@ -124,7 +130,9 @@ def train(
 
     def make_batch(step: int, fraction: float) -> tuple[TokenBatch, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "transformer", step)
-        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0))
+        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world.at(fraction))
+        if not world.grounds_colors:
+            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = -1
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
@@ -138,7 +146,7 @@ def train(
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(peak, step, fraction)
-        with loop.autocast(device):
+        with loop.autocast(device), loop.plain_attention(device):
             output = network(masked_tokens, examples.text_ids, return_text_logits=True)
         chosen, owners = output.logits[masked].float(), examples.owner[masked]
         nll = F.cross_entropy(chosen, examples.tokens[masked], reduction="none")
@@ -148,7 +156,7 @@ def train(
         grounding = grounding_loss(output.text_logits, examples, conditioned)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        (loss + GROUNDING_WEIGHT * grounding).backward()
+        (loss + world.grounding_weight * grounding).backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
@@ -165,9 +173,20 @@ def train(
         device=device,
         budget_s=budget_s,
         max_steps=max_steps,
+        marks=AGES,
+        passed=lambda age, progress: save_age(network, folder, age, progress),
         report=lambda progress: evaluate(network, scenes) | (show(progress) if show is not None else {}),
     )
     return network.eval()
+
+
+def save_age(network: SceneTransformer, folder: Path, age: Fraction, progress: loop.Progress) -> None:
+    """Keep the weights as they are now (half precision), with what they have seen in the file's metadata."""
+    path = age_file(folder, age)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seen = {"images": str(progress.images), "steps": str(progress.step), "seconds_s": str(round(progress.seconds_s))}
+    with replacing(path) as place:
+        save_half(network, place, seen)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from uncage_demo.backends.devices import parse_device
 from uncage_demo.backends.embedded.vocab import VOCABULARY, tokenize
 from uncage_demo.backends.large.catalog import describe, offered
 from uncage_demo.backends.zero_gpu import on_zero_gpu
+from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import TextToken
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
@@ -25,7 +26,7 @@ DEFAULT_MODEL = "embedded"
 
 
 def _load(name: str, allow_download: bool) -> Backend:
-    if name == DEFAULT_MODEL:
+    if name in EMBEDDED:
         from uncage_demo.backends import load_backend
 
         return load_backend(name, device=str(parse_device()))
@@ -36,7 +37,7 @@ def _load(name: str, allow_download: bool) -> Backend:
 
 @dataclass
 class ModelSlot:
-    """Loaded backends by name: the embedded model stays, of the others only the last used one does.
+    """Loaded backends by name: embedded models stay, of the others only the last used one does.
 
     Args:
         load: (name, download allowed) -> backend; injectable so that tests use a tiny real model.
@@ -63,7 +64,7 @@ class ModelSlot:
             raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(m for _, m in model_choices())}")
         with self._loading:
             if name not in self._backends:
-                for other in [n for n in self._backends if n != DEFAULT_MODEL]:
+                for other in [n for n in self._backends if n not in EMBEDDED]:
                     del self._backends[other]
                 self._backends[name] = self.load(name, allow_download)
             return self._backends[name]
@@ -72,7 +73,7 @@ class ModelSlot:
         """What can parse a prompt for a model without loading it: its own words where they are known, else plain words."""
         if name in self._backends:
             return self._backends[name]
-        return EmbeddedReader() if name == DEFAULT_MODEL else WordReader()
+        return EmbeddedReader() if name in EMBEDDED else WordReader()
 
     def title(self, name: str) -> str:
         """Readable name of a model, without loading it."""
@@ -84,8 +85,8 @@ class ModelSlot:
         return on_zero_gpu() or parse_device().type != "cpu"
 
     def shares_cores(self, name: str) -> bool:
-        """Whether runs of this model go side by side: the embedded one on a CPU, where one run keeps one core busy."""
-        return name == DEFAULT_MODEL and not self.one_device
+        """Whether runs of this model go side by side: embedded ones on a CPU, where one run keeps one core busy."""
+        return name in EMBEDDED and not self.one_device
 
     def gate(self, name: str) -> AbstractContextManager[Any]:
         """What a run of this model holds during each step: nothing where others may compute beside it."""

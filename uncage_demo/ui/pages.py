@@ -9,6 +9,7 @@ import gradio as gr
 
 from uncage_demo.config import parse_seeds
 from uncage_demo.orders.table import order_choices
+from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
@@ -115,7 +116,7 @@ def shipped_vocabulary(model: str) -> Vocabulary | None:
     """What a shipped run's model can draw, without loading it."""
     from uncage_demo.backends.embedded.vocab import VOCABULARY
 
-    return VOCABULARY if model == "embedded" else None
+    return VOCABULARY if model in EMBEDDED else None
 
 
 def results(handlers: Handlers) -> None:

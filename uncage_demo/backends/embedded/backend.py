@@ -5,9 +5,8 @@ Weights are safetensors with a config.json beside them; see the model card in th
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from uncage_demo.backends.ages import WHOLE, parse_age
 from uncage_demo.backends.base import Capture, ForwardOutput
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.detector import Detector, peaks
+from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import AttentionRequest, SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
@@ -27,7 +28,6 @@ from uncage_demo.config import DEFAULT_STEPS, parse_attention_source
 from uncage_demo.shipped import EMOJI_SCENES
 from uncage_demo.types import FoundObject, ModelInfo, Prompt, TextToken, Verdict, Vocabulary
 
-PARTS = ("tokenizer", "transformer", "detector")
 STYLES = ("", *vocab.COLORS)
 DETECTOR_THRESHOLD = 0.5
 # A second noun above this in the same place is a rival. Far below a detection of its own, because the detector learns from pictures that
@@ -36,35 +36,34 @@ RIVAL_THRESHOLD = 0.2
 OBJECT_CELLS = 5
 
 
-def build_parts(config: dict[str, Any]) -> dict[str, nn.Module]:
-    """Fresh modules of a config.json: tokenizer, transformer, detector."""
-    return {
-        "tokenizer": ImageTokenizer(**config["tokenizer"]),
-        "transformer": SceneTransformer(**config["transformer"]),
-        "detector": Detector(**config["detector"]),
-    }
-
-
 class EmbeddedBackend:
     """The embedded masked generative transformer behind the Backend protocol.
 
     Args:
         parts: tokenizer, transformer and detector modules.
         config: the model's config.json: "attention_heads" [[layer, head], ...] that guidance reads by default, "blur", "defaults", and
-            "papers" {place: [red, green, blue]} by which a picture's place is told.
+            "papers" {place: [red, green, blue]} by which a picture's place is told; "id" and "title" where it is not the first model.
         weight_hash: names the weights in traces.
         device: where it runs.
+        age: the part of its training after which these weights were kept.
 
     Raises:
         ValueError: a part is missing, or the config's attention heads do not exist.
     """
 
-    def __init__(self, parts: dict[str, nn.Module], config: dict[str, Any], weight_hash: str, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        parts: dict[str, nn.Module],
+        config: dict[str, Any],
+        weight_hash: str,
+        device: str | torch.device = "cpu",
+        age: Fraction = WHOLE,
+    ) -> None:
         missing = [part for part in PARTS if part not in parts]
         if missing:
             raise ValueError(f"the embedded model lacks {', '.join(missing)}; it needs {', '.join(PARTS)}")
         self.device = torch.device(device)
-        self.options, self.max_batch = ModelOptions(), 8
+        self.options, self.max_batch = ModelOptions(age=str(age)), 8
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
@@ -81,8 +80,8 @@ class EmbeddedBackend:
         self.papers = {str(place): tuple(int(value) for value in rgb) for place, rgb in config.get("papers", {}).items()}
         defaults = config.get("defaults", {})
         self.info = ModelInfo(
-            id="embedded",
-            title="Emoji scenes (embedded)",
+            id=str(config.get("id", "embedded")),
+            title=str(config.get("title", "Emoji scenes (embedded)")) + ("" if age == WHOLE else f", after {age} of its training"),
             weight_hash=weight_hash,
             grid=grid,
             codebook_size=self.transformer.codebook_size,
@@ -97,37 +96,23 @@ class EmbeddedBackend:
         )
 
     @classmethod
-    def load(cls, folder: str | Path = EMOJI_SCENES, device: str | torch.device = "cpu") -> EmbeddedBackend:
-        """The model of a folder with config.json and one safetensors file a part.
+    def load(
+        cls, folder: str | Path = EMOJI_SCENES, device: str | torch.device = "cpu", age: str | float | Fraction = WHOLE
+    ) -> EmbeddedBackend:
+        """The model of a folder with config.json and one safetensors file a part (see `files`).
+
+        Args:
+            folder: the model's.
+            device: where it runs.
+            age: after which part of its training, such as "1/5"; 1 = all of it.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a file that is damaged, or does not fit the config.
+            ValueError: an age that is none or that the folder does not keep, or a file that is damaged or does not fit the config.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        config_path = folder / "config.json"
-        if not config_path.exists():
-            raise FileNotFoundError(f"{folder} holds no config.json; train one with `python -m uncage_demo train` or give a model's folder")
-        try:
-            config = json.loads(config_path.read_text())
-            parts = build_parts(config)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{config_path} does not describe an embedded model: {error}") from error
-        digest = hashlib.sha256()
-        for name in PARTS:
-            path = folder / f"{name}.safetensors"
-            if not path.exists():
-                raise FileNotFoundError(f"{path} is missing; the embedded model needs {', '.join(f'{p}.safetensors' for p in PARTS)}")
-            digest.update(path.read_bytes())
-            try:
-                state = {key: value.float() for key, value in load_file(path).items()}
-                parts[name].load_state_dict(state)
-            except (SafetensorError, RuntimeError) as error:
-                raise ValueError(f"{path} does not hold the {name} that {config_path} describes: {error}") from error
-        return cls(parts, config, digest.hexdigest()[:16], device)
+        part = parse_age(age)
+        loaded = load_parts(Path(folder), part)
+        return cls(loaded.parts, loaded.config, loaded.weight_hash, device, part)
 
     @classmethod
     def tiny(cls, seed: int = 0) -> EmbeddedBackend:
@@ -204,11 +189,13 @@ class EmbeddedBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits for every position (see Backend.forward); the model has no step input.
 
         Args:
             suppress: text token indices that image and text may not attend to (word knock-out), conditional half only.
+            hidden: "b n t" bool, True where an image token may not attend to a text token, conditional half only.
         """
         request = None
         if capture is not None:
@@ -216,8 +203,8 @@ class EmbeddedBackend:
             # Guidance runs double the batch; only its conditional half is read.
             request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
         text = torch.stack(tuple(conditioning))
-        if not unconditional or suppress:
-            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress))
+        if not unconditional or suppress or hidden is not None:
+            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden)
             uncond = None
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import attention, scaled_dot_product_with_columns
+from uncage_demo.backends.attention import attention, broadcast_mask, scaled_dot_product_with_columns
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -150,7 +150,7 @@ class _MultiBlock(nn.Module):
         """New text and image activations.
 
         Args:
-            mask: "b 1 1 t+n" bool, True where a key may be attended to.
+            mask: "b 1 1 t+n" bool, True where a key may be attended to, or "b 1 t+n t+n" where that differs by query.
             table: rotary table of text and image (see `table_after_text`).
             text_read: what `read_text` gives, where it is known already.
         """
@@ -180,7 +180,7 @@ class _SingleBlock(nn.Module):
         """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
 
         Args:
-            visible: "b m" bool, keys that may be attended to.
+            visible: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
             t: number of text tokens at the front.
             request, read: what to read, and from which heads; nothing without either.
         """
@@ -345,6 +345,7 @@ class SceneTransformer(nn.Module):
         *,
         request: AttentionRequest | None = None,
         suppress: Sequence[int] = (),
+        hidden: Tensor | None = None,
         return_text_logits: bool = False,
     ) -> TransformerOutput:
         """Logits for every position, and attention on request; the logits are the same with and without.
@@ -354,6 +355,7 @@ class SceneTransformer(nn.Module):
             text_ids: "b t" int64, 0 = padding (never attended to).
             request: which attention to return.
             suppress: text token indices that nothing may attend to in the image blocks (word knock-out).
+            hidden: "b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
             return_text_logits: the grounded heads' attention logits to text, for training.
         """
         t = text_ids.shape[1]
@@ -365,7 +367,11 @@ class SceneTransformer(nn.Module):
             visible[:, list(suppress)] = False
         image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
         key_mask = torch.cat([visible, visible.new_ones(tokens.shape)], dim=1)
-        mask, table = key_mask[:, None, None], table_after_text(self.table, t)
+        if hidden is not None:
+            # Text reads all visible tokens; an image token what is not hidden from it.
+            key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
+            key_mask[:, t:, :t] &= ~hidden
+        mask, table = broadcast_mask(key_mask), table_after_text(self.table, t)
         for number, block in enumerate(self.multi_blocks):
             text, image = block(text, image, mask, table, None if number else text_read)
         x = torch.cat([text, image], dim=1)

@@ -90,6 +90,14 @@ ENTRIES = (
         default_steps=DEFAULT_STEPS,
     ),
     CatalogEntry(
+        "embedded-web",
+        "Emoji scenes, web-like captions",
+        "embedded",
+        "The same things, learnt from captions that are as wrong as the web's: colours leak, objects go missing or melt together.",
+        "Runs on any CPU in seconds; ships with the project.",
+        default_steps=24,
+    ),
+    CatalogEntry(
         "meissonic",
         "Meissonic 1024",
         "meissonic",
