@@ -22,7 +22,6 @@ DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
 MOST_IN_LINE = 128
 # Threads of the server: those in line, and enough for everything else, which never waits behind them.
 MAX_THREADS = MOST_IN_LINE + 64
-DEFAULT_MODEL = "embedded"
 
 
 def _load(name: str, allow_download: bool) -> Backend:
