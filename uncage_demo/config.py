@@ -9,7 +9,8 @@ from typing import Any
 ORDER_NAMES = ("random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy", "uncage", "anchored", "redraw")
 # The orders that add w_a times a term read from attention.
 GUIDED_ORDERS = ("uncage", "anchored")
-SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power")
+# The "float32" ones count as the schedulers of Meissonic and aMUSEd do: now and then one position fewer than exact arithmetic.
+SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power", "cosine_float32", "linear_float32")
 CONTRAST_MODES = ("both", "positive", "negative")
 RESCALE_MODES = ("none", "max", "minmax", "mean")
 GUIDANCE_SCHEDULES = ("constant", "ramp")
