@@ -18,9 +18,11 @@ def load_backend(
     *,
     image_size_px: int | tuple[int, int] | None = None,
     text_encoder: str | None = None,
-    negative_prompt: str = "",
+    negative_prompt: str | None = None,
     offload: bool = False,
     compile: bool = False,
+    lora: str | None = None,
+    family: str | None = None,
     download: bool = True,
     report: Callable[[str, int], None] | None = None,
 ) -> Backend:
@@ -29,15 +31,19 @@ def load_backend(
     All options after `device` are for large models; the embedded one always runs in float32, at one size, and ships with the project.
 
     Args:
-        name: "embedded" (ships with the project), "meissonic", "monetico", "amused-256", "amused-512", a local folder, or a hub id.
-        device: torch device, e.g. "cpu" or "cuda".
+        name: "embedded" (ships with the project), "meissonic", "monetico", "muddit-512", "muddit-1024", "dimo", "amused-256",
+            "amused-512", a local folder, or a hub id.
+        device: "cpu", "cuda", "cuda:N" or "auto" (cuda where there is one); Apple's mps is refused.
         dtype: "float32", "bfloat16" or "float16"; None = bfloat16 on GPUs that have it, float16 on others, float32 on CPUs.
         image_size_px: (height, width) or one number for a square, 1..4096, in steps that the model can draw; None = its usual size.
         text_encoder: folder or hub id of another CLIP text encoder of the same width; None = the model's usual one.
-        negative_prompt: text of the unconditional half, which guidance steers away from, at most 500 characters; "" = none.
+        negative_prompt: text of the unconditional half, which guidance steers away from, at most 500 characters; "" = an empty one,
+            "authors" = the long text of Meissonic's authors, None = the model's own.
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute
             or more, and numbers differ from uncompiled ones in the last bits.
+        lora: folder or hub id of a LoRA adapter of aMUSEd's transformer, as peft saves it; needs peft.
+        family: "meissonic", "muddit", "dimo" or "amused", for a folder or hub id whose config does not tell it.
         download: fetch what is missing; False = only what is on this machine. UNCAGE_DOWNLOAD=0 forbids it everywhere.
         report: called with (source, bytes) before a download; raise in it to stop.
 
@@ -50,16 +56,18 @@ def load_backend(
     """
     from pathlib import Path
 
+    from uncage_demo.backends.device import parse_device
     from uncage_demo.backends.embedded.backend import PARTS, EmbeddedBackend
 
-    options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile)
+    options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile, lora, family)
+    place = parse_device(device)
     if name == "embedded":
         options.refuse_for("the embedded model")
-        return EmbeddedBackend.load(device=device)
+        return EmbeddedBackend.load(device=place)
     folder = Path(name)
     if folder.is_dir() and all((folder / f"{part}.safetensors").exists() for part in PARTS):
         options.refuse_for(f"{name}, an embedded model,")
-        return EmbeddedBackend.load(folder, device=device)
+        return EmbeddedBackend.load(folder, device=place)
     from uncage_demo.backends.large.hub import load_large
 
     return load_large(name, device, download=download, report=report, **options.given())

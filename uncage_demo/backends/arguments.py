@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from uncage_demo.backends.device import parse_device
 from uncage_demo.backends.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     note = " (default: the one the line names)" if model is None else " (default: %(default)s)"
     parser.add_argument("--model", default=model, help="embedded, meissonic, monetico, amused-256, amused-512, a folder or a hub id" + note)
     if device is not None:
-        parser.add_argument(
-            "--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1, mps (default: %(default)s)"
-        )
+        parser.add_argument("--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1 (default: %(default)s)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the model (default: the device's usual)")
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
     group.add_argument(
@@ -107,25 +106,12 @@ def load_model(
 
 
 def pick_device(name: str) -> str:
-    """The device that --device means; "auto" is cuda where there is one, else cpu.
+    """The device that --device means, as a name; "auto" is cuda where there is one, else cpu.
 
     Raises:
         ValueError: naming what was given and what is allowed, or a device that is not on this machine.
     """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if device.type not in here:
-        raise ValueError(f"--device {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    if (device.index or 0) >= here[device.type]:
-        raise ValueError(f"--device {name}: this machine has {here[device.type]} such devices; cpu always works")
-    return name
+    return str(parse_device(name))
 
 
 def _tell_download(source: str, size: int) -> None:

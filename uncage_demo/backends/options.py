@@ -21,6 +21,13 @@ DTYPES = {
 }
 MAX_SIDE_PX = 4096
 MAX_NEGATIVE_CHARS = 500
+FAMILIES = ("meissonic", "muddit", "dimo", "amused")
+# What the scripts of Meissonic, Monetico and Muddit give as negative prompt, word for word.
+AUTHORS_NEGATIVE = (
+    "worst quality, low quality, low res, blurry, distortion, watermark, logo, signature, text, jpeg artifacts, signature, sketch, "
+    "duplicate, ugly, identifying mark"
+)
+NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE}  # name -> text
 TRACE_KEY = "model_options"  # where Trace.versions holds them
 
 
@@ -33,9 +40,12 @@ class ModelOptions:
         image_size_px: (height, width) or one number for a square, each side 1..4096 (loading checks which steps the model can draw in);
             None = the model's usual size.
         text_encoder: folder or hub id of another CLIP text encoder of the same width; None = the model's usual one.
-        negative_prompt: text of the unconditional half, at most 500 characters; "" = none.
+        negative_prompt: text of the unconditional half, at most 500 characters, or a name in NEGATIVE_PROMPTS; "" = an empty text,
+            None = the model's own (ModelInfo.default_negative_prompt).
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention (the first steps take a minute or more).
+        lora: folder or hub id of a LoRA adapter of the transformer, as peft saves it (aMUSEd only; needs peft).
+        family: one of FAMILIES, for a folder or hub id whose config does not tell it (Di[M]O's reads like Meissonic's); None = it tells.
 
     Raises:
         ValueError: naming the value and what is allowed.
@@ -44,9 +54,11 @@ class ModelOptions:
     dtype: str | None = None
     image_size_px: int | tuple[int, int] | None = None
     text_encoder: str | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     offload: bool = False
     compile: bool = False
+    lora: str | None = None
+    family: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
@@ -57,9 +69,17 @@ class ModelOptions:
             object.__setattr__(self, "dtype", name)
         if self.image_size_px is not None:
             object.__setattr__(self, "image_size_px", _size(self.image_size_px))
-        if self.text_encoder is not None and (not isinstance(self.text_encoder, str) or not self.text_encoder.strip()):
-            raise ValueError(f"text_encoder={self.text_encoder!r}: give a folder or a hub id (owner/name)")
-        if not isinstance(self.negative_prompt, str) or len(self.negative_prompt) > MAX_NEGATIVE_CHARS:
+        for name in ("text_encoder", "lora"):
+            place = getattr(self, name)
+            if place is not None and (not isinstance(place, str) or not place.strip()):
+                raise ValueError(f"{name}={place!r}: give a folder or a hub id (owner/name)")
+        if self.family is not None and self.family not in FAMILIES:
+            raise ValueError(f"family={self.family!r}: choose one of {', '.join(FAMILIES)}")
+        if isinstance(self.negative_prompt, str):
+            object.__setattr__(self, "negative_prompt", NEGATIVE_PROMPTS.get(self.negative_prompt.strip(), self.negative_prompt))
+        elif self.negative_prompt is not None:
+            raise ValueError(f"negative_prompt={self.negative_prompt!r}: give a text, or None for the model's own")
+        if len(self.negative_prompt or "") > MAX_NEGATIVE_CHARS:
             raise ValueError(f"negative_prompt={repr(self.negative_prompt)[:40]}: give a text of at most {MAX_NEGATIVE_CHARS} characters")
         for name in ("offload", "compile"):
             if not isinstance(getattr(self, name), bool):
@@ -71,7 +91,7 @@ class ModelOptions:
 
     def deciding(self) -> dict[str, Any]:
         """Of those, as plain JSON values, what can change a picture and is not told by the weights' hash."""
-        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder")}
+        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder", "lora")}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     def refuse_for(self, model: str) -> None:
@@ -89,10 +109,11 @@ class ModelOptions:
             raise ValueError(f"{said}: {model} has no such option, it runs in float32 at one size; large models have")
 
     def to_text(self) -> str:
-        """The given options as JSON for a trace's header, "" without any; a text encoder's folder without the path to it."""
+        """The given options as JSON for a trace's header, "" without any; a folder without the path to it."""
         chosen = self.given()
-        if "text_encoder" in chosen and Path(chosen["text_encoder"]).expanduser().is_dir():
-            chosen["text_encoder"] = Path(chosen["text_encoder"]).expanduser().resolve().name
+        for name in {"text_encoder", "lora"} & set(chosen):
+            if Path(chosen[name]).expanduser().is_dir():
+                chosen[name] = Path(chosen[name]).expanduser().resolve().name
         return json.dumps(chosen, ensure_ascii=False, sort_keys=True) if chosen else ""
 
     @classmethod
