@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
+Kind = Literal["choice", "size", "text", "place", "switch"]
 DTYPES = {
     "float32": "float32",
     "bfloat16": "bfloat16",
@@ -28,7 +29,43 @@ AUTHORS_NEGATIVE = (
     "duplicate, ugly, identifying mark"
 )
 NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE}  # name -> text
+SIZE_CHOICES_PX = (256, 512, 768, 1024)  # what a page offers; others are typed
 TRACE_KEY = "model_options"  # where Trace.versions holds them
+
+
+@dataclass(frozen=True)
+class OptionFact:
+    """What people read about one option of a large model. The command line, the page and the API are made from these.
+
+    Args:
+        name: the field of ModelOptions.
+        label: what a page calls it.
+        help: one clause, with range and default.
+        kind: "choice" of `choices`, "size" in pixels (one number or HEIGHTxWIDTH, offered are `choices`), "text", "place" (a folder or hub
+            id), or "switch".
+        choices: allowed names of a choice; sizes or named texts on offer otherwise.
+        families: the families that have it.
+        metavar: what a command's help calls its value.
+        local: only where the one who asks may name folders of the machine that runs the model.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    families: tuple[str, ...] = FAMILIES
+    metavar: str = ""
+    local: bool = False
+
+    @property
+    def flag(self) -> str:
+        """What the command line calls it."""
+        return "--image-size" if self.name == "image_size_px" else "--" + self.name.replace("_", "-")
+
+
+def _option(default: Any, label: str, help: str, kind: Kind, **more: Any) -> Any:
+    return field(default=default, metadata={"label": label, "help": help, "kind": kind, **more})
 
 
 @dataclass(frozen=True)
@@ -51,14 +88,64 @@ class ModelOptions:
         ValueError: naming the value and what is allowed.
     """
 
-    dtype: str | None = None
-    image_size_px: int | tuple[int, int] | None = None
-    text_encoder: str | None = None
-    negative_prompt: str | None = None
-    offload: bool = False
-    compile: bool = False
-    lora: str | None = None
-    family: str | None = None
+    dtype: str | None = _option(
+        None,
+        "Precision",
+        "precision of the model (default: bfloat16 on GPUs that have it, float16 on others, float32 on CPUs)",
+        "choice",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    image_size_px: int | tuple[int, int] | None = _option(
+        None,
+        "Picture size",
+        "side of the picture in pixels, or HEIGHTxWIDTH, such as 512 or 512x768, each side 1 to 4096 (default: the model's usual)",
+        "size",
+        choices=tuple(map(str, SIZE_CHOICES_PX)),
+        metavar="PX",
+    )
+    text_encoder: str | None = _option(
+        None,
+        "Text encoder",
+        "folder or hub id of another CLIP text encoder of the same width (default: the model's own)",
+        "place",
+        metavar="FOLDER",
+        local=True,
+    )
+    negative_prompt: str | None = _option(
+        None,
+        "Negative prompt",
+        f'what guidance steers away from, at most {MAX_NEGATIVE_CHARS} characters; "" = an empty text, "authors" = the text in the scripts '
+        f'of Meissonic, Monetico and Muddit ("{AUTHORS_NEGATIVE}") (default: the model\'s own, which is that text for these models and '
+        "empty for aMUSEd)",
+        "text",
+        choices=tuple(NEGATIVE_PROMPTS),
+        metavar="TEXT",
+        families=("meissonic", "muddit", "amused"),
+    )
+    offload: bool = _option(False, "Offload", "keep only the part in use on the GPU: needs less of its memory, slower", "switch")
+    compile: bool = _option(
+        False,
+        "Compile",
+        "compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute or more",
+        "switch",
+    )
+    lora: str | None = _option(
+        None,
+        "LoRA adapter",
+        "folder or hub id of a LoRA adapter of the transformer, as peft saves it; aMUSEd only, needs peft (default: none)",
+        "place",
+        metavar="FOLDER",
+        families=("amused",),
+        local=True,
+    )
+    family: str | None = _option(
+        None,
+        "Family",
+        "which model a folder or hub id holds, where its config does not tell: Di[M]O's reads like Meissonic's (default: it tells)",
+        "choice",
+        choices=FAMILIES,
+        local=True,
+    )
 
     def __post_init__(self) -> None:
         if self.dtype is not None:
@@ -137,6 +224,19 @@ class ModelOptions:
             raise ValueError(f"model options {str(value)[:80]!r}: give an object with some of {', '.join(names)}")
         values: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in data.items()}
         return cls(**values)
+
+
+OPTIONS: tuple[OptionFact, ...] = tuple(OptionFact(one.name, **one.metadata) for one in fields(ModelOptions))
+
+
+def options_for(family: str | None, *, local: bool = True) -> tuple[OptionFact, ...]:
+    """The options that a model of a family has, in order; none for the embedded model.
+
+    Args:
+        family: one of FAMILIES, "embedded", or None for a folder or hub id that has not told yet (every option).
+        local: also those that name folders of this machine.
+    """
+    return tuple(one for one in OPTIONS if (family is None or family in one.families) and (local or not one.local))
 
 
 def recorded(backend: Backend) -> dict[str, str]:
