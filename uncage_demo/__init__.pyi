@@ -2,14 +2,14 @@ from .backends import load_backend as load_backend
 from .backends.base import Backend as Backend
 from .branching import branch as branch
 from .config import DecodingConfig as DecodingConfig
-from .decoding.order import ORDERS as ORDERS
-from .decoding.order import halton_order as halton_order
 from .decoding.presets import PRESETS as PRESETS
 from .decoding.presets import preset as preset
 from .decoding.sampler import decode as decode
 from .decoding.schedule import mask_count as mask_count
-from .decoding.uncage import contrastive_score as contrastive_score
 from .diagnosis.diagnose import diagnose as diagnose
+from .orders.contrast import contrastive_score as contrastive_score
+from .orders.halton import halton_order as halton_order
+from .orders.table import ORDERS as ORDERS
 from .prompt.parse import parse_prompt as parse_prompt
 from .runner import compare as compare
 from .runner import generate as generate

@@ -170,7 +170,7 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: bool = True, record
     configs = [resolve(backend, run) for run in runs]
     records: list[list[StepRecord]] = [[] for _ in runs]
     pictures: list[list[np.ndarray]] = [[] for _ in runs]
-    num_steps = max((config.num_steps for config in configs), default=0)
+    num_steps = max((config.total_steps for config in configs), default=0)
     cache = PictureCache(backend, timings_s)
     progress = None
     for latest in decode_many(backend, runs, record=record, timings_s=timings_s):

@@ -99,6 +99,21 @@ class Prompt:
     unknown: tuple[UnknownWord, ...] = ()
     truncated: str = ""
 
+    def owners(self) -> dict[int, tuple[int, Literal["object", "attribute"]]]:
+        """Which subject a word belongs to, and as what: {word index: (subject index, role)}.
+
+        A word that names an object is that object's, even where it is another one's attribute; a word shared by several subjects is
+        the first one's.
+        """
+        owner: dict[int, tuple[int, Literal["object", "attribute"]]] = {}
+        for index, subject in enumerate(self.subjects):
+            for word in subject.object:
+                owner.setdefault(word, (index, "object"))
+        for index, subject in enumerate(self.subjects):
+            for word in (word for group in subject.attributes for word in group):
+                owner.setdefault(word, (index, "attribute"))
+        return owner
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -181,6 +196,23 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class ModelDefaults:
+    """A model's own settings: what holds where a DecodingConfig leaves them open, field by field under the same names.
+
+    Args:
+        num_steps: T, 1..256.
+        guidance_scale: g, >= 0; 1 = conditional only.
+        noise_temperature: (first step, last step) of the noise in the order score, >= 0.
+        schedule: name of the schedule.
+    """
+
+    num_steps: int = 32
+    guidance_scale: float = 3.0
+    noise_temperature: tuple[float, float] = (1.0, 0.01)
+    schedule: str = "cosine"
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Facts about a backend that traces record and users see.
 
@@ -195,7 +227,8 @@ class ModelInfo:
         single_layers: number of layers attention can be read from (the paper's single-modal blocks).
         num_heads: heads of each of those layers.
         default_source: name of the attention source guidance reads by default ("chosen", "all" or a band "layers:A-B").
-        default_steps, default_guidance_scale: the model's usual settings.
+        default_steps, default_guidance_scale, default_noise_temperature, default_schedule: the model's own settings, see `defaults`.
+        default_negative_prompt: the text that its authors steer away from, "" = none.
         description: one sentence for people.
     """
 
@@ -212,3 +245,12 @@ class ModelInfo:
     default_steps: int = 32
     default_guidance_scale: float = 3.0
     description: str = ""
+    # Later than the first trace files: those lack them, and were made with these values.
+    default_noise_temperature: tuple[float, float] = (1.0, 0.01)
+    default_schedule: str = "cosine"
+    default_negative_prompt: str = ""
+
+    @property
+    def defaults(self) -> ModelDefaults:
+        """What holds where a DecodingConfig leaves it open."""
+        return ModelDefaults(self.default_steps, self.default_guidance_scale, self.default_noise_temperature, self.default_schedule)

@@ -16,6 +16,7 @@ from huggingface_hub import constants, errors
 
 from tests.tiny_checkpoints import tiny_vq, write_amused, write_meissonic
 from uncage_demo.backends import load_backend
+from uncage_demo.backends.devices import parse_device, parse_dtype
 from uncage_demo.backends.large import catalog, download, hub
 from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, obtain, present
 from uncage_demo.backends.large.layout import family_of
@@ -482,15 +483,15 @@ def test_hub_ids_of_known_models_are_those_models() -> None:
 )
 def test_devices_that_are_not_there(device: str, match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        hub.parse_device(device)
+        parse_device(device)
     with pytest.raises(ValueError, match=match):
         load_backend("embedded", device=device)
 
 
 def test_dtypes_by_name() -> None:
     cpu = torch.device("cpu")
-    assert hub.parse_dtype(None, cpu) == torch.float32
-    assert hub.parse_dtype("bf16", cpu) == hub.parse_dtype("bfloat16", cpu) == hub.parse_dtype(torch.bfloat16, cpu) == torch.bfloat16
+    assert parse_dtype(None, cpu) == torch.float32
+    assert parse_dtype("bf16", cpu) == parse_dtype("bfloat16", cpu) == parse_dtype(torch.bfloat16, cpu) == torch.bfloat16
     for wrong in ("int8", torch.int64):
         with pytest.raises(ValueError, match="use fp32, fp16 or bf16"):
-            hub.parse_dtype(wrong, cpu)
+            parse_dtype(wrong, cpu)

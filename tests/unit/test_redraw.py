@@ -33,7 +33,7 @@ def blob(y: int, x: int, strength: float = 1.0) -> np.ndarray:
 
 
 def kept(attention: np.ndarray) -> np.ndarray:
-    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=(0.0, 0.0), radius_frac=0.33)
+    places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=0.0, radius_frac=0.33)
     return kept_cells(*places, GRID).reshape(GRID)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.factories import make_prompt
 from uncage_demo.config import RESCALE_MODES
-from uncage_demo.decoding.uncage import (
+from uncage_demo.orders.contrast import (
     anchored_score,
     anchors,
     attention_contrast,
@@ -111,12 +111,12 @@ def test_rescaling_makes_a_weak_and_a_strong_word_comparable() -> None:
 def test_blur_is_a_normalised_gaussian_and_0_does_nothing() -> None:
     impulse = np.zeros((1, 41 * 41))
     impulse[0, 20 * 41 + 20] = 1
-    blurred = blur_maps(impulse, (41, 41), (2.0, 2.0)).reshape(41, 41)
+    blurred = blur_maps(impulse, (41, 41), 2.0).reshape(41, 41)
     line = np.exp(-0.5 * ((np.arange(41) - 20) / 2.0) ** 2)
     line[np.abs(np.arange(41) - 20) > 8] = 0
     assert blurred[20] / blurred[20, 20] == pytest.approx(line)
     assert blurred.sum() == pytest.approx(1)
-    assert np.array_equal(blur_maps(impulse, (41, 41), (0.0, 0.0)), impulse)
+    assert np.array_equal(blur_maps(impulse, (41, 41), 0.0), impulse)
 
 
 def test_blur_keeps_constants_up_to_the_border_and_does_not_mix_maps_or_axes() -> None:
@@ -130,8 +130,8 @@ def test_blur_keeps_constants_up_to_the_border_and_does_not_mix_maps_or_axes() -
 
 
 def test_blur_is_given_in_attention_cells() -> None:
-    assert blur_in_cells(2.0, (64, 64), (32, 32)) == (4.0, 4.0)
-    assert blur_in_cells(0.75, (12, 12), (12, 12)) == (0.75, 0.75)
+    assert blur_in_cells(2.0, (64, 64), (32, 32)) == 4.0
+    assert blur_in_cells(0.75, (12, 12), (12, 12)) == 0.75
 
 
 def test_a_word_of_several_tokens_is_the_mean_of_its_columns() -> None:
@@ -152,11 +152,11 @@ def test_the_whole_chain_rescales_before_it_blurs() -> None:
     columns = tuple(range(len(prompt.tokens)))
     attention = maps(len(columns), 30, seed=3)
     score = attention_contrast(
-        attention, word_matrix(prompt, columns), prompt.subjects, grid=(6, 5), sigma=(0.8, 0.8), rescale="minmax", mode="both"
+        attention, word_matrix(prompt, columns), prompt.subjects, grid=(6, 5), sigma=0.8, rescale="minmax", mode="both"
     )
     word = [attention[prompt.words[s.object[0]].tokens[0]].astype(np.float64) for s in prompt.subjects]
     word = [(w - w.min()) / (w - w.min()).max() for w in word]
-    expected = np.abs(np.subtract(*[blur_maps(w[None], (6, 5), (0.8, 0.8))[0] for w in word]))
+    expected = np.abs(np.subtract(*[blur_maps(w[None], (6, 5), 0.8)[0] for w in word]))
     assert score == pytest.approx(expected, abs=1e-6)
     assert score.dtype == np.float32
 
@@ -212,8 +212,8 @@ def test_anchored_contrast_from_attention_differs_from_the_published_one_only_by
     grid, words = (12, 12), np.eye(2)
     attention = np.stack([bump(grid, 2, 2) + bump(grid, 9, 9, 0.5), bump(grid, 2, 9)])
     subjects = [Subject((0,)), Subject((1,))]
-    plain = attention_contrast(attention, words, subjects, grid=grid, sigma=(0.5, 0.5))
-    anchored = attention_contrast(attention, words, subjects, grid=grid, sigma=(0.5, 0.5), anchor_radius=0.2)
+    plain = attention_contrast(attention, words, subjects, grid=grid, sigma=0.5)
+    anchored = attention_contrast(attention, words, subjects, grid=grid, sigma=0.5, anchor_radius=0.2)
     assert (anchored <= plain + 1e-6).all()
     assert anchored[9 * 12 + 9] < 0 < plain[9 * 12 + 9]
-    assert attention_contrast(attention, words, [], grid=grid, sigma=(0.0, 0.0), anchor_radius=0.2).tolist() == [0] * 144
+    assert attention_contrast(attention, words, [], grid=grid, sigma=0.0, anchor_radius=0.2).tolist() == [0] * 144

@@ -56,7 +56,7 @@ def load_backend(
     """
     from pathlib import Path
 
-    from uncage_demo.backends.device import parse_device
+    from uncage_demo.backends.devices import parse_device
     from uncage_demo.backends.embedded.backend import PARTS, EmbeddedBackend
 
     options = ModelOptions(dtype, image_size_px, text_encoder, negative_prompt, offload, compile, lora, family)

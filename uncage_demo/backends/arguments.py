@@ -8,11 +8,13 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from uncage_demo.backends.device import parse_device
 from uncage_demo.backends.options import OPTIONS, ModelOptions
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
+
+
+NAMES = "embedded, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = "embedded", device: str | None = "auto") -> None:
@@ -27,7 +29,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     parser.add_argument(
         "--model",
         default=model,
-        help="embedded, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512, a folder or a hub id" + note,
+        help=f"{NAMES}, a folder or a hub id" + note,
     )
     if device is not None:
         parser.add_argument("--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1 (default: %(default)s)")
@@ -83,24 +85,16 @@ def load_model(
         ValueError: see load_backend; also a device that is not on this machine.
     """
     from uncage_demo.backends import load_backend
+    from uncage_demo.backends.devices import parse_device
 
     options = options_from(arguments, told)
     return load_backend(
         arguments.model or name,
-        device=device or pick_device(arguments.device),
+        device=str(parse_device(device or arguments.device)),
         download=not arguments.no_download,
         report=_tell_download,
         **options.given(),
     )
-
-
-def pick_device(name: str) -> str:
-    """The device that --device means, as a name; "auto" is cuda where there is one, else cpu.
-
-    Raises:
-        ValueError: naming what was given and what is allowed, or a device that is not on this machine.
-    """
-    return str(parse_device(name))
 
 
 def _tell_download(source: str, size: int) -> None:

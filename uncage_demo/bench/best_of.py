@@ -14,7 +14,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, object_places
 from uncage_demo.decoding.run import recorded_columns
-from uncage_demo.decoding.uncage import blur_in_cells, word_matrix
+from uncage_demo.orders.contrast import blur_in_cells, word_matrix
 from uncage_demo.types import Prompt
 
 MAX_DRAWS = 16
@@ -55,12 +55,13 @@ def placement(backend: Backend, prompts: Sequence[Prompt], tokens: np.ndarray, c
     Source: this project; the contrast is 2508.05399 eq. 2.
     """
     info = backend.info
-    blur = backend.default_blur if config.contrast_blur is None else config.contrast_blur
+    config = config.resolved(info.defaults, float(backend.default_blur))
+    assert config.contrast_blur is not None
     requests = [
         Request(
             tokens=np.asarray(row, np.int64),
-            step=config.num_steps - 1,
-            num_steps=config.num_steps,
+            step=config.total_steps - 1,
+            num_steps=config.total_steps,
             conditioning=backend.encode_prompt(prompt),
             text_length=len(prompt.tokens),
             unconditional=False,
@@ -80,7 +81,7 @@ def placement(backend: Backend, prompts: Sequence[Prompt], tokens: np.ndarray, c
             word_matrix(prompt, columns),
             prompt.subjects,
             grid=info.grid,
-            sigma=blur_in_cells(blur, info.grid, info.attention_grid),
+            sigma=blur_in_cells(config.contrast_blur, info.grid, info.attention_grid),
             radius_frac=config.anchor_radius,
         )
         near = distances <= KEPT_REACH_FRAC * max(info.grid)

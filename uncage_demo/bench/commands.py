@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.arguments import add_model_arguments, load_model, pick_device
+from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid
 from uncage_demo.bench.export import LAYOUTS
@@ -81,18 +81,20 @@ def add_parsers(subparsers: Any) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """`uncage bench`."""
+    from uncage_demo.backends.devices import parse_device
     from uncage_demo.bench.export import ImageFolder
     from uncage_demo.bench.run import run_experiment
+    from uncage_demo.config import parse_seeds
     from uncage_demo.prompt.parse import parse_prompt
 
     if args.own_seeds and args.images:
         raise ValueError("--own-seeds: pictures of such seeds have no place in a folder by seed; leave out --images")
-    seeds = parse_seeds(args.seeds)
+    seeds = list(parse_seeds(args.seeds))
     prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
     shard = parse_shard(args.shard, os.environ)
     backend = load_model(args)
     experiment = choose_experiment(args, backend)
-    scorer = _scorer(args.scorer, backend, pick_device(args.device))
+    scorer = _scorer(args.scorer, backend, str(parse_device(args.device)))
     folder = ImageFolder(args.images, args.layout, [p.text for p in prompts], seeds) if args.images else None
 
     def save(jobs: Sequence[Any], images: Any) -> None:
@@ -230,17 +232,6 @@ def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool
     if limit is not None and limit < 1:
         raise ValueError(f"--limit {limit}: give a whole number from 1")
     return prompts[:limit]
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0-3" -> [0, 1, 2, 3]; "0,2,5" -> [0, 2, 5]; both mix."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
-            raise ValueError(f'--seeds {text!r}: write "0-3" or "0,2,5"')
-        seeds += range(int(first), int(last if dash else first) + 1)
-    return list(dict.fromkeys(seeds))
 
 
 def parse_numbers(text: str, name: str) -> list[int]:

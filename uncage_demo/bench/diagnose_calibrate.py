@@ -118,8 +118,8 @@ def measured(judged: Sequence[Judged], *, choose: bool) -> dict[str, Any]:
 def _generate(args: argparse.Namespace) -> list[Judged]:
     """Traces and verdicts of the prompts asked for, several decoded together."""
     from uncage_demo.backends import load_backend
-    from uncage_demo.bench.commands import gather_prompts, parse_seeds
-    from uncage_demo.config import DecodingConfig
+    from uncage_demo.bench.commands import gather_prompts
+    from uncage_demo.config import DecodingConfig, parse_seeds
     from uncage_demo.decoding.run import Run
     from uncage_demo.prompt.parse import parse_prompt
     from uncage_demo.runner import stream

@@ -64,7 +64,7 @@ def table1(setting: Setting) -> Experiment:
         "uncage, negative only": guided.with_(contrast_mode="negative"),
         "uncage, positive only": guided.with_(contrast_mode="positive"),
         "uncage": guided,
-        "uncage, all steps": guided.with_(contrast_steps=base.num_steps),
+        "uncage, all steps": guided.with_(contrast_steps=base.total_steps),
         "anchored": base.with_(order="anchored"),
         "redraw": base.with_(order="redraw"),
     }
@@ -80,7 +80,7 @@ def weights(setting: Setting) -> Experiment:
 
 def guided_steps(setting: Setting) -> Experiment:
     """How many steps are guided, as the paper's fractions of all steps. Source: 2508.05399, Table 3 (0, 1, 2 ... 64 of 64)."""
-    guided, total = setting.base.with_(order="uncage"), setting.base.num_steps
+    guided, total = setting.base.with_(order="uncage"), setting.base.total_steps
     counts = sorted({0 if fraction == 0 else max(1, round(fraction * total)) for fraction in GUIDED_FRACTIONS})
     methods = {f"{count} of {total}": guided.with_(contrast_steps=count) for count in counts}
     return Experiment("guided-steps", "Number of guided steps (Table 3)", methods, f"0 of {total}")

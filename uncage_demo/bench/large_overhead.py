@@ -19,7 +19,7 @@ import torch
 from uncage_demo.backends.attention import ColumnRecorder
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 from uncage_demo.bench.speed import Timing, time_paired
-from uncage_demo.decoding.uncage import attention_contrast
+from uncage_demo.orders.contrast import attention_contrast
 from uncage_demo.types import Subject
 
 HEAD_WIDTH, TEXT_TOKENS, TEXT_WIDTH = 64, 77, 512
@@ -89,7 +89,7 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
 
     def guide() -> object:
         maps = read(range(TEXT_TOKENS))[0].cpu().numpy()
-        return attention_contrast(maps, words.numpy(), subjects, grid=(attended, attended), sigma=(2.0, 2.0))
+        return attention_contrast(maps, words.numpy(), subjects, grid=(attended, attended), sigma=2.0)
 
     variants: dict[str, Callable[[], object]] = {
         "plain step": lambda: network(*batch),
@@ -106,8 +106,8 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: print a table, or JSON with --json."""
+    from uncage_demo.backends.devices import parse_device, parse_dtype
     from uncage_demo.backends.large.compiling import require_compiler
-    from uncage_demo.backends.large.hub import parse_device, parse_dtype
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.large_overhead", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--width", type=int, default=512)

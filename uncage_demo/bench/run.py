@@ -177,13 +177,10 @@ def list_jobs(
 
 def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
     """The configuration with the model's own defaults filled in, so that a result line says what was in force."""
+    config = config.resolved(backend.info.defaults, float(backend.default_blur))
     changes: dict[str, Any] = {"contrast_steps": config.guided_steps}
     if config.redrawn_steps:
         changes["redraw_steps"] = config.redrawn_steps
-    if config.guidance_scale is None:
-        changes["guidance_scale"] = float(backend.info.default_guidance_scale)
-    if config.contrast_blur is None:
-        changes["contrast_blur"] = float(backend.default_blur)
     return config.with_(**changes)
 
 
@@ -292,8 +289,8 @@ def versions(backend: Backend) -> dict[str, str]:
 def _batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     """Batches of one number of steps each, in the order of the jobs."""
     parts = []
-    for steps in dict.fromkeys(job.config.num_steps for job in jobs):
-        same = [job for job in jobs if job.config.num_steps == steps]
+    for steps in dict.fromkeys(job.config.total_steps for job in jobs):
+        same = [job for job in jobs if job.config.total_steps == steps]
         parts += [same[i : i + size] for i in range(0, len(same), size)]
     return parts
 

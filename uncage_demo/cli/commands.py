@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.arguments import load_model, options_from
-from uncage_demo.cli.main import config_fields, parse_orders, parse_seeds
-from uncage_demo.config import DecodingConfig
+from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, config_fields, parse_orders
+from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
@@ -21,13 +21,13 @@ _VIEW_OF_FORMAT = {"html": "player", "webp": "reveal", "gif": "reveal", "mp4": "
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Decode a prompt in several orders from each seed, write a folder a seed, print the verdicts."""
+    """Decode a prompt in several orders from each seed, write a folder per seed, print the verdicts."""
     return _decode(options, parse_orders(options.orders))
 
 
 def generate(options: argparse.Namespace) -> int:
     """Decode a prompt in one order from each seed."""
-    return _decode(options, (options.order,))
+    return _decode(options, (chosen_order(options),))
 
 
 def export(options: argparse.Namespace) -> int:
@@ -78,7 +78,7 @@ def models(options: argparse.Namespace) -> int:
 
 def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     # everything that can be wrong with the request is found before a model is loaded
-    seeds = parse_seeds(options.seeds) if options.seeds is not None else (options.seed,)
+    seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
     configs = {seed: [DecodingConfig(order=order, seed=seed, **settings) for order in orders] for seed in seeds}
     formats = tuple(dict.fromkeys(part.strip() for part in options.formats.split(",") if part.strip()))
@@ -102,10 +102,11 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     _print_prompt(prompt)
     everything: list[Trace] = []
     for seed in seeds:
-        with tqdm(total=options.num_steps, desc=f"seed {seed}", unit="step", disable=options.quiet, leave=False) as bar:
+        with tqdm(desc=f"seed {seed}", unit="step", disable=options.quiet, leave=False) as bar:
 
             def advance(step: int, num_steps: int, records: Any, bar: Any = bar) -> None:
                 bar.set_description_str(f"seed {seed}, step {step + 1} of {num_steps}")  # noqa: B023 (called within this turn)
+                bar.total = num_steps
                 bar.update(1)
 
             traces = compare_runs(backend, prompt, configs[seed], on_step=advance)

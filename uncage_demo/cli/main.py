@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.arguments import add_model_arguments
-from uncage_demo.config import CONTRAST_MODES, GUIDANCE_SCHEDULES, ORDER_NAMES, RESCALE_MODES, SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.cli.arguments import add_order, add_orders, add_seeds, add_settings
 
-MAX_ORDERS = 6
-MAX_SEEDS = 32
 # Commands that other parts of the package bring along: name -> (module with add_parsers, line for --help).
 DELEGATED = {
     "train": ("uncage_demo.train.commands", "make the embedded model: art, image tokenizer, transformer, detector"),
@@ -33,16 +31,17 @@ DELEGATED = {
 }
 # Programs of their own: name -> (module with main(arguments), line for --help).
 PROGRAMS = {"calibrate": ("uncage_demo.bench.diagnose_calibrate", "measure how often the diagnosis agrees with the detector")}
-OWN = ("compare", "generate", "export", "reproduce", "app", "models")
 
 EPILOG = """\
 examples
   two orders from one seed, with pictures, animations, figures, traces and an offline player in ./run
       python -m uncage_demo compare "a turtle and a pink apple" --out run
-  four orders, three seeds, one folder a seed
+  four orders, three seeds, one folder per seed
       python -m uncage_demo compare "a cat and a dog" --orders meissonic,uncage,halton,random --seeds 0-2 --out pets
   a stronger contrast over all steps
-      python -m uncage_demo generate "a red car and a blue clock" --order uncage --contrast-weight 6 --contrast-steps 32
+      python -m uncage_demo generate "a red car and a blue clock" --order uncage --contrast-weight 6 --contrast-steps 16
+  the settings of a paper or of a model's authors, by name
+      python -m uncage_demo generate "a red car and a blue clock" --preset maskgit
   a large model, smaller than usual, compiled, on a small GPU
       python -m uncage_demo generate "a red turtle on a beach" --model meissonic --image-size 512 --dtype float16 --offload --compile
   make a figure, a film or a player from a trace file
@@ -54,36 +53,6 @@ examples
 `python -m uncage_demo COMMAND --help` explains every option of a command.
 Errors are one line on stderr and exit status 2; --debug shows the whole traceback. An interrupted run ends with 130.
 """
-
-_DEFAULT = DecodingConfig()
-_SETTINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("num_steps", {"type": int, "metavar": "T"}, "decoding steps T, 1 to 256"),
-    ("schedule", {"choices": SCHEDULE_NAMES}, "how many cells stay masked after each step"),
-    ("schedule_power", {"type": float, "metavar": "P"}, 'exponent of the "power" schedule, above 0'),
-    ("guidance_scale", {"type": float, "metavar": "G"}, "classifier-free guidance, 0 to 100; 1 = none (default: the model's usual)"),
-    ("guidance_schedule", {"choices": GUIDANCE_SCHEDULES}, "guidance at full strength throughout, or growing from 1"),
-    ("token_temperature", {"type": float, "metavar": "X"}, "spread of token sampling, 0 (always the likeliest) to 100"),
-    (
-        "noise_temperature",
-        {"type": float, "nargs": 2, "metavar": ("START", "END")},
-        "noise in the order, first and last step, 0 to 100",
-    ),
-    ("contrast_weight", {"type": float, "metavar": "W"}, "UNCAGE weight w_a, -1000 to 1000; 0 = the baseline exactly"),
-    ("contrast_steps", {"type": int, "metavar": "N"}, "guided steps from the start, 0 to T (default: a quarter of T)"),
-    ("contrast_blur", {"type": float, "metavar": "SIGMA"}, "blur of the attention maps in cells, 0 to 64 (default: the model's usual)"),
-    ("contrast_mode", {"choices": CONTRAST_MODES}, "own words against the others', or only one of the two"),
-    ("contrast_rescale", {"choices": RESCALE_MODES}, "how a word's map is rescaled before it is compared"),
-    ("anchor_radius", {"type": float, "metavar": "F"}, "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2"),
-    (
-        "redraw_steps",
-        {"type": int, "metavar": "R"},
-        "of the T steps, how many draw again all but one place an object, 0 to T-1 (default: T/4 with the order redraw, else 0)",
-    ),
-    ("use_confidence", {"action": argparse.BooleanOptionalAction}, "keep the model's confidence in the order score"),
-    ("use_noise", {"action": argparse.BooleanOptionalAction}, "keep the noise in the order score"),
-    ("attention_source", {"metavar": "SOURCE"}, 'which attention guidance reads: "default", "all" or "layers:A-B"'),
-    ("halton_randomize", {"action": argparse.BooleanOptionalAction}, "shift the Halton order by the seed"),
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -176,70 +145,24 @@ def _named(arguments: Sequence[str]) -> str | None:
     return next((a for a in arguments if not a.startswith("-")), None)
 
 
-def config_fields(options: argparse.Namespace) -> dict[str, Any]:
-    """The DecodingConfig fields (without order and seed) that the options give."""
-    values = {name: getattr(options, name) for name, _, _ in _SETTINGS}
-    values["noise_temperature"] = tuple(values["noise_temperature"])
-    return values
-
-
-def parse_orders(text: str) -> tuple[str, ...]:
-    """ "a,b,c" -> 1 to 6 different order names.
-
-    Raises:
-        ValueError: naming what is wrong and what is allowed.
-    """
-    orders = tuple(part.strip() for part in text.split(",") if part.strip())
-    for order in orders:
-        if order not in ORDER_NAMES:
-            raise ValueError(f"order {order!r}: choose from {', '.join(ORDER_NAMES)}")
-    if not 1 <= len(orders) <= MAX_ORDERS or len(set(orders)) < len(orders):
-        raise ValueError(f"orders {text!r}: give 1 to {MAX_ORDERS} different ones")
-    return orders
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """ "0,1,7" or "0-3" or a mixture -> up to 32 different seeds, in the order given.
-
-    Raises:
-        ValueError: naming what is wrong and what is allowed.
-    """
-    seeds: list[int] = []
-    for part in (p.strip() for p in text.split(",")):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or len(part) > 40:
-            raise ValueError(f"seeds {text!r}: give whole numbers such as 0,1,7 or a range such as 0-3")
-        low, high = int(first), int(last) if dash else int(first)
-        if high < low or high - low >= MAX_SEEDS:
-            raise ValueError(f"seeds {part!r}: a range goes from low to high and has at most {MAX_SEEDS} seeds")
-        seeds += [s for s in range(low, high + 1) if s not in seeds]
-    if len(seeds) > MAX_SEEDS:
-        raise ValueError(f"{len(seeds)} seeds: give at most {MAX_SEEDS}")
-    return tuple(seeds)
-
-
 def _add_compare(commands: Any) -> None:
     command = _command(commands, "compare", "decode one prompt in several orders from one seed, side by side", "compare")
     command.add_argument("prompt", help='what to draw, e.g. "a turtle and a pink apple"; after "--" it may begin with a dash')
-    command.add_argument(
-        "--orders", default="meissonic,uncage", metavar="A,B", help=f"1 to {MAX_ORDERS} of {', '.join(ORDER_NAMES)} (default: %(default)s)"
-    )
+    add_orders(command)
     _add_run_options(command)
 
 
 def _add_generate(commands: Any) -> None:
     command = _command(commands, "generate", "decode one prompt in one order", "generate")
     command.add_argument("prompt", help='what to draw, e.g. "a cat with a red crown"; after "--" it may begin with a dash')
-    command.add_argument("--order", default="uncage", choices=ORDER_NAMES, help="which cells are committed next (default: %(default)s)")
+    add_order(command)
     _add_run_options(command)
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
     from uncage_demo.export import DEFAULT_FORMATS, FORMATS
 
-    seeds = command.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=int, default=_DEFAULT.seed, metavar="N", help="0 to 2^63-1; 0 is a seed like any other (default: 0)")
-    seeds.add_argument("--seeds", metavar="LIST", help=f"several, e.g. 0,1,7 or 0-3, at most {MAX_SEEDS}; each gets a folder of its own")
+    add_seeds(command)
     add_model_arguments(command)
     command.add_argument(
         "--subjects",
@@ -247,20 +170,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='correct what belongs together, by word numbers from 0: [{"object": [1], "attributes": [[0]]}]',
     )
-    settings = command.add_argument_group("decoding settings")
-    for name, how, text in _SETTINGS:
-        default = getattr(_DEFAULT, name)
-        shown = (
-            " ".join(f"{v:g}" for v in default)
-            if isinstance(default, tuple)
-            else default
-            if not isinstance(default, bool)
-            else "yes"
-            if default
-            else "no"
-        )
-        note = "" if default is None else f" (default: {shown})"
-        settings.add_argument("--" + name.replace("_", "-"), dest=name, default=default, help=text.replace("%", "%%") + note, **how)
+    add_settings(command)
     files = command.add_argument_group("files")
     files.add_argument("--out", type=Path, default=Path("run"), metavar="FOLDER", help="folder to write, made when missing (default: run)")
     files.add_argument("--force", action="store_true", help="replace files of an earlier run; without it an occupied folder is an error")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from uncage_demo.config import DecodingConfig
-from uncage_demo.decoding.uncage import anchors, blur_maps, object_contrasts, rescale_maps, squared_distances
+from uncage_demo.orders.contrast import anchors, blur_maps, object_contrasts, rescale_maps, squared_distances
 from uncage_demo.types import Subject
 
 # A cell belongs to an object where its contrast (maps rescaled to a maximum of 1) is above this.
@@ -47,7 +47,7 @@ def object_places(
     subjects: Sequence[Subject],
     *,
     grid: tuple[int, int],
-    sigma: tuple[float, float],
+    sigma: float,
     radius_frac: float,
 ) -> tuple[Float[np.ndarray, "o n"], Float[np.ndarray, "o n"]]:
     """Each object's contrast at every cell, and every cell's distance from the object's nearest anchor (one for each that is asked for).
@@ -57,7 +57,7 @@ def object_places(
         words: "w k" from `uncage.word_matrix`.
         subjects: the prompt's subjects, at least one.
         grid: token grid (y, x).
-        sigma: blur in token-grid cells along y and x.
+        sigma: blur in token-grid cells.
         radius_frac: DecodingConfig.anchor_radius, for finding the anchors.
 
     Returns:

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from uncage_demo.backends.base import Backend
-from uncage_demo.config import GUIDED_ORDERS, DecodingConfig, parse_attention_source
-from uncage_demo.decoding.uncage import untokenized_words
+from uncage_demo.config import DecodingConfig, parse_attention_source
+from uncage_demo.orders.contrast import untokenized_words
+from uncage_demo.orders.table import ORDERS
 from uncage_demo.types import Prompt
 
 
@@ -91,18 +92,14 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     """The run's settings with the backend's defaults filled in, checked against the backend, the prompt and the start.
 
     Returns:
-        A config whose guidance_scale and contrast_blur are numbers, and whose redraw_steps is 0 where the prompt
-        has no object to keep.
+        A config that leaves nothing to the model, and whose redraw_steps is 0 where the prompt has no object to keep.
 
     Raises:
         ValueError: naming the setting, its value and what is allowed.
     """
-    config, info, prompt = run.config, backend.info, run.prompt
-    if config.guidance_scale is None:
-        config = config.with_(guidance_scale=float(info.default_guidance_scale))
-    if config.contrast_blur is None:
-        config = config.with_(contrast_blur=float(backend.default_blur))
-    if config.contrast_steps is not None and config.contrast_steps > config.num_steps:
+    info, prompt = backend.info, run.prompt
+    config = run.config.resolved(info.defaults, float(backend.default_blur))
+    if config.contrast_steps is not None and config.contrast_steps > config.total_steps:
         raise ValueError(f"contrast_steps={config.contrast_steps}: at most num_steps={config.num_steps}")
     if config.guidance_scale is not None and config.guidance_scale < backend.least_guidance:
         config = config.with_(guidance_scale=1.0)  # its authors guide only above 1; below, they draw with the conditional half alone
@@ -119,7 +116,7 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     lost = untokenized_words(prompt)
     if config.redrawn_steps and (lost or not prompt.subjects):
         config = config.with_(redraw_steps=0)  # nothing tells which cells to keep
-    if lost and config.order in GUIDED_ORDERS:
+    if lost and ORDERS[config.order].guided:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(run)
     if backend.random_start is not None:
@@ -140,8 +137,8 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
         raise ValueError(f"start.tokens is {tokens.dtype} of shape {tokens.shape}: give {num_tokens} whole numbers")
     if tokens.min() < -1 or tokens.max() >= codebook_size:
         raise ValueError(f"start.tokens holds {tokens.min()}..{tokens.max()}: allowed are -1 (masked) and 0..{codebook_size - 1}")
-    if not 0 <= start.step < config.num_steps:
-        raise ValueError(f"start.step={start.step}: allowed are 0..{config.num_steps - 1} for num_steps={config.num_steps}")
+    if not 0 <= start.step < config.total_steps:
+        raise ValueError(f"start.step={start.step}: allowed are 0..{config.total_steps - 1} for num_steps={config.num_steps}")
     masked = tokens < 0
     if start.unmask_step is not None:
         steps = np.asarray(start.unmask_step)
@@ -157,7 +154,7 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
             raise ValueError(f"start.{name}: position {present[0]} is not masked at step {start.step}")
     if set(start.keep) & start.hold:
         raise ValueError(f"start.keep and start.hold both name position {min(set(start.keep) & start.hold)}")
-    if start.hold and start.step == config.num_steps - 1:
+    if start.hold and start.step == config.total_steps - 1:
         raise ValueError(f"position {min(start.hold)} cannot be held back at step {start.step}: the last step commits everything")
     for position, ids in start.forbid.items():
         if any(not 0 <= i < codebook_size for i in ids):

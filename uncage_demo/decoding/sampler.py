@@ -17,12 +17,15 @@ from uncage_demo.backends.base import Backend, Capture, ForwardOutput
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, uniforms
-from uncage_demo.decoding.order import ORDERS, StepContext, halton_order, noise_scale, select, visiting_rank, weight_at
+from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
-from uncage_demo.decoding.uncage import attention_contrast, blur_in_cells, untokenized_words, word_matrix
+from uncage_demo.orders.base import AttentionRead, StepContext
+from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
+from uncage_demo.orders.halton import visiting_rank
+from uncage_demo.orders.table import ORDERS, published_contrast
 from uncage_demo.trace.record import StepRecord
 
 __all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
@@ -96,9 +99,10 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
     tokens = np.array(start.tokens, np.int64)
     given = (tokens >= 0) & (True if start.unmask_step is None else np.asarray(start.unmask_step) < 0)
     rank = None
-    if config.order == "halton":
+    visits = ORDERS[config.order].visits
+    if visits is not None:
         offset = roll_offset(config.seed, count) if config.halton_randomize else 0
-        rank = visiting_rank(halton_order(*backend.info.grid), offset)
+        rank = visiting_rank(visits(*backend.info.grid), offset)
     columns = recorded_columns(run.prompt)
     readable = bool(run.prompt.subjects) and not untokenized_words(run.prompt)
     scheduled = ~given
@@ -146,7 +150,7 @@ class _State:
 
     @property
     def finished(self) -> bool:
-        return self.step >= self.config.num_steps
+        return self.step >= self.config.total_steps
 
     @property
     def phase(self) -> tuple[DecodingConfig, int]:
@@ -158,8 +162,8 @@ class _State:
         return self.config.redrawn_steps > 0 and self.step == self.config.draft_steps - 1
 
     @property
-    def sigma(self) -> tuple[float, float]:
-        """Blur of the attention maps in token-grid cells along y and x."""
+    def sigma(self) -> float:
+        """Blur of the attention maps in token-grid cells."""
         info = self.backend.info
         assert self.config.contrast_blur is not None
         return blur_in_cells(self.config.contrast_blur, info.grid, info.attention_grid)
@@ -187,7 +191,7 @@ class _State:
         return Request(
             tokens=self.seen_tokens(),
             step=step,
-            num_steps=config.num_steps,
+            num_steps=config.total_steps,
             conditioning=self.conditioning,
             text_length=len(self.run.prompt.tokens),
             unconditional=guidance_at(config, step) != 1.0,
@@ -199,19 +203,20 @@ class _State:
         """Take the three decisions of one step, commit, and tell what was done."""
         config, step = self.phase
         at = self.step
+        order = ORDERS[config.order]
         first = at == self.start.step
         masked = self.tokens < 0
         with torch.inference_mode():
             logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
             sampled, opinion = self._choose_tokens(forbid_ids(logits, self.start.forbid), masked, first)
             confidence = np.where(masked, opinion.confidence(sampled), np.float32(0))
-            entropy = opinion.entropy() if self.options.level == "full" or config.order == "entropy" else None
+            entropy = opinion.entropy() if self.options.level == "full" or "entropy" in order.needs else None
             alternatives = opinion.top(self.options.alternatives) if self.options.level == "full" else (None, None)
-            margin = opinion.margin() if config.order == "margin" else None
+            margin = opinion.margin() if "margin" in order.needs else None
         attention, attention_full = self._read_attention(output)
         context = StepContext(
             step=step,
-            num_steps=config.num_steps,
+            num_steps=config.total_steps,
             masked=masked,
             confidence=confidence,
             noise=self._noise(masked),
@@ -221,7 +226,7 @@ class _State:
             entropy=entropy,
             rank=self.rank,
         )
-        scores = np.where(masked, ORDERS[config.order](context, config), np.float32(-np.inf)).astype(np.float32)
+        scores = np.where(masked, order.score(context, config), np.float32(-np.inf)).astype(np.float32)
         committed, cutoff = self._choose_positions(scores, masked, first)
         self.tokens = np.where(committed, sampled, self.tokens)
         if self.ends_draft:
@@ -262,7 +267,7 @@ class _State:
         """How many and where next: the committed positions and the lowest score that won its place (inf when none did)."""
         num_masked = int(masked.sum())
         config, step = self.phase
-        stay = mask_count(config.schedule, step, config.num_steps, self.num_scheduled, num_masked, config.schedule_power)
+        stay = mask_count(config.mask_schedule, step, config.total_steps, self.num_scheduled, num_masked, config.schedule_power)
         forced, candidates = np.zeros_like(masked), masked
         if first:
             forced[list(self.start.keep)] = True
@@ -297,17 +302,9 @@ class _State:
     def _contrast(self, attention: np.ndarray | None) -> np.ndarray:
         if attention is None or self.words is None:
             return self.empty
-        info, config = self.backend.info, self.config
-        return attention_contrast(
-            attention,
-            self.words,
-            self.run.prompt.subjects,
-            grid=info.grid,
-            sigma=self.sigma,
-            rescale=config.contrast_rescale,
-            mode=config.contrast_mode,
-            anchor_radius=config.anchor_radius if config.order == "anchored" else None,
-        )
+        contrast = ORDERS[self.config.order].contrast or published_contrast
+        read = AttentionRead(attention, self.words, self.run.prompt.subjects, self.backend.info.grid, self.sigma)
+        return contrast(read, self.config)
 
     def _read_attention(self, output: ForwardOutput) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Recorded columns "k n" and, on request, every layer and head "l h k n"."""

@@ -27,10 +27,10 @@ def guidance_at(config: DecodingConfig, step: int) -> float:
         ValueError: when config.guidance_scale is None (the engine fills in the model's default first).
     """
     if config.guidance_scale is None:
-        raise ValueError("guidance_scale=None: resolve the configuration against a backend first")
-    if config.guidance_schedule == "constant" or config.num_steps == 1:
+        raise ValueError("guidance_scale is left to the model: fill it in with DecodingConfig.resolved(backend.info.defaults)")
+    if config.guidance_schedule == "constant" or config.total_steps == 1:
         return float(config.guidance_scale)
-    return 1.0 + (float(config.guidance_scale) - 1.0) * step / (config.num_steps - 1)
+    return 1.0 + (float(config.guidance_scale) - 1.0) * step / (config.total_steps - 1)
 
 
 def apply_guidance(cond: Float[Tensor, "*n v"], uncond: Float[Tensor, "*n v"] | None, scale: float) -> Float[Tensor, "*n v"]:

@@ -16,9 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from uncage_demo.config import GUIDED_ORDERS, ORDER_NAMES, DecodingConfig
+from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.order import recorded_terms
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.orders.base import Term
+from uncage_demo.orders.table import order_choices, order_of
 from uncage_demo.player import pictures
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, sequential_limits, subject_colors
@@ -30,24 +33,8 @@ PAYLOAD_VERSION = 1
 MAX_RUNS = 24
 Detail = Literal["full", "grid"]
 
-# Sums of float32 terms agree with the recorded score to rounding; anything further off means that the score is not that sum.
-SUM_TOLERANCE = 1e-4
 # Above this many candidate cells a run drops to three alternatives and to the words of objects, so that a pair stays within 6 MB.
 LARGE_CANDIDATES = 20_000
-ORDER_TITLES = {
-    "random": "Random",
-    "confidence": "Confidence",
-    "meissonic": "Baseline",
-    "maskgit": "MaskGIT",
-    "halton": "Halton",
-    "margin": "Margin",
-    "entropy": "Entropy",
-    "uncage": "Guided (UNCAGE)",
-    "anchored": "Guided (anchored)",
-    "redraw": "Draft and redraw",
-}
-# As a visitor meets them: the two that are compared, then the rest.
-_ORDERS_OFFERED = ("meissonic", "uncage", *(order for order in ORDER_NAMES if order not in ("meissonic", "uncage")))
 
 
 def build_payload(
@@ -103,18 +90,14 @@ def build_payload(
             "diverging": array(color_table(DIVERGING_MAP)),
         },
         "atlas": pictures.atlas(traces) if level == "full" else None,
-        "orders": [[order, ORDER_TITLES.get(order, order)] for order in _ORDERS_OFFERED],
+        "orders": [[name, title] for title, name in order_choices()],
         "runs": runs,
     }
 
 
 def prompt_view(prompt: Prompt) -> dict[str, Any]:
     """Words with their spans, kinds and subject, and subjects with their colour."""
-    owner: dict[int, tuple[int, str]] = {}
-    for index, subject in enumerate(prompt.subjects):
-        for number, group in enumerate(subject.groups):
-            for word in group:
-                owner.setdefault(word, (index, "object" if number == 0 else "attribute"))
+    owner = prompt.owners()
     colors = subject_colors(len(prompt.subjects))
     words = []
     for index, word in enumerate(prompt.words):
@@ -156,7 +139,7 @@ def health(trace: Trace) -> dict[str, Any]:
         at_work, step = phase_at(config, record.step)
         if config.redrawn_steps and step == 0 and record.step:
             total = masked
-        stay = mask_count(config.schedule, step, at_work.num_steps, total, masked, config.schedule_power)
+        stay = mask_count(config.mask_schedule, step, at_work.total_steps, total, masked, config.schedule_power)
         scheduled.append(masked - stay)
         if previous is not None:
             fixed = ~previous.masked_before | previous.committed
@@ -168,17 +151,10 @@ def health(trace: Trace) -> dict[str, Any]:
     return {"scheduled": scheduled, "counts_ok": counts == scheduled, "changed": changed, "special": _special_mass(trace)}
 
 
-def score_terms(record: StepRecord) -> dict[str, bool] | None:
-    """Which of confidence, noise and contrast the recorded score is the sum of; None when it is no such sum (halton, margin, entropy)."""
-    at = record.masked_before
-    if not at.any():
-        return {"confidence": True, "noise": True, "contrast": record.weight != 0}
-    scores, weighted = record.scores[at], np.float32(record.weight) * record.contrast[at]
-    for confidence, noise in ((True, True), (True, False), (False, True), (False, False)):
-        total = record.confidence[at] * np.float32(confidence) + record.noise[at] * np.float32(noise) + weighted
-        if np.allclose(total, scores, rtol=1e-6, atol=SUM_TOLERANCE / 4):
-            return {"confidence": confidence, "noise": noise, "contrast": record.weight != 0}
-    return None
+def score_terms(trace: Trace) -> list[dict[str, bool] | None]:
+    """Of each step, which of confidence, noise and contrast its score is the sum of; None for a score that is a value of its own."""
+    names: tuple[Term, ...] = ("confidence", "noise", "contrast")
+    return [None if terms is None else {name: name in terms for name in names} for terms in recorded_terms(trace)]
 
 
 def _exact_sums(steps: Sequence[StepRecord], terms: Sequence[dict[str, bool] | None]) -> bool:
@@ -217,7 +193,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         parts = [v[c] for k, (v, c) in enumerate(zip(values, candidates, strict=True)) if wanted is None or wanted[k]]
         return array(np.concatenate(parts) if parts else np.zeros(0), "float32")
 
-    terms = [score_terms(r) for r in steps]
+    terms = score_terms(trace)
     unmask = np.full(trace.tokens.size, -1, np.int64)
     for r in steps:
         unmask[r.committed] = r.step
@@ -225,7 +201,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "config": trace.config,
         "lineage": trace.lineage,
         "order": trace.config["order"],
-        "guided": trace.config["order"] in GUIDED_ORDERS,
+        "guided": order_of(trace.config["order"]).guided,
         "seed": str(trace.config["seed"]),
         "num_steps": int(trace.config["num_steps"]),
         "first_step": int(steps[0].step),
@@ -318,7 +294,7 @@ def _titles(traces: Sequence[Trace]) -> list[str]:
     seeds = len({t.config["seed"] for t in traces}) > 1
     names = []
     for t in traces:
-        name = ORDER_TITLES.get(t.config["order"], t.config["order"])
+        name = order_of(t.config["order"]).title
         if t.lineage:
             step, hidden = int(t.lineage.get("at_step", 0)) + 1, t.lineage.get("edits", {}).get("suppress_word")
             what = "Branch at" if hidden is None else f"Without “{t.prompt.words[hidden].text}” from"

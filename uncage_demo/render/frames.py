@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from uncage_demo.config import GUIDED_ORDERS, DecodingConfig
+from uncage_demo.config import DecodingConfig
+from uncage_demo.orders.table import order_of
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
@@ -22,18 +23,6 @@ from uncage_demo.types import Verdict
 
 MAX_TRACES = 6
 MAX_OBJECT_ROWS = 4  # small attention maps under a stage
-ORDER_TITLES = {
-    "random": "Random",
-    "confidence": "Confidence",
-    "meissonic": "Baseline",
-    "maskgit": "MaskGIT",
-    "halton": "Halton",
-    "margin": "Margin",
-    "entropy": "Entropy",
-    "uncage": "UNCAGE",
-    "anchored": "Anchored UNCAGE",
-    "redraw": "Draft and redraw",
-}
 
 
 @dataclass(frozen=True)
@@ -71,12 +60,12 @@ class FrameStyle:
 def run_label(trace: Trace) -> tuple[str, str]:
     """Name of a run and its settings in short: ("UNCAGE", "weight 3, 8 guided steps, seed 0")."""
     config = DecodingConfig.from_dict(trace.config)
-    order, seed = config.order, f"seed {config.seed}"
+    order, seed = order_of(config.order), f"seed {config.seed}"
     redraw = f"{config.draft_steps} steps draft, {config.redrawn_steps} redraw" if config.redrawn_steps else ""
-    if order in GUIDED_ORDERS:
+    if order.guided:
         guided = f"weight {config.contrast_weight:g}, {min(len(trace.steps), config.guided_steps)} guided steps"
-        return ORDER_TITLES[order], ", ".join(filter(None, (guided, redraw, seed)))
-    return ORDER_TITLES[order], f"{redraw or f'{order} order'}, {seed}"
+        return order.title, ", ".join(filter(None, (guided, redraw, seed)))
+    return order.title, f"{redraw or f'{order.name} order'}, {seed}"
 
 
 def masked_after(trace: Trace, step: int) -> np.ndarray:

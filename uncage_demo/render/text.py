@@ -108,10 +108,7 @@ def prompt_spans(prompt: Prompt, theme: Theme) -> list[Span]:
         theme: colours are darkened or lightened until they read on its background.
     """
     colors = [readable(c, theme.background) for c in subject_colors(len(prompt.subjects))]
-    style: dict[int, tuple[str, bool]] = {}
-    for subject, color in zip(prompt.subjects, colors, strict=True):
-        for group in subject.groups:
-            style |= dict.fromkeys(group, (color, group is subject.object))
+    style = {word: (colors[subject], role == "object") for word, (subject, role) in prompt.owners().items()}
     spans, position = [], 0
     for index, word in sorted(enumerate(prompt.words), key=lambda item: item[1].start):
         if word.start < position:

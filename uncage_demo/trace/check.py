@@ -43,7 +43,7 @@ def check_trace(trace: Trace) -> None:
     _require(tuple(trace.model.grid) == (height, width), f"tokens is {height}x{width}, the model's grid is {trace.model.grid}")
     _require(1 <= trace.model.codebook_size <= MAX_CODEBOOK, f"model.codebook_size={trace.model.codebook_size}: 1..{MAX_CODEBOOK}")
     check_array("tokens", trace.tokens, np.int32, (height, width), 0, trace.model.codebook_size - 1)
-    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.num_steps - 1)
+    check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.total_steps - 1)
     columns = trace.columns
     _require(
         len(set(columns)) == len(columns) and all(0 <= c < len(trace.prompt.tokens) for c in columns),
@@ -53,8 +53,8 @@ def check_trace(trace: Trace) -> None:
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     for index, record in enumerate(trace.steps):
-        expected = config.num_steps - len(trace.steps) + index
-        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.num_steps})")
+        expected = config.total_steps - len(trace.steps) + index
+        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
         _check_record(record, count, trace.model.codebook_size, len(columns))
     _check_story(trace)
 
@@ -138,7 +138,9 @@ def _check_config(trace: Trace) -> DecodingConfig:
 
 def _settings(data: Any, name: str) -> DecodingConfig:
     try:
-        return DecodingConfig.from_dict(data)
+        config = DecodingConfig.from_dict(data)
+        _ = config.total_steps, config.mask_schedule, config.noise_range  # a trace says what was in force
+        return config
     except (ValueError, TypeError) as error:
         raise TraceFormatError(f"{name}: {error}") from error
 

@@ -133,7 +133,13 @@ def _unknown(value: Any) -> UnknownWord:
 
 
 def _model(value: Any) -> ModelInfo:
-    data = _exact("model", value, ModelInfo)
+    # Files written before a model told its noise, schedule and negative prompt were made with the values that are filled in.
+    later = {"default_noise_temperature": [1.0, 0.01], "default_schedule": "cosine", "default_negative_prompt": ""}
+    data = _exact("model", later | _dict("model", value), ModelInfo)
+    given = _list("model.default_noise_temperature", data["default_noise_temperature"])
+    noise = [_number("model.default_noise_temperature", v) for v in given]
+    if len(noise) != 2:
+        raise TraceFormatError(f"model.default_noise_temperature has {len(noise)} numbers, expected two")
     return ModelInfo(
         id=_string("model.id", data["id"]),
         title=_string("model.title", data["title"]),
@@ -148,6 +154,9 @@ def _model(value: Any) -> ModelInfo:
         default_steps=_integer("model.default_steps", data["default_steps"]),
         default_guidance_scale=_number("model.default_guidance_scale", data["default_guidance_scale"]),
         description=_string("model.description", data["description"]),
+        default_noise_temperature=(noise[0], noise[1]),
+        default_schedule=_string("model.default_schedule", data["default_schedule"]),
+        default_negative_prompt=_string("model.default_negative_prompt", data["default_negative_prompt"]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.config import CONTRAST_MODES, DEFAULT_STEPS, ORDER_NAMES
+from uncage_demo.config import CONTRAST_MODES, ORDER_NAMES, SETTINGS
+from uncage_demo.orders.table import COMPARED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports
@@ -26,6 +28,9 @@ from uncage_demo.ui.settings import Settings
 
 # Answers' files lie here until they are this old; the rest goes when the process ends.
 KEPT_S = 600
+# Settings that have no argument of their own.
+_OF_THEIR_OWN = ("order", "seed", "num_steps", "contrast_weight", "contrast_steps", "contrast_mode", "guidance_scale")
+_FURTHER = tuple(name for name in SETTINGS if name not in _OF_THEIR_OWN)
 _SCRATCH = tempfile.TemporaryDirectory(prefix="uncage-")
 
 
@@ -33,6 +38,7 @@ def add_api(handlers: Handlers) -> None:
     """Register `generate`, `compare`, `branch`, `open_trace`, `export`, `parse` and `list_models` in the current Blocks."""
 
     @explained
+    @_settings_named
     def generate(
         prompt: str,
         order: str,
@@ -43,6 +49,7 @@ def add_api(handlers: Handlers) -> None:
         contrast_mode: str,
         guidance_scale: float,
         model: str,
+        settings: dict[str, Any] | None,
     ) -> tuple[str, str, dict[str, Any]]:
         """Generate one picture with a masked generative transformer and record every step.
 
@@ -50,22 +57,30 @@ def add_api(handlers: Handlers) -> None:
             prompt: what to draw, for example "a turtle and a pink apple".
             order: which positions are committed next: meissonic is the baseline, uncage the guided order.
             seed: 0 to 9007199254740991; 0 is a seed like any other.
-            num_steps: decoding steps, 1 to 256.
+            num_steps: decoding steps, 1 to 256; -1 means the model's own.
             contrast_weight: w_a, weight of the attention contrast (uncage only); 0 equals the baseline.
             contrast_steps: number of guided steps; -1 means a quarter of num_steps.
             contrast_mode: both, positive or negative terms of the contrast.
-            guidance_scale: classifier-free guidance; -1 means the model's default.
+            guidance_scale: classifier-free guidance; -1 means the model's own.
             model: name of the model, see list_models.
+            settings: FURTHER
 
         Returns:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
         shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        return _finished(handlers, prompt, Settings(model, (order,), shared))[0]
+        return _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings)))[0]
 
     @explained
+    @_settings_named
     def compare(
-        prompt: str, orders: list[str], seed: int, num_steps: int, contrast_weight: float, model: str
+        prompt: str,
+        orders: list[str],
+        seed: int,
+        num_steps: int,
+        contrast_weight: float,
+        model: str,
+        settings: dict[str, Any] | None,
     ) -> tuple[list[str], list[str], list[dict[str, Any]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
@@ -73,15 +88,16 @@ def add_api(handlers: Handlers) -> None:
             prompt: what to draw.
             orders: one to six orders.
             seed: 0 to 9007199254740991.
-            num_steps: decoding steps, 1 to 256.
+            num_steps: decoding steps, 1 to 256; -1 means the model's own.
             contrast_weight: w_a of the guided order.
             model: name of the model, see list_models.
+            settings: FURTHER
 
         Returns:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        made = _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared))
+        made = _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings)))
         return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
 
     @explained
@@ -151,10 +167,11 @@ def add_api(handlers: Handlers) -> None:
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
-        order = gr.Dropdown(list(ORDER_NAMES), value="uncage", label="order")
-        orders = gr.Dropdown(list(ORDER_NAMES), value=["meissonic", "uncage"], multiselect=True, label="orders")
+        order = gr.Dropdown(list(ORDER_NAMES), value=COMPARED[-1], label="order")
+        orders = gr.Dropdown(list(ORDER_NAMES), value=list(COMPARED), multiselect=True, label="orders")
         seed = gr.Number(0, precision=0, label="seed")
-        steps = gr.Number(DEFAULT_STEPS, precision=0, label="num_steps")
+        steps = gr.Number(-1, precision=0, label="num_steps")
+        further = gr.JSON({}, label="settings")
         weight = gr.Number(3.0, label="contrast_weight")
         guided = gr.Number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
@@ -172,13 +189,13 @@ def add_api(handlers: Handlers) -> None:
         device: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": DEVICE_QUEUE}
         gr.Button().click(
             generate,
-            [prompt, order, seed, steps, weight, guided, mode, scale, model],
+            [prompt, order, seed, steps, weight, guided, mode, scale, model, further],
             [picture, trace_file, said],
             api_name="generate",
             **device,
         )
         gr.Button().click(
-            compare, [prompt, orders, seed, steps, weight, model], [pictures, trace_files, many_said], api_name="compare", **device
+            compare, [prompt, orders, seed, steps, weight, model, further], [pictures, trace_files, many_said], api_name="compare", **device
         )
         gr.Button().click(branch, [given, at_step, change, cell, order, word], [picture, trace_file, said], api_name="branch", **device)
         gr.Button().click(open_trace, given, [picture, said], api_name="open_trace", concurrency_limit=2)
@@ -253,13 +270,32 @@ def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
 def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mode: Any) -> dict[str, Any]:
     given = {
         "seed": seed,
-        "num_steps": num_steps,
+        "num_steps": None if num_steps == -1 else num_steps,
         "contrast_weight": weight,
         "contrast_steps": None if guided == -1 else guided,
         "guidance_scale": None if scale == -1 else scale,
         "contrast_mode": mode,
     }
     return {name: options.tidy(name, value) for name, value in given.items()}
+
+
+def _further(given: Any) -> dict[str, Any]:
+    """Settings given by name.
+
+    Raises:
+        ValueError: not an object, an unknown name, or one that has an argument of its own.
+    """
+    named = {} if given is None else given
+    if not isinstance(named, dict) or not set(named) <= set(_FURTHER):
+        raise ValueError(f"settings={str(given)[:200]}: give an object with some of {', '.join(_FURTHER)}")
+    return {name: options.tidy(name, tuple(value) if isinstance(value, list) else value) for name, value in named.items()}
+
+
+def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Write into a function's description which settings can be given by name; clients and models read it."""
+    told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
+    function.__doc__ = (function.__doc__ or "").replace("FURTHER", f"an object with any of the other settings ({told}).")
+    return function
 
 
 def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str, str, dict[str, Any]]]:

@@ -71,10 +71,7 @@ def edit(prompt: Prompt, vocabulary: Vocabulary | None, action: Any, word: Any, 
 def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits: str = "", message: str = "") -> str:
     """JSON text for the chips component; texts in it are data, shown as text only."""
     colors = subject_colors(len(prompt.subjects))
-    owner: dict[int, tuple[int, str]] = {}
-    for number, subject in enumerate(prompt.subjects):
-        owner.update({word: (number, "attribute") for group in subject.attributes for word in group})
-        owner.update(dict.fromkeys(subject.object, (number, "object")))
+    owner: dict[int, tuple[int, str]] = {**prompt.owners()}
     unknown = {u.word: u.suggestions for u in prompt.unknown}
     words = []
     for index, word in enumerate(prompt.words):

@@ -14,6 +14,7 @@ from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.config import DecodingConfig
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
+from uncage_demo.ui.models import own_steps
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
@@ -43,7 +44,7 @@ class Finished:
 
 def seconds_for(slot: int, model: str, runs: Sequence[Any]) -> int:
     """GPU seconds to ask for: a generous bound, because a call that takes longer is cut off. Loading counts; 20 to 300."""
-    steps = sum(run.config.num_steps for run in runs)
+    steps = sum(run.config.num_steps or own_steps(model) for run in runs)
     return round(min(300.0, 20 + 0.1 * steps if model == "embedded" else 60 + 1.0 * steps))
 
 

@@ -17,7 +17,8 @@ import gradio as gr
 
 from uncage_demo import runner
 from uncage_demo.backends.base import Backend
-from uncage_demo.config import DecodingConfig
+from uncage_demo.config import DecodingConfig, parse_seeds
+from uncage_demo.orders.table import order_of
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
@@ -181,7 +182,7 @@ class Handlers:
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
         yield message("progress", phase="Waiting for the device…" if self.slot.decoding.locked() else "Decoding…"), shown
         configs = chosen.configs()
-        labels = [options.order_title(c.order) for c in configs]
+        labels = [order_of(c.order).title for c in configs]
         for answer in self.decode(chosen.model, [runner.Run(prompt, c) for c in configs], labels):
             if isinstance(answer, str):
                 if answer:
@@ -225,7 +226,7 @@ class Handlers:
             for seed in seeds:
                 config = replace(chosen, orders=(order,)).with_shared(seed=seed).configs()[0]
                 runs.append(runner.Run(prompt, config))
-                labels.append(f"{options.order_title(order)}, seed {seed}")
+                labels.append(f"{order_of(order).title}, seed {seed}")
         yield message("progress", phase="Decoding…")
         for answer in self.decode(chosen.model, runs, labels, columns=len(seeds)):
             if isinstance(answer, str):
@@ -297,9 +298,10 @@ class Handlers:
 
     def plan(self, text: str | None, orders: Sequence[str] | None, seeds: str, num_steps: float | None) -> str:
         """What a comparison with these inputs would make, or what is wrong with them."""
-        data: dict[str, Any] = {"prompt": (text or "").strip(), "rows": [options.order_title(o) for o in orders or ()]}
+        data: dict[str, Any] = {"prompt": (text or "").strip(), "rows": []}
         try:
-            data["columns"] = options.parse_seeds(seeds or "")
+            data["rows"] = [order_of(order).title for order in orders or ()]
+            data["columns"] = parse_seeds(seeds or "", options.MAX_SEEDS)
             data["steps"] = options.tidy("num_steps", num_steps)
             Settings(orders=tuple(orders or ()), shared={"num_steps": data["steps"]})
         except ValueError as error:
@@ -332,7 +334,7 @@ def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dic
     counts = []
     for number, order in enumerate(orders):
         said = [v for v in finished.verdicts[number * columns : (number + 1) * columns] if v is not None]
-        counts.append({"title": options.order_title(order), "correct": sum(v.all_correct for v in said), "judged": len(said)})
+        counts.append({"title": order_of(order).title, "correct": sum(v.all_correct for v in said), "judged": len(said)})
     return counts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -19,23 +18,15 @@ DEFAULT_MODEL = "embedded"
 
 
 def _load(name: str, allow_download: bool) -> Backend:
+    from uncage_demo.backends.devices import parse_device
+
     if name == DEFAULT_MODEL:
         from uncage_demo.backends import load_backend
 
-        return load_backend(name, device=preferred_device())
+        return load_backend(name, device=str(parse_device()))
     from uncage_demo.backends.large.hub import load_large
 
-    return load_large(name, device=preferred_device(), download=allow_download)
-
-
-def preferred_device() -> str:
-    """ "cuda" where there is one, else "cpu"; UNCAGE_DEVICE overrides."""
-    chosen = os.environ.get("UNCAGE_DEVICE")
-    if chosen:
-        return chosen
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return load_large(name, device=parse_device(), download=allow_download)
 
 
 @dataclass
@@ -101,6 +92,12 @@ def default_model() -> str:
 def title_of(name: str) -> str:
     """Readable name of a model, without loading it."""
     return next((entry.title for entry in offered() if entry.id == name), name)
+
+
+def own_steps(name: str) -> int:
+    """The number of steps that a model takes where the settings leave it open, without loading it; the first model's for an unknown one."""
+    entries = offered()
+    return next((entry for entry in entries if entry.id == name), entries[0]).default_steps
 
 
 def about(name: str) -> dict[str, Any]:

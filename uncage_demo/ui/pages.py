@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.config import parse_seeds
+from uncage_demo.orders.table import order_choices
 from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
@@ -18,7 +20,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
     """Up to six orders by four seeds on one clock. Prompt and the other settings are those of the first tab."""
     with gr.Row(elem_classes="uc-settings-row", elem_id="uc-compare-ask"):
         orders = gr.Dropdown(
-            options.order_choices(),
+            order_choices(),
             value=["meissonic", "uncage", "halton"],
             multiselect=True,
             max_choices=options.MAX_STAGES,
@@ -61,7 +63,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
     @explained
     def start(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
         setting = panel.settings(values, chosen)
-        for news in handlers.compare(text, chips.edits_for(kept, text), setting, options.parse_seeds(typed)):
+        for news in handlers.compare(text, chips.edits_for(kept, text), setting, parse_seeds(typed, options.MAX_SEEDS)):
             yield news or gr.skip()
 
     event = run.click(

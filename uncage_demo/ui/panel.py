@@ -1,4 +1,4 @@
-"""The settings of the page: every input is a DecodingConfig field or a stage's order, and every one of them is read."""
+"""The settings of the page: an input for every setting that is declared and an order for each stage; every one of them is read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.config import CONTRAST_MODES, GUIDANCE_SCHEDULES, RESCALE_MODES, SCHEDULE_NAMES, DecodingConfig
-from uncage_demo.ui import settings as options
+from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
+from uncage_demo.orders.table import COMPARED, order_choices
+from uncage_demo.setting import Setting
+from uncage_demo.ui.models import own_steps
 from uncage_demo.ui.presets import PRESETS, preset
-from uncage_demo.ui.settings import Settings, tidy
+from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
 
-MAX_SEED = 2**53 - 1  # what a browser's numbers hold exactly
+BROWSER_MAX = 2**53 - 1  # what a browser's numbers hold exactly
 _DEFAULT = DecodingConfig()
+_ENDS = ("first step", "last step")
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Panel:
 
     Args:
         model, order_a, order_b: the model and the order of each stage.
-        shared: DecodingConfig field -> its input; noise_temperature has two ("noise_start", "noise_end").
+        shared: setting -> its input; a pair has two, see `input_names`.
     """
 
     model: gr.Dropdown
@@ -44,18 +47,20 @@ class Panel:
         """
         model, order_a, order_b, *rest = values
         given = dict(zip(self.shared, rest, strict=True))
-        start, end = given.pop("noise_start"), given.pop("noise_end")
-        shared = {name: tidy(name, value) for name, value in given.items()}
-        shared["noise_temperature"] = (tidy("noise_temperature", start), tidy("noise_temperature", end))
+        shared = {}
+        for name in SHARED_FIELDS:
+            parts = [given[key] for key in input_names(name)]
+            shared[name] = tidy(name, parts[0] if len(parts) == 1 else tuple(parts))
         return Settings(str(model), tuple(orders) if orders is not None else (order_a, order_b), shared)
 
     def values(self, chosen: Settings) -> list[Any]:
         """Inverse of settings(): what to put into the inputs. A run of more than two orders shows its first two."""
         config = chosen.configs()[0]
-        start, end = config.noise_temperature
-        noise = {"noise_start": start, "noise_end": end}
-        orders = (*chosen.orders, *chosen.orders)[:2]
-        return [chosen.model, *orders, *(noise[name] if name in noise else getattr(config, name) for name in self.shared)]
+        shown: dict[str, Any] = {}
+        for name in SHARED_FIELDS:
+            keys, value = input_names(name), shown_value(name, getattr(config, name), chosen.model)
+            shown |= dict(zip(keys, value if isinstance(value, tuple) else [value] * len(keys), strict=True))
+        return [chosen.model, *(*chosen.orders, *chosen.orders)[:2], *(shown[key] for key in self.shared)]
 
     def apply_preset(self, name: str, values: Sequence[Any]) -> list[Any]:
         """The inputs' values after choosing a preset: everything to its default but model, seed and steps."""
@@ -63,7 +68,22 @@ class Panel:
         model, _, _, *rest = values
         given = dict(zip(self.shared, rest, strict=True))
         kept: Mapping[str, Any] = {k: tidy(k, given[k]) for k in ("seed", "num_steps")}
-        return self.values(Settings(str(model), chosen.orders, {**kept, **chosen.shared}))
+        shared = {**kept, **chosen.shared}
+        if shared.get("contrast_steps") is not None and shared["num_steps"] is not None:
+            shared["contrast_steps"] = min(shared["contrast_steps"], shared["num_steps"])  # "in every step" of however many there are
+        return self.values(Settings(str(model), chosen.orders, shared))
+
+
+def input_names(name: str) -> tuple[str, ...]:
+    """The inputs of a setting, by their keys in Panel.shared: one, or two for a pair."""
+    return tuple(f"{name}, {end}" for end in _ENDS) if SETTINGS[name].kind == "pair" else (name,)
+
+
+def shown_value(name: str, value: Any, model: str) -> Any:
+    """What an input shows of a setting: blank where it is left open, except on a slider, which shows the model's own number."""
+    if value is None and SETTINGS[name].slider:
+        return own_steps(model)
+    return "" if value is None and SETTINGS[name].kind == "choice" else value
 
 
 def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, gr.Dropdown, gr.HTML, gr.Button]:
@@ -75,51 +95,68 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
     Returns:
         the panel, the preset dropdown with the line that says what the chosen one is for, and the "new seed" button.
     """
-    orders = options.order_choices()
+    orders = order_choices()
     with gr.Row(elem_classes="uc-settings-row"):
-        order_a = gr.Dropdown(orders, value="meissonic", label="Stage A: order", min_width=150)
-        order_b = gr.Dropdown(orders, value="uncage", label="Stage B: order", min_width=150)
+        order_a = gr.Dropdown(orders, value=COMPARED[0], label="Stage A: order", min_width=150)
+        order_b = gr.Dropdown(orders, value=COMPARED[1], label="Stage B: order", min_width=150)
         chosen = gr.Dropdown([("as set here", ""), *((p.name, p.name) for p in PRESETS)], value="", label="Preset", min_width=170)
         name = gr.Dropdown(list(models), value=model, label="Model", min_width=150)
     about = gr.HTML("", elem_id="uc-preset-about", apply_default_css=False)
     shared: dict[str, Any] = {}
     with gr.Row(elem_classes="uc-settings-row"):
         with gr.Row(elem_id="uc-seed-row"):
-            shared["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100, elem_id="uc-seed")
+            shared["seed"] = gr.Number(
+                _DEFAULT.seed, label=SETTINGS["seed"].label, precision=0, minimum=0, maximum=BROWSER_MAX, min_width=100, elem_id="uc-seed"
+            )
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
-        shared["num_steps"] = gr.Slider(1, 64, value=_DEFAULT.num_steps, step=1, label="Steps", min_width=150)
-        shared["contrast_weight"] = gr.Slider(0, 20, value=_DEFAULT.contrast_weight, step=0.5, label="Contrast weight wₐ", min_width=150)
-        shared["contrast_steps"] = gr.Number(
-            None, label="Guided steps", placeholder="a quarter", precision=0, minimum=0, maximum=256, min_width=120
-        )
+        shared |= _group("first", model)
     with gr.Accordion("More settings", open=False, elem_id="uc-more-settings"):
-        with gr.Row(elem_classes="uc-settings-row"):
-            shared["contrast_mode"] = gr.Dropdown(list(CONTRAST_MODES), value="both", label="Contrast terms", min_width=140)
-            shared["contrast_blur"] = gr.Number(
-                None, label="Blur of the maps, cells", placeholder="model's default", minimum=0, maximum=64, min_width=140
-            )
-            shared["contrast_rescale"] = gr.Dropdown(
-                list(RESCALE_MODES), value=_DEFAULT.contrast_rescale, label="Rescale each map by", min_width=140
-            )
-            shared["attention_source"] = gr.Dropdown(
-                ["default", "all", "layers:0-0"], value="default", label="Attention read from", allow_custom_value=True, min_width=140
-            )
-            shared["anchor_radius"] = gr.Slider(0.02, 1, value=_DEFAULT.anchor_radius, step=0.01, label="Reach of an anchor", min_width=140)
-            shared["redraw_steps"] = gr.Number(
-                None, label="Steps that redraw", placeholder="as the order says", precision=0, minimum=0, maximum=255, min_width=140
-            )
-        with gr.Row(elem_classes="uc-settings-row"):
-            shared["guidance_scale"] = gr.Number(
-                None, label="Guidance scale (CFG)", placeholder="model's default", minimum=0, maximum=100, min_width=140
-            )
-            shared["guidance_schedule"] = gr.Dropdown(list(GUIDANCE_SCHEDULES), value="constant", label="CFG over the steps", min_width=140)
-            shared["token_temperature"] = gr.Number(1.0, label="Token temperature", minimum=0, maximum=100, min_width=140)
-            shared["noise_start"] = gr.Number(1.0, label="Order noise, first step", minimum=0, maximum=100, min_width=140)
-            shared["noise_end"] = gr.Number(0.01, label="Order noise, last step", minimum=0, maximum=100, min_width=140)
-        with gr.Row(elem_classes="uc-settings-row"):
-            shared["schedule"] = gr.Dropdown(list(SCHEDULE_NAMES), value="cosine", label="Schedule", min_width=140)
-            shared["schedule_power"] = gr.Number(2.0, label="Power (power schedule)", minimum=0.01, maximum=100, min_width=140)
-            shared["use_confidence"] = gr.Checkbox(True, label="Use confidence in the score", min_width=140)
-            shared["use_noise"] = gr.Checkbox(True, label="Use noise in the score", min_width=140)
-            shared["halton_randomize"] = gr.Checkbox(False, label="Roll Halton by the seed", min_width=140)
-    return Panel(name, order_a, order_b, shared), chosen, about, new_seed
+        for group in ("contrast", "guidance", "schedule"):
+            with gr.Row(elem_classes="uc-settings-row"):
+                shared |= _group(group, model)
+    panel = Panel(name, order_a, order_b, shared)
+    own = [key for key, setting in SETTINGS.items() if setting.left_open == LEFT_TO_MODEL]
+
+    def left_to(model: str) -> list[Any]:
+        return [shown_value(key, None, model) for key in own for _ in input_names(key)]
+
+    # A visitor's own choice of a model, not a link or an example, which name settings of their own.
+    inputs = [shared[part] for key in own for part in input_names(key)]
+    name.input(left_to, name, inputs, api_visibility="private", show_progress="hidden", queue=False)
+    return panel, chosen, about, new_seed
+
+
+def _group(group: str, model: str) -> dict[str, Any]:
+    """The inputs of a group of settings, by their keys in Panel.shared."""
+    made: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        if setting.group == group:
+            value = shown_value(name, getattr(_DEFAULT, name), model)
+            labels = [setting.label] if setting.kind != "pair" else [f"{setting.label}, {end}" for end in _ENDS]
+            values = value if isinstance(value, tuple) else [value] * len(labels)
+            for key, label, start in zip(input_names(name), labels, values, strict=True):
+                made[key] = _input(setting, label, start)
+    return made
+
+
+def _input(setting: Setting, label: str, value: Any) -> Any:
+    """The input that fits a setting."""
+    wide: dict[str, Any] = {"label": label, "min_width": 140}
+    if setting.kind == "switch":
+        return gr.Checkbox(value, **wide)
+    if setting.kind == "choice":
+        own = [(setting.left_open, "")] if setting.left_open else []
+        return gr.Dropdown([*own, *((choice, choice) for choice in setting.choices)], value=value, **wide)
+    if setting.kind == "text":
+        return gr.Dropdown(list(setting.choices), value=value, allow_custom_value=True, **wide)
+    if setting.slider:
+        low, high, step = setting.slider
+        return gr.Slider(low, high, value=value, step=step, **wide)
+    return gr.Number(
+        value,
+        placeholder=setting.left_open or None,
+        precision=0 if setting.kind == "whole" else None,
+        minimum=setting.low,
+        maximum=setting.high,
+        **wide,
+    )

@@ -30,9 +30,8 @@ def _paper(name: str, first: str, second: str, about: str) -> Preset:
     """A preset made of the engine's named settings: those of `second` (of `first` where it is "") for both stages."""
     settings = papers.preset(second or first).to_dict()
     defaults = DecodingConfig().to_dict()
-    shared = {k: v for k, v in settings.items() if k not in ("order", "seed") and v != defaults[k]}
-    if "noise_temperature" in shared:
-        shared["noise_temperature"] = tuple(shared["noise_temperature"])
+    differs = {k: v for k, v in settings.items() if k not in ("order", "seed") and v != defaults.get(k)}
+    shared = {k: tuple(v) if isinstance(v, list) else v for k, v in differs.items()}
     return Preset(name, (papers.preset(first).order, "uncage"), about, shared)
 
 
@@ -41,7 +40,7 @@ PRESETS = (
     Preset("UNCAGE, as published", ("meissonic", "uncage"), "Weight 3 in the first quarter of the steps; noise 1 to 0.01."),
     Preset("UNCAGE in every step", ("meissonic", "uncage"), "The paper's dagger: the contrast acts to the end.", {"contrast_steps": 256}),
     Preset(
-        "Anchored: one place an object", ("uncage", "anchored"), "UNCAGE's contrast, held to one place an object (this project's order)."
+        "Anchored: one place per object", ("uncage", "anchored"), "UNCAGE's contrast, held to one place per object (this project's order)."
     ),
     Preset(
         "Twelve steps",
@@ -52,7 +51,7 @@ PRESETS = (
     Preset(
         "Draft and redraw",
         ("meissonic", "redraw"),
-        "The last quarter of the steps keeps one place an object and draws the rest again (this project's method).",
+        "The last quarter of the steps keeps one place per object and draws the rest again (this project's method).",
         {"num_steps": 12},
     ),
     Preset(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uncage_demo.backends.large.download import Checkpoint, present
 from uncage_demo.backends.large.settings import AUTHORS, OwnSettings
 from uncage_demo.backends.large.sizes import MODELS, Sizes
+from uncage_demo.config import DEFAULT_STEPS
 
 Family = Literal["embedded", "meissonic", "muddit", "dimo", "amused"]
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -49,6 +50,11 @@ class CatalogEntry:
     def settings(self) -> OwnSettings | None:
         """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
         return AUTHORS.get(self.id)
+
+    @property
+    def default_steps(self) -> int:
+        """Its own number of steps."""
+        return DEFAULT_STEPS if self.settings is None else self.settings.num_steps
 
     @property
     def sizes(self) -> Sizes | None:

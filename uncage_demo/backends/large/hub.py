@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from uncage_demo.backends.device import parse_device, parse_dtype
+from uncage_demo.backends.devices import parse_device, parse_dtype
 from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.catalog import (
     ENTRIES,

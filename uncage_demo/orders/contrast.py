@@ -11,8 +11,10 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from uncage_demo.config import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.types import Prompt, Subject
+
+CONTRAST_MODES = ("both", "positive", "negative")
+RESCALE_MODES = ("none", "max", "minmax", "mean")
 
 # Beyond four sigma a Gaussian weighs less than 1e-4 of its peak.
 _BLUR_REACH_SIGMAS = 4.0
@@ -86,7 +88,7 @@ def anchors(
     nouns = np.stack([_group_map(maps, subject.groups[0]) for subject in subjects])
     sigma = GATHER_FRAC * radius_frac * max(grid)
     found = []
-    for subject, gathered in zip(subjects, blur_maps(nouns, grid, (sigma, sigma)), strict=True):
+    for subject, gathered in zip(subjects, blur_maps(nouns, grid, sigma), strict=True):
         places = [int(gathered.argmax())]
         while len(places) < subject.count:
             room = squared_distances([np.array(places)], grid)[0] >= (APART_FRAC * max(grid)) ** 2
@@ -155,23 +157,21 @@ def rescale_maps(maps: Float[np.ndarray, "w n"], mode: str) -> Float[np.ndarray,
     return np.divide(maps, size, out=np.zeros_like(maps), where=size > 0)
 
 
-def blur_maps(maps: Float[np.ndarray, "w n"], grid: tuple[int, int], sigma: tuple[float, float]) -> Float[np.ndarray, "w n"]:
+def blur_maps(maps: Float[np.ndarray, "w n"], grid: tuple[int, int], sigma: float) -> Float[np.ndarray, "w n"]:
     """Separable Gaussian blur of maps on a grid; weights that fall outside are left out and the rest sum to 1.
 
     Args:
         maps: "w n" with n = y * x of `grid`.
         grid: (y, x).
-        sigma: standard deviation in cells along y and x, >= 0; 0 leaves that axis alone.
+        sigma: standard deviation in cells, >= 0; 0 leaves the maps alone.
 
     Returns:
         "w n" float64; a constant map stays constant up to the border.
     """
     height, width = grid
     fields = maps.astype(np.float64).reshape(-1, height, width)
-    if sigma[0] > 0:
-        fields = _blur_matrix(height, float(sigma[0])) @ fields
-    if sigma[1] > 0:
-        fields = fields @ _blur_matrix(width, float(sigma[1])).T
+    if sigma > 0:
+        fields = _blur_matrix(height, float(sigma)) @ fields @ _blur_matrix(width, float(sigma)).T
     return fields.reshape(maps.shape)
 
 
@@ -191,7 +191,7 @@ def attention_contrast(
     subjects: Sequence[Subject],
     *,
     grid: tuple[int, int],
-    sigma: tuple[float, float],
+    sigma: float,
     rescale: str = "max",
     mode: str = "both",
     anchor_radius: float | None = None,
@@ -203,9 +203,9 @@ def attention_contrast(
         words: "w k" from `word_matrix`.
         subjects: the prompt's subjects.
         grid: token grid (y, x).
-        sigma: blur in token-grid cells along y and x.
+        sigma: blur in token-grid cells.
         rescale, mode: DecodingConfig.contrast_rescale and contrast_mode.
-        anchor_radius: DecodingConfig.anchor_radius for the order "anchored"; None = F_a as published.
+        anchor_radius: DecodingConfig.anchor_radius for the anchored contrast; None = F_a as published.
 
     Returns:
         "n" float32, finite.
@@ -219,9 +219,9 @@ def attention_contrast(
     return anchored_score(object_contrasts(maps, subjects, mode), anchors(raw, subjects, grid, anchor_radius), grid, anchor_radius)
 
 
-def blur_in_cells(sigma: float, grid: tuple[int, int], attention_grid: tuple[int, int]) -> tuple[float, float]:
+def blur_in_cells(sigma: float, grid: tuple[int, int], attention_grid: tuple[int, int]) -> float:
     """Blur given in attention-grid cells, expressed in token-grid cells (they differ where a model attends at lower resolution)."""
-    return sigma * grid[0] / attention_grid[0], sigma * grid[1] / attention_grid[1]
+    return sigma * grid[0] / attention_grid[0]
 
 
 def untokenized_words(prompt: Prompt) -> list[str]:
