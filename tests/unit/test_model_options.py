@@ -158,7 +158,7 @@ def test_a_branch_needs_the_model_as_it_was(folder: Path, plain: Any, negative: 
     trace = Trace.load(tmp_path / "trace.npz")
     assert ModelOptions.from_json(trace.versions[TRACE_KEY]) == negative.options
     np.testing.assert_array_equal(branch(negative, trace, 1).tokens, trace.tokens)
-    with pytest.raises(ValueError, match=r"negative_prompt='blurry, -dim', the model here is loaded with ''"):
+    with pytest.raises(ValueError, match=r"negative_prompt='blurry, -dim', the model here is loaded with 'worst quality"):
         branch(plain, trace, 1)
     trace.versions[TRACE_KEY] = "{"
     with pytest.raises(ValueError, match="model options"):
@@ -210,9 +210,10 @@ def test_sizes_are_read() -> None:
         (["--image-size", "٣"], "argument --image-size"),
         (["--image-size", "9000"], "image_size_px=(9000, 9000): give"),
         (["--model", "FOLDER", "--image-size", "30"], "30 x 30 px: both sides must be multiples of 8"),
-        (["--device", "toaster"], "--device 'toaster': use auto, cpu, cuda, cuda:N or mps"),
-        (["--device", "meta"], "--device 'meta': use auto, cpu, cuda, cuda:N or mps"),
-        (["--device", "cuda:77"], "--device cuda:77: this machine has"),
+        (["--device", "mps"], "models do not run on mps"),
+        (["--device", "toaster"], "device='toaster': use auto, cpu, cuda or cuda:N"),
+        (["--device", "meta"], "device='meta': use auto, cpu, cuda or cuda:N"),
+        (["--device", "cuda:77"], "device='cuda:77': this machine has"),
     ],
 )
 def test_the_command_line_says_what_is_wrong(

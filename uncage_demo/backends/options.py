@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
+    from uncage_demo.types import ModelInfo
 
 Kind = Literal["choice", "size", "text", "place", "switch"]
 DTYPES = {
@@ -252,17 +253,21 @@ def model_facts(backend: Backend) -> dict[str, Any]:
     return facts | ({"options": chosen} if chosen else {})
 
 
-def check_same(told: ModelOptions, here: ModelOptions) -> None:
+def check_same(told: ModelOptions, here: ModelOptions, told_of: ModelInfo, here_of: ModelInfo) -> None:
     """Nothing, unless a run that goes on here would go on under another size or another unconditional half.
 
     Args:
         told: what made the run; here: what the model is loaded with now.
+        told_of, here_of: the models' facts; their own negative prompts hold where none was given.
 
     Raises:
         ValueError: naming what differs.
     """
-    for name in ("image_size_px", "negative_prompt"):
-        before, now = getattr(told, name), getattr(here, name)
+    negative = [
+        info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
+        for options, info in ((told, told_of), (here, here_of))
+    ]
+    for name, before, now in (("image_size_px", told.image_size_px, here.image_size_px), ("negative_prompt", *negative)):
         if before != now:
             raise ValueError(f"this run was made with {name}={before!r}, the model here is loaded with {now!r}; load it alike")
 
