@@ -92,12 +92,12 @@ def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path, capsys: p
         str(out),
         "--quiet",
     ]
-    assert cli.main(["generate", TEXT, *options, "--frames", "every 2", "--preset", "authors", "--negative-prompt", "authors"]) == 0
+    assert cli.main(["generate", TEXT, *options, "--frames", "every 2", "--preset", "authors", "--negative-prompt", "dim"]) == 0
     trace = Trace.load(next(path for path in out.rglob("*") if path.suffix == ".npz"))
     assert trace.versions["step_pictures"] == "every 2"
     assert (trace.config["order"], trace.config["schedule"]) == ("meissonic", "cosine_float32")
     assert list(trace.config["noise_temperature"]) == [2.0, 0.0]  # the authors', where the command says nothing
-    assert "worst quality" in trace.versions["model_options"]
+    assert '"negative_prompt": "dim"' in trace.versions["model_options"]
     assert cli.main(["generate", TEXT, *options, "--force", "--frames", "sometimes"]) == 2
     assert "frames='sometimes'" in capsys.readouterr().err
 

@@ -292,3 +292,17 @@ def test_result_lines_of_models_without_options_keep_their_keys() -> None:
     facts = ("a cat", {"seed": 0}, "embedded", "ffff", "detector")
     assert image_key(*facts) == image_key(*facts, options={}) == "937cdba1d5f751ab"
     assert image_key(*facts, options={"image_size_px": [16, 24]}) != image_key(*facts)
+
+
+def test_named_negative_prompts_and_which_model_has_which_option() -> None:
+    from uncage_demo.backends.options import AUTHORS_NEGATIVE, FAMILIES, OPTIONS, options_for
+
+    assert ModelOptions(negative_prompt="authors").negative_prompt == AUTHORS_NEGATIVE
+    assert ModelOptions(negative_prompt="").given() == {"negative_prompt": ""}
+    assert AUTHORS_NEGATIVE in next(one.help for one in OPTIONS if one.name == "negative_prompt")
+    assert options_for("embedded") == ()
+    assert options_for(None) == OPTIONS
+    names = {family: [one.name for one in options_for(family)] for family in FAMILIES}
+    assert [family for family in FAMILIES if "lora" in names[family]] == ["amused"]
+    assert "negative_prompt" not in names["dimo"]  # drawn without guidance, so there is nothing to steer away from
+    assert not {"text_encoder", "lora", "family"} & {one.name for one in options_for("amused", local=False)}

@@ -146,7 +146,7 @@ class LargeBackend:
         self.options = options = options or ModelOptions()
         self.negative_prompt = info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
         lost = text.tokenize(self.negative_prompt)[1]
-        if lost and options.negative_prompt is not None:
+        if lost and self.negative_prompt != info.default_negative_prompt:
             raise ValueError(f"negative_prompt: the text encoder does not read its end, {lost[:60]!r}; give a shorter text")
         self._mask_id = mask_id
         if options.compile:
