@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -36,7 +36,8 @@ class ToyBackend:
             default_guidance_scale=3.0,
         )
         self.device = torch.device("cpu")
-        self.options, self.max_batch, self.random_start, self.least_guidance = ModelOptions(), 8, None, 0.0
+        self.options, self.max_batch, self.least_guidance = ModelOptions(), 8, 0.0
+        self.random_start: RandomStart | None = None
         self.leaky, self.calls = leaky, []
         n, width = grid[0] * grid[1], 16
         generator = torch.Generator().manual_seed(0)

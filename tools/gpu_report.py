@@ -129,7 +129,8 @@ def _network(plan: Plan, dtype: torch.dtype) -> tuple[Any, int, int]:
         "num_attention_heads": 2,
         "intermediate_size": 48,
     }
-    model = UVit2DModel(downsample=resample, upsample=resample, **(small if plan.tiny else {})).to(dtype).eval()
+    model: Any = UVit2DModel(downsample=resample, upsample=resample, **(small if plan.tiny else {}))
+    model.to(dtype).eval()
     return AmusedNetwork(model), attended, model.config.encoder_hidden_size
 
 
@@ -168,7 +169,8 @@ def _text(width: int, tiny: bool, dtype: torch.dtype) -> tuple[Any, Any]:
         eos_token_id=len(pieces) - 1,
         pad_token_id=len(pieces) - 1,
     )
-    return tokenizer, CLIPTextModelWithProjection(config).to(dtype).eval()
+    encoder: Any = CLIPTextModelWithProjection(config)
+    return tokenizer, encoder.to(dtype).eval()
 
 
 def peak_gb(device: torch.device, run: Callable[[], object]) -> float | None:
@@ -234,7 +236,8 @@ def report(plans: Sequence[Plan], device: torch.device, dtypes: Sequence[str], r
     results: list[dict[str, Any]] = []
 
     def part(plan: Plan, what: str, dtype: str, run: Callable[[LargeBackend], Any], **options: bool) -> Any:
-        began, line = time.perf_counter(), {"model": plan.name, "part": what, "dtype": dtype}
+        began = time.perf_counter()
+        line: dict[str, Any] = {"model": plan.name, "part": what, "dtype": dtype}
         backend = None
         try:
             backend = random_backend(plan, device, parse_dtype(dtype, device), **options)

@@ -217,8 +217,8 @@ def test_an_adapter_is_merged(tmp_path: Path) -> None:
     adapted = peft.get_peft_model(tiny_uvit(), config)
     adapted.save_pretrained(tmp_path / "adapter")
     want = adapted.merge_and_unload().state_dict()
-    plain = load_large(str(folder), image_size_px=32)
-    backend = load_large(str(folder), image_size_px=32, lora=str(tmp_path / "adapter"))
+    plain: Any = load_large(str(folder), image_size_px=32)
+    backend: Any = load_large(str(folder), image_size_px=32, lora=str(tmp_path / "adapter"))
     found: Any = backend.network
     changed = [name for name, value in found.model.state_dict().items() if not torch.equal(value, plain.network.model.state_dict()[name])]
     assert changed

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from uncage_demo.backends.base import Capture, ForwardOutput, check_picture
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
@@ -63,7 +63,8 @@ class EmbeddedBackend:
         if missing:
             raise ValueError(f"the embedded model lacks {', '.join(missing)}; it needs {', '.join(PARTS)}")
         self.device = torch.device(device)
-        self.options, self.max_batch, self.random_start, self.least_guidance = ModelOptions(), 8, None, 0.0
+        self.options, self.max_batch, self.least_guidance = ModelOptions(), 8, 0.0
+        self.random_start: RandomStart | None = None
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]

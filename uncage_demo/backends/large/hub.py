@@ -123,7 +123,8 @@ def gather(entry: CatalogEntry, chosen: ModelOptions, fetch: Fetch) -> tuple[Par
     else:
         text = base / "text_encoder"
     lora = None if chosen.lora is None else fetch(Checkpoint(chosen.lora, ("adapter_config.json", "adapter_model.safetensors")))
-    return Parts(root / "transformer", *(base / part for part in OTHER_PARTS), text, lora), family
+    vqvae, tokenizer, scheduler = (base / part for part in OTHER_PARTS)
+    return Parts(root / "transformer", vqvae, tokenizer, scheduler, text, lora), family
 
 
 def _named_encoder(source: str, fetch: Fetch) -> Path:
