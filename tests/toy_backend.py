@@ -73,15 +73,18 @@ class ToyBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         self.calls.append((len(tokens), step))
         outputs, maps = [], []
-        for row, text in zip(tokens, conditioning, strict=True):
+        for number, (row, text) in enumerate(zip(tokens, conditioning, strict=True)):
             x = self.embed[row] + self.place
             x = x + (x.mean(0) @ self.mix).tanh()
             weights = x @ text.T * 0.7
             if suppress:
                 weights[:, list(suppress)] = -torch.inf
+            if hidden is not None:
+                weights = weights.masked_fill(hidden[number], -torch.inf)
             weights = weights.softmax(-1)
             outputs.append(((x + weights @ text) @ self.out, x @ self.out))
             maps.append(weights.T)

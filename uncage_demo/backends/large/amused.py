@@ -16,7 +16,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from uncage_demo.backends.attention import ColumnRecorder, attention
+from uncage_demo.backends.attention import ColumnRecorder, attention, pooled_rows
 from uncage_demo.backends.large.assemble import LoadOptions, NetworkShape, assemble
 from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.layout import Parts
@@ -31,21 +31,25 @@ class TextAttention:
     Args:
         layer: index for the recorder.
         recorder: reads columns, or None.
-        text_mask: "b t" bool, False = hidden, or None.
+        text_mask: "b t" bool, False = hidden, or "b n t" bool where that differs by token of the grid; or None.
+        grid: (y, x) of the tokens.
     """
 
-    def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> None:
-        self.layer, self.recorder, self.text_mask = layer, recorder, text_mask
+    def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> None:
+        self.layer, self.recorder, self.text_mask, self.grid = layer, recorder, text_mask, grid
 
     @torch.compiler.disable  # what differs between forwards must not be compiled into them
     def __call__(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
         """Output "b n c" of cross-attention from image tokens "b n c" to text tokens "b t c"."""
         parts = (attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
         query, key, value = (rearrange(part, "b n (h d) -> b h n d", h=attn.heads) for part in parts)
+        mask = self.text_mask
+        if mask is not None and mask.ndim == 3:
+            mask = pooled_rows(mask, self.grid, query.shape[-2])
         if self.recorder is None:
-            mixed = attention(query, key, value, key_mask=self.text_mask)
+            mixed = attention(query, key, value, key_mask=mask)
         else:
-            mixed = self.recorder.attend(self.layer, query, key, value, self.text_mask)
+            mixed = self.recorder.attend(self.layer, query, key, value, mask)
         return attn.to_out[0](rearrange(mixed, "b h n d -> b n (h d)"))
 
 
@@ -102,7 +106,7 @@ class AmusedNetwork(nn.Module):
             block.compile()
 
     @contextmanager
-    def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> Iterator[None]:
+    def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> Iterator[None]:
         """Install our processors where they are needed; the former ones are back when the block ends, whatever happened in it."""
         saved: list[tuple[Any, Any]] = []
         try:
@@ -110,7 +114,7 @@ class AmusedNetwork(nn.Module):
                 # Compiled blocks always get ours, so that reading attention changes nothing that they were compiled for.
                 if self._compiled or text_mask is not None or (recorder is not None and layer in recorder.layers):
                     saved.append((module, module.processor))
-                    module.set_processor(TextAttention(layer, recorder, text_mask))
+                    module.set_processor(TextAttention(layer, recorder, text_mask, grid))
             yield
         finally:
             for module, processor in saved:
@@ -128,7 +132,7 @@ class AmusedNetwork(nn.Module):
     ) -> torch.Tensor:
         """Logits "b n v" of token grids "b y x" (this model does not look at the timestep)."""
         dtype = self.model.dtype
-        with self.watched(recorder, text_mask):
+        with self.watched(recorder, text_mask, (tokens.shape[1], tokens.shape[2])):
             logits = self.model(tokens, text.to(dtype), pooled.to(dtype), micro_conditions.float())
         return rearrange(logits, "b v y x -> b (y x) v")
 

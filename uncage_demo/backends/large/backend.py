@@ -201,6 +201,7 @@ class LargeBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits of every position, conditional and unconditional half in one batch (unconditional first).
 
@@ -212,6 +213,7 @@ class LargeBackend:
             capture: attention wanted; logits are bitwise the same without it.
             suppress: text token indices that no query of the conditional half may attend to. What the text encoder mixed into
                 the other tokens before stays: the knock-out is of this network's attention, not of the text encoder's.
+            hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token.
 
         Returns:
             ForwardOutput with logits in the network's dtype and attention in float32 at the token grid.
@@ -236,7 +238,7 @@ class LargeBackend:
             torch.stack([row.pooled for row in rows]),
             self._micro_conditions(len(rows)),
             torch.full((len(rows),), self._timestep(step, num_steps), device=self.device),
-            self._text_mask(suppress, len(halves), len(rows), text.shape[1]),
+            self._text_mask(suppress, hidden, len(halves), len(rows), text.shape[1]),
         )
         logits = self.network(*inputs, recorder)
         if not logits.isfinite().all():
@@ -310,8 +312,15 @@ class LargeBackend:
         height_px, width_px = self.info.image_size_px
         return torch.tensor([[width_px, height_px, 0.0, 0.0, _AESTHETIC_SCORE]], device=self.device).expand(count, -1)
 
-    def _text_mask(self, suppress: Sequence[int], first: int, count: int, text_length: int) -> torch.Tensor | None:
-        if not suppress:
+    def _text_mask(
+        self, suppress: Sequence[int], hidden: torch.Tensor | None, first: int, count: int, text_length: int
+    ) -> torch.Tensor | None:
+        """What may be attended to: "b t", or "b n t" where that differs by image token; None = everything."""
+        if hidden is not None:
+            expected = (count - first, self.info.grid[0] * self.info.grid[1], text_length)
+            if tuple(hidden.shape) != expected:
+                raise ValueError(f"hidden {tuple(hidden.shape)}: give {expected}, one flag for each image token and text token")
+        if not suppress and hidden is None:
             return None
         for token in suppress:
             if not 0 <= token < text_length:
@@ -320,7 +329,11 @@ class LargeBackend:
             raise ValueError("suppress names every text token; leave at least one")
         mask = torch.ones(count, text_length, dtype=torch.bool, device=self.device)
         mask[first:, list(suppress)] = False
-        return mask
+        if hidden is None:
+            return mask
+        by_cell = mask[:, None].repeat(1, hidden.shape[1], 1)
+        by_cell[first:] &= ~hidden.to(self.device)
+        return by_cell
 
     def _to_token_grid(self, maps: torch.Tensor) -> torch.Tensor:
         """ "... m" at the attention grid -> "... n" at the token grid: image tokens that share a query share its attention."""

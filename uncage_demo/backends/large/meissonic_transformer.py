@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from uncage_demo.backends.attention import ColumnRecorder, attention
+from uncage_demo.backends.attention import ColumnRecorder, attention, pooled_rows
 from uncage_demo.backends.large.compiling import compile_methods
 from uncage_demo.backends.large.meissonic_layers import (
     NORM_EPS,
@@ -187,7 +187,8 @@ class MeissonicTransformer(nn.Module):
             tokens: "b y x" int64, masked positions hold the mask id; y and x even where the model downsamples.
             text: "b t c_text"; pooled: "b c_pooled"; micro_conditions: "b 5" (width, height, crop, crop, aesthetic score).
             timestep: "b" float32; what a model counts as one is in NetworkFacts.
-            text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out).
+            text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out); or "b n t" bool, False = hidden
+                from that image token. Text itself reads what any image token may read.
             recorder: reads attention to text columns in the single-modal blocks.
 
         Returns:
@@ -207,7 +208,11 @@ class MeissonicTransformer(nn.Module):
         rotation = rotary_angles(text.shape[1], height, width, self.config.axes_dims_rope, tokens.device)
         key_mask = None
         if text_mask is not None:
-            key_mask = torch.cat([text_mask, text_mask.new_ones(text_mask.shape[0], image.shape[1])], dim=1)
+            if text_mask.ndim == 3:
+                by_image = pooled_rows(text_mask, (tokens.shape[1], tokens.shape[2]), image.shape[1])
+                by_text = text_mask.any(dim=1, keepdim=True).expand(-1, text.shape[1], -1)
+                text_mask = torch.cat([by_text, by_image], dim=1)
+            key_mask = torch.cat([text_mask, text_mask.new_ones(*text_mask.shape[:-1], image.shape[1])], dim=-1)
 
         for block in self.transformer_blocks:
             text, image = block(text, image, embedding, rotation, key_mask)
