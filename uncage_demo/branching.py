@@ -96,7 +96,7 @@ def stream_branch(backend: Backend, trace: Trace, at_step: int, **edits: Any) ->
         ValueError: as `branch`, before the first forward.
     """
     check_weights(backend, trace)
-    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options)
+    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options, trace.model, backend.info)
     branch_plan = plan(trace, at_step, **edits)
     for item in stream(backend, [branch_plan.run], frames=trace.frames is not None):
         yield item if item.traces is None else replace(item, traces=[graft(trace, branch_plan, item.traces[0])])

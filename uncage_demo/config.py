@@ -14,7 +14,8 @@ from uncage_demo.types import ModelDefaults
 ORDER_NAMES = tuple(ORDERS)
 # The orders that add w_a times a term read from attention.
 GUIDED_ORDERS = tuple(name for name, order in ORDERS.items() if order.guided)
-SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power")
+# The "float32" ones count as the schedulers of Meissonic and aMUSEd do: now and then one position fewer than exact arithmetic.
+SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power", "cosine_float32", "linear_float32")
 REDRAW_WORDS = ("every", "own")
 GUIDANCE_SCHEDULES = ("constant", "ramp")
 MAX_SEED = 2**63 - 1

@@ -15,6 +15,7 @@ from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.player.payload import build_payload
+from uncage_demo.trace.lineage import lineage_json
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import FoundObject, Verdict
 
@@ -68,7 +69,7 @@ def fixture() -> dict[str, Any]:
     for run in payload["runs"]:
         run["frames"] = run["image"] = None
     payload["atlas"] = None
-    edits = traces[2].lineage["edits"]
+    edits = lineage_json(traces[2].lineage)["edits"]
     truth = {
         "hidden": [[np.flatnonzero(r.masked_before & ~r.committed).tolist() for r in t.steps] for t in traces],
         "tokens": [[r.sampled.tolist() for r in t.steps] for t in traces],

@@ -34,7 +34,7 @@ def blob(y: int, x: int, strength: float = 1.0) -> np.ndarray:
 
 def kept(attention: np.ndarray) -> np.ndarray:
     places = object_places(attention, np.eye(2), SUBJECTS, grid=GRID, sigma=0.0, radius_frac=0.33)
-    return kept_cells(*places, GRID).any(axis=0).reshape(GRID)
+    return np.any(kept_cells(*places, GRID), axis=0).reshape(GRID)
 
 
 def test_one_place_an_object_is_kept_the_one_that_is_attended_to_most() -> None:

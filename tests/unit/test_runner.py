@@ -273,9 +273,12 @@ def test_a_branch_of_a_branch_at_the_same_step_still_drops_what_the_first_droppe
     now = int(np.flatnonzero(trace.steps[3].committed)[0])
     first = branch(TINY, trace, 3, drop=[early, now])
     second = branch(TINY, first, 3)
-    assert second.lineage["edits"]["drop"] == sorted([early, now])
+    assert second.lineage is not None
+    assert second.lineage.edits.drop == tuple(sorted([early, now]))
     assert second.steps[3].masked_before[early]
     assert not second.steps[3].committed[now]
     assert np.array_equal(second.tokens, first.tokens)
     # A kept position is no longer dropped.
-    assert branch(TINY, first, 3, keep=[early]).lineage["edits"] == {**first.lineage["edits"], "keep": [early], "drop": [now]}
+    kept = branch(TINY, first, 3, keep=[early]).lineage
+    assert kept is not None
+    assert (kept.edits.keep, kept.edits.drop) == ((early,), (now,))

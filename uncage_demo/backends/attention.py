@@ -206,6 +206,29 @@ def additive_mask(key_mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Te
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
 
 
+def pooled_rows(mask: torch.Tensor, grid: tuple[int, int], rows: int) -> torch.Tensor:
+    """A mask "b n m" of a token grid's rows, for a network that attends at a coarser grid: "b rows m".
+
+    Cells that share a query see what any of them sees.
+
+    Args:
+        mask: "b n m" bool, True = takes part.
+        grid: (y, x) of the n rows.
+        rows: number of queries, n or n divided by a square.
+
+    Raises:
+        ValueError: the numbers do not fit.
+    """
+    n = mask.shape[1]
+    factor = math.isqrt(n // rows)
+    if n != grid[0] * grid[1] or rows * factor**2 != n or grid[0] % factor or grid[1] % factor:
+        raise ValueError(f"a mask of {n} rows on a grid {grid} does not fit {rows} queries")
+    if factor == 1:
+        return mask
+    cells = mask.reshape(len(mask), grid[0] // factor, factor, grid[1] // factor, factor, -1)
+    return cells.any(dim=4).any(dim=2).flatten(1, 2)
+
+
 def broadcast_mask(key_mask: torch.Tensor) -> torch.Tensor:
     """A mask of keys "b m", or of keys for each query row "b n m", as "b 1 1 m" or "b 1 n m"."""
     return key_mask[:, None, None] if key_mask.ndim == 2 else key_mask[:, None]

@@ -79,9 +79,12 @@ def models(options: argparse.Namespace) -> int:
 
 def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     # everything that can be wrong with the request is found before a model is loaded
+    from uncage_demo.runner import parse_frames
+
     seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
     configs = {seed: [DecodingConfig(order=order, seed=seed, **settings) for order in orders] for seed in seeds}
+    frames = parse_frames(options.frames)
     formats = tuple(dict.fromkeys(part.strip() for part in options.formats.split(",") if part.strip()))
     check_formats(formats)
     look = _look(options)
@@ -110,7 +113,7 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
                 bar.total = num_steps
                 bar.update(1)
 
-            traces = compare_runs(backend, prompt, configs[seed], on_step=advance)
+            traces = compare_runs(backend, prompt, configs[seed], on_step=advance, frames=frames)
         verdicts = [backend.judge(trace, prompt) for trace in traces]
         for order, verdict in zip(orders, verdicts, strict=True):
             print(verdict_line(f"{order}, seed {seed}", prompt, verdict))

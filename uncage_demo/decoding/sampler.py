@@ -16,7 +16,7 @@ import torch
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
-from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
+from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, uniforms
 from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
@@ -177,6 +177,13 @@ class _State:
         needed = (self.words is not None and weight_at(*self.phase) != 0) or self.ends_draft
         return needed or self.options.level == "full" or self.options.full_attention
 
+    def seen_tokens(self) -> np.ndarray:
+        """What the model is shown: the tokens so far, or the random grid that a one-step model begins with."""
+        begin, info = self.backend.random_start, self.backend.info
+        if begin is None:
+            return self.tokens
+        return random_start(self.config.seed, len(self.tokens), info.codebook_size, begin.masked_share)
+
     def request(self) -> Request:
         capture = None
         if self.captures:
@@ -185,7 +192,7 @@ class _State:
             capture = Capture(self.config.attention_source, columns, self.options.full_attention)
         config, step = self.phase
         return Request(
-            tokens=self.tokens,
+            tokens=self.seen_tokens(),
             step=step,
             num_steps=config.total_steps,
             conditioning=self.conditioning,

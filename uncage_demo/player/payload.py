@@ -274,7 +274,7 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
     """One scale a kind of map for all runs and steps: [low, high]."""
     scales = {}
     for kind in CANDIDATE_MAPS:
-        if kind.scale:
+        if kind.key != "noise" and kind.scale:
             limits = heatmaps.map_limits(traces, kind.key)
             scales[kind.key] = [limits.low, limits.high]
     scales["order"] = [0.0, float(max(int(t.config["num_steps"]) for t in traces) - 1)]

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from uncage_demo.backends.ages import WHOLE, parse_age
-from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
@@ -63,7 +63,8 @@ class EmbeddedBackend:
         if missing:
             raise ValueError(f"the embedded model lacks {', '.join(missing)}; it needs {', '.join(PARTS)}")
         self.device = torch.device(device)
-        self.options, self.max_batch = ModelOptions(age=str(age)), 8
+        self.options, self.max_batch, self.least_guidance = ModelOptions(age=str(age)), 8, 0.0
+        self.random_start: RandomStart | None = None
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
@@ -225,6 +226,20 @@ class EmbeddedBackend:
         with one_thread(self.device):
             pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
         return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+    @torch.no_grad()
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Token ids "y x" int64 of a picture "H W 3" uint8.
+
+        Every patch of 16 px is read by itself: art on the grid gives its own ids. The decoder draws across the borders of patches and
+        nothing takes that back, so a decoded picture need not give the ids that it was decoded from.
+
+        Raises:
+            ValueError: a picture of another size or type.
+        """
+        check_picture(image, self.info.image_size_px)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        return self.tokenizer.encode(pixels)[0].cpu().numpy()
 
     @torch.no_grad()
     def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
