@@ -68,17 +68,14 @@ def test_what_is_kept_of_the_weights_follows_them() -> None:
     before = logits()
     assert torch.equal(before, logits())
     network = tiny.transformer
-    for parameter in (
-        network.code_embedding.weight,
-        network.word_position,
-        network.digit_output.weight,
-        network.multi_blocks[0].text.qkv.weight,
-    ):
+    named = dict(network.named_parameters())
+    for name in ("code_embedding.weight", "word_position", "digit_output.weight", "multi_blocks.0.text.qkv.weight"):
+        parameter = named[name]
         with torch.no_grad():
             parameter.add_(0.5)
         after = logits()
         assert not torch.equal(before, after)
         before = after
     with torch.enable_grad():
-        fresh = network(torch.cat([tokens, tokens]), torch.stack([tiny.encode_prompt(prompt), tiny._null(1)[0]])).logits
+        fresh = network.forward(torch.cat([tokens, tokens]), torch.stack([tiny.encode_prompt(prompt), tiny._null(1)[0]])).logits
     assert torch.equal(fresh[:1], before)
