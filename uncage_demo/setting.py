@@ -53,8 +53,8 @@ class Setting:
             return None
         if self.kind == "choice" and (not isinstance(value, str) or value not in self.choices):
             raise ValueError(f"{name}={shortened(value)}: choose one of {', '.join(self.choices)}")
-        if self.kind == "whole" and (isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high):
-            raise ValueError(f"{name}={shortened(value)}: give a whole number from {self.low} to {self.high}")
+        if self.kind == "whole":
+            return whole_number(name, value, self.low, self.high)
         if self.kind == "number":
             self._check_number(name, value)
         if self.kind == "pair":
@@ -132,11 +132,24 @@ class Setting:
             raise ValueError(f"{name}={shortened(value)}: give a number from {self.low:g} to {self.high:g}")
 
 
+def whole_number(name: str, value: Any, low: float, high: float) -> int:
+    """An untrusted value, if it is a whole number from `low` to `high`, both included.
+
+    Raises:
+        ValueError: naming the value and what is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name}={shortened(value)}: give a whole number from {low} to {high}")
+    return value
+
+
 def shortened(value: Any) -> str:
-    """A value for a message: its beginning, or how long a number it is."""
+    """A value for a message: its beginning, or how long a number, list or object it is."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"a number of about {value.bit_length() * 3 // 10} digits"
     text = repr(value)
+    if len(text) > 80 and isinstance(value, (list, tuple, dict)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

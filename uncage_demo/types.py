@@ -154,6 +154,10 @@ class Vocabulary:
     numbers: tuple[str, ...] = ()
     most_objects: int = 0
 
+    def canonical(self, word: str) -> str:
+        """The vocabulary's own form of a word or name in lower case; what it does not know stays as it is."""
+        return self.aliases.get(word, word)
+
 
 @dataclass(frozen=True)
 class FoundObject:

@@ -140,7 +140,7 @@ def plot_growth(found: Growth) -> Figure:
     """What goes wrong with the baseline's pictures, and what the orders gain, against the age of the weights."""
     first = found.tables[COMPARED[0]]
     baseline = first[found.ages[-1]].baseline
-    told = f"{first[found.ages[-1]].size} per age. Left: {baseline}. Right: differences from it on the same pictures."
+    told = f"{first[found.ages[-1]].size} per age. Above: rates of {baseline}. Below: differences from it on the same pictures."
     figure = _figure(found.title, told, 5.4, FILLED)
     (failures, success), gains = figure.subplots(2, 2, sharex=True)
     places = range(len(found.ages))

@@ -18,7 +18,7 @@ from uncage_demo.prompt.grammar import NOUN, PART, SUFFIX, Meaning, Reading, bas
 from uncage_demo.prompt.numbers import count_of, number_of
 from uncage_demo.prompt.unused import colors_of_nothing, split_unknown
 from uncage_demo.prompt.where import PositionReader
-from uncage_demo.prompt.words import Span
+from uncage_demo.prompt.words import Span, lowered
 from uncage_demo.types import Prompt, TextToken, UnknownWord, Vocabulary, WordKind
 
 MAX_SUGGESTIONS = 3
@@ -131,11 +131,11 @@ def _number_right_before(words: Sequence[Span], group: Sequence[int], attributes
 def near_words(word: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     """Up to three words of a closed vocabulary that are near another word, in meaning or in spelling; the nearest first, never itself."""
     known = (*vocabulary.objects, *vocabulary.colors)
-    lower = Span(word[:_LONGEST_COMPARED], 0, 0).lower
+    lower = lowered(word[:_LONGEST_COMPARED])
     found: list[str] = []
 
     def offer(name: str | None, others: Sequence[str] = ()) -> None:
-        name = vocabulary.aliases.get(name, name) if name else name
+        name = vocabulary.canonical(name) if name else name
         if name and name != lower and name not in found and (name in known or (others and all(p in others for p in name.split()))):
             found.append(name)
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from uncage_demo.prompt.lexicon import BODY_PARTS, COLORS
-from uncage_demo.prompt.numbers import count_of
-from uncage_demo.prompt.words import Span
+from uncage_demo.prompt.lexicon import COLORS
+from uncage_demo.prompt.subjects import make_subject
+from uncage_demo.prompt.words import lowered
 from uncage_demo.types import Prompt, Subject, Vocabulary, Word, WordKind
 
 
@@ -138,25 +138,20 @@ def _with_subjects(prompt: Prompt, subjects: Sequence[_Parts], vocabulary: Vocab
 
 def _subject(prompt: Prompt, group: tuple[int, ...], attributes: tuple[tuple[int, ...], ...], vocabulary: Vocabulary | None) -> Subject:
     """A Subject after an edit: names that the parser found are kept where the words are the same."""
-    typed = " ".join(prompt.words[i].text.lower() for i in group)
     earlier = {s.object: s.noun for s in prompt.subjects}
     found = {i for s in prompt.subjects for g in s.attributes for i in g}
-    noun = earlier.get(group) or _canonical(typed, vocabulary)
-    label = " ".join([*(prompt.words[i].text.lower() for a in attributes for i in a), typed])
     known = set(vocabulary.colors) if vocabulary else COLORS | {color for s in prompt.subjects for color in s.colors}
-    colors = []
-    for index in (i for a in attributes for i in a if not names_a_part(prompt.words, a)):
-        name = _canonical(prompt.words[index].text.lower(), vocabulary)
+
+    def canonical(typed: str) -> str:
+        return vocabulary.canonical(typed) if vocabulary else typed
+
+    def color_of(index: int) -> str:
+        name = canonical(lowered(prompt.words[index].text))
         if name not in known and vocabulary is None and index in found:
             name = _color_found_before(prompt, index) or name
-        if name in known:
-            colors.append("gray" if name == "grey" else name)
-    return Subject(group, attributes, label, noun, tuple(colors), count_of(prompt.text, prompt.words, group, attributes, noun)[0])
+        return "" if name not in known else "gray" if name == "grey" else name
 
-
-def names_a_part(words: Sequence[Word | Span], group: Sequence[int]) -> bool:
-    """Whether an attribute names a part of its object: its colour is not the object's ("black ears")."""
-    return any(words[i].text.lower() in BODY_PARTS for i in group)
+    return make_subject(prompt.text, prompt.words, group, attributes, lambda typed: earlier.get(group) or canonical(typed), color_of)
 
 
 def _color_found_before(prompt: Prompt, word: int) -> str | None:
@@ -165,10 +160,6 @@ def _color_found_before(prompt: Prompt, word: int) -> str | None:
         if subject.attributes == ((word,),) and len(subject.colors) == 1:
             return subject.colors[0]
     return None
-
-
-def _canonical(typed: str, vocabulary: Vocabulary | None) -> str:
-    return vocabulary.aliases.get(typed, typed) if vocabulary else typed
 
 
 def _group(prompt: Prompt, value: object, name: str, used: set[int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from uncage_demo.prompt import lexicon as lex
-from uncage_demo.prompt.words import Span
+from uncage_demo.prompt.words import Span, lowered
 from uncage_demo.types import Word
 
 _TIMES = re.compile(r"^(?:x(\d{1,4})|(\d{1,4})x)$")
@@ -37,7 +37,7 @@ def count_of(
     Returns:
         (count >= 1, words): without a number, 2 for a plural and 1 for anything else.
     """
-    lowers = [Span(word.text, 0, 0).lower for word in words]
+    lowers = [lowered(word.text) for word in words]
     noun = " ".join(lowers[i] for i in group)
     plural = lex.is_plural(noun) and name not in lex.PLURAL_OF_ONE
     first = min(index for part in (group, *attributes) for index in part if index <= group[0])

@@ -1,6 +1,6 @@
 """From text to a Prompt: words, subjects (objects with their attributes), and what guidance takes for and against each object.
 
-The reading is shown on the page and can be corrected there (prompt_edit.py); what is shown is what guidance uses.
+The reading is shown on the page and can be corrected there (edit.py); what is shown is what guidance uses.
 Knows nothing of tensors or of any particular model: only of a backend's text tokens and its vocabulary.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.caption import phrase_of
 from uncage_demo.prompt.closed import TextModel, align, near_words, understand
-from uncage_demo.prompt.edit import apply_overrides, attach, detach, join, make_object, names_a_part, overrides_of
+from uncage_demo.prompt.edit import apply_overrides, attach, detach, join, make_object, overrides_of
 from uncage_demo.prompt.grammar import Meaning, read
-from uncage_demo.prompt.numbers import count_of
-from uncage_demo.prompt.words import HYPHENS, Span, split
+from uncage_demo.prompt.subjects import make_subject
+from uncage_demo.prompt.words import HYPHENS, Span, lowered, split
 from uncage_demo.types import Prompt, Subject, TextToken, Vocabulary, Word, WordKind
 
 __all__ = [
@@ -136,7 +136,7 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
     problems: dict[str, str] = {}
     for unknown in prompt.unknown:
         word = prompt.words[unknown.word].text
-        use = " as an object" if _canonical(word, vocabulary) in vocabulary.colors else ""
+        use = " as an object" if vocabulary.canonical(lowered(word)) in vocabulary.colors else ""
         near = f" (near: {', '.join(unknown.suggestions)})" if unknown.suggestions else ""
         problems.setdefault(word.lower(), f"“{_shorten(word)}”{use}{near}")
     if problems:
@@ -183,7 +183,7 @@ def _meanings(
     objects, colors, others = set(vocabulary.objects), set(vocabulary.colors), set(vocabulary.others)
 
     def look_up(typed: str, length: int) -> Meaning | None:
-        name = vocabulary.aliases.get(typed, typed)
+        name = vocabulary.canonical(typed)
         kind = "object" if name in objects else "color" if name in colors else "other" if name in others else None
         return Meaning(kind, name, length) if kind else None
 
@@ -210,20 +210,17 @@ def _meanings(
 def _subject(
     text: str, group: tuple[int, ...], attributes: Groups, words: Sequence[Span], meanings: Sequence[Meaning | None] | None
 ) -> Subject:
-    """A Subject with its readable label, canonical noun and canonical colours."""
-    typed = " ".join(words[i].lower for i in group)
+    """A Subject as the vocabulary (or, without one, the lexicon) names it."""
     first = meanings[group[0]] if meanings else None
-    label = " ".join([*(words[i].lower for g in attributes for i in g), typed])
-    colors = []
-    for index in (i for g in attributes for i in g if not names_a_part(words, g)):
-        meaning = meanings[index] if meanings else None
-        lower = words[index].lower
-        if meaning is not None and meaning.kind == "color":
-            colors.append(meaning.name)
-        elif meanings is None and lower in lex.COLORS:
-            colors.append("gray" if lower == "grey" else lower)
-    noun = first.name if first else typed
-    return Subject(group, attributes, label, noun, tuple(colors), count_of(text, words, group, attributes, noun)[0])
+
+    def color_of(index: int) -> str:
+        if meanings is None:
+            lower = words[index].lower
+            return "" if lower not in lex.COLORS else "gray" if lower == "grey" else lower
+        meaning = meanings[index]
+        return meaning.name if meaning is not None and meaning.kind == "color" else ""
+
+    return make_subject(text, words, group, attributes, lambda typed: first.name if first else typed, color_of)
 
 
 def _read_subjects(text: str, subjects: Sequence[Subject], words: Sequence[Span], aligned: Sequence[tuple[int, ...]]) -> list[Subject]:
@@ -251,11 +248,6 @@ def _split_known(spans: Sequence[Span], vocabulary: Vocabulary) -> list[Span]:
             made.append(Span(part, start, start + len(part)))
             start += len(part) + 1
     return made
-
-
-def _canonical(word: str, vocabulary: Vocabulary) -> str:
-    lower = Span(word, 0, 0).lower
-    return vocabulary.aliases.get(lower, lower)
 
 
 def _subject_at(prompt: Prompt, index: int) -> Subject:

@@ -99,7 +99,7 @@ def _names_something(
         return meaning.kind != "object"
     if lower in _MANY_COLORS:
         return False
-    near = vocabulary.aliases.get(lex.NEAR_MEANINGS.get(lower, ""), lex.NEAR_MEANINGS.get(lower, ""))
+    near = vocabulary.canonical(lex.NEAR_MEANINGS.get(lower, ""))
     if lower in lex.COLORS or (near in vocabulary.colors and tag != NOUN):
         return True
     if lower in _NO_OBJECT and near not in vocabulary.objects:

@@ -146,7 +146,7 @@ class PositionReader:
         return mentions
 
     def _canonical(self, i: int) -> str:
-        return self.vocabulary.aliases.get(self.lowers[i], self.lowers[i])
+        return self.vocabulary.canonical(self.lowers[i])
 
     def _says_place(self, i: int) -> bool:
         """Whether the word only leads to a place: "under the sea"."""

@@ -25,9 +25,14 @@ class Span:
 
     @property
     def lower(self) -> str:
-        """The form that word lists are asked for: lower case, straight apostrophes and hyphens, nothing invisible in a word of letters."""
-        text = self.text.translate(_SEEN) if _is_letter(self.text[:1] or " ") else self.text
-        return unicodedata.normalize("NFC", text.lower().replace("’", "'").replace("ʼ", "'").replace("‐", "-").replace("‑", "-"))
+        """The word as word lists have it."""
+        return lowered(self.text)
+
+
+def lowered(word: str) -> str:
+    """The form that word lists are asked for: lower case, straight apostrophes and hyphens, nothing invisible in a word of letters."""
+    text = word.translate(_SEEN) if _is_letter(word[:1] or " ") else word
+    return unicodedata.normalize("NFC", text.lower().replace("’", "'").replace("ʼ", "'").replace("‐", "-").replace("‑", "-"))
 
 
 def split(text: str) -> list[Span]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from uncage_demo.setting import shortened
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.trace.record import SCHEMA_VERSION, Trace, TraceFormatError
 from uncage_demo.types import ModelInfo, Prompt
@@ -88,17 +89,17 @@ def parse_header(text: bytes) -> Header:
 
     header = read_json(_HEADER, text, "the header", _explain)
     if header.schema != SCHEMA_VERSION:
-        raise TraceFormatError(f"the file has schema version {short(header.schema)}; this program reads version {SCHEMA_VERSION}")
+        raise TraceFormatError(f"the file has schema version {shortened(header.schema)}; this program reads version {SCHEMA_VERSION}")
     if isinstance(header.lineage, dict) and header.lineage:
-        raise TraceFormatError(f"lineage is {short(header.lineage)}: expected parent, at_step, edits and parent_config, or nothing")
+        raise TraceFormatError(f"lineage is {shortened(header.lineage)}: expected parent, at_step, edits and parent_config, or nothing")
     return header
 
 
 def _explain(where: str, value: Any) -> str | None:
     if where == "schema":
-        return f"the file has schema version {short(value)}; this program reads version {SCHEMA_VERSION}"
+        return f"the file has schema version {shortened(value)}; this program reads version {SCHEMA_VERSION}"
     if where.startswith(("config.", "lineage.parent_config.")):
-        return f"{where} is {short(value)}: expected a number, a text, true, false, null or a list of numbers"
+        return f"{where} is {shortened(value)}: expected a number, a text, true, false, null or a list of numbers"
     return None
 
 
@@ -127,21 +128,11 @@ def read_json(adapter: TypeAdapter[T], text: bytes | str, what: str, explain: Ca
         if message is None and first["type"] in ("missing", "unexpected_keyword_argument"):
             message = f"{where}: {'this key is missing' if first['type'] == 'missing' else 'there is no such key'}"
         raise TraceFormatError(
-            message or f"{where} is {short(first['input'])}: {first['msg'].replace('Input should be', 'expected')}"
+            message or f"{where} is {shortened(first['input'])}: {first['msg'].replace('Input should be', 'expected')}"
         ) from None
 
 
 _BRANCHES = frozenset({"bool", "int", "float", "str", "list[union[int,float]]", "Lineage", "dict[str,none]", "none"})
-
-
-def short(value: Any) -> str:
-    """A value for a message: its beginning, or what it is."""
-    if isinstance(value, (list, dict, tuple)):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return f"a number of about {value.bit_length() * 3 // 10} digits"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _check_size(text: bytes) -> None:

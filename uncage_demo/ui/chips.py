@@ -12,6 +12,7 @@ from typing import Any
 
 from uncage_demo.prompt.caption import plural_of
 from uncage_demo.prompt.parse import attach, check_drawable, detach, make_object, overrides_of
+from uncage_demo.prompt.words import lowered
 from uncage_demo.render.palette import subject_colors
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import correction_of
@@ -129,7 +130,7 @@ def meaning_of(word: str, vocabulary: Vocabulary | None) -> str:
     """What a word that is no object and no attribute says to the model: "place", "position", "number", or ""."""
     if vocabulary is None:
         return ""
-    name = vocabulary.aliases.get(word.lower(), word.lower())
+    name = vocabulary.canonical(lowered(word))
     lists = {"place": vocabulary.places, "position": vocabulary.positions, "number": vocabulary.numbers}
     return next((kind for kind, words in lists.items() if name in words), "")
 
@@ -233,7 +234,7 @@ def _with_color(text: str, color: str, vocabulary: Vocabulary) -> str:
 
 def _with_number(text: str, number: str, vocabulary: Vocabulary) -> str:
     match = _last_object(text, vocabulary, number)
-    noun = vocabulary.aliases.get(match["noun"].lower(), match["noun"].lower())
+    noun = vocabulary.canonical(lowered(match["noun"]))
     return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural_of(noun, vocabulary)))) + text[match.end() :]
 
 

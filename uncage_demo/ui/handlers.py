@@ -23,6 +23,7 @@ from uncage_demo.decoding.batching import found_exact
 from uncage_demo.decoding.run import resolve
 from uncage_demo.orders.table import order_of
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
+from uncage_demo.setting import whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt
@@ -465,25 +466,18 @@ def branch_arguments(trace: Trace, event: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: naming the value and what is allowed.
     """
-    arguments: dict[str, Any] = {"at_step": _whole(event, "step", trace.steps[0].step, trace.steps[-1].step)}
+    arguments: dict[str, Any] = {"at_step": whole_number("step", event.get("step"), trace.steps[0].step, trace.steps[-1].step)}
     if event.get("order"):
         arguments["config"] = DecodingConfig.from_dict({**trace.config, "order": event["order"]})
     elif event.get("word") is not None:
-        arguments["suppress_word"] = _whole(event, "word", 0, len(trace.prompt.words) - 1)
+        arguments["suppress_word"] = whole_number("word", event.get("word"), 0, len(trace.prompt.words) - 1)
     else:
-        cell = _whole(event, "cell", 0, trace.tokens.size - 1)
+        cell = whole_number("cell", event.get("cell"), 0, trace.tokens.size - 1)
         action = event.get("action")
         if action in ("keep", "drop"):
             arguments[action] = (cell,)
         elif action == "forbid":
-            arguments["forbid"] = {cell: (_whole(event, "token", 0, trace.model.codebook_size - 1),)}
+            arguments["forbid"] = {cell: (whole_number("token", event.get("token"), 0, trace.model.codebook_size - 1),)}
         else:
             raise ValueError(f"action={action!r}: choose keep, drop or forbid")
     return arguments
-
-
-def _whole(event: dict[str, Any], name: str, low: int, high: int) -> int:
-    value = event.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r}: give a whole number from {low} to {high}")
-    return value

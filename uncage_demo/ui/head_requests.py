@@ -11,6 +11,7 @@ import numpy as np
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.branching import attention_at
 from uncage_demo.player.head_maps import packed, word_rows
+from uncage_demo.setting import whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.exports import answered
@@ -37,7 +38,8 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
             raise ValueError("layers and heads are read for one run, step and word")
         trace = handlers.store.get(data.get("id")).trace
         first, last = trace.steps[0].step, trace.steps[-1].step
-        step, word = _whole(data, "step", first, last), _whole(data, "word", 0, len(trace.prompt.words) - 1)
+        step = whole_number("step", data.get("step"), first, last)
+        word = whole_number("word", data.get("word"), 0, len(trace.prompt.words) - 1)
         rows = word_rows(trace, word)
         if not rows:
             raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
@@ -61,10 +63,3 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
 def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
     backend = None if trace.steps[step - trace.steps[0].step].attention_full is not None else device_runs.backend_of(slot, trace.model.id)
     return attention_at(backend, trace, step)
-
-
-def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:
-    value = data.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r}: give a whole number from {low} to {high}")
-    return value
