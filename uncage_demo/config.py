@@ -237,7 +237,7 @@ class DecodingConfig:
         group="contrast",
         low=0,
         high=255,
-        left_open="T/4 with the order redraw, else 0",
+        left_open="T/4 with the order redraw, T/3 with mend, else 0",
         metavar="R",
     )
     redraw_words: str | None = declare(
@@ -313,9 +313,10 @@ class DecodingConfig:
 
     @property
     def redrawn_steps(self) -> int:
-        """Number of steps of the redraw: redraw_steps, or a quarter of num_steps for an order that redraws, else 0."""
+        """Number of steps of the redraw: redraw_steps, or the order's own share of num_steps."""
         if self.redraw_steps is None:
-            return self.total_steps // 4 if ORDERS[self.order].redraws else 0
+            share = ORDERS[self.order].redraw_share
+            return self.total_steps // share if share else 0
         return self.redraw_steps
 
     @property

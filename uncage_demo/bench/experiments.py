@@ -57,7 +57,7 @@ class Setting:
 
 
 def table1(setting: Setting) -> Experiment:
-    """Every order, UNCAGE with its parts, and this project's two. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
+    """Every order, UNCAGE with its parts, and this project's three. Source: 2508.05399, Table 1; margin and entropy from 2502.06768."""
     base, guided = setting.base, setting.base.with_(order="uncage")
     methods = {name: base.with_(order=name) for name in ("random", "confidence", BASELINE, "maskgit", "halton", "margin", "entropy")}
     methods |= {
@@ -67,8 +67,15 @@ def table1(setting: Setting) -> Experiment:
         "uncage, all steps": guided.with_(contrast_steps=base.total_steps),
         "anchored": base.with_(order="anchored"),
         "redraw": base.with_(order="redraw"),
+        "mend": base.with_(order="mend"),
     }
     return Experiment("table1", "Orders (the paper's Table 1)", methods, BASELINE)
+
+
+def binding(setting: Setting) -> Experiment:
+    """The orders that are meant to help where binding fails, against the baseline: UNCAGE as published and this project's."""
+    methods = {name: setting.base.with_(order=name) for name in (BASELINE, "halton", "uncage", "redraw", "mend")}
+    return Experiment("binding", "Orders where binding may fail", methods, BASELINE)
 
 
 def weights(setting: Setting) -> Experiment:
@@ -119,6 +126,7 @@ def sources(setting: Setting) -> Experiment:
 
 EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
+    "binding": binding,
     "weights": weights,
     "guided-steps": guided_steps,
     "blur": blur,

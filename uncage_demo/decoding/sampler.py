@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
-from uncage_demo.decoding.sight import hidden_tokens, leaking_objects, own_sight
+from uncage_demo.decoding.sight import doubtful_objects, hidden_tokens, own_sight
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
@@ -287,10 +287,13 @@ class _State:
         """Mask everything but one place an object; what was given from outside or kept by an edit stays."""
         info, config = self.backend.info, self.config
         assert self.words is not None
+        subjects = self.run.prompt.subjects
+        # Whose place it is, nouns alone tell where the words are to be hidden: attention to colours may be what is wrong.
+        named = [replace(subject, attributes=()) for subject in subjects] if config.redraws_by_own_words else subjects
         places = object_places(
             attention,
             self.words,
-            self.run.prompt.subjects,
+            named,
             grid=info.grid,
             sigma=self.sigma,
             radius_frac=config.anchor_radius,
@@ -299,7 +302,7 @@ class _State:
         if config.redraws_by_own_words:
             self.sight = own_sight(kept, places[1], info.grid)
             maps = self.words @ attention.astype(np.float64)
-            kept = np.delete(kept, leaking_objects(maps, kept, self.run.prompt.subjects), axis=0)
+            kept = np.delete(kept, doubtful_objects(maps, kept, subjects), axis=0)
         self.tokens = np.where(kept.any(axis=0) | self.pinned, self.tokens, -1)
         self.num_scheduled = int((self.tokens < 0).sum())
 

@@ -21,12 +21,17 @@ from uncage_demo.types import Prompt, Subject
 
 # Bits of a cell's sight: one per subject.
 MAX_SUBJECTS = 16
-# A place of fewer cells than this is no object: its object is missing, and what is left of it is opened again.
-LEAST_CELLS = 4
+# A place of fewer cells than this is no object: its object is missing, and may appear wherever no other one is.
+LEAST_CELLS = 10
+# Attention to a word below this says nothing: the start token alone has more.
+VOUCHED = 0.02
 
 
-def leaking_objects(maps: Float[np.ndarray, "w n"], kept: Bool[np.ndarray, "o n"], subjects: Sequence[Subject]) -> tuple[int, ...]:
-    """Objects whose place attends more to a foreign attribute than to one of its own: it was drawn after somebody else's word.
+def doubtful_objects(maps: Float[np.ndarray, "w n"], kept: Bool[np.ndarray, "o n"], subjects: Sequence[Subject]) -> tuple[int, ...]:
+    """Objects whose attributes attention cannot vouch for: their place may have been drawn after somebody else's word.
+
+    A place is vouched for where it attends to each of its own attributes, more than to any foreign one. A model whose attention to
+    colours is faint vouches for none.
 
     Args:
         maps: "w n" attention of the words, before rescaling and blur.
@@ -42,7 +47,7 @@ def leaking_objects(maps: Float[np.ndarray, "w n"], kept: Bool[np.ndarray, "o n"
         foreign = [group for i, other in enumerate(subjects) if i != o for group in other.attributes if group]
         if kept[o].any() and own and foreign:
             means = [maps[list(group)].mean(axis=0)[kept[o]].mean() for group in (*own, *foreign)]
-            if min(means[: len(own)]) < max(means[len(own) :]):
+            if min(means[: len(own)]) < max(VOUCHED, *means[len(own) :]):
                 found.append(o)
     return tuple(found)
 

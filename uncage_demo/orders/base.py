@@ -103,7 +103,7 @@ class Order:
         contrast: F_a "n" float32 from the attention that was read; None for an order that does not use it.
         needs: which further fields of StepContext it reads.
         visits: the fixed list of cells that it goes through on a grid (height, width), "n" int64; what StepContext.rank counts.
-        redraws: whether the last quarter of the steps redraws, where the settings do not say.
+        redraw_share: one of how many of the steps redraws, where the settings do not say; 0 = none. 4 is a quarter.
         own_words: whether each place then reads only its own object's words, where the settings do not say.
 
     Raises:
@@ -119,7 +119,7 @@ class Order:
     contrast: Callable[[AttentionRead, OrderSettings], np.ndarray] | None = None
     needs: frozenset[Need] = frozenset()
     visits: Callable[[int, int], np.ndarray] | None = None
-    redraws: bool = False
+    redraw_share: int = 0
     own_words: bool = False
 
     def __post_init__(self) -> None:
