@@ -27,6 +27,11 @@ LATER = ("redraw_steps", "redraw_words")
 LEFT_TO_MODEL = "the model's own"
 
 
+def _names(**marks: bool) -> str:
+    """The orders whose entries have these marks, as people list them: "redraw or mend"."""
+    return " or ".join(name for name, order in ORDERS.items() if all(getattr(order, mark) == value for mark, value in marks.items()))
+
+
 def parse_attention_source(source: str) -> tuple[str, int, int]:
     """("default" | "all" | "layers", first, last) of an attention_source string; first = last = -1 unless "layers".
 
@@ -237,7 +242,7 @@ class DecodingConfig:
         group="contrast",
         low=0,
         high=255,
-        left_open="T/4 with the order redraw, else 0",
+        left_open=f"T/4 with the order {_names(redraws=True)}, else 0",
         metavar="R",
     )
     redraw_words: str | None = declare(
@@ -247,7 +252,7 @@ class DecodingConfig:
         "Words read in the redraw",
         group="contrast",
         choices=REDRAW_WORDS,
-        left_open="own with the order mend, else every",
+        left_open=f"own with the order {_names(own_words=True)}, else every",
     )
     use_confidence: bool = declare(
         True, "switch", "keep the model's confidence in the order score", "Use confidence in the score", group="schedule"
