@@ -27,6 +27,16 @@ LATER = ("redraw_steps", "redraw_words")
 LEFT_TO_MODEL = "the model's own"
 
 
+def _names(**marks: bool) -> str:
+    """The orders whose entries have these marks, as people list them: "redraw or mend"."""
+    return " or ".join(name for name, order in ORDERS.items() if all(getattr(order, mark) == value for mark, value in marks.items()))
+
+
+def _redrawing() -> str:
+    """Which share of the steps redraws, by order: "T/4 with the order redraw, T/3 with mend"."""
+    return ", ".join(f"T/{order.redraw_share} with {name}" for name, order in ORDERS.items() if order.redraw_share)
+
+
 def parse_attention_source(source: str) -> tuple[str, int, int]:
     """("default" | "all" | "layers", first, last) of an attention_source string; first = last = -1 unless "layers".
 
@@ -92,8 +102,8 @@ class DecodingConfig:
             fraction of the grid's longer side (sigma of a Gaussian).
         redraw_steps: how many of the num_steps draw again everything but one place per object, after a draft in the others (see
             `redraw`). Works with every order. Without a subject in the prompt there is nothing to keep, and nothing is redrawn.
-        redraw_words: in the redraw each place reads "every" word or only its "own" object's (see `sight`), and a place that was drawn
-            after somebody else's word is opened again.
+        redraw_words: in the redraw each place reads "every" word or only its "own" object's (see `sight`), and a place for
+            whose attributes attention cannot vouch is opened again.
         use_confidence, use_noise: keep F_c / F_g in the score (the paper's Table 5).
         attention_source: "default" (the model's measured choice), "all" (the paper: every single-modal block, every head),
             or "layers:A-B" (an inclusive band).
@@ -237,7 +247,7 @@ class DecodingConfig:
         group="contrast",
         low=0,
         high=255,
-        left_open="T/4 with the order redraw, T/3 with mend, else 0",
+        left_open=f"{_redrawing()}, else 0",
         metavar="R",
     )
     redraw_words: str | None = declare(
@@ -247,7 +257,7 @@ class DecodingConfig:
         "Words read in the redraw",
         group="contrast",
         choices=REDRAW_WORDS,
-        left_open="own with the order mend, else every",
+        left_open=f"own with the order {_names(own_words=True)}, else every",
     )
     use_confidence: bool = declare(
         True, "switch", "keep the model's confidence in the order score", "Use confidence in the score", group="schedule"

@@ -120,7 +120,7 @@ def test_every_setting_reaches_the_config():
         order="uncage", num_steps=7, seed=3, schedule="power", schedule_power=1.5, guidance_scale=2.5, guidance_schedule="ramp",
         token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
         contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
-        halton_randomize=True, anchor_radius=0.2, redraw_steps=2,
+        halton_randomize=True, anchor_radius=0.2, redraw_steps=2, redraw_words="own",
     )  # fmt: skip
     trace = make_trace(steps=7)
     trace.config = given.to_dict()

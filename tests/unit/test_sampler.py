@@ -13,6 +13,7 @@ from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import GUIDED_ORDERS, ORDER_NAMES, SCHEDULE_NAMES, DecodingConfig
 from uncage_demo.decoding.run import recorded_columns
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode, decode_many
+from uncage_demo.orders.table import ORDERS
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.record import StepRecord
 from uncage_demo.types import Prompt, Subject, Word
@@ -42,7 +43,7 @@ def assert_same(one: list[StepRecord], other: list[StepRecord], names: tuple[str
 DECIDED = ("step", "sampled", "committed", "masked_before", "confidence", "noise", "weight", "scores", "cutoff")
 
 
-@pytest.mark.parametrize("order", [order for order in ORDER_NAMES if order != "redraw"])  # its story is told in test_redraw
+@pytest.mark.parametrize("order", [order for order in ORDER_NAMES if not ORDERS[order].redraws])  # their story: test_redraw, test_sight
 @pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
 def test_every_run_commits_each_position_once_and_never_changes_it(order: str, schedule: str) -> None:
     masked, held = np.ones(N, bool), np.full(N, -1)
@@ -130,9 +131,11 @@ def test_max_batch_of_a_backend_is_respected() -> None:
 
 @pytest.mark.parametrize("order", GUIDED_ORDERS)
 def test_weight_0_decodes_as_the_baseline_bit_for_bit(order: str) -> None:
-    guided = records(DecodingConfig(order=order, num_steps=8, contrast_weight=0.0, contrast_steps=8))
+    guided = DecodingConfig(order=order, num_steps=8, contrast_weight=0.0, contrast_steps=8)
+    words = "own" if guided.redraws_by_own_words else "every"
+    baseline = DecodingConfig(order="meissonic", num_steps=8, redraw_steps=guided.redrawn_steps, redraw_words=words)
     # What is recorded of the contrast differs between the orders; what is decided does not.
-    assert_same(guided, records(DecodingConfig(order="meissonic", num_steps=8)), DECIDED)
+    assert_same(records(guided), records(baseline), DECIDED)
 
 
 def test_weight_changes_the_order() -> None:
@@ -242,7 +245,7 @@ def test_resumed_is_uninterrupted(order: str, k: int) -> None:
     config = DecodingConfig(order=order, num_steps=8, seed=3)
     whole = records(config)
     tokens, since = state_after(whole, k)
-    assert_same(whole[k:], records(config, start=Start(tokens, k, since)))
+    assert_same(whole[k:], records(config, start=Start(tokens, k, since, sight=whole[k].sight)))
 
 
 def test_given_tokens_stay_and_the_schedule_counts_the_rest() -> None:

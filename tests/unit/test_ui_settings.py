@@ -69,6 +69,7 @@ def test_every_field_of_the_config_travels_in_a_link():
         "contrast_rescale": "none",
         "anchor_radius": 0.5,
         "redraw_steps": 2,
+        "redraw_words": "own",
         "use_confidence": False,
         "use_noise": False,
         "attention_source": "layers:0-1",
