@@ -69,9 +69,7 @@ def _plain(row: np.ndarray) -> list[float | None]:
 def fixture() -> dict[str, Any]:
     """{"payload", "truth"}; pictures are left out, node decodes none."""
     traces, backend = runs()
-    said = Verdict(
-        (True, True), (True, False), 1, False, tuple(FoundObject(n, c, 0.9, (0, 0, 0.5, 1)) for n, c in SEEN)
-    )
+    said = Verdict((True, True), (True, False), 1, False, tuple(FoundObject(n, c, 0.9, (0, 0, 0.5, 1)) for n, c in SEEN))
     payload = build_payload(traces, [said, None, None])
     for run in payload["runs"]:
         run["frames"] = run["image"] = None

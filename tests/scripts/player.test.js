@@ -57,9 +57,10 @@ test("a card says whose words a cell could read", () => {
   run.raw.sight = { at: Array.from({ length: run.steps }, (_, s) => (s < 4 ? -1 : 0)), maps: [map] };
   assert.equal(run.readers(3, 0), null);
   assert.deepEqual([0, 1, 2].map((i) => run.readers(4, i)), [[1], [], [0, 1]]);
-  assert.equal(readOnly(null), "");
-  assert.equal(readOnly(["pink apple"]), "This cell read only the words of: pink apple.");
-  assert.equal(readOnly([]), "This cell read no object’s words.");
+  assert.equal(readOnly(null, 2), "");
+  assert.equal(readOnly(["turtle", "pink apple"], 2), "", "all words of all objects");
+  assert.equal(readOnly(["pink apple"], 2), "This cell read only the words of: pink apple.");
+  assert.equal(readOnly([], 2), "This cell read no object’s words.");
 });
 
 test("the binding table is the one of the diagnosis, and says what committed the deciding cell", () => {
@@ -80,12 +81,12 @@ test("the binding table is the one of the diagnosis, and says what committed the
   const made = { word: 1, step: 4, cell: 13, lead: { confidence: -0.25, noise: 3.06 }, needed: ["noise"], last: false };
   assert.equal(committedBy(made, ""), "Committed by noise (3.1 above the average candidate): without it the cell would have waited.");
   assert.equal(committedBy({ ...made, needed: ["confidence", "noise"] }, ""),
-    "Committed by confidence (0.3 below the average candidate) and noise (3.1 above the average candidate): without any of them the cell would have waited.");
+    "Committed by confidence (0.3 below the average candidate) and noise (3.1 above the average candidate): without any one of them the cell would have waited.");
   assert.match(committedBy({ ...made, needed: [] }, ""), /^No single term was needed.*strongest was noise/);
   assert.equal(committedBy({ ...made, last: true }, ""), "The last step commits all cells that are left.");
   assert.equal(committedBy({ ...made, lead: {} }, ""), "The order’s own score committed the cell.");
   assert.equal(committedBy(made, "keep"), "This branch forced the cell.");
-  assert.match(drawnAfter(model, made), new RegExp(`^“${model.words[1].text}” led from step 5 on \\(row 2, column \\d+\\)\\.$`));
+  assert.equal(drawnAfter(model, { ...made, cell: 0 }), `read “${model.words[1].text}” most from step 5 on (row 1, column 1).`);
   assert.deepEqual([0, 2.44, 12.3].map(readTimes), ["0.0×", "2.4×", "12×"]);
 });
 

@@ -287,11 +287,11 @@
         if (on && column.past >= 0) past.push(column);
       }
       const read = this.columns.filter((column) => this.shown(column.run) && column.readers);
-      this.sight.hidden = !read.length;
       this.sight.textContent = read.map(({ run, readers }) => {
-        const said = readOnly(readers.map((o) => model.subjects[o].label));
-        return model.runs.length > 1 ? `${run.letter}: ${said}` : said;
-      }).join(" ");
+        const said = readOnly(readers.map((o) => model.subjects[o].label), model.subjects.length);
+        return said && model.runs.length > 1 ? `${run.letter}: ${said}` : said;
+      }).filter(Boolean).join(" ");
+      this.sight.hidden = !this.sight.textContent;
       this.bars.update(cell, state.step, (run) => this.shown(run));
       this.bars.box.hidden = !this.bars.rows.length;
       this.altRuns.hidden = this.columns.every((c) => c.altBox.hidden);

@@ -62,7 +62,7 @@
 
   // Where it was decided which word an object is drawn after. `made` is a BindingDecision.
   function drawnAfter(model, made) {
-    return `“${model.words[made.word].text}” led from step ${made.step + 1} on (${place(made.cell, model.grid[1])}).`;
+    return `read “${model.words[made.word].text}” most from step ${made.step + 1} on (${place(made.cell, model.grid[1])}).`;
   }
 
   // What committed a cell: the terms that it needed, with their lead over the average candidate.
@@ -77,12 +77,13 @@
       return `No single term was needed to commit the cell; its strongest was ${told(most)}.`;
     }
     if (made.needed.length === 1) return `Committed by ${told(made.needed[0])}: without it the cell would have waited.`;
-    return `Committed by ${made.needed.map(told).join(" and ")}: without any of them the cell would have waited.`;
+    return `Committed by ${made.needed.map(told).join(" and ")}: without any one of them the cell would have waited.`;
   }
 
   // Whose words a cell could read, by the labels of the objects; null = all words.
-  function readOnly(labels) {
-    if (!labels) return "";
+  // Nothing is said where they are all the objects there are.
+  function readOnly(labels, objects) {
+    if (!labels || labels.length === objects) return "";
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
