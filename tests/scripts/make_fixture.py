@@ -14,6 +14,7 @@ from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
+from uncage_demo.diagnosis.binding import binding_table
 from uncage_demo.player.payload import build_payload
 from uncage_demo.trace.lineage import lineage_json
 from uncage_demo.trace.record import Trace
@@ -21,6 +22,7 @@ from uncage_demo.types import FoundObject, Verdict
 
 FIXTURE = Path(__file__).parent / "fixture.json"
 STEPS = 8
+SEEN = (("turtle", ""), ("turtle", ""), ("apple", "red"))  # a turtle too many, and an apple that should be pink
 CHANGES: tuple[dict[str, Any], ...] = ({"weight": 7.5}, {"weight": 2.0, "noise": False}, {"confidence": False}, {"noise": False})
 
 
@@ -59,16 +61,20 @@ def engine_pick(backend: ToyBackend, trace: Trace, step: int, change: dict[str, 
     return np.flatnonzero(branch(backend, trace, step, config=other).steps[step].committed).tolist()
 
 
+def _plain(row: np.ndarray) -> list[float | None]:
+    """Four significant digits, as the payload sends them; None where a number is missing."""
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in row.tolist()]
+
+
 def fixture() -> dict[str, Any]:
     """{"payload", "truth"}; pictures are left out, node decodes none."""
     traces, backend = runs()
-    said = Verdict(
-        (True, True), (True, True), 1, False, tuple(FoundObject(n, "", 0.9, (0, 0, 1, 1)) for n in ("turtle", "turtle", "apple"))
-    )
+    said = Verdict((True, True), (True, False), 1, False, tuple(FoundObject(n, c, 0.9, (0, 0, 0.5, 1)) for n, c in SEEN))
     payload = build_payload(traces, [said, None, None])
     for run in payload["runs"]:
         run["frames"] = run["image"] = None
     payload["atlas"] = None
+    tables = [binding_table(t, verdict) for t, verdict in zip(traces, (said, None, None), strict=True)]
     edits = lineage_json(traces[2].lineage)["edits"]
     truth = {
         "hidden": [[np.flatnonzero(r.masked_before & ~r.committed).tolist() for r in t.steps] for t in traces],
@@ -87,6 +93,8 @@ def fixture() -> dict[str, Any]:
             for change in CHANGES
         ],
         "words": [[float(v) for v in traces[1].word_maps(2)[w]] for w in range(len(traces[1].prompt.words))],
+        "binding": [[_plain(row) for row in table.times] for table in tables],
+        "boxes": [["turtle", False], ["turtle", True], ["red apple", True]],
         "forced": {"step": 3, "keep": edits["keep"], "drop": edits["drop"]},
     }
     return {"payload": payload, "truth": truth}

@@ -49,6 +49,53 @@ test("what if picks the cells that the engine would", () => {
   assert.ok(moved > 5, "the changes change something");
 });
 
+test("a card says whose words a cell could read", () => {
+  const { readOnly } = parts.phrases;
+  const [run] = fresh().runs;
+  assert.equal(run.readers(0, 0), null, "no sight on record: every word");
+  const map = Array.from({ length: model.cells }, (_, i) => [2, 0, 3][i % 3]);
+  run.raw.sight = { at: Array.from({ length: run.steps }, (_, s) => (s < 4 ? -1 : 0)), maps: [map] };
+  assert.equal(run.readers(3, 0), null);
+  assert.deepEqual([0, 1, 2].map((i) => run.readers(4, i)), [[1], [], [0, 1]]);
+  assert.equal(readOnly(null, 2), "");
+  assert.equal(readOnly(["turtle", "pink apple"], 2), "", "all words of all objects");
+  assert.equal(readOnly(["pink apple"], 2), "This cell read only the words of: pink apple.");
+  assert.equal(readOnly([], 2), "This cell read no object’s words.");
+});
+
+test("the binding table is the one of the diagnosis, and says what committed the deciding cell", () => {
+  const { committedBy, readTimes, drawnAfter } = parts.phrases;
+  model.runs.forEach((run, index) => assert.deepEqual(run.raw.binding.objects.map((o) => o.times), truth.binding[index]));
+  for (const run of model.runs) {
+    for (const object of run.raw.binding.objects.filter((o) => o.decision)) {
+      const { step, cell, lead, last, needed } = object.decision;
+      const why = run.candidate(step - run.firstStep, cell);
+      assert.ok(why.picked);
+      const sum = ["confidence", "noise"].reduce((all, key) => all + why[key], 0) + why.weight * why.contrast;
+      const least = run.scores.slice(run.offsets[step - run.firstStep], run.offsets[step - run.firstStep + 1]);
+      const mean = least.reduce((all, v) => all + v, 0) / least.length;
+      close(Object.values(lead).reduce((all, v) => all + v, 0), sum - mean, 1e-3, "leads add up to the score's lead");
+      assert.ok(!last || !needed.length);
+    }
+  }
+  const made = { word: 1, step: 4, cell: 13, lead: { confidence: -0.25, noise: 3.06 }, needed: ["noise"], last: false };
+  assert.equal(committedBy(made, ""), "Committed by noise (3.1 above the average candidate): without it the cell would have waited.");
+  assert.equal(committedBy({ ...made, needed: ["confidence", "noise"] }, ""),
+    "Committed by confidence (0.3 below the average candidate) and noise (3.1 above the average candidate): without any one of them the cell would have waited.");
+  assert.match(committedBy({ ...made, needed: [] }, ""), /^No single term was needed.*strongest was noise/);
+  assert.equal(committedBy({ ...made, last: true }, ""), "The last step commits all cells that are left.");
+  assert.equal(committedBy({ ...made, lead: {} }, ""), "The order’s own score committed the cell.");
+  assert.equal(committedBy(made, "keep"), "This branch forced the cell.");
+  assert.equal(drawnAfter(model, { ...made, cell: 0 }), `read “${model.words[1].text}” most from step 5 on (row 1, column 1).`);
+  assert.deepEqual([0, 2.44, 12.3].map(readTimes), ["0.0×", "2.4×", "12×"]);
+});
+
+test("detector boxes: wrong is what nobody asked for, or has another colour", () => {
+  const boxes = model.runs[0].boxes(model.subjects);
+  assert.deepEqual(boxes.map(({ label, wrong }) => [label, wrong]), truth.boxes);
+  assert.deepEqual(model.runs[1].boxes(model.subjects), []);
+});
+
 test("what if starts from each stage's own settings", () => {
   for (const run of model.runs.slice(0, 2)) {
     for (let s = 0; s < run.steps; s++) {

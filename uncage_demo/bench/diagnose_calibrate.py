@@ -4,13 +4,14 @@
 
 The detector's verdict stands for the truth here; it is a model's judgement, with an error of its own (model card). Intervals draw whole
 prompts. With --fit, thresholds are chosen on one half of the prompts and measured on both halves. With --write, the chosen thresholds and
-what was measured replace assets/diagnosis/, which the diagnosis reads.
+what was measured replace the model's files in assets/diagnosis/, which the diagnosis reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,9 +22,10 @@ import numpy as np
 
 from uncage_demo.bench.diagnose_cases import CUTS, Judged, calibrate
 from uncage_demo.bench.diagnose_fit import fit, halves
-from uncage_demo.diagnosis.diagnose import CALIBRATION, calibration
+from uncage_demo.diagnosis.diagnose import CALIBRATION, calibration, calibration_of, calibrations
 from uncage_demo.diagnosis.evidence import Thresholds
 from uncage_demo.files import write_atomically
+from uncage_demo.shipped import EMBEDDED
 
 BATCH = 16
 # What --write measures on unless told otherwise: both suites for their failures, three orders as visitors use them and one that fails more.
@@ -58,12 +60,13 @@ def table(result: dict[str, dict[str, Any]]) -> str:
 def document(data: dict[str, Any]) -> str:
     """The calibration as a page to read: thresholds, and how often each rule was right."""
     held, chosen = data["rules"], data.get("chosen_on")
+    noise = " (noise of its own for each prompt)" if data.get("own_noise") else ""
     lines = [
         "# How often the diagnosis is right",
         "",
         f"Model `{data['model']}`, weights `{data['weights']}`. Written by `{data['command']}`.",
         "",
-        f"Suites {', '.join(data['suites'])}, every {data['every']}th prompt, seeds {data['seeds']}, orders {data['orders']}.",
+        f"Suites {', '.join(data['suites'])}, every {data['every']}th prompt, seeds {data['seeds']}{noise}, orders {data['orders']}.",
         "The detector's verdict stands for the truth; it is a model's judgement. 95 % intervals draw whole prompts.",
         "*Precision*: of the cases a rule names, how many the detector confirms. *Recall*: of those the detector sees, how many it names.",
         "*At random*: the precision of naming cases at random. *Area*: a true case scores above a false one this often.",
@@ -104,7 +107,7 @@ def measured(judged: Sequence[Judged], *, choose: bool) -> dict[str, Any]:
     Raises:
         ValueError: nothing to calibrate on.
     """
-    thresholds, reported, data = calibration().thresholds, judged, {}
+    thresholds, reported, data = calibration_of(judged[0][0].model).thresholds, judged, {}
     if choose:
         chosen, reported = halves(judged)
         thresholds = fit(chosen, Thresholds())
@@ -116,10 +119,19 @@ def measured(judged: Sequence[Judged], *, choose: bool) -> dict[str, Any]:
     return _finite({**facts, "rules": result, **data})
 
 
+def files_of(model: str) -> tuple[Path, Path]:
+    """Where the calibration of a model is kept, and the page about it: the first world's names are plain, others' hold the model's id."""
+    if model == next(iter(EMBEDDED)):
+        return CALIBRATION, CALIBRATION.with_name("README.md")
+    name = f"calibration-{re.sub('[^A-Za-z0-9-]+', '-', model)}"
+    return CALIBRATION.with_name(f"{name}.json"), CALIBRATION.with_name(f"{name}.md")
+
+
 def _generate(args: argparse.Namespace) -> list[Judged]:
     """Traces and verdicts of the prompts asked for, several decoded together."""
     from uncage_demo.backends import load_backend
     from uncage_demo.bench.commands import gather_prompts
+    from uncage_demo.bench.run import own_seed
     from uncage_demo.config import DecodingConfig, parse_seeds
     from uncage_demo.decoding.run import Run
     from uncage_demo.prompt.parse import parse_prompt
@@ -129,7 +141,7 @@ def _generate(args: argparse.Namespace) -> list[Judged]:
     prompts = [parse_prompt(p.text, backend) for p in gather_prompts(args.suite or list(SUITES), [], False, "all", None)][:: args.every]
     steps = args.steps or backend.info.default_steps
     runs = [
-        Run(prompt, DecodingConfig(order=order, num_steps=steps, seed=seed))
+        Run(prompt, DecodingConfig(order=order, num_steps=steps, seed=own_seed(prompt.text, seed)))
         for prompt in prompts
         for seed in parse_seeds(args.seeds)
         for order in args.order.split(",")
@@ -173,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data = measured(judged, choose=args.fit)
     except ValueError as error:
         parser.error(str(error))
+    data["own_noise"] = True
     asked = {"suites": args.suite or list(SUITES), "every": args.every, "seeds": args.seeds, "orders": args.order, "fitted": args.fit}
     data |= asked | {"command": " ".join(["python -m uncage_demo calibrate", *given])}
     print(document(data))
@@ -180,10 +193,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out:
         write_atomically(args.out, text)
     if args.write:
-        CALIBRATION.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(CALIBRATION, text)
-        write_atomically(CALIBRATION.with_name("README.md"), document(data))
+        file, page = files_of(data["model"])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text)
+        write_atomically(page, document(data))
         calibration.cache_clear()
+        calibrations.cache_clear()
     return 0
 
 

@@ -116,14 +116,14 @@ def _fault(
 ) -> Finding:
     """A fault with the cells of what is seen, and whether a finding from the attention says the same."""
     shown = any(f.kind in shown_by and f.subject in about for f in findings)
-    cells = tuple(sorted({cell for detection in seen for cell in _cells(trace, detection)}))
-    middle = middle_of(tuple(_cells(trace, seen[0])), trace.grid) if seen else -1
+    cells = tuple(sorted({cell for detection in seen for cell in cells_of(trace, detection)}))
+    middle = middle_of(tuple(cells_of(trace, seen[0])), trace.grid) if seen else -1
     said = f"{text} {_SHOWN if shown else _NOT_SHOWN}"
     subject = about[0] if about else -1
     return Finding("detector", said, "problem", about, subject, -1, trace.steps[-1].step, "picture", cells, middle)
 
 
-def _cells(trace: Trace, found: FoundObject) -> list[int]:
+def cells_of(trace: Trace, found: FoundObject) -> list[int]:
     """Cells whose middle lies in a detection's box."""
     height, width = trace.grid
     y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width

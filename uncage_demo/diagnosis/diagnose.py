@@ -19,7 +19,9 @@ than right. Thresholds are fitted to a detector's verdicts on pictures of the sh
     python -m uncage_demo calibrate --fit --write
 
 which writes assets/diagnosis/: calibration.json, read here, and README.md with the measured precision and recall of every rule, on the
-pictures it was fitted to and on others. On traces of other weights the same thresholds serve, and nothing is called strong evidence.
+pictures it was fitted to and on others. With `--model NAME` it does so for another world, beside the first one's (calibration-NAME.json,
+calibration-NAME.md). On traces of weights that nothing was fitted to, the first world's thresholds serve, and nothing is called strong
+evidence.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ from uncage_demo.diagnosis.detector import with_verdict
 from uncage_demo.diagnosis.evidence import Thresholds, measure
 from uncage_demo.diagnosis.findings import Divergence, Finding, divergence, name_of
 from uncage_demo.trace.record import Trace
-from uncage_demo.types import Verdict
+from uncage_demo.types import ModelInfo, Verdict
 
-__all__ = ["Calibration", "Divergence", "Finding", "Thresholds", "calibration", "diagnose", "divergence"]
+__all__ = ["Calibration", "Divergence", "Finding", "Thresholds", "calibration", "calibration_of", "diagnose", "divergence"]
 
 from uncage_demo.shipped import CALIBRATION
 
@@ -81,6 +83,22 @@ def calibration(path: Path = CALIBRATION) -> Calibration:
         raise ValueError(f"{path.name} is no calibration of the diagnosis ({error}); `calibrate --fit --write` makes one") from error
 
 
+@cache
+def calibrations(folder: Path = CALIBRATION.parent) -> Mapping[tuple[str, str], Calibration]:
+    """Every calibration of a folder by (model id, weight hash).
+
+    Raises:
+        ValueError: a file holds something else; it names the file.
+    """
+    found = [calibration(path) for path in sorted(folder.glob("calibration*.json"))]
+    return {each.model: each for each in found}
+
+
+def calibration_of(model: ModelInfo) -> Calibration:
+    """The calibration that was fitted to a model's weights; where there is none, the first world's, whose `model` then is another."""
+    return calibrations().get((model.id, model.weight_hash), calibration())
+
+
 def _trust(named: int, precision: float) -> str:
     """The best level of evidence of a rule that was right this often (0..1) in as many named cases."""
     if named < MIN_NAMED:
@@ -110,7 +128,7 @@ def _of_attention(trace: Trace, thresholds: Thresholds | None) -> list[Finding]:
     """What the attention of a run shows."""
     trust: Mapping[str, str] = {}
     if thresholds is None:
-        fitted = calibration()
+        fitted = calibration_of(trace.model)
         thresholds, trust = fitted.thresholds, {"clear": "moderate evidence", **fitted.trust}
         if fitted.model != (trace.model.id, trace.model.weight_hash):
             trust = {

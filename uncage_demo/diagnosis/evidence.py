@@ -110,7 +110,7 @@ def measure(trace: Trace, thresholds: Thresholds) -> Evidence | None:
     recorded = set(trace.columns)
     heard = [bool(recorded & set(word.tokens)) for word in trace.prompt.words]
     silent = tuple(o for o, subject in enumerate(subjects) if not any(heard[w] for w in subject.object))
-    read_at = _read_at(trace, steps, thresholds.evidence_at)
+    read_at = read_steps(trace, steps, thresholds.evidence_at)
     relative = np.stack([_relative(words, s.object, heard, thresholds.smooth_steps) for s in subjects], axis=1)  # s o n
     lead, owner = _owners(relative, thresholds)
     cell = np.arange(relative.shape[2])
@@ -256,7 +256,7 @@ def _doubt(trace: Trace) -> np.ndarray:
     return doubt
 
 
-def _read_at(trace: Trace, steps: Sequence[int], when: str) -> np.ndarray:
+def read_steps(trace: Trace, steps: Sequence[int], when: str) -> np.ndarray:
     """Index into `steps` at which each cell is read: its commit step (the first recorded one after it), or the last."""
     commits = np.asarray(trace.unmask_step).reshape(-1)
     if when == "final":

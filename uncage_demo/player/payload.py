@@ -21,7 +21,8 @@ from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
-from uncage_demo.prompt.judging import too_many
+from uncage_demo.player.binding_view import binding_view, sight_view
+from uncage_demo.prompt.judging import match, too_many
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import (
     DIVERGING_MAP,
@@ -104,6 +105,7 @@ def build_payload(
         run["id"] = str(ids[index]) if ids else str(index)
         run["divergence"] = None if index == 0 else first_divergence(first, trace)
         run["verdict"] = _verdict(verdicts[index], trace.prompt) if verdicts else None
+        run["binding"] = binding_view(trace, verdicts[index] if verdicts else None)
         run["findings"] = [_finding(f) for f in diagnoses[index]] if diagnoses else []
         runs.append(run)
     return {
@@ -216,6 +218,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "overlap": _curve(trace, heatmaps.pair_overlap),
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
         "health": _health(trace),
+        "sight": sight_view(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
         "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
         "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
@@ -320,7 +323,12 @@ def branch_change(trace: Trace) -> str:
 
 
 def _verdict(verdict: Verdict | None, prompt: Prompt) -> dict[str, Any] | None:
-    return None if verdict is None else {**_plain(verdict), "too_many": too_many(prompt.subjects, verdict)}
+    if verdict is None:
+        return None
+    own = match(prompt.subjects, verdict.detections).own
+    subject_of = {detection: subject for subject, mine in enumerate(own) for detection in mine}
+    seen = [{**_plain(found), "subject": subject_of.get(i, -1)} for i, found in enumerate(verdict.detections)]
+    return {**_plain(verdict), "detections": seen, "too_many": too_many(prompt.subjects, verdict)}
 
 
 def _finding(finding: Any) -> dict[str, Any]:

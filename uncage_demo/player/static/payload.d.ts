@@ -41,7 +41,8 @@ interface PayloadVerdict {
   colors_right: boolean[];
   extra_objects: number;
   all_correct: boolean;
-  detections: { noun: string; color: string; score: number; box: number[]; rival: string }[];
+  /** box: y0, x0, y1, x1 as shares of the picture; subject: the object of the prompt that it stands for, or -1. */
+  detections: { noun: string; color: string; score: number; box: number[]; rival: string; subject: number }[];
   scorer: string;
   wishes: { kind: string; label: string; met: boolean }[];
   /** What the detector saw beyond what was asked for, one phrase per noun. */
@@ -61,6 +62,38 @@ interface PayloadFinding {
   confidence?: string | null;
   [more: string]: unknown;
 }
+
+/** Where it was decided, as far as attention tells, which word an object was drawn after; and what committed that cell. */
+interface BindingDecision {
+  word: number;
+  /** Over the whole run, from 0. */
+  step: number;
+  cell: number;
+  /** By term of the score: its value minus its mean over the step's candidates; {} where the score is no sum. */
+  lead: { [term: string]: number };
+  /** Terms without which the cell would have waited. */
+  needed: string[];
+  /** The step committed all that was left. */
+  last: boolean;
+}
+
+/** Lists run over the words of the table; null where a number is missing. */
+interface BindingObject {
+  /** What says which cells are the object's own: "detector", "attention" or "". */
+  source: string;
+  cells: number;
+  /** Attention of its cells at their commits, as a multiple of the word's mean over the picture; raw: the attention itself. */
+  times: (number | null)[];
+  raw: (number | null)[];
+  own: boolean[];
+  leads: boolean[];
+  /** [step, cell] of the cell that read the word most. */
+  peaks: (number[] | null)[];
+  decision: BindingDecision | null;
+}
+
+/** Objects down, words (indices into the prompt's) across. */
+interface BindingView { words: number[]; objects: BindingObject[] }
 
 interface BranchEdits { keep: number[]; drop: number[]; forbid: [number, number[]][]; suppress_word: number | null }
 
@@ -102,6 +135,8 @@ interface PayloadRun {
   mass: PackedArray | null;
   overlap: PackedArray | null;
   pairs: number[][];
+  /** Of each step the index of its map, -1 where every cell reads all words; a map holds per cell one bit per object. */
+  sight: { at: number[]; maps: number[][] } | null;
   health: { scheduled: number[]; counts_ok: boolean; changed: number; special: PackedArray | null };
   alternatives: { count: number; ids: PackedArray; probs: PackedArray } | null;
   /** Base64 WebP per step, and the finished picture. */
@@ -110,6 +145,7 @@ interface PayloadRun {
   /** First step at which it differs from run A. */
   divergence: number | null;
   verdict: PayloadVerdict | null;
+  binding: BindingView | null;
   findings: PayloadFinding[];
 }
 

@@ -131,6 +131,13 @@
     }
   }
 
+  // Asks the page to decode on from a step with one cell changed, or with another order (then without a cell).
+  function askBranch(player, run, step, cell, action, order) {
+    player.clock.stop();
+    const detail = { run: run.index, id: run.id, step, cell: order ? -1 : cell, action };
+    player.emit("branch", order ? { ...detail, order } : { ...detail, token: run.token(step - run.firstStep, cell) });
+  }
+
   // Requests for the pinned cell; the page sends them to the server.
   class Branch {
     constructor(player) {
@@ -171,15 +178,9 @@
     }
 
     send(action, order) {
-      const { player } = this;
-      const { state, model } = player;
+      const { state, model } = this.player;
       const run = model.runs[Number(this.run.value)];
-      player.clock.stop();
-      const s = run.local(state.step);
-      const detail = { run: run.index, id: run.id, step: run.firstStep + s, cell: order ? -1 : state.pin, action };
-      if (order) detail.order = order;
-      else detail.token = run.token(s, state.pin);
-      player.emit("branch", detail);
+      askBranch(this.player, run, run.firstStep + run.local(state.step), state.pin, action, order);
     }
 
     update(changed) {
@@ -231,5 +232,5 @@
     knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }
 
-  parts.actions = { WhatIf, Branch, tools, updateTools };
+  parts.actions = { WhatIf, Branch, tools, updateTools, allowed, askBranch };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -96,6 +96,7 @@
     hook.of.addEventListener("change", () => player.setState({ of: hook.of.value }));
     hook.object.addEventListener("change", () => player.setState({ object: Number(hook.object.value) }));
     hook.word.addEventListener("change", () => player.setState({ word: Number(hook.word.value) }));
+    hook.boxes.addEventListener("change", () => player.setState({ boxes: hook.boxes.checked }));
     hook.lock.addEventListener("change", () => player.setState({ locked: hook.lock.checked }));
     hook.blend.addEventListener("input", () => {
       player.setState({ [player.state.layer === "picture" ? "cover" : "blend"]: Number(hook.blend.value) });

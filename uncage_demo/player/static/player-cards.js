@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, button } = parts.dom;
-  const { number, place, standing } = parts.phrases;
+  const { number, percent, place, readOnly, standing } = parts.phrases;
   const SHOWN_ALTERNATIVES = 5;
   const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
@@ -74,6 +74,7 @@
         data = run.candidate(s, cell);
       }
       this.past = past ? when : -1;
+      this.readers = data ? run.readers(s, cell) : null;
       const how = data && standing(data);
       const status = past ? (when < 0 ? "given" : `step ${when + 1}`) : how.word;
       this.put("status", status, status, (how && how.note) || (past && when >= 0 ? "committed" : ""));
@@ -118,16 +119,11 @@
         if (!entry) return;
         const drawn = entry.id === data.token;
         alt.item.classList.toggle("up-drawn", drawn);
-        const percent = 100 * entry.prob;
-        alt.text.textContent = percent < 0.05 ? "<0.1 %" : `${percent >= 9.95 ? Math.round(percent) : percent.toFixed(1)} %`;
+        alt.text.textContent = percent(entry.prob);
         alt.id.textContent = drawn ? "drawn" : `#${entry.id}`;
         alt.item.title = `Token ${entry.id}, probability ${entry.prob.toFixed(4)}${drawn ? "; this one was drawn" : ""}`;
         if (atlas && alt.shown !== entry.id) {
-          const at = atlas.place(entry.id);
-          const c = alt.canvas.getContext("2d");
-          c.imageSmoothingQuality = "high";
-          c.clearRect(0, 0, 36, 36);
-          if (at) c.drawImage(atlas.bitmap, at.x, at.y, at.size, at.size, 0, 0, 36, 36);
+          parts.stage.drawToken(alt.canvas, atlas, entry.id);
           alt.shown = entry.id;
         }
       });
@@ -225,7 +221,8 @@
       this.noteGo = button("up-link", "Go to that step", () => this.player.clock.go(this.goTo));
       this.noteText = make("span", "");
       this.note.append(this.noteText, this.noteGo);
-      this.card.append(head, this.hint, scroll, this.note, this.bars.box, alts);
+      this.sight = make("p", "up-sight");
+      this.card.append(head, this.hint, scroll, this.note, this.sight, this.bars.box, alts);
       this.details = [scroll, this.bars.box, alts];
       this.branch = new parts.actions.Branch(this.player);
       this.whatIf = new parts.actions.WhatIf(this.player);
@@ -271,7 +268,7 @@
         this.unpin.hidden = state.pin < 0;
         this.where.textContent = none ? "" : place(cell, model.grid[1]);
         for (const node of this.details) node.hidden = none;
-        this.note.hidden = true;
+        this.note.hidden = this.sight.hidden = true;
         this.card.classList.toggle("up-sheet", state.pin >= 0);
         if (!none) this.explain(cell);
       }
@@ -289,6 +286,12 @@
         else column.altBox.hidden = true;
         if (on && column.past >= 0) past.push(column);
       }
+      const read = this.columns.filter((column) => this.shown(column.run) && column.readers);
+      this.sight.textContent = read.map(({ run, readers }) => {
+        const said = readOnly(readers.map((o) => model.subjects[o].label), model.subjects.length);
+        return said && model.runs.length > 1 ? `${run.letter}: ${said}` : said;
+      }).filter(Boolean).join(" ");
+      this.sight.hidden = !this.sight.textContent;
       this.bars.update(cell, state.step, (run) => this.shown(run));
       this.bars.box.hidden = !this.bars.rows.length;
       this.altRuns.hidden = this.columns.every((c) => c.altBox.hidden);

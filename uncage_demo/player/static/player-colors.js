@@ -42,7 +42,7 @@
   }
 
   // What canvases are painted with, by the names of the style sheet.
-  const NAMES = { mask: "mask", maskMark: "mask-mark", fresh: "fresh", halo: "fresh-halo", accent: "accent", bar: "strong", whatIf: "what-if" };
+  const NAMES = { mask: "mask", maskMark: "mask-mark", fresh: "fresh", halo: "fresh-halo", accent: "accent", bar: "strong", whatIf: "what-if", wrong: "bad" };
 
   function themeOf(node) {
     const style = getComputedStyle(node);

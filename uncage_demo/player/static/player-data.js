@@ -210,6 +210,24 @@
       return chosen;
     }
 
+    // The objects whose words a cell could read at a step, as indices; null where it could read all words.
+    readers(s, i) {
+      const { sight } = this.raw;
+      if (!sight || sight.at[s] < 0) return null;
+      const bits = sight.maps[sight.at[s]][i];
+      return Array.from({ length: 16 }, (_, o) => o).filter((o) => (bits >> o) & 1);
+    }
+
+    // What the detector saw: [{box, label, color, wrong}]. An object that nobody asked for, or in a wrong colour, is wrong.
+    boxes(subjects) {
+      /** @type {PayloadVerdict | null} */
+      const said = this.raw.verdict;
+      return said ? said.detections.map(({ noun, color, box, subject }) => {
+        const owner = subjects[subject];
+        return { box, label: [color, noun].filter(Boolean).join(" "), color: owner ? owner.color : "", wrong: !owner || !said.colors_right[subject] };
+      }) : [];
+    }
+
     hasWord(w) { return !!this.codes && this.attentionRow.has(w); }
 
     wordAt(s, w, i) {

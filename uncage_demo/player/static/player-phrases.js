@@ -52,5 +52,40 @@
     return count === 1 ? "the same pick" : `the same ${count} picks`;
   }
 
-  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged };
+  function percent(probability) {
+    const value = 100 * probability;
+    return value < 0.05 ? "<0.1 %" : `${value >= 9.95 ? Math.round(value) : value.toFixed(1)} %`;
+  }
+
+  // A multiple of the average: "2.4×".
+  const readTimes = (times) => `${number(times, times < 9.95 ? 1 : 0)}×`;
+
+  // Where it was decided which word an object is drawn after. `made` is a BindingDecision.
+  function drawnAfter(model, made) {
+    return `read “${model.words[made.word].text}” most from step ${made.step + 1} on (${place(made.cell, model.grid[1])}).`;
+  }
+
+  // What committed a cell: the terms that it needed, with their lead over the average candidate.
+  function committedBy(made, edited) {
+    const names = Object.keys(made.lead);
+    if (edited === "keep") return "This branch forced the cell.";
+    if (made.last) return "The last step commits all cells that are left.";
+    if (!names.length) return "The order’s own score committed the cell.";
+    const told = (name) => `${name} (${number(made.lead[name], 1)} above the average candidate)`.replace(/\(−([\d.]+) above/, "($1 below");
+    if (!made.needed.length) {
+      const most = names.reduce((best, name) => (made.lead[name] > made.lead[best] ? name : best));
+      return `No single term was needed to commit the cell; its strongest was ${told(most)}.`;
+    }
+    if (made.needed.length === 1) return `Committed by ${told(made.needed[0])}: without it the cell would have waited.`;
+    return `Committed by ${made.needed.map(told).join(" and ")}: without any one of them the cell would have waited.`;
+  }
+
+  // Whose words a cell could read, by the labels of the objects; null = all words.
+  // Nothing is said where they are all the objects there are.
+  function readOnly(labels, objects) {
+    if (!labels || labels.length === objects) return "";
+    return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
+  }
+
+  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

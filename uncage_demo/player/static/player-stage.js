@@ -68,6 +68,15 @@
     return canvas;
   }
 
+  // A token's picture from the atlas, filling a small canvas.
+  function drawToken(canvas, atlas, id) {
+    const at = atlas.place(id);
+    const c = canvas.getContext("2d");
+    c.imageSmoothingQuality = "high";
+    c.clearRect(0, 0, canvas.width, canvas.height);
+    if (at) c.drawImage(atlas.bitmap, at.x, at.y, at.size, at.size, 0, 0, canvas.width, canvas.height);
+  }
+
   class Stage {
     constructor(canvas, run, model, pictures) {
       this.canvas = canvas;
@@ -132,6 +141,29 @@
         if (view.layer === "picture") this.cover(s, view);
       }
       this.outlines(s, view);
+      if (view.boxes) this.boxes(this.run.boxes(this.model.subjects), view.theme);
+    }
+
+    // What the detector saw: a box and a name, dashed where the prompt asks for something else.
+    boxes(found, theme) {
+      const c = this.context;
+      const { width, height } = this.canvas;
+      const unit = width / Math.max(1, this.canvas.clientWidth);
+      const size = Math.round(12 * unit);
+      c.font = `600 ${size}px system-ui, sans-serif`;
+      c.textBaseline = "middle";
+      for (const { box: [top, left, bottom, right], label, color, wrong } of found) {
+        const path = new Path2D();
+        path.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+        this.stroke(path, color || theme.wrong, "rgba(12,14,20,.85)", 2 * unit, wrong ? [6 * unit, 4 * unit] : null);
+        const text = wrong ? `✗ ${label}` : label;
+        const w = c.measureText(text).width + size, h = size * 1.5;
+        const x = Math.max(0, Math.min(left * width, width - w)), y = top * height >= h ? top * height - h : top * height;
+        c.fillStyle = "rgba(12,14,20,.85)";
+        c.fillRect(x, y, w, h);
+        c.fillStyle = "#ffffff";
+        c.fillText(text, x + size / 2, y + h / 2);
+      }
     }
 
     picture(bitmap, s, view) {
@@ -247,5 +279,5 @@
     }
   }
 
-  parts.stage = { Stage, Pictures, makeCanvas };
+  parts.stage = { Stage, Pictures, makeCanvas, drawToken };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

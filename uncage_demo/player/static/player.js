@@ -8,12 +8,12 @@
 
   const START = {
     step: 0, playing: false, speed: 1, layer: "picture", of: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
-    pin: -1, hover: -1, whatIf: null,
+    pin: -1, hover: -1, boxes: false, whatIf: null,
   };
   const SHEET_PX = 620; // as in the style sheet
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
-  const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin"];
+  const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes"];
 
   class Player {
     constructor(root, payload, options) {
@@ -30,6 +30,7 @@
       this.words = new parts.words.Words(this);
       this.findings = new parts.words.Findings(this);
       this.inspector = new parts.cards.Inspector(this);
+      this.binding = new parts.binding.Binding(this);
       this.curves = new parts.curves.Curves(this);
       this.heads = new parts.heads.Heads(this);
       this.changed = new Set();
@@ -63,6 +64,7 @@
       if (!LAYERS.some((l) => l.key === state.layer) || !this.painter.available(state.layer)) state.layer = "picture";
       if (!this.painter.comparable(state.of)) state.of = (this.painter.compared()[0] || LAYERS[0]).key;
       this.choose();
+      state.boxes = state.boxes === true;
       if (!parts.clock.SPEEDS.includes(state.speed)) state.speed = 1;
     }
 
@@ -116,6 +118,7 @@
       this.buildSelects();
       this.findings.build();
       this.inspector.build();
+      this.binding.build();
       this.curves.build();
       this.heads.build();
       this.clock.drawForks();
@@ -175,7 +178,7 @@
       const { state, model } = this;
       return {
         step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
-        reference: model.runs[0], hover: state.hover, pin: state.pin,
+        reference: model.runs[0], hover: state.hover, pin: state.pin, boxes: state.boxes,
         whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
       };
     }
@@ -210,9 +213,10 @@
       }
       this.clock.update(changed);
       this.words.update(changed);
-      if (look || changed.has("blend") || changed.has("cover")) this.updateLegend();
+      if (look || changed.has("boxes") || changed.has("blend") || changed.has("cover")) this.updateLegend();
       else if (!state.locked) this.updateScale();
       this.inspector.update(changed);
+      this.binding.update(changed);
       this.curves.update(changed);
       this.heads.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
@@ -262,6 +266,8 @@
       hook.blendName.textContent = picture ? "Mask opacity" : "Blend";
       hook.blend.value = String(picture ? state.cover : state.blend);
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
+      hook.boxesField.hidden = !model.runs.some((run) => run.raw.verdict && run.raw.verdict.detections.length);
+      hook.boxes.checked = state.boxes;
       hook.lockField.hidden = !scale || state.layer === "order";
       hook.keys.hidden = Boolean(scale) || state.layer === "difference";
       hook.maskedKey.hidden = !picture;
