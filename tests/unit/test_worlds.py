@@ -275,12 +275,13 @@ class TestCommand:
 
     def test_one_command_makes_the_model(self, tmp_path, monkeypatch):
         monkeypatch.setattr(scenes, "SpriteAtlas", lambda cache: drawn_atlas())
+        monkeypatch.setattr(parts, "choose_heads", lambda model, scenes: [(1, 0)])
         home = tmp_path / "clean"
         made = parts.new_parts(tiny=True)
         assign(made["tokenizer"], drawn_atlas(), tmp_path)
         parts.export_model(made, drawn_atlas(), home)
         args = self.namespace(
-            stage=["transformer", "export"], shared=home, out=tmp_path / "web", folder=tmp_path / "training", budget=0.002
+            stage=["transformer", "export"], shared=home, out=tmp_path / "web", folder=tmp_path / "training", budget=0.001
         )
         vars(args).update(preset="cpu", tiny=True, seed=0, init=None)
         assert commands.run_train(args) == 0
