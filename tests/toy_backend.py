@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -36,7 +36,8 @@ class ToyBackend:
             default_guidance_scale=3.0,
         )
         self.device = torch.device("cpu")
-        self.options, self.max_batch = ModelOptions(), 8
+        self.options, self.max_batch, self.least_guidance = ModelOptions(), 8, 0.0
+        self.random_start: RandomStart | None = None
         self.leaky, self.calls = leaky, []
         n, width = grid[0] * grid[1], 16
         generator = torch.Generator().manual_seed(0)
@@ -72,15 +73,18 @@ class ToyBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         self.calls.append((len(tokens), step))
         outputs, maps = [], []
-        for row, text in zip(tokens, conditioning, strict=True):
+        for number, (row, text) in enumerate(zip(tokens, conditioning, strict=True)):
             x = self.embed[row] + self.place
             x = x + (x.mean(0) @ self.mix).tanh()
             weights = x @ text.T * 0.7
             if suppress:
                 weights[:, list(suppress)] = -torch.inf
+            if hidden is not None:
+                weights = weights.masked_fill(hidden[number], -torch.inf)
             weights = weights.softmax(-1)
             outputs.append(((x + weights @ text) @ self.out, x @ self.out))
             maps.append(weights.T)
@@ -99,6 +103,9 @@ class ToyBackend:
         y, x = self.info.grid
         grids = tokens.reshape(-1, y, x).numpy().astype(np.uint8)
         return np.repeat(np.repeat(grids, 4, axis=1), 4, axis=2)[..., None].repeat(3, axis=-1)
+
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        return image[::4, ::4, 0].astype(np.int64)
 
     def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
         return np.array([np.full((size_px, size_px, 3), i % 256) for i in ids], np.uint8).reshape(-1, size_px, size_px, 3)

@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 START_LIMIT_S = 300.0
@@ -43,13 +44,15 @@ socket.getaddrinfo = _lookup
 """
 
 
-def check_start(folder: Path, limit_s: float = START_LIMIT_S) -> list[str]:
+def check_start(folder: Path, limit_s: float = START_LIMIT_S, arguments: Sequence[str] = ("app.py",)) -> list[str]:
     """Problems of a start without GPU and network; empty when the page answered.
 
     Args:
-        folder: repository root with app.py.
+        folder: where the page is started; a repository root with app.py unless `arguments` say otherwise.
         limit_s: seconds to wait for the first answer.
+        arguments: what Python is started with; "{port}" stands for the port.
     """
+    told = " ".join(arguments)
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         guard = Path(scratch) / "sitecustomize.py"
@@ -57,7 +60,11 @@ def check_start(folder: Path, limit_s: float = START_LIMIT_S) -> list[str]:
         log = Path(scratch) / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=folder, env=offline_environment(scratch, port), stdout=stream, stderr=subprocess.STDOUT
+                [sys.executable, *(part.format(port=port) for part in arguments)],
+                cwd=folder,
+                env=offline_environment(scratch, port),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
             )
             try:
                 problem = _wait(process, f"http://127.0.0.1:{port}/", limit_s)
@@ -70,10 +77,10 @@ def check_start(folder: Path, limit_s: float = START_LIMIT_S) -> list[str]:
                     process.wait()
         output = log.read_text(encoding="utf-8", errors="replace")
     used = sorted({line.removeprefix("NETWORK USED: ") for line in output.splitlines() if line.startswith("NETWORK USED: ")})
-    problems = [f"app.py: tries to reach {host} while starting" for host in used]
+    problems = [f"{told}: tries to reach {host} while starting" for host in used]
     if problem:
         tail = " | ".join(output.strip().splitlines()[-3:])
-        problems.append(f"app.py: {problem}; last output: {tail}")
+        problems.append(f"{told}: {problem}; last output: {tail}")
     return problems
 
 

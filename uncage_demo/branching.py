@@ -57,7 +57,7 @@ def plan(
         ValueError: a step or position out of range, or edits that contradict each other.
     """
     edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
-    start = _branch_start(trace, at_step, edits)
+    start = _branch_start(trace, at_step, edits, {int(position) for position in drop})
     config = config or DecodingConfig.from_dict(trace.config)
     return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits.suppress_word)), at_step, edits)
 
@@ -96,7 +96,7 @@ def stream_branch(backend: Backend, trace: Trace, at_step: int, **edits: Any) ->
         ValueError: as `branch`, before the first forward.
     """
     check_weights(backend, trace)
-    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options)
+    check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options, trace.model, backend.info)
     branch_plan = plan(trace, at_step, **edits)
     for item in stream(backend, [branch_plan.run], frames=trace.frames is not None):
         yield item if item.traces is None else replace(item, traces=[graft(trace, branch_plan, item.traces[0])])
@@ -172,7 +172,7 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
     if backend is None:
         raise ValueError("this trace holds no layers and heads, and there is no model to read them from")
     check_weights(backend, trace)
-    start = Start(tokens=tokens, step=step, unmask_step=since)
+    start = Start(tokens=tokens, step=step, unmask_step=since, sight=trace.steps[step - trace.steps[0].step].sight)
     run = Run(trace.prompt, DecodingConfig.from_dict(trace.config), start, _hidden(trace, step))
     steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
     try:
@@ -244,11 +244,16 @@ def _edits_in_force(
     return Edits(tuple(sorted(kept)), tuple(sorted(dropped)), forbid_ids, suppress_word)
 
 
-def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
+def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> Start:
     tokens, since = state_before(trace, at_step)
-    sampled = trace.steps[at_step - trace.steps[0].step].sampled
+    at = trace.steps[at_step - trace.steps[0].step]
+    sampled = at.sampled
     forbid = {position: tuple(ids) for position, ids in edits.forbid}
     masked = tokens < 0
+    # What the parent's own drop masked again was free to come back at this very step; only what is dropped now is held back.
+    once = np.zeros(len(tokens), bool)
+    for record in trace.steps[: at_step - trace.steps[0].step]:
+        once |= record.committed
     dropped = {p for p in edits.drop if not masked[p]} | {p for p, ids in forbid.items() if int(tokens[p]) in ids}
     for position in dropped:
         tokens[position], since[position] = -1, -1
@@ -258,8 +263,9 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits) -> Start:
         unmask_step=since,
         # A position committed earlier is kept by doing nothing.
         keep={p: int(sampled[p]) for p in edits.keep if masked[p]},
-        hold=frozenset(p for p in edits.drop if masked[p]),
+        hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
+        sight=at.sight,
     )
 
 

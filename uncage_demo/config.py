@@ -14,12 +14,16 @@ from uncage_demo.types import ModelDefaults
 ORDER_NAMES = tuple(ORDERS)
 # The orders that add w_a times a term read from attention.
 GUIDED_ORDERS = tuple(name for name, order in ORDERS.items() if order.guided)
-SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power")
+# The "float32" ones count as the schedulers of Meissonic and aMUSEd do: now and then one position fewer than exact arithmetic.
+SCHEDULE_NAMES = ("cosine", "linear", "arccos", "power", "cosine_float32", "linear_float32")
+REDRAW_WORDS = ("every", "own")
 GUIDANCE_SCHEDULES = ("constant", "ramp")
 MAX_SEED = 2**63 - 1
 # The embedded model is trained for this many steps on its 144 cells: single objects come out right and about two of three pairs, so
 # that orders have something to mend.
 DEFAULT_STEPS = 16
+# Fields that came after the first traces.
+LATER = ("redraw_steps", "redraw_words")
 LEFT_TO_MODEL = "the model's own"
 
 
@@ -88,6 +92,8 @@ class DecodingConfig:
             fraction of the grid's longer side (sigma of a Gaussian).
         redraw_steps: how many of the num_steps draw again everything but one place per object, after a draft in the others (see
             `redraw`). Works with every order. Without a subject in the prompt there is nothing to keep, and nothing is redrawn.
+        redraw_words: in the redraw each place reads "every" word or only its "own" object's (see `sight`), and a place that was drawn
+            after somebody else's word is opened again.
         use_confidence, use_noise: keep F_c / F_g in the score (the paper's Table 5).
         attention_source: "default" (the model's measured choice), "all" (the paper: every single-modal block, every head),
             or "layers:A-B" (an inclusive band).
@@ -234,6 +240,15 @@ class DecodingConfig:
         left_open="T/4 with the order redraw, else 0",
         metavar="R",
     )
+    redraw_words: str | None = declare(
+        None,
+        "choice",
+        "words that a place reads in the redraw: every word, or its own object's only",
+        "Words read in the redraw",
+        group="contrast",
+        choices=REDRAW_WORDS,
+        left_open="own with the order mend, else every",
+    )
     use_confidence: bool = declare(
         True, "switch", "keep the model's confidence in the order score", "Use confidence in the score", group="schedule"
     )
@@ -303,15 +318,18 @@ class DecodingConfig:
             return self.total_steps // 4 if ORDERS[self.order].redraws else 0
         return self.redraw_steps
 
+    @property
+    def redraws_by_own_words(self) -> bool:
+        """Whether each place reads only its own object's words in the redraw."""
+        return ORDERS[self.order].own_words if self.redraw_words is None else self.redraw_words == "own"
+
     def with_(self, **changes: Any) -> DecodingConfig:
         """A copy with some fields changed (validated again)."""
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able dict of all fields; redraw_steps only where it is given, so that runs made before it existed keep their keys."""
-        data = asdict(self)
-        if self.redraw_steps is None:
-            del data["redraw_steps"]
+        """Plain JSON-able dict of all fields; LATER ones only where they are given, so that runs made before them keep their keys."""
+        data = {name: value for name, value in asdict(self).items() if value is not None or name not in LATER}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
 
     @classmethod

@@ -170,7 +170,7 @@ def write_view(
         figure = heatmap_figure(traces, steps) if view == "heatmaps" else {"order": order_figure, "curves": curves_figure}[view](traces)
         save_figure(figure, path)
     elif view == "player":
-        from uncage_demo.player.heads import recorded_heads
+        from uncage_demo.player.head_maps import recorded_heads
         from uncage_demo.player.page import standalone_html
         from uncage_demo.player.payload import build_payload
 

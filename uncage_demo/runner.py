@@ -27,11 +27,35 @@ from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt
 
 OnStep = Callable[[int, int, list[StepRecord]], None]
+FRAMES_KEY = "step_pictures"  # where Trace.versions says that not every step has a picture of its own ("every 8")
 _LIBRARIES = ("uncage-demo", "torch", "numpy")
 # Grids remembered: enough for runs side by side that have not parted yet, and for the final picture.
 _REMEMBERED_GRIDS = 16
 
 _token_pictures: weakref.WeakKeyDictionary[Any, dict[int, np.ndarray]] = weakref.WeakKeyDictionary()
+
+
+Frames = bool | int | str
+
+
+def parse_frames(value: Frames) -> int:
+    """How often the picture of a step is decoded: every how many steps, 0 = of no step.
+
+    Args:
+        value: True or "all" = every step; False, "none" or "final" = only the finished picture; K or "every K" = the first step and every
+            K-th after it (the finished picture always comes).
+
+    Raises:
+        ValueError: naming the value and what is allowed.
+    """
+    text = str(value if isinstance(value, (bool, int, str)) else "").strip().lower().replace(":", " ")
+    named = {"true": 1, "all": 1, "false": 0, "none": 0, "final": 0}
+    if text in named:
+        return named[text]
+    count = text.removeprefix("every ").strip()
+    if count.isascii() and count.isdigit() and 1 <= int(count) <= 256:
+        return int(count)
+    raise ValueError(f'frames={value!r}: give "all", "final" (or "none") or "every K" with K from 1 to 256')
 
 
 class Cancelled(Exception):
@@ -106,7 +130,7 @@ def generate(
     config: DecodingConfig,
     *,
     on_step: OnStep | None = None,
-    frames: bool = True,
+    frames: Frames = True,
     full_attention: bool = False,
     start: Start | None = None,
 ) -> Trace:
@@ -115,7 +139,7 @@ def generate(
     Args:
         backend, prompt, config: the model, the prompt parsed for it, the settings.
         on_step: called after every step with (step, num_steps, records); may raise Cancelled.
-        frames: also decode the picture of every step.
+        frames: of which steps the picture is decoded, too (see `parse_frames`); large pictures cost more than the steps themselves.
         full_attention: also record every layer and head (large).
         start: starting point, for editing or resuming.
 
@@ -131,7 +155,7 @@ def generate(
 
 
 def compare(
-    backend: Backend, prompt: Prompt, configs: Sequence[DecodingConfig], *, on_step: OnStep | None = None, frames: bool = True
+    backend: Backend, prompt: Prompt, configs: Sequence[DecodingConfig], *, on_step: OnStep | None = None, frames: Frames = True
 ) -> list[Trace]:
     """Generate one picture a configuration, side by side; each trace is what `generate` gives for that configuration alone.
 
@@ -150,13 +174,14 @@ def compare(
     return finish(stream(backend, [Run(prompt, config) for config in configs], frames=frames), on_step)
 
 
-def stream(backend: Backend, runs: Sequence[Run], *, frames: bool = True, record: RecordOptions | None = None) -> Iterator[Progress]:
+def stream(backend: Backend, runs: Sequence[Run], *, frames: Frames = True, record: RecordOptions | None = None) -> Iterator[Progress]:
     """Decode runs in lockstep and tell after every step; close the iterator to cancel.
 
     Args:
         backend: the model.
         runs: at least one.
-        frames: decode the picture of every step as it comes.
+        frames: of which steps the picture is decoded as it comes (see `parse_frames`). Where not every step has one, the picture of the
+            last one that has stands in its place.
         record: how much to keep of each step.
 
     Yields:
@@ -165,6 +190,7 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: bool = True, record
     Raises:
         ValueError: no runs, or settings that do not fit (before the first forward).
     """
+    every = parse_frames(frames)
     began = time.perf_counter()
     timings_s = {"forward": 0.0, "decode": 0.0}
     configs = [resolve(backend, run) for run in runs]
@@ -175,16 +201,18 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: bool = True, record
     progress = None
     for latest in decode_many(backend, runs, record=record, timings_s=timings_s):
         moved = [i for i, one in enumerate(latest) if not records[i] or records[i][-1] is not one]
-        drawn = cache.draw([latest[i].sampled for i in moved]) if frames else []
-        for place, i in enumerate(moved):
+        due = [i for i in moved if every and (len(records[i]) % every == 0 or latest[i].step == configs[i].total_steps - 1)]
+        drawn = dict(zip(due, cache.draw([latest[i].sampled for i in due]) if due else [], strict=True))
+        for i in moved:
             records[i].append(latest[i])
-            pictures[i].extend(drawn[place : place + 1])
-        current = [shown[-1] for shown in pictures] if frames else None
+            if every:
+                pictures[i].append(drawn[i] if i in drawn else pictures[i][-1])
+        current = [shown[-1] for shown in pictures] if every else None
         progress = Progress(max(one.step for one in latest), num_steps, latest, time.perf_counter() - began, current)
         yield progress
     assert progress is not None
     traces = [
-        _build_trace(backend, run, config, records[i], pictures[i], cache)
+        _build_trace(backend, run, config, records[i], pictures[i], cache, every)
         for i, (run, config) in enumerate(zip(runs, configs, strict=True))
     ]
     timings_s["total"] = time.perf_counter() - began
@@ -211,7 +239,13 @@ def finish(items: Iterator[Progress], on_step: OnStep | None = None) -> list[Tra
 
 
 def _build_trace(
-    backend: Backend, run: Run, config: DecodingConfig, records: list[StepRecord], pictures: list[np.ndarray], cache: PictureCache
+    backend: Backend,
+    run: Run,
+    config: DecodingConfig,
+    records: list[StepRecord],
+    pictures: list[np.ndarray],
+    cache: PictureCache,
+    every: int,
 ) -> Trace:
     grid = backend.info.grid
     count = grid[0] * grid[1]
@@ -236,7 +270,7 @@ def _build_trace(
         image=cache.draw([tokens])[0],
         frames=np.stack(pictures) if pictures else None,
         token_pictures=cache.token_pictures(ids),
-        versions=_versions() | recorded(backend),
+        versions=_versions() | recorded(backend) | ({FRAMES_KEY: f"every {every}"} if every > 1 else {}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-WordKind = Literal["object", "attribute", "other", "unknown"]
+# "unused": a word that a closed vocabulary does not hold and that names nothing to draw ("sitting"): read over, and shown as such.
+WordKind = Literal["object", "attribute", "other", "unknown", "unused"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ class Prompt:
         subjects: objects with attributes, in order of appearance; never empty groups.
         unknown: words the model cannot draw (empty for open-vocabulary models).
         truncated: the part of the text that the text encoder cut off, or "".
+        given: what the model is given in place of the text (a plain caption of what was understood), or "" where it is the text itself.
+            The tokens are then those of the caption, in its order; their spans say which words of the text they come from, and are empty
+            for words that only the caption has.
     """
 
     text: str
@@ -98,6 +102,17 @@ class Prompt:
     subjects: tuple[Subject, ...] = ()
     unknown: tuple[UnknownWord, ...] = ()
     truncated: str = ""
+    given: str = ""
+
+    @property
+    def said(self) -> str:
+        """The text that the model reads: `given` where there is one, else what was typed."""
+        return self.given or self.text
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Indices of the words that are read over because they name nothing that the model draws."""
+        return tuple(index for index, word in enumerate(self.words) if word.kind == "unused")
 
     def owners(self) -> dict[int, tuple[int, Literal["object", "attribute"]]]:
         """Which subject a word belongs to, and as what: {word index: (subject index, role)}.
@@ -126,7 +141,8 @@ class Vocabulary:
         aliases: typed word -> canonical word ("grey" -> "gray", "apples" -> "apple").
         places: of the others, the words for where a scene can be, and how to say it ("night": "at night").
         positions: of the others, the words for where in a scene an object can be, and how to say it ("left": "on the left").
-        numbers: of the others, the words for how many of an object there can be ("two").
+        numbers: of the others, the words for how many of an object there can be ("two"), from two up.
+        most_objects: how many objects a picture can hold in all; 0 = no limit.
     """
 
     objects: tuple[str, ...]
@@ -136,6 +152,7 @@ class Vocabulary:
     places: dict[str, str] = field(default_factory=dict)
     positions: dict[str, str] = field(default_factory=dict)
     numbers: tuple[str, ...] = ()
+    most_objects: int = 0
 
 
 @dataclass(frozen=True)

@@ -231,13 +231,30 @@ def test_what_if_equals_the_engine(open_page, tmp_path):
     assert changed > 5  # the settings do change what is picked
 
 
+def test_what_if_leaves_to_each_stage_what_was_not_touched(player, pair):
+    put(player, step=1)
+    assert player.locator(".up-whatif output").first.inner_text() == "0.0 / 3.0"
+    player.get_by_label("Noise multiplier").fill("1")
+    player.evaluate(FRAME)
+    player.get_by_label("Noise multiplier").fill("2")
+    player.evaluate(FRAME)
+    assert state(player)["whatIf"] == {"noiseFactor": 2}
+    for run, trace in enumerate(pair):
+        record = trace.steps[1]
+        total = record.confidence + np.float32(2) * record.noise + np.float32(record.weight) * record.contrast
+        scores = np.where(record.masked_before, total, -np.inf)
+        wanted = set(np.argsort(-scores, kind="stable")[: record.committed.sum()].tolist())
+        same = len(wanted & set(np.flatnonzero(record.committed).tolist()))
+        assert player.locator(".up-result").nth(run).get_attribute("data-same") == str(same)
+
+
 def test_what_if_is_labelled_and_tells_what_would_change(player, pair):
     put(player, step=1)
     assert player.locator(".up-whatif .up-tag").inner_text() == "this step only"
     before = player.evaluate("() => document.querySelectorAll('.up-canvas')[0].toDataURL()")
     player.get_by_label("Weight of the contrast").fill("9")
     player.evaluate(FRAME)
-    assert state(player)["whatIf"] == {"weight": 9, "noiseFactor": 1, "confidence": True, "noise": True, "contrast": True}
+    assert state(player)["whatIf"] == {"weight": 9}  # what was not touched stays as each stage has it
     assert player.locator(".up-result").count() == 2
     record = pair[0].steps[1]
     scores = np.where(record.masked_before, record.confidence + record.noise + np.float32(9) * record.contrast, -np.inf)
@@ -257,16 +274,16 @@ def test_curves_follow_the_clock_and_health_is_told(player):
     heads.append(player.locator(".up-head").first.get_attribute("transform"))
     assert heads[0] != heads[1]
     strip = player.locator(".up-health").first.inner_text()
-    assert "counts as scheduled" in strip
-    assert "no committed token changed" in strip
-    assert "padding" in strip
+    assert "Right number of cells in each step" in strip
+    assert "No decided cell was altered" in strip
+    assert "to padding: attention on no word" in strip
 
 
-def test_verdicts_are_marked_as_a_models_judgement(player):
+def test_verdicts_are_marked_as_a_detectors(player):
     first = player.locator(".up-verdict").first
-    assert "model’s judgement" in first.inner_text()
+    assert "judged by a detector" in first.inner_text()
     assert "not found" in first.inner_text()
-    assert "Judged by a model" in first.get_attribute("aria-label")
+    assert "Judged by detector 1, not the truth" in first.get_attribute("aria-label")
 
 
 def test_findings_lead_to_their_evidence(player):
@@ -275,33 +292,51 @@ def test_findings_lead_to_their_evidence(player):
     assert (now["step"], now["layer"], now["object"], now["pin"]) == (2, "object", 1, 40)
 
 
-def test_events_and_branch_requests(open_page, player_url):
+def test_only_what_would_change_something_is_offered(open_page, player_url, pair):
     page = open_page(player_url, reduced_motion="reduce")
     page.evaluate(
         """() => {
+          const payload = JSON.parse(document.getElementById('payload').textContent);
+          window.uncage.destroy();
+          const options = { actions: ['branch'], state: { step: 2 } };
+          window.uncage = window.UncagePlayer.mount(document.getElementById('player'), payload, options);
+        }"""
+    )
+    record = pair[0].steps[2]
+    waits, picked = np.flatnonzero(record.masked_before & ~record.committed)[0], np.flatnonzero(record.committed)[0]
+    for cell, offered in ((waits, ["keep", "forbid"]), (picked, ["drop", "forbid"]), (np.flatnonzero(~record.masked_before)[0], [])):
+        put(page, pin=int(cell))
+        enabled = page.locator("[data-action]:visible:not(:disabled)")
+        assert [n.get_attribute("data-action") for n in enabled.all()] == offered
+
+
+def test_events_and_branch_requests(open_page, player_url, pair):
+    cell = int(np.flatnonzero(pair[0].steps[2].committed)[0])
+    page = open_page(player_url, reduced_motion="reduce")
+    page.evaluate(
+        """(cell) => {
           window.heard = [];
           const payload = JSON.parse(document.getElementById('payload').textContent);
           window.uncage.destroy();
-          const state = { step: 2, pin: 30, layer: 'word', word: 1 };
+          const state = { step: 2, pin: cell, layer: 'word', word: 1 };
           const onEvent = (n, d) => window.heard.push([n, d]);
-          const options = { actions: ['branch', 'knockout', 'export'], state, onEvent };
+          const options = { actions: ['branch', 'knockout'], state, onEvent };
           window.uncage = window.UncagePlayer.mount(document.getElementById('player'), payload, options);
-        }"""
+        }""",
+        cell,
     )
     page.evaluate(FRAME)
     page.locator("[data-action=drop]").click()
     page.locator("[data-action=forbid]").click()
     page.get_by_label("Continue with another order from this step").select_option("halton")
     page.get_by_role("button", name="Knock out “turtle”").click()
-    page.get_by_label("Take this run away").select_option("html")
     heard = [(n, d) for n, d in page.evaluate("() => window.heard") if n != "state"]
-    assert [n for n, _ in heard] == ["branch", "branch", "branch", "knockout", "export"]
+    assert [n for n, _ in heard] == ["branch", "branch", "branch", "knockout"]
     assert heard[0][1]["action"] == "drop"
-    assert (heard[0][1]["step"], heard[0][1]["cell"], heard[0][1]["run"]) == (2, 30, 0)
+    assert (heard[0][1]["step"], heard[0][1]["cell"], heard[0][1]["run"]) == (2, cell, 0)
     assert isinstance(heard[1][1]["token"], int)
     assert heard[2][1]["order"] == "halton"
     assert (heard[3][1]["word"], heard[3][1]["step"]) == (1, 2)
-    assert heard[4][1]["kind"] == "html"
 
 
 @pytest.mark.parametrize("width", [1280, 390])

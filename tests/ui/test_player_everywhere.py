@@ -1,7 +1,7 @@
 """The player for everybody and everywhere: many runs, live runs, phones, keyboard, themes, hostile text, offline."""
 
 import copy
-import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,28 +30,62 @@ def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
     assert len(set(pictures)) >= 4
 
 
-def test_growing_payload_follows_and_keeps_the_view(open_page, tmp_path, pair):
-    parts = []
-    for count in (3, 4, 12):
-        part = copy.copy(pair[1])
-        part.steps, part.frames = pair[1].steps[:count], pair[1].frames[:count]
-        parts.append(json.dumps(build_payload([part])))
-    page = open_page(save(tmp_path, json.loads(parts[0])), reduced_motion="reduce")
+def test_an_unfinished_run_opens_at_its_last_record(open_page, tmp_path, pair):
+    part = copy.copy(pair[1])
+    part.steps, part.frames = pair[1].steps[:3], pair[1].frames[:3]
+    page = open_page(save(tmp_path, build_payload([part])), reduced_motion="reduce")
     assert state(page)["step"] == 2
-    page.evaluate("(text) => { window.uncage.setState({ layer: 'object', object: 1 }); window.uncage.setPayload(text); }", parts[1])
-    now = state(page)
-    assert (now["step"], now["layer"], now["object"]) == (3, "object", 1)
-    page.evaluate("() => window.uncage.setStep(1)")
-    page.evaluate("(text) => window.uncage.setPayload(text)", parts[2])
-    assert state(page)["step"] == 1  # who looked back is not pulled away
+    page.evaluate("() => window.uncage.setStep(11)")
+    assert state(page)["step"] == 2
 
 
-def test_phone_stacks_the_stages_and_works_by_touch(open_page, player_url):
+@pytest.mark.parametrize("size", [(1280, 800), (1366, 768), (1600, 1000), (1920, 1080), (390, 844)], ids=str)
+def test_the_first_screen_holds_both_pictures_and_the_clock(open_page, player_url, size):
+    width, height = size
+    page = open_page(player_url, width, height, reduced_motion="reduce")
+    page.evaluate(FRAME)
+    clock = page.locator(".up-clock").bounding_box()
+    assert clock["y"] + clock["height"] <= height
+    for stage in page.locator(".up-canvas").all():
+        box = stage.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= clock["y"]
+        assert box["x"] + box["width"] <= width
+        assert box["width"] >= min(height - 440, (width - 60) / 2)
+
+
+def test_on_a_phone_the_answer_to_a_tap_is_a_sheet(open_page, player_url):
+    page = open_page(player_url, 390, 844, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    canvas = page.locator(".up-canvas").first
+    size = canvas.bounding_box()["width"]
+    canvas.tap(position={"x": size * 2.5 / 12, "y": size * 3.5 / 12})
+    page.evaluate(FRAME)
+    assert state(page)["pin"] == 38
+    sheet, clock, stage = (page.locator(s).bounding_box() for s in (".up-sheet", ".up-clock", ".up-canvas >> nth=0"))
+    assert stage["y"] >= 0
+    assert sheet["y"] >= stage["y"] + stage["height"], "the picture stays in view"
+    assert sheet["y"] + 120 <= 844
+    assert sheet["y"] + sheet["height"] <= clock["y"] + 1
+    assert clock["y"] + clock["height"] <= 844
+    page.get_by_role("button", name="Unpin").tap()
+    page.evaluate(FRAME)
+    assert page.locator(".up-sheet").count() == 0
+
+
+def test_on_a_phone_every_layer_is_in_view(open_page, player_url):
+    page = open_page(player_url, 390, 844, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    for layer in page.locator("[role=radio]").all():
+        box = layer.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+def test_phone_shows_the_stages_side_by_side_and_works_by_touch(open_page, player_url):
     page = open_page(player_url, 360, 740, has_touch=True, is_mobile=True, device_scale_factor=2, reduced_motion="reduce")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
-    boxes = [page.locator(".up-stage").nth(i).bounding_box() for i in range(2)]
-    assert boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]
-    assert boxes[0]["width"] > 280
+    boxes = [page.locator(".up-canvas").nth(i).bounding_box() for i in range(2)]
+    assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
+    assert boxes[0]["width"] > 140
     canvas = page.locator(".up-canvas").first
     size = canvas.bounding_box()["width"]
     canvas.tap(position={"x": size * 0.5 / 12, "y": size * 1.5 / 12})
@@ -68,8 +102,11 @@ def test_cells_are_reached_by_keyboard(player):
     player.keyboard.press("ArrowDown")
     assert state(player)["hover"] == start + 13
     assert state(player)["step"] == 0
+    live = player.locator("[data-up=live]")
+    assert re.match(r"Row \d+, column \d+\. A: (picked|waits), rank", live.inner_text())
     player.keyboard.press("Enter")
     assert state(player)["pin"] == start + 13
+    assert live.inner_text().startswith("Pinned. Row ")
     player.keyboard.press("Escape")
     assert state(player)["pin"] == -1
 
@@ -131,6 +168,7 @@ def test_reduced_motion_does_not_start_by_itself(open_page, tmp_path, pair):
     address = save(tmp_path, build_payload(pair))
     calm = open_page(address, reduced_motion="reduce")
     assert not state(calm)["playing"]
+    assert state(calm)["step"] == 11, "the finished picture, not a grid of masks"
     lively = open_page(address, reduced_motion="no-preference")
     lively.wait_for_function("() => window.uncage.state.step > 0")
 
@@ -163,3 +201,10 @@ def test_stand_alone_page_asks_for_nothing(open_page, player_url):
 def test_destroy_leaves_nothing_behind(player):
     player.evaluate("() => window.uncage.destroy()")
     assert player.evaluate("() => document.getElementById('player').childElementCount") == 0
+
+
+def test_an_emoji_in_the_prompt_shifts_no_word(open_page, tmp_path):
+    text = "a red 🍎 and a 🐱 next to a cat"
+    page = open_page(save(tmp_path, build_payload([make_trace(0, steps=4, prompt_text=text)]), {"step": 0}), reduced_motion="reduce")
+    assert page.locator(".up-prompt").inner_text() == text
+    assert page.locator(".up-word").last.inner_text() == "cat"

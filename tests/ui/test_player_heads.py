@@ -10,10 +10,10 @@ from tests.toy_backend import ToyBackend
 from tests.ui.player_page import FRAME, put, save
 from uncage_demo import runner
 from uncage_demo.config import DecodingConfig
-from uncage_demo.player.heads import NOT_RECORDED, recorded_heads
+from uncage_demo.player.head_maps import NOT_RECORDED, recorded_heads
 from uncage_demo.player.payload import build_payload
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.heads import heads_function
+from uncage_demo.ui.head_requests import heads_function
 from uncage_demo.ui.models import ModelSlot
 
 MOUNT = """() => {

@@ -146,11 +146,13 @@ def test_noise_factor_equals_an_engine_with_that_noise(open_page, tmp_path):
             np.testing.assert_array_equal(np.array(chosen, bool), expected, err_msg=f"step {step}, factor {factor}")
             changed += int((expected != trace.steps[step].committed).any())
     assert changed > 5
-    page.get_by_label("Factor of the noise").fill("2")
+    page.get_by_label("Noise multiplier").fill("2")
     page.evaluate(FRAME)
     assert state(page)["whatIf"]["noiseFactor"] == 2
     record = trace.steps[0]
-    scores = np.where(record.masked_before, record.confidence + np.float32(2) * record.noise + np.float32(3) * record.contrast, -np.inf)
+    scores = np.where(
+        record.masked_before, record.confidence + np.float32(2) * record.noise + np.float32(record.weight) * record.contrast, -np.inf
+    )
     wanted = set(np.argsort(-scores, kind="stable")[: record.committed.sum()].tolist())
     same = len(wanted & set(np.flatnonzero(record.committed).tolist()))
     assert page.locator(".up-result").first.get_attribute("data-same") == str(same)

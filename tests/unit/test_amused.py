@@ -170,21 +170,20 @@ def test_a_hidden_text_token_has_no_influence() -> None:
     torch.testing.assert_close(everything, plain, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("num_steps", [5, 8])
+@pytest.mark.parametrize("num_steps", [5, 8, 12, 48, 64])
 def test_decoding_equals_the_pipeline_of_diffusers(
     folder: Path, backend: LargeBackend, num_steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Same weights, same noise: the pipeline's sampling reads our random numbers, everything else in it is its own.
 
-    Numbers of steps that 3 divides are left out: there the schedule asks for exactly half of the positions at some step, and the
-    pipeline, whose 2/3 is a float32 above two thirds, keeps one position fewer.
+    12 and 48 are numbers that 3 divides: there the pipeline's float32 counts one position fewer than exact arithmetic at one step.
     """
     import diffusers.schedulers.scheduling_amused as theirs
     from diffusers.pipelines.deprecated.amused.pipeline_amused import AmusedPipeline
     from diffusers.schedulers.scheduling_amused import AmusedScheduler
 
     seed, text, count = 11, "a red turtle", 64
-    config = DecodingConfig("meissonic", num_steps, seed, guidance_scale=10.0, noise_temperature=(2.0, 0.0))
+    config = DecodingConfig("meissonic", num_steps, seed, guidance_scale=10.0, noise_temperature=(2.0, 0.0), schedule="cosine_float32")
     prompt = prompt_of(backend, text)
     records = list(decode(backend, Run(prompt, config)))
     ours = [np.where(r.masked_before & ~r.committed, MASK_ID, r.sampled).reshape(8, 8) for r in records]
@@ -263,5 +262,5 @@ def test_a_truncated_or_foreign_checkpoint_is_named(tmp_path: Path) -> None:
         load_diffusers(UVit2DModel, tmp_path, torch.float32)
     save_file(tensors, path)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(ValueError, match="UVit2DModel cannot be loaded"):
+    with pytest.raises(ValueError, match=r"diffusion_pytorch_model\.safetensors: truncated"):
         load_diffusers(UVit2DModel, tmp_path, torch.float32)

@@ -20,15 +20,24 @@ def sample(dtype: torch.dtype = torch.float32, n: int = 37, m: int = 50, d: int 
     return query * 3, key, value, mask
 
 
-@pytest.mark.parametrize("masked", [False, True])
+def mask_of(kind: str, mask: torch.Tensor, n: int = 37) -> torch.Tensor | None:
+    """No mask, one of keys, or one of keys that differs by query row."""
+    if kind == "rows":
+        other = torch.rand(mask.shape[0], n, mask.shape[1], generator=torch.Generator().manual_seed(8)) > 0.3
+        other[..., 3], other[..., 17] = True, False
+        return other
+    return mask if kind == "keys" else None
+
+
+@pytest.mark.parametrize("masked", ["none", "keys", "rows"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_every_path_equals_the_whole_softmax(dtype: torch.dtype, masked: bool) -> None:
+def test_every_path_equals_the_whole_softmax(dtype: torch.dtype, masked: str) -> None:
     query, key, value, mask = sample(dtype)
-    mask = mask if masked else None
+    mask = mask_of(masked, mask)
     scale = 0.3
     want = torch.softmax(
         (torch.einsum("bhnd,bhmd->bhnm", query.float(), key.float()) * scale).masked_fill(
-            torch.zeros(1, dtype=torch.bool) if mask is None else ~mask[:, None, None], float("-inf")
+            torch.zeros(1, dtype=torch.bool) if mask is None else ~A.broadcast_mask(mask), float("-inf")
         ),
         dim=-1,
     )[..., COLUMNS].transpose(-1, -2)
@@ -45,18 +54,18 @@ def test_every_path_equals_the_whole_softmax(dtype: torch.dtype, masked: bool) -
         assert columns.dtype == torch.float32, name
         assert columns.shape == (2, 3, 4, 37), name
         torch.testing.assert_close(columns, want, atol=atol, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
-    if masked:
+    if mask is not None:
         assert (found["text_columns"][:, :, 2] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("masked", [False, True])
-def test_output_is_the_plain_attention_bit_for_bit(dtype: torch.dtype, masked: bool) -> None:
+@pytest.mark.parametrize("masked", ["none", "keys", "rows"])
+def test_output_is_the_plain_attention_bit_for_bit(dtype: torch.dtype, masked: str) -> None:
     query, key, value, mask = sample(dtype)
-    key_mask = mask if masked else None
+    key_mask = mask_of(masked, mask)
     output, _ = A.scaled_dot_product_with_columns(query, key, value, COLUMNS, key_mask=key_mask)
     assert torch.equal(output, A.attention(query, key, value, key_mask=key_mask))
-    if not masked:
+    if key_mask is None:
         assert torch.equal(output, F.scaled_dot_product_attention(query, key, value))
 
 

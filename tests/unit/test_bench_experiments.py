@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_prompt
+from tests.result_lines import make
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, gather_prompts, parse_shard
 from uncage_demo.bench.experiments import EXPERIMENTS, Setting, from_json, grid
@@ -125,8 +126,6 @@ def test_command_line_builds_the_experiment() -> None:
 
 
 def test_lines_are_found_by_key_number_and_json(tmp_path: Path) -> None:
-    from test_bench_records import make
-
     from uncage_demo.bench.records import write_records
 
     path = tmp_path / "r.jsonl"

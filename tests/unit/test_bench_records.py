@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,27 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.result_lines import make
 from uncage_demo.bench.records import RecordFile, image_key, merge, read_many, read_records, record_key, write_records
-
-
-def make(number: int, *, method: str = "a", correct: int = 1, image_hash: str = "00") -> dict:
-    key = image_key("a cat", {"seed": number, "order": method}, "embedded", "ffff", "detector")
-    return {
-        "schema": 1,
-        "key": record_key("table1", method, "suite", key),
-        "image_key": key,
-        "experiment": "table1",
-        "method": method,
-        "suite": "suite",
-        "category": "animals",
-        "cluster": "a cat",
-        "prompt": "a cat",
-        "seed": number,
-        "config": {"seed": number, "order": method},
-        "model": {"id": "embedded", "weight_hash": "ffff"},
-        "metrics": {"correct": correct},
-        "image_hash": image_hash,
-    }
 
 
 def test_keys_separate_what_differs() -> None:
@@ -91,8 +71,8 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-sys.path.insert(0, {tests!r})
-from test_bench_records import make
+sys.path.insert(0, {root!r})
+from tests.result_lines import make
 from uncage_demo.bench.records import RecordFile
 with RecordFile({path!r}) as file:
     start = len(file.records)
@@ -104,10 +84,10 @@ with RecordFile({path!r}) as file:
 
 def test_kill_minus_nine_loses_nothing_written_and_counts_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    code = WRITER.format(tests=str(Path(__file__).parent), path=str(path))
+    code = WRITER.format(root=str(Path(__file__).parents[2]), path=str(path))
     sizes = []
     for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.getcwd()})
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         before = path.stat().st_size

@@ -7,38 +7,9 @@ import io
 
 import pytest
 
+from tests.result_lines import LINES, line
 from uncage_demo.bench.statistics import paired
 from uncage_demo.bench.tables import build_table, format_difference, format_p, measured, to_csv, to_latex, to_markdown, to_rows
-
-
-def line(method: str, prompt: str, seed: int, correct: int, **changes: object) -> dict:
-    return {
-        "experiment": "table1",
-        "method": method,
-        "baseline": "base",
-        "suite": "s",
-        "category": "animals",
-        "cluster": prompt,
-        "prompt": prompt,
-        "seed": seed,
-        "image_key": f"{method} {prompt} {seed}",
-        "config": {"order": method, "seed": seed},
-        "model": {"id": "embedded", "weight_hash": "ffff"},
-        "scorer": "detector 1",
-        "metrics": {"all": 1, "correct": correct},
-        **changes,
-    }
-
-
-RESULTS = {
-    ("base", "p"): (0, 0),
-    ("base", "q"): (1, 0),
-    ("new", "p"): (1, 1),
-    ("new", "q"): (0, 1),
-    ("bad", "p"): (0, 0),
-    ("bad", "q"): (0, 0),
-}
-LINES = [line(m, p, seed, value) for (m, p), values in RESULTS.items() for seed, value in enumerate(values)]
 
 
 def test_rates_and_differences_by_hand() -> None:

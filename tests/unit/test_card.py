@@ -1,29 +1,24 @@
-"""The model card: everything is measured, drawn and written by one call, shown with a tiny random model and simple drawings."""
+"""The model card: samples, sheets and the binding figure, with a tiny random model and simple drawings (the whole card: tests/slow)."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tests.drawings import drawn_atlas
+from tests.small_training import write_untrained_model
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.suites import BenchPrompt
-from uncage_demo.train import card, gallery
+from uncage_demo.train import gallery
 from uncage_demo.train.binding_figure import binding_figure, example_scene
-from uncage_demo.train.export import export
-from uncage_demo.train.parts import new_parts
 from uncage_demo.train.steps import Steps
 from uncage_demo.train.token_scenes import TokenScenes
-
-SMALL = card.Size(tokenizer=20, detector=32, binding=4, prompts=1, poster=(("single-object", 2), ("attend-excite", 1)), steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -33,37 +28,13 @@ def atlas():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    parts = {name: part.eval() for name, part in new_parts(tiny=True).items()}
-    export(folder, parts, {"attention_heads": [[0, 0]], "blur": 0.5, "defaults": {"num_steps": 2}})
-    return folder
+    return write_untrained_model(tmp_path_factory.mktemp("model"))
 
 
 def judged(index: int, **shown: int) -> JudgedImage:
     item = BenchPrompt(f"prompt {index}", "suite", "category", str(index))
     numbers: dict[str, float] = {kind: shown.get(kind, 0) for kind in FAILURE_KINDS}
     return JudgedImage(item, "meissonic", 0, numbers, ())
-
-
-def test_the_whole_card(model, atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(card, "_pair_seconds", lambda backend, num_steps: num_steps / 8)
-    metrics = card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)
-    text = card.write_card(model, metrics, tmp_path / "none.json", tmp_path)
-    assert json.loads((tmp_path / "metrics.json").read_text())["pictures"] == metrics["pictures"]
-    for name in card.PICTURES:
-        assert f"]({name})" in text
-        assert Image.open(tmp_path / name).width > 400
-    for kind in FAILURE_KINDS:
-        assert f"| {kind}: " in text
-    assert "| layer 1, head 1 |" in text
-    assert "took 2.00 s in 16 steps, 4.00 s in 32 steps" in text
-    # A killed run continues: nothing is worked out again, unless a picture is no longer what was drawn.
-    monkeypatch.setattr(card, "quality", None)
-    assert card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)["pictures"] == metrics["pictures"]
-    (tmp_path / "failures.webp").write_bytes(b"another")
-    with pytest.raises(TypeError):
-        card.measure(model, atlas, (0,), out=tmp_path, work=tmp_path / "steps.json", size=SMALL)
 
 
 class TestSamples:

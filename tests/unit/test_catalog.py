@@ -10,6 +10,8 @@ import torch
 
 from uncage_demo.backends.large.catalog import ENTRIES
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.large.settings import AUTHORS
+from uncage_demo.backends.large.sizes import MODELS
 
 # CLIP ViT-L/14 and ViT-H/14, text halves, and ViT-H/14's picture half.
 TEXT_L: dict[str, Any] = {
@@ -42,8 +44,10 @@ def size_of(part: str) -> int:
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWithProjection
 
     with torch.device("meta"):
-        if part in ("meissonic", "monetico"):
-            model: torch.nn.Module = MeissonicTransformer(TransformerConfig(downsample=part == "meissonic", upsample=part == "meissonic"))
+        if part in ("meissonic", "monetico", "dimo") or part.startswith("muddit"):
+            large = part in ("meissonic", "dimo", "muddit-1024")
+            words = 49408 if part.startswith("muddit") else None
+            model: torch.nn.Module = MeissonicTransformer(TransformerConfig(downsample=large, upsample=large, tokenizer_vocab_size=words))
         elif part.startswith("amused"):
             model = UVit2DModel(downsample=part == "amused-512", upsample=part == "amused-512")
         elif part == "vq":
@@ -64,21 +68,42 @@ def size_of(part: str) -> int:
     return 4 * sum(value.numel() for value in model.state_dict().values())
 
 
-@pytest.mark.parametrize("part", sorted({part for entry in ENTRIES for part, _ in entry.weights}))
-def test_sizes_are_those_of_the_shapes(part: str) -> None:
-    assert {size for entry in ENTRIES for name, size in entry.weights if name == part} == {size_of(part)}
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_sizes_are_those_of_the_shapes(name: str) -> None:
+    sizes = MODELS[name]
+    clip = "clip-l text" if name.startswith("amused") else "clip-h text"
+    assert [4 * sizes.transformer, 4 * sizes.vq, 4 * sizes.text] == [size_of(name), size_of("vq"), size_of(clip)]
+    if sizes.published_text is not None:
+        assert 4 * sizes.published_text == size_of("clip-h")
+    assert sizes.download_bytes == 4 * (sizes.transformer + sizes.vq + (sizes.published_text or sizes.text))
 
 
-def test_every_model_to_download_has_a_transformer_a_decoder_and_a_text_encoder() -> None:
+def test_every_model_to_download_has_sizes_and_settings_and_says_what_it_costs() -> None:
+    assert {entry.id for entry in ENTRIES if entry.source} == set(MODELS) == set(AUTHORS)
     for entry in ENTRIES:
-        if not entry.source:
-            assert entry.weights == ()
+        if entry.sizes is None:
             assert entry.download_gb == 0
             continue
-        names = [name for name, _ in entry.weights]
-        assert names[:2] == [entry.id, "vq"]
-        assert names[2].startswith("clip")
-        assert entry.download_gb == pytest.approx(sum(size for _, size in entry.weights) / 1e9, abs=0.05)
-        said = re.search(r"transformer of ([\d.]+) billion parameters", entry.cost)
+        said = re.search(r"transformer of ([\d.]+) billion parameters: about ([\d.]+) GB .*\(([\d.]+) GB with offloading", entry.cost)
         assert said is not None
-        assert float(said[1]) == round(entry.weights[0][1] / 4e9, 1)
+        assert float(said[1]) == round(entry.sizes.transformer / 1e9, 1)
+        assert float(said[3]) < float(said[2])
+        assert "not on Apple's mps" in entry.cost
+
+
+def test_what_meissonic_needs() -> None:
+    """Weights in half precision, the VQ decoder in float32, and 3.2 GB of its activations for one picture of 1024 px."""
+    sizes = MODELS["meissonic"]
+    assert sizes.memory_bytes() == pytest.approx(2 * (1.0069e9 + 0.354e9) + 0.585e9 + 3.22e9, rel=2e-3)
+    assert sizes.memory_bytes(width=4) - sizes.memory_bytes() == 2 * (sizes.transformer + sizes.text)
+    assert sizes.memory_bytes(offload=True) == pytest.approx(0.585e9 + 3.22e9, rel=2e-3)
+
+
+def test_the_authors_settings() -> None:
+    steps = {"meissonic": 64, "monetico": 48, "muddit-512": 64, "muddit-1024": 64, "dimo": 1, "amused-256": 12, "amused-512": 12}
+    assert {name: own.num_steps for name, own in AUTHORS.items()} == steps
+    guidance = {"dimo": 1.0, "amused-256": 10.0, "amused-512": 10.0}
+    assert {name: own.guidance_scale for name, own in AUTHORS.items()} == dict.fromkeys(steps, 9.0) | guidance
+    assert all(own.noise_temperature == (2.0, 0.0) and own.schedule == "cosine_float32" for own in AUTHORS.values())
+    told = {name for name, own in AUTHORS.items() if own.negative_prompt}
+    assert told == {"meissonic", "monetico", "muddit-512", "muddit-1024"}

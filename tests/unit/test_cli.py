@@ -93,7 +93,7 @@ def test_every_command_has_help(command, capsys):
 def _actions(command):
     parser = cli.build_parser()
     commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices and command in action.choices)
-    return commands.choices[command]._actions
+    return commands.choices[command]._actions  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
 
 
 def test_options_map_one_to_one_onto_the_settings():
@@ -248,7 +248,7 @@ def test_compare_writes_what_it_says(capsys, tmp_path, toy):
         assert getattr(image, "n_frames", 1) == 6
     summary = json.loads((out / "run.json").read_text())
     assert [run["id"] for run in summary["runs"]] == [Trace.load(out / f"{o}.npz").id for o in ("meissonic", "uncage")]
-    assert "meissonic, seed 4: not all correct (cat found; dog missing; extra objects: 1), a model's judgement (cat finder)" in told.out
+    assert "meissonic, seed 4: not all correct (cat found; dog missing; 1 object too many), judged by a detector (cat finder)" in told.out
     assert summary["runs"][0]["judgement_of_a_model"]["objects_found"] == [True, False]
     assert "to do this again" in told.out
     assert "seed 4, step 5 of 5" in told.err

@@ -13,7 +13,7 @@ from uncage_demo.diagnosis.diagnose import diagnose
 
 
 def test_two_objects_side_by_side_are_clear() -> None:
-    findings = diagnose(painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": RIGHT}), EXACT)
+    findings = diagnose(painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": RIGHT}), thresholds=EXACT)
     assert kinds(findings) == ["decided", "decided", "clear"]
     assert findings[-1].confidence == "strong evidence"
     assert all(f.step == 0 for f in of_kind(findings, "decided"))
@@ -21,7 +21,7 @@ def test_two_objects_side_by_side_are_clear() -> None:
 
 def test_missing_object_is_named_with_its_evidence() -> None:
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": RIGHT, "apple": NOTHING, "pink": NOTHING})
-    missing = of_kind(diagnose(trace, EXACT), "missing")
+    missing = of_kind(diagnose(trace, thresholds=EXACT), "missing")
     assert [f.subject for f in missing] == [1]
     finding = missing[0]
     assert finding.severity == "problem"
@@ -29,18 +29,18 @@ def test_missing_object_is_named_with_its_evidence() -> None:
     assert "none of 144 cells" in finding.text
     assert finding.evidence["share"] == 0.0
     assert finding.layer == "object"
-    assert "clear" not in kinds(diagnose(trace, EXACT))
+    assert "clear" not in kinds(diagnose(trace, thresholds=EXACT))
 
 
 def test_scattered_cells_do_not_make_an_object() -> None:
     scattered = np.zeros(144, bool)
     scattered[[0, 30, 61, 99, 134]] = True
     trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": scattered})
-    finding = of_kind(diagnose(trace, EXACT), "missing")[0]
+    finding = of_kind(diagnose(trace, thresholds=EXACT), "missing")[0]
     assert finding.cells == (0, 30, 61, 99, 134)
     assert "5 cells of 144, never 5 together" in finding.text
     joined = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": box(9, 0, 1, 5)})
-    assert not of_kind(diagnose(joined, EXACT), "missing")
+    assert not of_kind(diagnose(joined, thresholds=EXACT), "missing")
 
 
 def test_an_object_that_lost_its_cells_is_told_with_the_step() -> None:
@@ -49,14 +49,14 @@ def test_an_object_that_lost_its_cells_is_told_with_the_step() -> None:
 
     trace = painted("a turtle and an apple", paint)
     trace.unmask_step[:] = STEPS - 1  # every cell is read at the end
-    finding = of_kind(diagnose(trace, EXACT), "missing")[0]
+    finding = of_kind(diagnose(trace, thresholds=EXACT), "missing")[0]
     assert finding.subject == 1
     assert "25 cells at step 1 and lost them" in finding.text
     assert finding.step == 0
     early = painted("a turtle and an apple", paint)
     early.unmask_step[:] = 0  # the same maps, but all cells were committed while it had them
-    assert not of_kind(diagnose(early, EXACT), "missing")
-    assert of_kind(diagnose(early, replace(EXACT, evidence_at="final")), "missing")
+    assert not of_kind(diagnose(early, thresholds=EXACT), "missing")
+    assert of_kind(diagnose(early, thresholds=replace(EXACT, evidence_at="final")), "missing")
 
 
 def test_missing_object_names_who_took_its_place() -> None:
@@ -65,7 +65,7 @@ def test_missing_object_names_who_took_its_place() -> None:
     for record in trace.steps:
         assert record.attention is not None
         record.attention[6 - 1] = np.where(LEFT, 0.03, 0.02)  # the apple's token
-    finding = of_kind(diagnose(trace, EXACT), "missing")[0]
+    finding = of_kind(diagnose(trace, thresholds=EXACT), "missing")[0]
     assert finding.subjects == (1, 0)
     assert "“turtle” led" in finding.text
 
@@ -74,7 +74,7 @@ def test_interleaved_objects_are_a_mixture() -> None:
     field = np.indices(GRID).sum(axis=0).reshape(-1) % 2 == 0
     area = box(2, 2, 8, 8)
     trace = painted("a turtle and an apple", lambda _: {"turtle": area & field, "apple": area & ~field})
-    mixture = of_kind(diagnose(trace, EXACT), "mixture")
+    mixture = of_kind(diagnose(trace, thresholds=EXACT), "mixture")
     assert [f.subjects for f in mixture] == [(0, 1)]
     assert mixture[0].evidence["mix"] == 1.0
     assert set(mixture[0].cells) == set(np.flatnonzero(area).tolist())
@@ -82,10 +82,10 @@ def test_interleaved_objects_are_a_mixture() -> None:
 
 
 def test_objects_that_look_at_one_place_are_a_mixture_even_where_no_one_leads() -> None:
-    findings = diagnose(painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": LEFT}), EXACT)
+    findings = diagnose(painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": LEFT}), thresholds=EXACT)
     assert kinds(findings) == ["mixture"]
     assert findings[0].evidence["overlap"] == pytest.approx(1.0)
-    assert "compete for one place" in findings[0].text
+    assert "compete for one position" in findings[0].text
 
 
 def test_nearly_flat_maps_that_coincide_are_no_mixture() -> None:
@@ -93,43 +93,43 @@ def test_nearly_flat_maps_that_coincide_are_no_mixture() -> None:
     for record in trace.steps:
         assert record.attention is not None
         record.attention[:] = np.where(LEFT, 0.022, 0.02)
-    assert kinds(diagnose(trace, EXACT)) == ["weak"]
+    assert kinds(diagnose(trace, thresholds=EXACT)) == ["weak"]
 
 
 def test_an_object_in_two_places_is_drawn_twice() -> None:
     """Two turtles and an apple: the turtle's word leads in two places that lie apart."""
     low, high = box(7, 0, 4, 4), box(0, 0, 4, 4)
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": high | low, "apple": RIGHT, "pink": RIGHT})
-    findings = diagnose(trace, EXACT)
+    findings = diagnose(trace, thresholds=EXACT)
     assert kinds(findings)[0] == "twice"
     finding = findings[0]
     assert finding.subjects == (0,)
     assert finding.severity == "problem"
     assert "“turtle” seems to be drawn twice" in finding.text
-    assert "apart from each other, of 16 and 16 cells" in finding.text
+    assert "(16 and 16 cells)" in finding.text
     assert (finding.evidence["larger"], finding.evidence["smaller"]) == (16, 16)
     assert set(finding.cells) == set(np.flatnonzero(high | low).tolist())
     assert finding.cell in finding.cells
     assert finding.layer == "object"
     assert "clear" not in kinds(findings)
-    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": high, "apple": RIGHT}), EXACT), "twice")
+    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": high, "apple": RIGHT}), thresholds=EXACT), "twice")
 
 
 def test_two_that_touch_are_drawn_twice_and_one_wide_thing_is_not() -> None:
     touching = box(0, 0, 5, 5) | box(5, 2, 5, 5)
-    finding = of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": touching, "apple": box(0, 8, 4, 4)}), EXACT), "twice")[
-        0
-    ]
-    assert "two places that touch, of 25 and 25 cells" in finding.text
+    finding = of_kind(
+        diagnose(painted("a turtle and an apple", lambda _: {"turtle": touching, "apple": box(0, 8, 4, 4)}), thresholds=EXACT), "twice"
+    )[0]
+    assert "(25 and 25 cells, which touch)" in finding.text
     wide = painted("a turtle and an apple", lambda _: {"turtle": box(0, 0, 4, 6), "apple": box(8, 8, 4, 4)})
-    assert not of_kind(diagnose(wide, EXACT), "twice")
+    assert not of_kind(diagnose(wide, thresholds=EXACT), "twice")
 
 
 def test_the_second_place_is_dated() -> None:
     low, high = box(8, 0, 4, 4), box(0, 0, 4, 4)
     trace = painted("a turtle and an apple", lambda s: {"turtle": high | low if s >= 3 else high, "apple": RIGHT})
     trace.unmask_step[:] = STEPS - 1
-    finding = of_kind(diagnose(trace, EXACT), "twice")[0]
+    finding = of_kind(diagnose(trace, thresholds=EXACT), "twice")[0]
     assert finding.step == 3
     assert "from step 4 on" in finding.text
 
@@ -137,11 +137,11 @@ def test_the_second_place_is_dated() -> None:
 def test_scattered_cells_are_no_second_object_and_a_noun_asked_for_twice_is_left_alone() -> None:
     stray = LEFT.copy()
     stray[[10, 140]] = True  # fewer than a place is worth
-    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": stray, "apple": RIGHT}), EXACT), "twice")
+    assert not of_kind(diagnose(painted("a turtle and an apple", lambda _: {"turtle": stray, "apple": RIGHT}), thresholds=EXACT), "twice")
     trace = painted("a red apple and a turtle", lambda _: {"apple": box(0, 0, 4, 4) | box(8, 8, 4, 4), "turtle": box(0, 8, 4, 4)})
-    assert of_kind(diagnose(trace, EXACT), "twice")
+    assert of_kind(diagnose(trace, thresholds=EXACT), "twice")
     trace.prompt = replace(trace.prompt, subjects=tuple(replace(s, noun="apple") for s in trace.prompt.subjects))
-    assert not of_kind(diagnose(trace, EXACT), "twice")
+    assert not of_kind(diagnose(trace, thresholds=EXACT), "twice")
 
 
 def test_an_object_decided_in_doubt_is_faint() -> None:
@@ -149,7 +149,7 @@ def test_an_object_decided_in_doubt_is_faint() -> None:
     for record in trace.steps:
         assert record.entropy is not None
         record.entropy[RIGHT] = 0.9
-    findings = diagnose(trace, EXACT)
+    findings = diagnose(trace, thresholds=EXACT)
     finding = of_kind(findings, "faint")[0]
     assert finding.subjects == (1,)
     assert finding.evidence["doubt"] == pytest.approx(0.9)
@@ -158,12 +158,12 @@ def test_an_object_decided_in_doubt_is_faint() -> None:
     assert finding.confidence == "strong evidence"
     for record in trace.steps:
         record.entropy = None
-    assert kinds(diagnose(trace, EXACT)) == ["decided", "decided", "clear"]
+    assert kinds(diagnose(trace, thresholds=EXACT)) == ["decided", "decided", "clear"]
 
 
 def test_leaked_attribute() -> None:
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT})
-    finding = of_kind(diagnose(trace, EXACT), "leak")[0]
+    finding = of_kind(diagnose(trace, thresholds=EXACT), "leak")[0]
     assert finding.subjects == (1, 0)
     assert trace.prompt.words[finding.word].text == "pink"
     assert finding.layer == "word"
@@ -171,12 +171,12 @@ def test_leaked_attribute() -> None:
     assert "6.0 times" in finding.text
     assert set(finding.cells) == set(np.flatnonzero(LEFT).tolist())
     even = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT | RIGHT})
-    assert not of_kind(diagnose(even, EXACT), "leak")
+    assert not of_kind(diagnose(even, thresholds=EXACT), "leak")
 
 
 def test_leak_names_the_object_that_has_most_of_it() -> None:
     places = {"cat": box(0, 0, 4, 4), "dog": box(0, 8, 4, 4), "car": box(8, 4, 4, 4), "red": box(0, 8, 4, 4)}
-    finding = of_kind(diagnose(painted("a red cat and a dog and a car", lambda _: places), EXACT), "leak")[0]
+    finding = of_kind(diagnose(painted("a red cat and a dog and a car", lambda _: places), thresholds=EXACT), "leak")[0]
     assert finding.subjects == (0, 1)
 
 
@@ -186,25 +186,25 @@ def test_decided_at_the_step_where_the_place_settles(step: int) -> None:
         return {"turtle": LEFT if s >= step else box(0, 7, 3, 5), "apple": RIGHT}
 
     trace = painted("a turtle and an apple", paint)
-    decided = {f.subject: f for f in of_kind(diagnose(trace, EXACT), "decided")}
+    decided = {f.subject: f for f in of_kind(diagnose(trace, thresholds=EXACT), "decided")}
     assert decided[0].step == step
     assert f"decided at step {step + 1} of {STEPS}" in decided[0].text
     assert decided[1].step == 0
-    assert "from the first step" in decided[1].text
+    assert "was fixed at step 1" in decided[1].text
 
 
 def test_a_place_that_changes_to_the_end_is_told_so() -> None:
     trace = painted("a turtle and an apple", lambda s: {"turtle": LEFT if s % 2 else box(0, 3, 3, 5), "apple": RIGHT})
-    decided = {f.subject: f for f in of_kind(diagnose(trace, EXACT), "decided")}
+    decided = {f.subject: f for f in of_kind(diagnose(trace, thresholds=EXACT), "decided")}
     assert "kept changing to the end" in decided[0].text
 
 
 def test_flat_maps_are_weak_evidence_and_nothing_else_is_claimed() -> None:
-    findings = diagnose(painted("a turtle and a pink apple", lambda _: {}), EXACT)
+    findings = diagnose(painted("a turtle and a pink apple", lambda _: {}), thresholds=EXACT)
     assert kinds(findings) == ["weak"]
     assert findings[0].confidence == "weak evidence"
     assert findings[0].evidence["strength"] < EXACT.weak_strength
-    assert kinds(diagnose(painted("a turtle", lambda _: {}), EXACT)) == ["weak"]
+    assert kinds(diagnose(painted("a turtle", lambda _: {}), thresholds=EXACT)) == ["weak"]
 
 
 def test_loudness_of_a_word_does_not_matter() -> None:
@@ -213,8 +213,8 @@ def test_loudness_of_a_word_does_not_matter() -> None:
     for record in quiet.steps:
         assert record.attention is not None
         record.attention[2] *= 0.01  # the turtle's token
-    assert [f.text for f in diagnose(quiet, EXACT)] == [f.text for f in diagnose(trace, EXACT)]
+    assert [f.text for f in diagnose(quiet, thresholds=EXACT)] == [f.text for f in diagnose(trace, thresholds=EXACT)]
 
 
 def test_single_object_is_compared_with_a_flat_map() -> None:
-    assert kinds(diagnose(painted("a cat", lambda _: {"cat": LEFT}), EXACT)) == ["decided", "clear"]
+    assert kinds(diagnose(painted("a cat", lambda _: {"cat": LEFT}), thresholds=EXACT)) == ["decided", "clear"]

@@ -36,7 +36,7 @@ def test_attention_at_some_steps_only() -> None:
     trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": RIGHT})
     for record in trace.steps[1::2]:
         record.attention = None
-    findings = diagnose(trace, EXACT)
+    findings = diagnose(trace, thresholds=EXACT)
     assert kinds(findings) == ["decided", "decided", "clear"]
     assert findings[-1].step == STEPS - 2
 
@@ -69,7 +69,7 @@ def test_idle_guidance_is_a_warning() -> None:
 
 def test_problems_come_first_and_findings_are_plain_data() -> None:
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT}, order="uncage")
-    findings = diagnose(trace, EXACT)
+    findings = diagnose(trace, thresholds=EXACT)
     ranks = [["problem", "warning", "info"].index(f.severity) for f in findings]
     assert ranks == sorted(ranks)
     for f in findings:
@@ -78,7 +78,7 @@ def test_problems_come_first_and_findings_are_plain_data() -> None:
         assert f.layer in ("picture", "order", "object", "word", "contrast", "difference")
         assert all(isinstance(c, int) and 0 <= c < 144 for c in f.cells)
         assert all(isinstance(v, float) and np.isfinite(v) for v in f.evidence.values())
-    assert diagnose(trace, EXACT) == findings
+    assert diagnose(trace, thresholds=EXACT) == findings
 
 
 def test_the_trace_is_left_as_it_was() -> None:

@@ -14,22 +14,22 @@ from uncage_demo.diagnosis.diagnose import CALIBRATION, Thresholds, calibration,
 
 def test_a_statement_just_past_its_threshold_says_that_its_evidence_is_weak() -> None:
     trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": LEFT})
-    share = of_kind(diagnose(trace, EXACT), "leak")[0].evidence["share"]
-    near = of_kind(diagnose(trace, replace(EXACT, leak_share=share - 0.001)), "leak")[0]
+    share = of_kind(diagnose(trace, thresholds=EXACT), "leak")[0].evidence["share"]
+    near = of_kind(diagnose(trace, thresholds=replace(EXACT, leak_share=share - 0.001)), "leak")[0]
     assert near.confidence == "weak evidence"
-    assert near.text.startswith("Perhaps “pink” looks at the wrong object")
-    between = of_kind(diagnose(trace, replace(EXACT, leak_share=share - 0.2 * (1 - share) / 0.8)), "leak")[0]
-    assert between.confidence == "some evidence"
+    assert near.text.startswith("Perhaps “pink” attends to the wrong object")
+    between = of_kind(diagnose(trace, thresholds=replace(EXACT, leak_share=share - 0.2 * (1 - share) / 0.8)), "leak")[0]
+    assert between.confidence == "moderate evidence"
     assert not between.text.startswith("Perhaps")
 
 
 def test_thresholds_of_other_weights_give_no_strong_evidence(tmp_path: Path) -> None:
     trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": RIGHT})
     assert calibration().model != (trace.model.id, trace.model.weight_hash)
-    given = diagnose(trace, calibration().thresholds)
+    given = diagnose(trace, thresholds=calibration().thresholds)
     foreign = diagnose(trace)
     assert of_kind(given, "clear")[0].confidence == "strong evidence"
-    assert of_kind(foreign, "clear")[0].confidence == "some evidence"
+    assert of_kind(foreign, "clear")[0].confidence == "moderate evidence"
     assert [f.text for f in given] == [f.text for f in foreign]
     assert calibration(tmp_path / "none.json").thresholds == Thresholds()
     assert calibration(tmp_path / "none.json").model == ("", "")
@@ -62,10 +62,10 @@ def test_the_shipped_calibration_is_what_the_diagnosis_uses_and_says() -> None:
     ("named", "precision", "level"),
     [
         (40, 0.9, "strong evidence"),
-        (9, 1.0, "some evidence"),
-        (40, 0.7, "some evidence"),
+        (9, 1.0, "moderate evidence"),
+        (40, 0.7, "moderate evidence"),
         (40, 0.3, "weak evidence"),
-        (0, None, "some evidence"),
+        (0, None, "moderate evidence"),
     ],
 )
 def test_no_statement_is_called_better_evidence_than_its_rule_was_measured_to_be(
@@ -81,7 +81,7 @@ def test_no_statement_is_called_better_evidence_than_its_rule_was_measured_to_be
     finding = of_kind(diagnose(trace), "leak")[0]
     assert finding.confidence == level
     assert finding.text.startswith("Perhaps") == (level == "weak evidence")
-    assert diagnose(trace, EXACT)[0].confidence == "strong evidence"
+    assert diagnose(trace, thresholds=EXACT)[0].confidence == "strong evidence"
 
 
 @pytest.mark.parametrize(

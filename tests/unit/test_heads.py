@@ -14,10 +14,10 @@ from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.branching import attention_at, branch
 from uncage_demo.config import DecodingConfig
-from uncage_demo.player.heads import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
+from uncage_demo.player.head_maps import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.heads import heads_function
+from uncage_demo.ui.head_requests import heads_function
 from uncage_demo.ui.models import ModelSlot
 
 
@@ -107,7 +107,7 @@ def test_a_file_takes_along_what_was_recorded_and_says_what_was_not(whole: Trace
     assert recorded_heads([without(whole)], ["two"]) == {"maps": {}, "note": NOT_RECORDED}
     size = sum(len(base64.b64decode(one["codes"]["d"])) for one in kept["maps"].values())
     assert size < MAX_OFFLINE_BYTES
-    monkeypatch.setattr("uncage_demo.player.heads.MAX_OFFLINE_BYTES", size)
+    monkeypatch.setattr("uncage_demo.player.head_maps.MAX_OFFLINE_BYTES", size)
     assert recorded_heads([whole], ["one"])["maps"]
-    monkeypatch.setattr("uncage_demo.player.heads.MAX_OFFLINE_BYTES", size - 1)
+    monkeypatch.setattr("uncage_demo.player.head_maps.MAX_OFFLINE_BYTES", size - 1)
     assert recorded_heads([whole], ["one"]) == {"maps": {}, "note": TOO_LARGE}

@@ -16,8 +16,10 @@ from huggingface_hub import constants, errors
 
 from tests.tiny_checkpoints import tiny_vq, write_amused, write_meissonic
 from uncage_demo.backends import load_backend
+from uncage_demo.backends.devices import parse_device, parse_dtype
 from uncage_demo.backends.large import catalog, download, hub
 from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, obtain, present
+from uncage_demo.backends.large.layout import family_of
 from uncage_demo.backends.large.weights import load_diffusers, load_text_encoder, load_tokenizer, weight_hash
 
 WANTED = Checkpoint("owner/name", ("transformer/config.json", "transformer/*.safetensors"))
@@ -48,7 +50,7 @@ class FakeHub:
             raise self.error
         if options.get("dry_run"):
             return [SimpleNamespace(filename=name, file_size=size, will_download=True) for name, size in self.files.items()]
-        for name in self.files:
+        for name in options["allow_patterns"]:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text("{}")
         return str(self.folder)
@@ -78,7 +80,134 @@ def test_a_download_is_reported_before_and_happens_once(fake: Callable[..., Fake
     assert present(WANTED) == folder
     assert obtain(WANTED, download=True, report=report) == folder
     assert len(reports) == 1
-    assert "*.fp16.safetensors" in fetched.calls[1]["ignore_patterns"]
+    assert "*.fp16.*" in fetched.calls[0]["ignore_patterns"]
+
+
+def test_only_the_files_that_are_needed_are_fetched(fake: Callable[..., FakeHub]) -> None:
+    weights = "transformer/diffusion_pytorch_model"
+    shards = [f"{weights}-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    half = [f"{weights}.fp16.safetensors"]
+    index = f"{weights}.safetensors.index.json"
+    wanted = Checkpoint("owner/name", ("transformer/config.json", "transformer/*.safetensors"), ("transformer/*.json",))
+    for there, chosen in (
+        ([f"{weights}.safetensors", *half, "transformer/other.safetensors"], [f"{weights}.safetensors"]),
+        (half, half),
+        ([*shards, index, *half], [*shards, index]),
+    ):
+        fetched = fake({"transformer/config.json": 1} | dict.fromkeys(there, 10))
+        reports: list[int] = []
+        obtain(wanted, download=True, report=lambda _, size, reports=reports: reports.append(size))
+        assert sorted(fetched.calls[-1]["allow_patterns"]) == sorted(["transformer/config.json", *chosen])
+        assert reports == [1 + 10 * len(chosen)]
+        for path in sorted(fetched.folder.rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        fetched.folder.rmdir()
+
+
+def test_what_a_folder_may_look_like(tmp_path: Path) -> None:
+    plain = hub.load_large(str(write_meissonic(tmp_path / "mine")), image_size_px=32)
+    want = plain.info.weight_hash
+    repository = tmp_path / "models--owner--name"
+    for name in ("aaaa", "bbbb"):
+        write_meissonic(repository / "snapshots" / name)
+    with pytest.raises(ModelUnavailable, match="2 snapshots; give the path of one"):
+        hub.load_large(str(repository), image_size_px=32)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("bbbb")
+    found = hub.load_large(str(repository), image_size_px=32)
+    assert (found.info.id, found.info.weight_hash) == ("owner/name", want)
+    write_meissonic(tmp_path / "nest" / "512")
+    assert hub.load_large(str(tmp_path / "nest"), image_size_px=32).info.weight_hash == want
+    assert hub.load_large(str(tmp_path / "nest" / "512" / "transformer"), image_size_px=32).info.weight_hash == want
+    write_meissonic(tmp_path / "nest" / "1024", downsample=True)
+    with pytest.raises(ModelUnavailable, match="several models, 1024, 512"):
+        hub.load_large(str(tmp_path / "nest"))
+    # another repository as text encoder: its own folder, or the one that has it inside
+    for encoder in (tmp_path / "mine" / "text_encoder", tmp_path / "mine"):
+        assert hub.load_large(str(tmp_path / "mine"), text_encoder=str(encoder), image_size_px=32).info.weight_hash == want
+
+
+def test_a_folder_without_a_text_encoder_needs_a_named_one(tmp_path: Path) -> None:
+    folder = write_meissonic(tmp_path / "mine")
+    (folder / "text_encoder").rename(tmp_path / "encoder")
+    with pytest.raises(ModelUnavailable, match=r"no file matches text_encoder/config\.json"):
+        hub.load_large(str(folder))
+    assert hub.load_large(str(folder), text_encoder=str(tmp_path / "encoder"), image_size_px=32)
+
+
+def test_half_precision_copies_are_read_where_there_is_nothing_else(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = write_meissonic(tmp_path / "mine")
+    plain: Any = hub.load_large(str(folder), image_size_px=32)
+    for part, stem in (("transformer", "diffusion_pytorch_model"), ("vqvae", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        path = folder / part / f"{stem}.safetensors"
+        save_file({name: value.half() for name, value in load_file(path).items()}, path.with_name(f"{stem}.fp16.safetensors"))
+        path.unlink()
+    half: Any = hub.load_large(str(folder), image_size_px=32)
+    assert half.info.weight_hash != plain.info.weight_hash
+    assert half.network.context_embedder.weight.dtype == torch.float32
+    torch.testing.assert_close(half.network.context_embedder.weight, plain.network.context_embedder.weight, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path, shards: int) -> None:
+    import subprocess
+    import sys
+
+    from safetensors.torch import load_file
+
+    folder = write_meissonic(tmp_path / "mi ne")
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    names = sorted(tensors)
+    path.unlink()
+    for number in range(shards):
+        end = "" if shards == 1 else f"-0000{number + 1}-of-0000{shards}"
+        torch.save({name: tensors[name] for name in names[number::shards]}, path.with_name(f"diffusion_pytorch_model{end}.bin"))
+    with pytest.raises(ValueError, match="Convert it once") as caught:
+        hub.load_large(str(folder))
+    command = str(caught.value).partition("where it comes from: ")[2]
+    subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
+    again = load_file(path)
+    assert set(again) == set(tensors)
+    assert all(torch.equal(again[name], tensors[name]) for name in names)
+    hub.load_large(str(folder), image_size_px=32)
+
+
+def test_settings_left_out_are_the_references(tmp_path: Path) -> None:
+    from uncage_demo.backends.large.meissonic_transformer import TransformerConfig
+
+    config = TransformerConfig.from_dict({})
+    assert (config.num_layers, config.num_single_layers, config.num_attention_heads, config.joint_attention_dim) == (19, 38, 24, 4096)
+    assert (config.downsample, config.upsample, config.pooled_projection_dim) == (False, False, 768)
+    folder = write_meissonic(tmp_path / "mine")
+    path = folder / "transformer" / "config.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in said.items() if name not in ("downsample", "upsample", "patch_size")}))
+    assert hub.load_large(str(folder), image_size_px=32).info.attention_grid == (8, 8)
+    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
+    assert hub.load_large(str(folder), image_size_px=32).mask_id == 31
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "sine"}))
+    with pytest.raises(ValueError, match=r"scheduler_config\.json: masking_schedule='sine'; cosine and linear are known"):
+        hub.load_large(str(folder))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "linear"}))
+    assert hub.load_large(str(folder), image_size_px=32).info.default_schedule == "linear_float32"
+
+
+def test_loading_a_whole_clip_model_says_nothing_alarming(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers import CLIPConfig, CLIPModel
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 16}
+    vision = sizes | {"image_size": 8, "patch_size": 4}
+    text = sizes | {"vocab_size": 40, "eos_token_id": 39, "bos_token_id": 38, "pad_token_id": 39}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)).save_pretrained(tmp_path)
+    capfd.readouterr()
+    encoder = load_text_encoder(tmp_path, torch.float32)
+    assert encoder.text_projection.weight.shape == (24, 32)  # the width that the whole model projects to
+    said = capfd.readouterr()
+    assert "UNEXPECTED" not in said.out + said.err
+    assert "vision" not in said.out + said.err
 
 
 def test_a_report_may_stop_the_download(fake: Callable[..., FakeHub]) -> None:
@@ -183,7 +312,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "transformer").mkdir()
     (tmp_path / "transformer" / "config.json").write_text(json.dumps({"_class_name": "OtherModel"}))
     with pytest.raises(ValueError, match="OtherModel is neither"):
-        hub.family_of(tmp_path)
+        family_of(tmp_path / "transformer")
 
 
 def test_load_backend_takes_a_local_folder(tmp_path: Path) -> None:
@@ -209,7 +338,7 @@ def test_broken_parts_are_named(tmp_path: Path) -> None:
     folder = write_meissonic(tmp_path / "mine")
     weights = folder / "text_encoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
-    with pytest.raises(ValueError, match="CLIPTextModelWithProjection cannot be loaded"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: truncated"):
         load_text_encoder(folder / "text_encoder", torch.float32)
     (folder / "tokenizer" / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match="tokenizer cannot be loaded"):
@@ -326,10 +455,11 @@ def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path:
 
 def test_the_catalogue_and_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [entry.id for entry in catalog.offered()]
-    assert names == ["embedded", "embedded-web", "meissonic", "monetico", "amused-256", "amused-512"]
+    shipped = ["embedded", "embedded-web"]
+    assert names == [*shipped, "meissonic", "monetico", "muddit-512", "muddit-1024", "dimo", "amused-256", "amused-512"]
     described = catalog.describe()
     assert json.loads(json.dumps(described)) == described
-    assert [item["present"] for item in described] == [True, True, False, False, False, False]
+    assert [item["present"] for item in described] == [True] * 2 + [False] * 7
     monkeypatch.setenv("UNCAGE_MODELS", " monetico , embedded")
     assert [entry.id for entry in catalog.offered()] == ["embedded", "monetico"]
     for refused in ("meissonic", "owner/name"):
@@ -349,16 +479,20 @@ def test_hub_ids_of_known_models_are_those_models() -> None:
     assert len(hub.find("monetico").checkpoints()) == 1
 
 
-@pytest.mark.parametrize(("device", "match"), [("toaster", "toaster"), ("cuda:77", "CUDA devices")])
+@pytest.mark.parametrize(
+    ("device", "match"), [("toaster", "toaster"), ("cuda:77", "CUDA devices"), ("mps", "not run on mps"), ("meta", "use auto, cpu")]
+)
 def test_devices_that_are_not_there(device: str, match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        hub.parse_device(device)
+        parse_device(device)
+    with pytest.raises(ValueError, match=match):
+        load_backend("embedded", device=device)
 
 
 def test_dtypes_by_name() -> None:
     cpu = torch.device("cpu")
-    assert hub.parse_dtype(None, cpu) == torch.float32
-    assert hub.parse_dtype("bf16", cpu) == hub.parse_dtype("bfloat16", cpu) == hub.parse_dtype(torch.bfloat16, cpu) == torch.bfloat16
+    assert parse_dtype(None, cpu) == torch.float32
+    assert parse_dtype("bf16", cpu) == parse_dtype("bfloat16", cpu) == parse_dtype(torch.bfloat16, cpu) == torch.bfloat16
     for wrong in ("int8", torch.int64):
         with pytest.raises(ValueError, match="use fp32, fp16 or bf16"):
-            hub.parse_dtype(wrong, cpu)
+            parse_dtype(wrong, cpu)

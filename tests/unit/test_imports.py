@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from uncage_demo.bench.report import current_section, replace_section
+
 PACKAGE = Path(__file__).parents[2] / "uncage_demo"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -36,6 +38,7 @@ def inside(path: Path, *folders: str) -> bool:
 
 # Who stands on whom: each room of the package, and the rooms that it may import. A room that is not named here fails.
 GROUND = frozenset({"types", "orders", "setting", "config", "shipped", "files"})
+FLOOR = GROUND | {"prompt"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": frozenset(),
     "orders": frozenset({"types"}),
@@ -44,18 +47,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "shipped": frozenset(),
     "files": frozenset(),
     "prompt": GROUND,
-    "backends": GROUND,
-    "trace": GROUND | {"backends"},
-    "decoding": GROUND | {"backends", "trace"},
-    "runner": GROUND | {"backends", "trace", "decoding"},
-    "branching": GROUND | {"backends", "trace", "decoding", "runner"},
-    "diagnosis": GROUND | {"trace", "decoding"},
-    "render": GROUND | {"trace"},
-    "player": GROUND | {"trace", "render", "decoding", "diagnosis"},
-    "export": GROUND | {"trace", "render", "player", "diagnosis"},
-    "bench": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "branching", "diagnosis", "render"},
-    "train": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "render", "bench", "player"},
-    "ui": GROUND | {"prompt", "backends", "trace", "decoding", "runner", "branching", "diagnosis", "render", "player", "export", "bench"},
+    "backends": FLOOR,
+    "trace": FLOOR | {"backends"},
+    "decoding": FLOOR | {"backends", "trace"},
+    "runner": FLOOR | {"backends", "trace", "decoding"},
+    "branching": FLOOR | {"backends", "trace", "decoding", "runner"},
+    "diagnosis": FLOOR | {"trace", "decoding"},
+    "render": FLOOR | {"trace"},
+    "player": FLOOR | {"trace", "render", "decoding", "diagnosis"},
+    "export": FLOOR | {"trace", "render", "player", "diagnosis"},
+    "bench": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render"},
+    "train": FLOOR | {"backends", "trace", "decoding", "runner", "render", "bench", "player"},
+    "ui": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render", "player", "export", "bench"},
 }
 # The faces: the public names, `python -m uncage_demo` and the command line stand on everything.
 FACES = {"__init__", "__main__", "cli"}
@@ -121,3 +124,30 @@ def test_rules_see_lazy_imports(tmp_path):
     source = tmp_path / "lazy.py"
     source.write_text("def f():\n    from gradio import Blocks\n    return Blocks\n")
     assert starts(imported(source), "gradio")
+
+
+PAGE = PACKAGE.parent / "docs" / "ARCHITECTURE.md"
+MARKS = ("<!-- rooms:begin (written by `python -m tests.unit.test_imports`; do not edit) -->", "<!-- rooms:end -->")
+
+
+def rooms_table() -> str:
+    """MAY_IMPORT as Markdown, lower rooms first."""
+    lines = [
+        f"The ground: {', '.join(f'`{name}`' for name in MAY_IMPORT if name in GROUND)}.",
+        "",
+        "| room | may import |",
+        "| --- | --- |",
+    ]
+    for name, below in MAY_IMPORT.items():
+        ground = ["the ground"] if below >= GROUND else [f"`{other}`" for other in MAY_IMPORT if other in below & GROUND]
+        rooms = [f"`{other}`" for other in MAY_IMPORT if other in below - GROUND]
+        lines.append(f"| `{name}` | {', '.join([*ground, *rooms]) or 'nothing'} |")
+    return "\n".join(lines)
+
+
+def test_the_architecture_page_tells_this_table():
+    assert current_section(PAGE.read_text(encoding="utf-8"), MARKS) == rooms_table(), "run `python -m tests.unit.test_imports`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), rooms_table(), MARKS), encoding="utf-8")

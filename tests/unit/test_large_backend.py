@@ -98,7 +98,7 @@ def test_words_of_a_prompt_find_their_pieces(backend: LargeBackend) -> None:
 
 
 def test_guidance_as_one_batch_equals_two_forwards(backend: LargeBackend) -> None:
-    one, two, empty = (backend.encode_prompt(prompt_of(backend, text)) for text in ("a red turtle", "an apple", ""))
+    one, two, empty = (backend.encode_prompt(prompt_of(backend, text)) for text in ("a red turtle", "an apple", backend.negative_prompt))
     tokens = tokens_of(backend, 2)
     both = backend.forward(tokens, 1, 4, [one, two])
     cond = backend.forward(tokens, 1, 4, [one, two], unconditional=False)

@@ -73,7 +73,7 @@ def test_a_branch_without_edits_is_the_parent_and_a_hidden_word_changes_it(backe
     assert not np.array_equal(attention, before)
 
 
-def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path) -> None:
+def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from uncage_demo.cli import main as cli
 
     out = tmp_path / "run"
@@ -92,8 +92,14 @@ def test_the_command_line_takes_a_folder(folder: Path, tmp_path: Path) -> None:
         str(out),
         "--quiet",
     ]
-    assert cli.main(["generate", TEXT, *options]) == 0
-    assert any(path.suffix == ".npz" for path in out.rglob("*"))
+    assert cli.main(["generate", TEXT, *options, "--frames", "every 2", "--preset", "authors", "--negative-prompt", "dim"]) == 0
+    trace = Trace.load(next(path for path in out.rglob("*") if path.suffix == ".npz"))
+    assert trace.versions["step_pictures"] == "every 2"
+    assert (trace.config["order"], trace.config["schedule"]) == ("meissonic", "cosine_float32")
+    assert list(trace.config["noise_temperature"]) == [2.0, 0.0]  # the authors', where the command says nothing
+    assert '"negative_prompt": "dim"' in trace.versions["model_options"]
+    assert cli.main(["generate", TEXT, *options, "--force", "--frames", "sometimes"]) == 2
+    assert "frames='sometimes'" in capsys.readouterr().err
 
 
 def test_what_a_long_prompt_loses_is_said_everywhere(

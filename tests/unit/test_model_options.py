@@ -60,7 +60,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image_size_px": (512, 7.5)}, "each side 1 to 4096"),
     ({"text_encoder": ""}, "text_encoder='': give a folder or a hub id"),
     ({"text_encoder": 3}, "text_encoder=3: give a folder or a hub id"),
-    ({"negative_prompt": None}, "negative_prompt=None: give a text"),
+    ({"negative_prompt": 3}, "negative_prompt=3: give a text"),
+    ({"lora": " "}, "lora=' ': give a folder or a hub id"),
+    ({"family": "other"}, "family='other': choose one of meissonic, muddit, dimo, amused"),
     ({"negative_prompt": "a" * (MAX_NEGATIVE_CHARS + 1)}, "at most 500 characters"),
     ({"offload": 1}, "offload=1: give True or False"),
     ({"compile": "yes"}, "compile='yes': give True or False"),
@@ -156,7 +158,7 @@ def test_a_branch_needs_the_model_as_it_was(folder: Path, plain: Any, negative: 
     trace = Trace.load(tmp_path / "trace.npz")
     assert ModelOptions.from_json(trace.versions[TRACE_KEY]) == negative.options
     np.testing.assert_array_equal(branch(negative, trace, 1).tokens, trace.tokens)
-    with pytest.raises(ValueError, match=r"negative_prompt='blurry, -dim', the model here is loaded with ''"):
+    with pytest.raises(ValueError, match=r"negative_prompt='blurry, -dim', the model here is loaded with 'worst quality"):
         branch(plain, trace, 1)
     trace.versions[TRACE_KEY] = "{"
     with pytest.raises(ValueError, match="model options"):
@@ -208,8 +210,9 @@ def test_sizes_are_read() -> None:
         (["--image-size", "٣"], "argument --image-size"),
         (["--image-size", "9000"], "image_size_px=(9000, 9000): give"),
         (["--model", "FOLDER", "--image-size", "30"], "30 x 30 px: both sides must be multiples of 8"),
-        (["--device", "toaster"], "device='toaster': use auto, cpu, cuda, cuda:N or mps"),
-        (["--device", "meta"], "device='meta': use auto, cpu, cuda, cuda:N or mps"),
+        (["--device", "mps"], "models do not run on mps"),
+        (["--device", "toaster"], "device='toaster': use auto, cpu, cuda or cuda:N"),
+        (["--device", "meta"], "device='meta': use auto, cpu, cuda or cuda:N"),
         (["--device", "cuda:77"], "device='cuda:77': this machine has"),
     ],
 )
@@ -289,3 +292,17 @@ def test_result_lines_of_models_without_options_keep_their_keys() -> None:
     facts = ("a cat", {"seed": 0}, "embedded", "ffff", "detector")
     assert image_key(*facts) == image_key(*facts, options={}) == "937cdba1d5f751ab"
     assert image_key(*facts, options={"image_size_px": [16, 24]}) != image_key(*facts)
+
+
+def test_named_negative_prompts_and_which_model_has_which_option() -> None:
+    from uncage_demo.backends.options import AUTHORS_NEGATIVE, FAMILIES, OPTIONS, options_for
+
+    assert ModelOptions(negative_prompt="authors").negative_prompt == AUTHORS_NEGATIVE
+    assert ModelOptions(negative_prompt="").given() == {"negative_prompt": ""}
+    assert AUTHORS_NEGATIVE in next(one.help for one in OPTIONS if one.name == "negative_prompt")
+    assert options_for("embedded") == ()
+    assert options_for(None) == OPTIONS
+    names = {family: [one.name for one in options_for(family)] for family in FAMILIES}
+    assert [family for family in FAMILIES if "lora" in names[family]] == ["amused"]
+    assert "negative_prompt" not in names["dimo"]  # drawn without guidance, so there is nothing to steer away from
+    assert not {"text_encoder", "lora", "family"} & {one.name for one in options_for("amused", local=False)}

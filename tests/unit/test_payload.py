@@ -45,10 +45,10 @@ def test_packed_terms_are_the_traces_own_float32(pair, payload):
         assert run["scores"] is None  # the terms give them bit for bit
         for name in ("confidence", "noise"):
             expected = np.concatenate([getattr(r, name)[r.masked_before] for r in trace.steps])
-            assert run[name]["t"] == "f4"
-            np.testing.assert_array_equal(values(run[name]), expected)
+            assert run["maps"][name]["values"]["t"] == "f4"
+            np.testing.assert_array_equal(values(run["maps"][name]["values"]), expected)
         contrast = np.concatenate([r.contrast[r.masked_before] for r in trace.steps])
-        np.testing.assert_array_equal(values(run["contrast"]), contrast)
+        np.testing.assert_array_equal(values(run["maps"]["contrast"]["values"]), contrast)
         masked = np.unpackbits(values(run["masked"]), axis=1, bitorder="little")[:, :144]
         np.testing.assert_array_equal(masked.astype(bool), np.stack([r.masked_before for r in trace.steps]))
         np.testing.assert_array_equal(values(run["drawn"]), np.concatenate([r.sampled[r.masked_before] for r in trace.steps]))

@@ -19,7 +19,7 @@ def line_after(marker: str) -> str:
 
 
 def test_each_line_makes_its_own_environment():
-    for marker, tail in (("run line", ".venv/bin/python app.py"), ("test line", ".venv/bin/python -m pytest")):
+    for marker, tail in (("run line", ".venv/bin/python app.py"), ("test line", ".venv/bin/python -m pytest -n 2")):
         parts = line_after(marker).split(" && ")
         assert parts[0] == "python3 -m venv .venv"
         assert parts[1].startswith(".venv/bin/pip install")
@@ -47,5 +47,26 @@ def test_python_example_runs(tmp_path, monkeypatch):
     assert not np.array_equal(names["guided"].unmask_step, names["baseline"].unmask_step)
 
 
-def test_torch_is_pinned():
-    assert "torch==2.13.0" in (ROOT / "requirements.txt").read_text().splitlines()
+def test_the_example_of_the_api_page_runs():
+    example = re.search(r"```python\n(.+?)```", (ROOT / "docs/API.md").read_text(), re.DOTALL)
+    assert example
+    names: dict = {}
+    exec(compile(example.group(1), "API.md", "exec"), names)
+    run, branch = names["run"], names["branch"]
+    assert np.array_equal(run.unmask_step < 4, branch.unmask_step < 4)
+    assert not np.array_equal(run.unmask_step, branch.unmask_step)
+
+
+def test_every_requirement_is_pinned_once():
+    for path in sorted(ROOT.glob("requirements*.txt")):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("-r ")]
+        names = [re.fullmatch(r"([\w.-]+)(\[[\w,]+\])?==\d[\w.]*", line) for line in lines]
+        assert all(names), f"{path.name}: {[line for line, name in zip(lines, names, strict=True) if not name]}"
+        assert len({name.group(1) for name in names if name}) == len(lines)
+
+
+def test_the_page_is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) <= 150
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"

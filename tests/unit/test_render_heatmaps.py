@@ -96,32 +96,11 @@ def test_upscale_shows_cells_exactly_or_smoothly():
     assert 0 < smooth[3] < smooth[4] < 1
 
 
-def test_overlay_at_full_opacity_is_the_map_and_at_none_the_grey_picture():
-    picture = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
-    values = np.array([[0.0, 1.0], [0.5, np.nan]], np.float32)
-    limits = Limits(0.0, 1.0)
-    full = heatmaps.overlay(picture, values, limits, opacity=1.0, smooth=False)
-    assert np.array_equal(full[0, 0], color_table(SEQUENTIAL_MAP)[0])
-    assert np.array_equal(full[0, -1], color_table(SEQUENTIAL_MAP)[-1])
-    assert np.ptp(full[-1, -1].astype(int)) == 0, "a cell without value shows the picture in grey"
-    none = heatmaps.overlay(picture, values, limits, opacity=0.0)
-    assert (np.ptp(none.astype(int), axis=2) == 0).all()
-    with pytest.raises(ValueError, match="opacity=2"):
-        heatmaps.overlay(picture, values, limits, opacity=2)
-
-
 def test_the_same_value_has_the_same_color_in_every_run_and_step():
     limits = Limits(0.0, 0.2)
     low, high = (heatmaps.map_picture(np.full((2, 2), 0.1) + extra, limits, (4, 4)) for extra in (0, np.diag([0.1, 0])))
     assert np.array_equal(low[-1, -1], high[-1, -1])
     assert np.array_equal(low[0, 0], apply_map(np.array(0.1), limits))
-
-
-def test_order_picture_is_dark_first_and_bright_last():
-    trace = make_trace(grid=(2, 2), steps=4, image_px=32)
-    picture = heatmaps.order_picture(trace, (2, 2)).astype(int).sum(axis=2)
-    by_step = picture.ravel()[np.argsort(trace.unmask_step.ravel())]
-    assert (np.diff(by_step) > 0).all()
 
 
 def test_legend_is_a_ramp_of_its_limits_with_room_for_numbers():

@@ -17,8 +17,9 @@ from uncage_demo.render.palette import (
     readable,
     rgb,
     sequential_limits,
-    sign_aware_limits,
     subject_colors,
+    subject_table,
+    theme_properties,
 )
 
 # What the three kinds of colour blindness make of linear RGB (Vienot, Brettel and Mollon 1999; tritan: Brettel 1997, simplified).
@@ -116,12 +117,21 @@ def test_limits_are_shared_by_all_arrays_and_never_empty():
         sequential_limits([], quantile=0)
 
 
-def test_sign_aware_limits_choose_by_sign():
-    assert not sign_aware_limits([np.array([0.0, 2.0])]).diverging
-    assert sign_aware_limits([np.array([-0.5, 2.0])]) == Limits(-2.0, 2.0, True)
-
-
 def test_unit_clips_and_places_what_is_not_a_number():
     limits = Limits(0.0, 2.0)
     assert limits.unit(np.array([-1, 0, 1, 3, np.nan, np.inf, -np.inf])).tolist() == [0, 0, 0.5, 1, 0, 1, 0]
     assert Limits(-2.0, 2.0, True).unit(np.array([np.nan])).tolist() == [0.5]
+
+
+def test_a_subjects_map_runs_from_dark_to_light_through_its_hue():
+    table = subject_table("#D55E00").astype(int)
+    assert table[[0, 64, 128, 200, 255]].tolist() == [[40, 0, 0], [127, 0, 0], [194, 77, 0], [255, 153, 94], [255, 232, 212]]
+    lightness = [contrast_ratio("#{:02X}{:02X}{:02X}".format(*row), "#000000") for row in table]
+    assert (np.diff(lightness) >= 0).all()
+
+
+def test_css_names_every_colour_of_a_theme():
+    text = theme_properties(DARK, "up")
+    assert "--up-mask-mark: #4A5264;" in text
+    assert "--up-name" not in text
+    assert text.count("#") == len(DARK.__dataclass_fields__) - 1

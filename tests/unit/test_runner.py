@@ -265,3 +265,20 @@ def assert_equal_traces_before(made: Trace, trace: Trace, at_step: int) -> None:
     assert made.frames is not None
     assert trace.frames is not None
     assert np.array_equal(made.frames[:at_step], trace.frames[:at_step])
+
+
+def test_a_branch_of_a_branch_at_the_same_step_still_drops_what_the_first_dropped() -> None:
+    trace = parent()
+    early = int(np.flatnonzero(trace.steps[1].committed)[0])
+    now = int(np.flatnonzero(trace.steps[3].committed)[0])
+    first = branch(TINY, trace, 3, drop=[early, now])
+    second = branch(TINY, first, 3)
+    assert second.lineage is not None
+    assert second.lineage.edits.drop == tuple(sorted([early, now]))
+    assert second.steps[3].masked_before[early]
+    assert not second.steps[3].committed[now]
+    assert np.array_equal(second.tokens, first.tokens)
+    # A kept position is no longer dropped.
+    kept = branch(TINY, first, 3, keep=[early]).lineage
+    assert kept is not None
+    assert (kept.edits.keep, kept.edits.drop) == ((early,), (now,))

@@ -12,7 +12,6 @@ import pytest
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality_summary
 from uncage_demo.bench.report import current_section
-from uncage_demo.bench.run import make_images
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
@@ -87,15 +86,6 @@ def test_sizes():
     assert sum(path.stat().st_size for path in files) < 40_000_000
 
 
-def test_the_shipped_model_draws_what_it_is_asked(backend):
-    """A few single objects: far below the card's figures, so that only a broken model fails."""
-    prompts = [parse_prompt(text, backend) for text in ("a turtle", "a red car", "a frog", "a blue clock")]
-    twice = [prompt for prompt in prompts for _ in (0, 1)]
-    _, images = make_images(backend, twice, [DecodingConfig(num_steps=12, seed=seed) for _ in prompts for seed in (0, 1)])
-    verdicts = backend.judge_many(images, twice)
-    assert sum(verdict.objects_found[0] for verdict in verdicts) >= 6
-
-
-def test_the_readme_tells_what_the_card_measured():
+def test_the_results_page_tells_what_the_card_measured():
     metrics = json.loads((EMOJI_SCENES / "metrics.json").read_text())
-    assert current_section((ROOT / "README.md").read_text(), MARKS) == quality_summary(metrics["quality"]).strip()
+    assert current_section((ROOT / "docs/RESULTS.md").read_text(), MARKS) == quality_summary(metrics["quality"]).strip()

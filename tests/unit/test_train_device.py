@@ -10,7 +10,7 @@ import torch
 
 from tests.drawings import drawn_atlas
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, place
-from tests.unit.test_train_resume import assert_same_weights, small_detector, small_tokenizer, small_transformer, train
+from tests.small_training import assert_same_weights, few_pictures, small_detector, small_tokenizer, small_transformer, train
 from uncage_demo.train import loop, pictures
 from uncage_demo.train import transformer as transformer_stage
 from uncage_demo.train.token_scenes import TokenScenes
@@ -61,7 +61,7 @@ def test_stage_trains_on_the_device_with_the_same_data(stage, accelerator, tmp_p
 def test_reports_work_on_the_device(stage, accelerator, tmp_path, monkeypatch):
     run = loop.run
     monkeypatch.setattr(loop, "run", lambda *args, **options: run(*args, **options | {"report_every_s": 0.0}))
-    monkeypatch.setattr(pictures, "STEPS", 2)
+    few_pictures(monkeypatch)
     if stage == "transformer":
         scenes, network = TokenScenes(drawn_atlas(), small_tokenizer().eval()), small_transformer()
         show = pictures.GeneratedPictures(tmp_path, network, small_tokenizer(), small_detector())

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_bench_records import make
+
+from tests.result_lines import make
 
 pytest.importorskip("gradio")
 

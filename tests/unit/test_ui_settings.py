@@ -1,7 +1,9 @@
 """Settings, links, seeds, presets, the store of runs and the chips: the page's logic without a page."""
 
 import argparse
+import dataclasses
 import json
+import shlex
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.factories import make_prompt, make_trace
 from uncage_demo.backends.embedded.vocab import VOCABULARY
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
+from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
 from uncage_demo.ui.presets import PRESETS, preset
@@ -219,3 +222,41 @@ def test_the_command_line_shown_is_one_that_the_program_understands():
     assert isinstance(options, argparse.Namespace)
     assert options.prompt == traces[0].prompt.text
     assert DecodingConfig.from_dict(traces[0].config).num_steps == options.num_steps
+
+
+def test_chips_show_what_is_not_used_and_what_the_model_is_given():
+    data = json.loads(chips.chips_value(parse_prompt("a cat sitting on a red bench", EmbeddedReader()), VOCABULARY, "model"))
+    assert [w["text"] for w in data["words"] if w["role"] == "unused"] == ["sitting"]
+    assert (data["given"], data["rest"], data["message"]) == ("a cat and a red bench", "", "")
+
+
+def test_the_rest_of_a_prompt_with_unknown_objects_is_offered():
+    data = json.loads(chips.chips_value(parse_prompt("a cat and a frisbee", EmbeddedReader()), VOCABULARY, "model"))
+    assert [w["text"] for w in data["words"] if w["role"] == "unknown"] == ["frisbee"]
+    assert data["rest"] == "a cat"
+    nothing = json.loads(chips.chips_value(parse_prompt("a frisbee", EmbeddedReader()), VOCABULARY, "model"))
+    assert nothing["rest"] == ""
+
+
+def test_what_cannot_be_drawn_is_said_beside_the_chips():
+    data = json.loads(chips.chips_value(parse_prompt("one rabbit and three horses", EmbeddedReader()), VOCABULARY, "model"))
+    assert data["message"] == "a rabbit and three horses are 4 objects; this model draws at most 3."
+    assert (
+        "one colour" in json.loads(chips.chips_value(parse_prompt("a red and blue car", EmbeddedReader()), VOCABULARY, "model"))["message"]
+    )
+
+
+def test_corrections_of_an_opened_run_are_kept():
+    prompt = parse_prompt("a red car and a blue bench", EmbeddedReader())
+    trace = make_trace()
+    trace.model = dataclasses.replace(trace.model, id="embedded")
+    trace.prompt = prompt
+    assert chips.corrections_of(trace) == ""
+    assert "--subjects" not in command_line([trace])
+    assert "overrides" not in python_snippet([trace])
+    moved = [{"object": [2], "attributes": [[1], [5]]}, {"object": [6], "attributes": []}]
+    trace.prompt = parse_prompt(prompt.text, EmbeddedReader(), moved)
+    assert json.loads(chips.corrections_of(trace)) == moved
+    words = shlex.split(command_line([trace]))
+    assert json.loads(words[words.index("--subjects") + 1]) == moved
+    assert f"overrides={moved!r}" in python_snippet([trace])

@@ -6,16 +6,19 @@ import argparse
 import re
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uncage_demo.backends.options import ModelOptions
+from uncage_demo.backends.options import OPTIONS, ModelOptions
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
 
+NAMES = "embedded, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
+
+
 def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = "embedded", device: str | None = "auto") -> None:
-    """Add --model, --device and --dtype, and the group of options that only large models have.
+    """Add --model and --device, and the group of options that only large models have (see options.OPTIONS).
 
     Args:
         parser: of one command.
@@ -24,33 +27,25 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     """
     note = " (default: the one the line names)" if model is None else " (default: %(default)s)"
     parser.add_argument(
-        "--model", default=model, help="embedded, embedded-web, meissonic, monetico, amused-256, amused-512, a folder or a hub id" + note
+        "--model",
+        default=model,
+        help=f"{NAMES}, a folder or a hub id" + note,
     )
     if device is not None:
-        parser.add_argument(
-            "--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1, mps (default: %(default)s)"
-        )
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the model (default: the device's usual)")
+        parser.add_argument("--device", default=device, help="auto (cuda where there is one), cpu, cuda, cuda:1 (default: %(default)s)")
     parser.add_argument(
         "--age",
         metavar="PART",
-        help='of embedded-web: weights as they were after this part of the training, such as "1/5" (default: all of it)',
+        help="of an embedded model that keeps them: weights as they were after this part of the training, such as 1/4 (default: all of it)",
     )
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
-    group.add_argument(
-        "--image-size",
-        type=parse_size,
-        metavar="PX",
-        help="side of the picture in pixels, or HEIGHTxWIDTH, such as 512 or 512x768 (default: the model's usual)",
-    )
-    group.add_argument("--text-encoder", metavar="FOLDER", help="folder or hub id of another CLIP text encoder of the same width")
-    group.add_argument("--negative-prompt", default="", metavar="TEXT", help="what guidance steers away from (default: an empty text)")
-    group.add_argument("--offload", action="store_true", help="keep only the part in use on the GPU: needs less of its memory, slower")
-    group.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute or more",
-    )
+    for one in OPTIONS:
+        how: dict[str, Any] = {"action": "store_true"} if one.kind == "switch" else {"metavar": one.metavar or None}
+        if one.kind == "choice":
+            how["choices"] = one.choices
+        if one.kind == "size":
+            how["type"] = parse_size
+        group.add_argument(one.flag, dest=one.name, help=one.help.replace("%", "%%"), **how)
     group.add_argument("--no-download", action="store_true", help="fail instead of fetching a model that is not on this machine")
 
 
@@ -76,15 +71,7 @@ def options_from(arguments: argparse.Namespace, told: ModelOptions | None = None
     Raises:
         ValueError: naming the value and what is allowed.
     """
-    given = ModelOptions(
-        dtype=arguments.dtype,
-        image_size_px=arguments.image_size,
-        text_encoder=arguments.text_encoder,
-        negative_prompt=arguments.negative_prompt,
-        offload=arguments.offload,
-        compile=arguments.compile,
-        age=arguments.age,
-    ).given()
+    given = ModelOptions(**{one.name: getattr(arguments, one.name) for one in OPTIONS}, age=arguments.age).given()
     return replace(told or ModelOptions(), **given)
 
 

@@ -35,7 +35,8 @@ def text_columns(
         key: "b h m d", likewise.
         columns: indices (or a slice) of the wanted keys, in the order wanted; each in 0..m-1.
         scale: factor of the dot products, > 0.
-        key_mask: "b m" bool, True where a key takes part; masked keys get probability 0. Every sample needs at least one True.
+        key_mask: "b m" bool, True where a key takes part, or "b n m" bool where that differs by query row; masked keys get probability 0.
+            Every row needs at least one True.
 
     Returns:
         "b h k n" float32: probability that query row n gives to wanted key k.
@@ -71,7 +72,7 @@ def scaled_dot_product_with_columns(
         query, key, value: "b h n d", "b h m d", "b h m d".
         columns: wanted keys, each in 0..m-1.
         scale: factor of the dot products; None = 1/sqrt(d).
-        key_mask: "b m" bool, True where a key takes part.
+        key_mask: "b m" or "b n m" bool, True where a key takes part.
         rows: query rows whose columns are wanted (the image tokens).
         samples: samples whose columns are wanted (the conditional half of a guidance batch).
         heads: heads whose columns are wanted, in this order.
@@ -89,6 +90,8 @@ def scaled_dot_product_with_columns(
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     fused = fused_attention(query, key, value, factor, key_mask)
     mask = None if key_mask is None else key_mask[samples]
+    if mask is not None and mask.ndim == 3:
+        mask = mask[:, rows]
     chosen = heads if isinstance(heads, slice) else list(heads)
     wanted_query, wanted_key = query[samples][:, chosen][:, :, rows], key[samples][:, chosen]
     if fused is None:
@@ -106,7 +109,7 @@ def attention(
     scale: float | None = None,
     key_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Plain scaled dot-product attention "b h n d" with an optional "b m" key mask (True = takes part)."""
+    """Plain scaled dot-product attention "b h n d" with an optional key mask "b m" or "b n m" (True = takes part)."""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=additive_mask(key_mask, query.dtype), scale=scale)
 
 
@@ -155,7 +158,7 @@ def columns_from_logsumexp(
     logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)) * scale
     probabilities = (logits - lse.float()[:, :, None]).exp().clamp_(max=1.0)
     if key_mask is not None:
-        probabilities = probabilities * key_mask[:, None, wanted, None]
+        probabilities = probabilities * broadcast_mask(key_mask)[..., wanted].transpose(-1, -2)
     return probabilities
 
 
@@ -176,7 +179,7 @@ def eager_columns(
     wanted = column_indices(columns, key.shape[-2])
     logits = (query.float() @ key.float().transpose(-1, -2)) * scale
     if key_mask is not None:
-        logits = logits.masked_fill(~key_mask[:, None, None], float("-inf"))
+        logits = logits.masked_fill(~broadcast_mask(key_mask), float("-inf"))
     return logits.softmax(dim=-1)[..., wanted].transpose(-1, -2)
 
 
@@ -184,20 +187,51 @@ def eager_logsumexp(query: torch.Tensor, key: torch.Tensor, scale: float, key_ma
     """Log-sum-exp "b h n" float32 of the scaled scores, in blocks of rows so that memory stays bounded."""
     rows = max(1, _CHUNK_ELEMENTS // max(1, query.shape[0] * query.shape[1] * key.shape[-2]))
     transposed = key.float().transpose(-1, -2)
+    # One row of the mask serves every query where the mask does not tell them apart.
+    masks = None if key_mask is None else broadcast_mask(key_mask).expand(-1, -1, query.shape[-2], -1).split(rows, dim=-2)
     parts = []
-    for block in query.split(rows, dim=-2):
+    for place, block in enumerate(query.split(rows, dim=-2)):
         logits = (block.float() @ transposed) * scale
-        if key_mask is not None:
-            logits = logits.masked_fill(~key_mask[:, None, None], float("-inf"))
+        if masks is not None:
+            logits = logits.masked_fill(~masks[place], float("-inf"))
         parts.append(logits.logsumexp(dim=-1))
     return torch.cat(parts, dim=-1)
 
 
 def additive_mask(key_mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """ "b m" bool (True = takes part) as "b 1 1 m" with 0 and minus infinity, which every kernel takes."""
+    """A key mask bool (True = takes part) as "b 1 1 m" or "b 1 n m" with 0 and minus infinity, which every kernel takes."""
     if key_mask is None:
         return None
-    return torch.zeros(key_mask.shape, dtype=dtype, device=key_mask.device).masked_fill_(~key_mask, float("-inf"))[:, None, None]
+    mask = broadcast_mask(key_mask)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+
+
+def pooled_rows(mask: torch.Tensor, grid: tuple[int, int], rows: int) -> torch.Tensor:
+    """A mask "b n m" of a token grid's rows, for a network that attends at a coarser grid: "b rows m".
+
+    Cells that share a query see what any of them sees.
+
+    Args:
+        mask: "b n m" bool, True = takes part.
+        grid: (y, x) of the n rows.
+        rows: number of queries, n or n divided by a square.
+
+    Raises:
+        ValueError: the numbers do not fit.
+    """
+    n = mask.shape[1]
+    factor = math.isqrt(n // rows)
+    if n != grid[0] * grid[1] or rows * factor**2 != n or grid[0] % factor or grid[1] % factor:
+        raise ValueError(f"a mask of {n} rows on a grid {grid} does not fit {rows} queries")
+    if factor == 1:
+        return mask
+    cells = mask.reshape(len(mask), grid[0] // factor, factor, grid[1] // factor, factor, -1)
+    return cells.any(dim=4).any(dim=2).flatten(1, 2)
+
+
+def broadcast_mask(key_mask: torch.Tensor) -> torch.Tensor:
+    """A mask of keys "b m", or of keys for each query row "b n m", as "b 1 1 m" or "b 1 n m"."""
+    return key_mask[:, None, None] if key_mask.ndim == 2 else key_mask[:, None]
 
 
 def column_indices(columns: Columns, num_keys: int) -> list[int]:
@@ -214,15 +248,20 @@ def column_indices(columns: Columns, num_keys: int) -> list[int]:
 
 
 def check_shapes(query: torch.Tensor, key: torch.Tensor, key_mask: torch.Tensor | None) -> None:
-    """Check "b h n d" against "b h m d" and "b m" bool.
+    """Check "b h n d" against "b h m d" and a mask "b m" or "b n m" bool.
 
     Raises:
         ValueError: with both shapes.
     """
     if query.ndim != 4 or key.ndim != 4 or query.shape[:2] != key.shape[:2] or not _same_width(query, key):
         raise ValueError(f"query {tuple(query.shape)} and key {tuple(key.shape)} must be b h n d and b h m d")
-    if key_mask is not None and (key_mask.dtype != torch.bool or key_mask.shape != (key.shape[0], key.shape[-2])):
-        raise ValueError(f"key_mask {tuple(key_mask.shape)} {key_mask.dtype}: must be bool of shape {(key.shape[0], key.shape[-2])}")
+    if key_mask is not None and (key_mask.dtype != torch.bool or tuple(key_mask.shape) not in _mask_shapes(query, key)):
+        wanted = " or ".join(map(str, _mask_shapes(query, key)))
+        raise ValueError(f"key_mask {tuple(key_mask.shape)} {key_mask.dtype}: must be bool of shape {wanted}")
+
+
+def _mask_shapes(query: torch.Tensor, key: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return (key.shape[0], key.shape[-2]), (key.shape[0], query.shape[-2], key.shape[-2])
 
 
 def _same_width(query: torch.Tensor, key: torch.Tensor) -> bool:

@@ -49,6 +49,17 @@ class ForwardOutput:
     attention_full: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class RandomStart:
+    """How a one-step model begins: it draws every position in one forward, from a grid that is partly random.
+
+    Args:
+        masked_share: fraction of the positions that are masked, 0..1; the others hold random tokens, which it draws anew, too.
+    """
+
+    masked_share: float
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A masked generative transformer behind one face. Concrete backends: embedded, meissonic, monetico, amused."""
@@ -59,6 +70,10 @@ class Backend(Protocol):
     options: ModelOptions
     # Samples that one forward takes at most, before the doubling for guidance; callers split larger batches.
     max_batch: int
+    # Of a one-step model, how it begins; None for all that unmask step by step.
+    random_start: RandomStart | None
+    # Guidance below this is none at all: 1 for models that their authors guide only above 1, else 0.
+    least_guidance: float
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -88,6 +103,7 @@ class Backend(Protocol):
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits for every position.
 
@@ -98,6 +114,7 @@ class Backend(Protocol):
             unconditional: also run the unconditional half (classifier-free guidance).
             capture: which attention to return; the logits are the same with and without.
             suppress: text token indices hidden from the attention of the conditional half (word knock-out).
+            hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token; None = nowhere.
         """
         ...
 
@@ -110,6 +127,15 @@ class Backend(Protocol):
         """Pictures "b H W 3" uint8 of complete token grids "b n" or "b y x" (ids 0..v-1)."""
         ...
 
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Token ids "y x" int64 of a picture "H W 3" uint8 of the model's own size: the other way of decode_tokens, with the losses of
+        the model's image tokenizer.
+
+        Raises:
+            ValueError: a picture of another size or type.
+        """
+        ...
+
     def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
         """Small pictures "k p p 3" uint8 of single codebook entries (shown beside alternatives)."""
         ...
@@ -117,3 +143,14 @@ class Backend(Protocol):
     def judge(self, image: Any, prompt: Prompt) -> Verdict | None:
         """What this model's scorer says of a picture ("H W 3" uint8, or a Trace); None where it has none."""
         ...
+
+
+def check_picture(image: object, size_px: tuple[int, int]) -> None:
+    """Nothing, for a picture "H W 3" uint8 of that size.
+
+    Raises:
+        ValueError: naming what was given and what is allowed.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size_px, 3):
+        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} x {size_px[1]} px in RGB")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from uncage_demo.backends.ages import WHOLE, parse_age
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
+    from uncage_demo.types import ModelInfo
 
+Kind = Literal["choice", "size", "text", "place", "switch"]
 DTYPES = {
     "float32": "float32",
     "bfloat16": "bfloat16",
@@ -23,7 +25,50 @@ DTYPES = {
 }
 MAX_SIDE_PX = 4096
 MAX_NEGATIVE_CHARS = 500
+FAMILIES = ("meissonic", "muddit", "dimo", "amused")
+# What the scripts of Meissonic, Monetico and Muddit give as negative prompt, word for word.
+AUTHORS_NEGATIVE = (
+    "worst quality, low quality, low res, blurry, distortion, watermark, logo, signature, text, jpeg artifacts, signature, sketch, "
+    "duplicate, ugly, identifying mark"
+)
+NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE}  # name -> text
+SIZE_CHOICES_PX = (256, 512, 768, 1024)  # what a page offers; others are typed
 TRACE_KEY = "model_options"  # where Trace.versions holds them
+
+
+@dataclass(frozen=True)
+class OptionFact:
+    """What people read about one option of a large model. The command line, the page and the API are made from these.
+
+    Args:
+        name: the field of ModelOptions.
+        label: what a page calls it.
+        help: one clause, with range and default.
+        kind: "choice" of `choices`, "size" in pixels (one number or HEIGHTxWIDTH, offered are `choices`), "text", "place" (a folder or hub
+            id), or "switch".
+        choices: allowed names of a choice; sizes or named texts on offer otherwise.
+        families: the families that have it.
+        metavar: what a command's help calls its value.
+        local: only where the one who asks may name folders of the machine that runs the model.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    families: tuple[str, ...] = FAMILIES
+    metavar: str = ""
+    local: bool = False
+
+    @property
+    def flag(self) -> str:
+        """What the command line calls it."""
+        return "--image-size" if self.name == "image_size_px" else "--" + self.name.replace("_", "-")
+
+
+def _option(default: Any, label: str, help: str, kind: Kind, **more: Any) -> Any:
+    return field(default=default, metadata={"label": label, "help": help, "kind": kind, **more})
 
 
 @dataclass(frozen=True)
@@ -35,21 +80,76 @@ class ModelOptions:
         image_size_px: (height, width) or one number for a square, each side 1..4096 (loading checks which steps the model can draw in);
             None = the model's usual size.
         text_encoder: folder or hub id of another CLIP text encoder of the same width; None = the model's usual one.
-        negative_prompt: text of the unconditional half, at most 500 characters; "" = none.
+        negative_prompt: text of the unconditional half, at most 500 characters, or a name in NEGATIVE_PROMPTS; "" = an empty text,
+            None = the model's own (ModelInfo.default_negative_prompt).
         offload: keep only the part in use on the device (for small GPUs; slower).
         compile: torch.compile the blocks around attention (the first steps take a minute or more).
+        lora: folder or hub id of a LoRA adapter of the transformer, as peft saves it (aMUSEd only; needs peft).
+        family: one of FAMILIES, for a folder or hub id whose config does not tell it (Di[M]O's reads like Meissonic's); None = it tells.
         age: weights as they were after this part of the training, such as "1/5" (embedded models that keep them); None = all of it.
 
     Raises:
         ValueError: naming the value and what is allowed.
     """
 
-    dtype: str | None = None
-    image_size_px: int | tuple[int, int] | None = None
-    text_encoder: str | None = None
-    negative_prompt: str = ""
-    offload: bool = False
-    compile: bool = False
+    dtype: str | None = _option(
+        None,
+        "Precision",
+        "precision of the model (default: bfloat16 on GPUs that have it, float16 on others, float32 on CPUs)",
+        "choice",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    image_size_px: int | tuple[int, int] | None = _option(
+        None,
+        "Picture size",
+        "side of the picture in pixels, or HEIGHTxWIDTH, such as 512 or 512x768, each side 1 to 4096 (default: the model's usual)",
+        "size",
+        choices=tuple(map(str, SIZE_CHOICES_PX)),
+        metavar="PX",
+    )
+    text_encoder: str | None = _option(
+        None,
+        "Text encoder",
+        "folder or hub id of another CLIP text encoder of the same width (default: the model's own)",
+        "place",
+        metavar="FOLDER",
+        local=True,
+    )
+    negative_prompt: str | None = _option(
+        None,
+        "Negative prompt",
+        f'what guidance steers away from, at most {MAX_NEGATIVE_CHARS} characters; "" = an empty text, "authors" = the text in the scripts '
+        f'of Meissonic, Monetico and Muddit ("{AUTHORS_NEGATIVE}") (default: the model\'s own, which is that text for these models and '
+        "empty for aMUSEd)",
+        "text",
+        choices=tuple(NEGATIVE_PROMPTS),
+        metavar="TEXT",
+        families=("meissonic", "muddit", "amused"),
+    )
+    offload: bool = _option(False, "Offload", "keep only the part in use on the GPU: needs less of its memory, slower", "switch")
+    compile: bool = _option(
+        False,
+        "Compile",
+        "compile the blocks around attention: needs a C++ compiler on CPU, Triton on CUDA; the first steps take a minute or more",
+        "switch",
+    )
+    lora: str | None = _option(
+        None,
+        "LoRA adapter",
+        "folder or hub id of a LoRA adapter of the transformer, as peft saves it; aMUSEd only, needs peft (default: none)",
+        "place",
+        metavar="FOLDER",
+        families=("amused",),
+        local=True,
+    )
+    family: str | None = _option(
+        None,
+        "Family",
+        "which model a folder or hub id holds, where its config does not tell: Di[M]O's reads like Meissonic's (default: it tells)",
+        "choice",
+        choices=FAMILIES,
+        local=True,
+    )
     age: str | None = None
 
     def __post_init__(self) -> None:
@@ -61,9 +161,17 @@ class ModelOptions:
             object.__setattr__(self, "dtype", name)
         if self.image_size_px is not None:
             object.__setattr__(self, "image_size_px", _size(self.image_size_px))
-        if self.text_encoder is not None and (not isinstance(self.text_encoder, str) or not self.text_encoder.strip()):
-            raise ValueError(f"text_encoder={self.text_encoder!r}: give a folder or a hub id (owner/name)")
-        if not isinstance(self.negative_prompt, str) or len(self.negative_prompt) > MAX_NEGATIVE_CHARS:
+        for name in ("text_encoder", "lora"):
+            place = getattr(self, name)
+            if place is not None and (not isinstance(place, str) or not place.strip()):
+                raise ValueError(f"{name}={place!r}: give a folder or a hub id (owner/name)")
+        if self.family is not None and self.family not in FAMILIES:
+            raise ValueError(f"family={self.family!r}: choose one of {', '.join(FAMILIES)}")
+        if isinstance(self.negative_prompt, str):
+            object.__setattr__(self, "negative_prompt", NEGATIVE_PROMPTS.get(self.negative_prompt.strip(), self.negative_prompt))
+        elif self.negative_prompt is not None:
+            raise ValueError(f"negative_prompt={self.negative_prompt!r}: give a text, or None for the model's own")
+        if len(self.negative_prompt or "") > MAX_NEGATIVE_CHARS:
             raise ValueError(f"negative_prompt={repr(self.negative_prompt)[:40]}: give a text of at most {MAX_NEGATIVE_CHARS} characters")
         if self.age is not None:
             age = parse_age(self.age)
@@ -78,7 +186,7 @@ class ModelOptions:
 
     def deciding(self) -> dict[str, Any]:
         """Of those, as plain JSON values, what can change a picture and is not told by the weights' hash."""
-        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder")}
+        chosen = {name: value for name, value in self.given().items() if name not in ("offload", "text_encoder", "lora")}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     def refuse_for(self, model: str) -> None:
@@ -96,10 +204,11 @@ class ModelOptions:
             raise ValueError(f"{said}: {model} has no such option, it runs in float32 at one size; large models have")
 
     def to_text(self) -> str:
-        """The given options as JSON for a trace's header, "" without any; a text encoder's folder without the path to it."""
+        """The given options as JSON for a trace's header, "" without any; a folder without the path to it."""
         chosen = self.given()
-        if "text_encoder" in chosen and Path(chosen["text_encoder"]).expanduser().is_dir():
-            chosen["text_encoder"] = Path(chosen["text_encoder"]).expanduser().resolve().name
+        for name in {"text_encoder", "lora"} & set(chosen):
+            if Path(chosen[name]).expanduser().is_dir():
+                chosen[name] = Path(chosen[name]).expanduser().resolve().name
         return json.dumps(chosen, ensure_ascii=False, sort_keys=True) if chosen else ""
 
     @classmethod
@@ -125,6 +234,19 @@ class ModelOptions:
         return cls(**values)
 
 
+OPTIONS: tuple[OptionFact, ...] = tuple(OptionFact(one.name, **one.metadata) for one in fields(ModelOptions) if one.metadata)
+
+
+def options_for(family: str | None, *, local: bool = True) -> tuple[OptionFact, ...]:
+    """The options that a model of a family has, in order; none for the embedded model.
+
+    Args:
+        family: one of FAMILIES, "embedded", or None for a folder or hub id that has not told yet (every option).
+        local: also those that name folders of this machine.
+    """
+    return tuple(one for one in OPTIONS if (family is None or family in one.families) and (local or not one.local))
+
+
 def recorded(backend: Backend) -> dict[str, str]:
     """What a trace says of it among its versions: nothing where nothing was given."""
     text = backend.options.to_text()
@@ -138,17 +260,21 @@ def model_facts(backend: Backend) -> dict[str, Any]:
     return facts | ({"options": chosen} if chosen else {})
 
 
-def check_same(told: ModelOptions, here: ModelOptions) -> None:
+def check_same(told: ModelOptions, here: ModelOptions, told_of: ModelInfo, here_of: ModelInfo) -> None:
     """Nothing, unless a run that goes on here would go on under another size or another unconditional half.
 
     Args:
         told: what made the run; here: what the model is loaded with now.
+        told_of, here_of: the models' facts; their own negative prompts hold where none was given.
 
     Raises:
         ValueError: naming what differs.
     """
-    for name in ("image_size_px", "negative_prompt"):
-        before, now = getattr(told, name), getattr(here, name)
+    negative = [
+        info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
+        for options, info in ((told, told_of), (here, here_of))
+    ]
+    for name, before, now in (("image_size_px", told.image_size_px, here.image_size_px), ("negative_prompt", *negative)):
         if before != now:
             raise ValueError(f"this run was made with {name}={before!r}, the model here is loaded with {now!r}; load it alike")
 

@@ -215,7 +215,7 @@ def _halves(tables: Sequence[Table]) -> str:
         sizes = sorted({table.images for table in group})
         images = f"{sizes[0]:,} to {sizes[-1]:,}" if len(sizes) > 1 else f"{sizes[0]:,}"
         times = f" in {len(group)} rounds" if len(group) > 1 else ""
-        parts.append(f"{prompts:,} prompts of {suite}, seed{'s' if len(seeds) > 1 else ''} {span}, {images} images a method{times}")
+        parts.append(f"{prompts:,} prompts of {suite}, seed{'s' if len(seeds) > 1 else ''} {span}, {images} images per method{times}")
     return " and ".join(parts)
 
 

@@ -17,6 +17,7 @@ from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
 from uncage_demo.files import replacing, write_atomically
+from uncage_demo.shipped import RESULTS
 
 SCORERS = ("detector", "clip", "clip-paper")
 
@@ -52,10 +53,12 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument("--layout", default="plain", choices=LAYOUTS, help="how they are laid out (for other projects' evaluators)")
     bench.set_defaults(run=run_bench)
 
-    report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew the README's section")
+    report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew documents")
     report.add_argument("results", nargs="+", type=Path, help="result files or folders of them; a folder's speed.json is read too")
     report.add_argument("--out", type=Path, metavar="DIR", help="where tables and plots go")
-    report.add_argument("--readme", type=Path, metavar="FILE", help="renew the results section of this file")
+    report.add_argument(
+        "--readme", type=Path, nargs="+", default=[], metavar="FILE", help="renew what stands between the marks of these files"
+    )
     report.add_argument("--check", action="store_true", help="with --readme: change nothing, fail when text and data disagree")
     report.set_defaults(run=run_report)
 
@@ -81,7 +84,7 @@ def add_parsers(subparsers: Any) -> None:
     speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
     speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps against which images a second are measured")
-    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers (assets/results/speed.json goes into the README)")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers (docs/RESULTS.md shows assets/results/speed.json)")
     speed.set_defaults(run=run_speed)
 
 
@@ -134,7 +137,7 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """`uncage bench-report`."""
-    from uncage_demo.bench.report import disagreement, load_speed, replace_section, results_section, write_report
+    from uncage_demo.bench.report import disagreement, load_speed, plots_folder, renewed, write_report
     from uncage_demo.bench.results import build_tables, judge_note
     from uncage_demo.bench.tables import to_markdown
 
@@ -142,13 +145,18 @@ def run_report(args: argparse.Namespace) -> int:
     if args.out:
         for path in write_report(records, args.out, speed):
             print(path)
-    if args.readme:
-        text = args.readme.read_text(encoding="utf-8")
+    problems = 0
+    for path in args.readme:
+        text = path.read_text(encoding="utf-8")
+        plots = plots_folder(path, args.out or RESULTS)
         if args.check:
-            problem = disagreement(text, records, speed=speed)
-            print(problem or f"{args.readme} agrees with the data")
-            return 1 if problem else 0
-        write_atomically(args.readme, replace_section(text, results_section(records, speed=speed)))
+            problem = disagreement(text, records, plots, speed)
+            problems += bool(problem)
+            print(f"{path}: {problem or 'agrees with the data'}")
+        else:
+            write_atomically(path, renewed(text, records, plots, speed))
+    if problems:
+        return 1
     if not args.out and not args.readme:
         for table in build_tables(records):
             print(f"## {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}")

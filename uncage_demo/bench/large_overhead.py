@@ -106,9 +106,8 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: print a table, or JSON with --json."""
-    from uncage_demo.backends.devices import parse_device
+    from uncage_demo.backends.devices import parse_device, parse_dtype
     from uncage_demo.backends.large.compiling import require_compiler
-    from uncage_demo.backends.large.hub import parse_dtype
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.large_overhead", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--width", type=int, default=512)

@@ -63,7 +63,7 @@ class JudgedImage:
 Watch = Callable[[JudgedImage, np.ndarray], None]
 
 
-# What a README shows: suite, category, and what such prompts are called.
+# What docs/RESULTS.md shows: suite, category, and what such prompts are called.
 SUMMARY_ROWS = (
     ("single-object", "all", "one object"),
     ("attend-excite", "animals", "two animals"),
@@ -136,12 +136,12 @@ def quality(
 
 
 def quality_summary(result: dict[str, Any]) -> str:
-    """The result of `quality` in short, as Markdown for a README: what is drawn right, and how much the order alone matters."""
+    """The result of `quality` in short, as Markdown for docs/RESULTS.md: what is drawn right, and how much the order alone matters."""
     count = len(result["seeds"])
-    seeds = f"{count} picture{'s' if count > 1 else ''} a prompt, each with noise of its own"
+    seeds = f"{count} picture{'s' if count > 1 else ''} per prompt, each with its own noise"
     lines = [
         f"The embedded model with the baseline order and default settings ({result['config']['num_steps']} steps), judged by its detector;"
-        f" percent with 95 % intervals by prompt; {seeds}. Its [model card](assets/emoji-scenes/README.md) also has the detector's own"
+        f" percent with 95 % intervals by prompt; {seeds}. Its [model card](../assets/emoji-scenes/README.md) also has the detector's own"
         " error, what goes wrong with pictures, and binding by layer and head.",
         "",
         "| prompts | images | every object | every object in its colour | fully correct |",

@@ -1,4 +1,4 @@
-"""Files made of result lines: a folder of tables and plots, and the README's results section between its markers.
+"""Files made of result lines: a folder of tables and plots, and the generated sections of documents, between their marks.
 
 Nothing in them is written by hand; a command renews them and a test can see that text and data agree.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,17 @@ from uncage_demo.bench.beyond import gather, is_idea
 from uncage_demo.bench.plots import plot_beyond, plot_growth, plot_panels, plot_table
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import build_tables, judge_note
-from uncage_demo.bench.section import MAIN, category_columns, category_parts, category_tables, failure_table, finding, results_section, stem
+from uncage_demo.bench.section import (
+    MAIN,
+    category_columns,
+    category_parts,
+    category_tables,
+    failure_table,
+    finding,
+    headline_section,
+    results_section,
+    stem,
+)
 from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
 from uncage_demo.bench.tables import FAILED, METRICS, Table, to_csv, to_latex, to_markdown
 from uncage_demo.files import replacing, write_atomically
@@ -26,7 +37,13 @@ from uncage_demo.files import replacing, write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BEGIN, END = "<!-- results:begin (written by `uncage bench-report --readme`; do not edit) -->", "<!-- results:end -->"
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}:begin (written by `uncage bench-report --readme`; do not edit) -->", f"<!-- {name}:end -->"
+
+
+BEGIN, END = RESULTS_MARKS = _marks("results")
+HEADLINE_MARKS = _marks("headline")
 SPEED_FILE = "speed.json"
 
 
@@ -116,7 +133,7 @@ def replace_section(text: str, section: str, marks: tuple[str, str] = (BEGIN, EN
     """The text with what stands between the markers replaced.
 
     Args:
-        text: of the README; section: what is to stand there; marks: the lines before and after it.
+        text: of the document; section: what is to stand there; marks: the lines before and after it.
 
     Raises:
         ValueError: when the markers are not there exactly once, in order.
@@ -131,15 +148,50 @@ def current_section(text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     return text[len(before) + len(marks[0]) : len(text) - len(after) - len(marks[1])].strip()
 
 
-def disagreement(text: str, records: Sequence[Record], plots: str = "assets/results", speed: dict[str, Any] | None = None) -> str:
-    """The first line of the README's section that differs from what the data say; "" when they agree."""
-    current, wanted = current_section(text).splitlines(), results_section(records, plots, speed).strip().splitlines()
-    for number in range(max(len(current), len(wanted))):
-        have = current[number] if number < len(current) else "(nothing)"
-        want = wanted[number] if number < len(wanted) else "(nothing)"
-        if have != want:
-            return f"line {number + 1} of the results section is {have!r}; the data say {want!r}"
+def sections(
+    text: str, records: Sequence[Record], plots: str = "../assets/results", speed: dict[str, Any] | None = None
+) -> list[tuple[tuple[str, str], str]]:
+    """The generated sections that a document has marks for, with what is to stand there.
+
+    Args:
+        text: of the document.
+        records: result lines.
+        plots: folder of the tables and plots, as the document links to it.
+        speed: what `uncage speed --json` wrote; None leaves the costs out.
+
+    Raises:
+        ValueError: when the text has the marks of no section.
+    """
+    made = [(HEADLINE_MARKS, lambda: headline_section(records)), (RESULTS_MARKS, lambda: results_section(records, plots, speed))]
+    found = [(marks, make().strip()) for marks, make in made if marks[0] in text]
+    if not found:
+        wanted = "\nor\n".join("\n".join(marks) for marks, _ in made)
+        raise ValueError(f"the text must hold these two lines once, in this order:\n{wanted}")
+    return found
+
+
+def renewed(text: str, records: Sequence[Record], plots: str = "../assets/results", speed: dict[str, Any] | None = None) -> str:
+    """The document with every generated section as the data say; arguments and errors as `sections`."""
+    for marks, section in sections(text, records, plots, speed):
+        text = replace_section(text, section, marks)
+    return text
+
+
+def disagreement(text: str, records: Sequence[Record], plots: str = "../assets/results", speed: dict[str, Any] | None = None) -> str:
+    """The first line of a document's generated sections that differs from what the data say; "" when they agree."""
+    for marks, section in sections(text, records, plots, speed):
+        current, wanted = current_section(text, marks).splitlines(), section.splitlines()
+        for number in range(max(len(current), len(wanted))):
+            have = current[number] if number < len(current) else "(nothing)"
+            want = wanted[number] if number < len(wanted) else "(nothing)"
+            if have != want:
+                return f"line {number + 1} of the section after {marks[0]} is {have!r}; the data say {want!r}"
     return ""
+
+
+def plots_folder(document: Path, results: Path) -> str:
+    """How a document links to the folder of tables and plots."""
+    return Path(os.path.relpath(results.resolve(), document.resolve().parent)).as_posix()
 
 
 def _around(text: str, marks: tuple[str, str]) -> tuple[str, str]:

@@ -198,8 +198,8 @@ def features(backend: Backend, num_steps: int, rounds: int, prompt_text: str = P
         "+ full trace": lambda: traced(plain),
         "+ guidance + full trace": lambda: traced(guided),
         "+ guidance + full trace + every layer and head": lambda: traced(guided, full_attention=True),
-        "+ guidance + full trace + a picture a step": lambda: generate(backend, prompt, guided),
-        "baseline and guided side by side, full traces, a picture a step": lambda: compare(backend, prompt, [plain, guided]),
+        "+ guidance + full trace + a picture per step": lambda: generate(backend, prompt, guided),
+        "baseline and guided side by side, full traces, a picture per step": lambda: compare(backend, prompt, [plain, guided]),
         "the same + live view": live,
     }
     return time_paired(variants, rounds, backend.device)

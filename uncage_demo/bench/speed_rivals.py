@@ -123,6 +123,8 @@ def tiny_amused(seed: int = 0, device: str | torch.device = "cpu") -> tuple[Larg
         num_heads=_HEADS,
         default_steps=12,
         default_guidance_scale=10.0,
+        default_noise_temperature=(2.0, 0.0),
+        default_schedule="cosine_float32",
     )
     facts = NetworkFacts(network.heads, network.main_layers, joint=False, attention_grid=(_GRID, _GRID), blur=1.0)
     text = ClipText(tokenizer, encoder)

@@ -50,7 +50,7 @@ METRICS = {
         Metric("miscolored", "objects there, a colour wrong", higher_is_better=False),
         Metric("leaked", "leaked colour", higher_is_better=False),
         Metric("duplicate", "duplicate", higher_is_better=False),
-        Metric("extra", "extra objects an image", percent=False, higher_is_better=False, digits=2),
+        Metric("extra", "extra objects per image", percent=False, higher_is_better=False, digits=2),
         Metric("text_image", "CLIP text-image", percent=False, digits=2),
         Metric("min_object", "CLIP minimum object", percent=False, digits=2),
         Metric("text_text", "BLIP text-text", percent=False, digits=2),
@@ -118,7 +118,7 @@ class Table:
         a_prompt = self.images / max(self.prompts, 1)
         count, own = (len(self.seeds), "") if len(self.seeds) <= a_prompt else (round(a_prompt), " of its own each")
         seeds = f"{count} seed{'s' if count != 1 else ''}{own}"
-        return f"{where}: {self.prompts:,} prompts, {seeds}, {self.images:,} images a method"
+        return f"{where}: {self.prompts:,} prompts, {seeds}, {self.images:,} images per method"
 
     @property
     def caption(self) -> str:

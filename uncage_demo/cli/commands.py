@@ -13,6 +13,7 @@ from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, config_fields, parse_orders
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
+from uncage_demo.prompt.judging import too_many
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt, Verdict
@@ -78,9 +79,12 @@ def models(options: argparse.Namespace) -> int:
 
 def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     # everything that can be wrong with the request is found before a model is loaded
+    from uncage_demo.runner import parse_frames
+
     seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
     configs = {seed: [DecodingConfig(order=order, seed=seed, **settings) for order in orders] for seed in seeds}
+    frames = parse_frames(options.frames)
     formats = tuple(dict.fromkeys(part.strip() for part in options.formats.split(",") if part.strip()))
     check_formats(formats)
     look = _look(options)
@@ -109,13 +113,13 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
                 bar.total = num_steps
                 bar.update(1)
 
-            traces = compare_runs(backend, prompt, configs[seed], on_step=advance)
+            traces = compare_runs(backend, prompt, configs[seed], on_step=advance, frames=frames)
         verdicts = [backend.judge(trace, prompt) for trace in traces]
         for order, verdict in zip(orders, verdicts, strict=True):
             print(verdict_line(f"{order}, seed {seed}", prompt, verdict))
         facts = {"command": command_line(traces, subjects=options.subjects, out=str(folders[seed]), **asked)}
         with _files_bar(options.quiet, len(planned_files(folders[seed], orders, formats))) as told:
-            findings = _diagnose(traces) if "html" in formats else None
+            findings = _diagnose(traces, verdicts) if "html" in formats else None
             files = write_run(folders[seed], traces, verdicts, formats, look=look, findings=findings, facts=facts, on_file=told.name)
         if not options.quiet:
             print(f"wrote {len(files)} files to {folders[seed]}: {', '.join(f.name for f in files)}")
@@ -134,10 +138,9 @@ def verdict_line(name: str, prompt: Prompt, verdict: Verdict | None) -> str:
         state = "missing" if not found else "found" if not subject.colors else "found, colour right" if right else "found, colour wrong"
         said.append(f"{subject.label} {state}")
     said += [f"{wish.label}: {'right' if wish.met else 'wrong'}" for wish in verdict.wishes]
-    if verdict.extra_objects:
-        said.append(f"extra objects: {verdict.extra_objects}")
+    said += too_many(prompt.subjects, verdict)
     whole = "all correct" if verdict.all_correct else "not all correct"
-    return f"{name}: {whole} ({'; '.join(said)}), a model's judgement" + (f" ({verdict.scorer})" if verdict.scorer else "")
+    return f"{name}: {whole} ({'; '.join(said)}), judged by a detector" + (f" ({verdict.scorer})" if verdict.scorer else "")
 
 
 class _files_bar:
@@ -162,6 +165,10 @@ class _files_bar:
 def _print_prompt(prompt: Prompt) -> None:
     found = [f"{s.label} ({', '.join(prompt.words[w].text for g in s.groups for w in g)})" for s in prompt.subjects]
     print(f"objects: {'; '.join(found) if found else 'none found, so nothing is guided'}")
+    if prompt.unused:
+        print(f"not used: {', '.join(prompt.words[i].text for i in prompt.unused)}")
+    if prompt.given:
+        print(f"the model is given: {prompt.given}")
     if prompt.truncated:
         sys.stderr.write(f"uncage: note: the model does not read the end of the prompt: {prompt.truncated!r}\n")
 
@@ -180,10 +187,10 @@ def _load(paths: Sequence[Path]) -> list[Trace]:
     return traces
 
 
-def _diagnose(traces: Sequence[Trace]) -> list[list[Any]]:
+def _diagnose(traces: Sequence[Trace], verdicts: Sequence[Verdict | None] | None = None) -> list[list[Any]]:
     from uncage_demo.diagnosis.diagnose import diagnose
 
-    return [diagnose(trace) for trace in traces]
+    return [diagnose(*pair) for pair in zip(traces, verdicts or [None] * len(traces), strict=True)]
 
 
 def _without_arrays(trace: Trace) -> Trace:

@@ -181,6 +181,13 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {what}" for name, what in FORMATS.items()) + " (default: %(default)s)",
     )
     _add_look(files)
+    files.add_argument(
+        "--frames",
+        default="all",
+        metavar="WHICH",
+        help='pictures of the steps: all, final (or none: the finished one only), or "every K"; at 1024 px one costs more than a step '
+        "(default: %(default)s)",
+    )
     files.add_argument("--quiet", action="store_true", help="no progress bar and no list of files")
 
 

@@ -33,6 +33,7 @@ class Request:
         unconditional: also run the unconditional half.
         capture: attention wanted, or None.
         suppress: text tokens hidden from attention.
+        hidden: "n t" bool, True where an image token may not attend to a text token; None = nowhere.
     """
 
     tokens: np.ndarray
@@ -43,21 +44,22 @@ class Request:
     unconditional: bool
     capture: Capture | None
     suppress: tuple[int, ...] = ()
+    hidden: np.ndarray | None = None
 
     @property
     def shape_key(self) -> tuple[Any, ...]:
         """Requests that agree here may go in one batch."""
-        return self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress
+        return self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress, self.hidden is None
 
     @property
     def kernel_key(self) -> tuple[Any, ...]:
         """What may choose another kernel: suppress and step are values, not shapes, but whether anything is hidden counts."""
-        return "forward", self.text_length, self.unconditional, self.capture, bool(self.suppress)
+        return "forward", self.text_length, self.unconditional, self.capture, bool(self.suppress), self.hidden is None
 
     @property
     def input_key(self) -> tuple[Any, ...]:
         """Requests that agree here have the same output."""
-        return (*self.shape_key, id(self.conditioning), self.tokens.tobytes())
+        return (*self.shape_key, id(self.conditioning), self.tokens.tobytes(), b"" if self.hidden is None else self.hidden.tobytes())
 
 
 _exact: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], bool]] = weakref.WeakKeyDictionary()
@@ -129,7 +131,13 @@ def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:
             unconditional=first.unconditional,
             capture=first.capture,
             suppress=first.suppress,
+            hidden=None if first.hidden is None else _stacked(backend, requests),
         )
+
+
+def _stacked(backend: Backend, requests: Sequence[Request]) -> torch.Tensor:
+    """What is hidden from each of the requests: "b n t" bool."""
+    return torch.from_numpy(np.stack([request.hidden for request in requests if request.hidden is not None])).to(backend.device)
 
 
 def _forward_each(backend: Backend, requests: Sequence[Request]) -> list[ForwardOutput]:

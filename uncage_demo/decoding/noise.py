@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 # One number a purpose; never reuse one, traces recorded earlier depend on them.
-PURPOSES = {"token": 1, "order": 2, "halton": 3}
+PURPOSES = {"token": 1, "order": 2, "halton": 3, "start": 4}
 _STEP_BITS = 32
 
 
@@ -60,3 +60,20 @@ def gumbel(seed: int, step: int, count: int) -> np.ndarray:
 def roll_offset(seed: int, count: int) -> int:
     """Per-sample offset 0..count-1 by which a randomised Halton list is rolled."""
     return int(uniforms(seed, 0, "halton", 1)[0] * count)
+
+
+def random_start(seed: int, count: int, codebook_size: int, masked_share: float) -> np.ndarray:
+    """What a one-step model sees: "n" int64 random tokens, of which a fixed number, at random positions, is masked (-1).
+
+    Args:
+        seed: as `uniforms`.
+        count: n.
+        codebook_size: v.
+        masked_share: fraction that is masked, 0..1; rounded to a whole number of positions, at least 1.
+
+    Source: 2503.15457 (Di[M]O), section 3.3.
+    """
+    tokens = (uniforms(seed, 0, "start", count) * codebook_size).astype(np.int64)
+    order = np.argsort(uniforms(seed, 1, "start", count), kind="stable")
+    tokens[order[: max(1, round(count * masked_share))]] = -1
+    return tokens

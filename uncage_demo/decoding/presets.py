@@ -14,8 +14,11 @@ _UNCAGE = _MEISSONIC.with_(
 PRESETS: dict[str, DecodingConfig] = {
     "embedded": DecodingConfig(),
     "embedded_uncage": DecodingConfig(order="uncage"),
+    # What the model's authors draw with, whichever model it is: everything is left to it (ModelInfo.defaults).
+    "authors": DecodingConfig(order="meissonic"),
+    "paper": _UNCAGE,
     "meissonic": _MEISSONIC,
-    "meissonic_pipeline": _MEISSONIC.with_(noise_temperature=(2.0, 0.0)),
+    "meissonic_pipeline": _MEISSONIC.with_(noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
     "uncage": _UNCAGE,
     "uncage_dagger": _UNCAGE.with_(contrast_steps=64),
     "uncage_positive": _UNCAGE.with_(contrast_mode="positive"),
@@ -23,7 +26,7 @@ PRESETS: dict[str, DecodingConfig] = {
     "random": _MEISSONIC.with_(order="random"),
     "confidence": _MEISSONIC.with_(order="confidence"),
     # aMUSEd: 12 steps, guidance 10, order noise 2 -> 0 (2401.01808 and its scheduler's defaults).
-    "amused": DecodingConfig(order="meissonic", num_steps=12, guidance_scale=10.0, noise_temperature=(2.0, 0.0)),
+    "amused": DecodingConfig(order="meissonic", num_steps=12, guidance_scale=10.0, noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
     # MaskGIT: 12 steps, cosine, choice temperature 4.5, no guidance (2202.04200, google-research/maskgit configs).
     "maskgit": DecodingConfig(order="maskgit", num_steps=12, guidance_scale=1.0, schedule="cosine"),
     # Halton: 32 steps, arccos schedule (2503.17076); guidance is the model's.

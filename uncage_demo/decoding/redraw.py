@@ -70,18 +70,17 @@ def object_places(
     return contrasts, np.sqrt(squared_distances(anchors(raw, subjects, grid, radius_frac), grid))
 
 
-def kept_cells(contrasts: Float[np.ndarray, "o n"], distances: Float[np.ndarray, "o n"], grid: tuple[int, int]) -> Bool[np.ndarray, " n"]:
-    """The cells of one place an object: its own by contrast, and near its anchor. An object that no cell belongs to keeps none.
+def kept_cells(contrasts: Float[np.ndarray, "o n"], distances: Float[np.ndarray, "o n"], grid: tuple[int, int]) -> Bool[np.ndarray, "o n"]:
+    """The cells of one place per object: its own by contrast, and near its anchor. An object that no cell belongs to keeps none.
 
     Args:
         contrasts, distances: "o n" from `object_places`.
         grid: token grid (y, x).
 
     Returns:
-        "n" bool.
+        "o n" bool; a cell belongs to one object at most.
 
     Source: this project.
     """
-    owner = contrasts.argmax(axis=0)
-    cells = np.arange(contrasts.shape[1])
-    return (contrasts[owner, cells] > OWNED_CONTRAST) & (distances[owner, cells] <= KEPT_REACH_FRAC * max(grid))
+    owner = np.arange(len(contrasts))[:, None] == contrasts.argmax(axis=0)
+    return owner & (contrasts > OWNED_CONTRAST) & (distances <= KEPT_REACH_FRAC * max(grid))

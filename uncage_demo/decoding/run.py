@@ -27,6 +27,7 @@ class Start:
         keep: {masked position: id} committed with this id in the first step that runs, whatever its score.
         hold: masked positions that the first step that runs must not commit.
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
+        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's.
     """
 
     tokens: np.ndarray
@@ -35,6 +36,7 @@ class Start:
     keep: Mapping[int, int] = field(default_factory=dict)
     hold: frozenset[int] = frozenset()
     forbid: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    sight: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     config = run.config.resolved(info.defaults, float(backend.default_blur))
     if config.contrast_steps is not None and config.contrast_steps > config.total_steps:
         raise ValueError(f"contrast_steps={config.contrast_steps}: at most num_steps={config.num_steps}")
+    if config.guidance_scale is not None and config.guidance_scale < backend.least_guidance:
+        config = config.with_(guidance_scale=1.0)  # its authors guide only above 1; below, they draw with the conditional half alone
     _, _, last = parse_attention_source(config.attention_source)
     if last >= info.single_layers:
         raise ValueError(f'attention_source="{config.attention_source}": {info.id} has layers 0 to {info.single_layers - 1}')
@@ -117,6 +121,8 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     if lost and ORDERS[config.order].guided:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(run)
+    if backend.random_start is not None:
+        _check_one_step(info.id, config, run.start)
     if run.start is not None:
         check_start(run.start, config, info.grid[0] * info.grid[1], info.codebook_size)
     return config
@@ -135,6 +141,8 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
         raise ValueError(f"start.tokens holds {tokens.min()}..{tokens.max()}: allowed are -1 (masked) and 0..{codebook_size - 1}")
     if not 0 <= start.step < config.total_steps:
         raise ValueError(f"start.step={start.step}: allowed are 0..{config.total_steps - 1} for num_steps={config.num_steps}")
+    if start.sight is not None and (start.sight.shape != (num_tokens,) or start.sight.dtype != np.uint16):
+        raise ValueError(f"start.sight is {start.sight.dtype} of shape {start.sight.shape}: give {num_tokens} numbers of type uint16")
     masked = tokens < 0
     if start.unmask_step is not None:
         steps = np.asarray(start.unmask_step)
@@ -167,3 +175,10 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
 def _check_suppress(run: Run) -> None:
     if any(not 0 <= token < len(run.prompt.tokens) for token in run.suppress):
         raise ValueError(f"suppress={run.suppress}: allowed are text tokens 0..{len(run.prompt.tokens) - 1}")
+
+
+def _check_one_step(model: str, config: DecodingConfig, start: Start | None) -> None:
+    if config.num_steps != 1:
+        raise ValueError(f"num_steps={config.num_steps}: {model} draws every position in one step, so give 1")
+    if start is not None and (np.asarray(start.tokens) >= 0).any():
+        raise ValueError(f"start.tokens: {model} draws every position anew in one step, so no token can be given")

@@ -16,11 +16,12 @@ import torch
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
-from uncage_demo.decoding.noise import gumbel, roll_offset, uniforms
+from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, uniforms
 from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import kept_cells, object_places, phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.sight import hidden_tokens, leaking_objects, own_sight
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
@@ -91,7 +92,7 @@ def decode_many(
 def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> _State:
     config = resolve(backend, run)
     # What the model reads is the text; how the text was parsed into subjects is the engine's business alone.
-    text = (run.prompt.text, run.prompt.tokens)
+    text = (run.prompt.said, run.prompt.tokens)
     if text not in conditionings:
         conditionings[text] = backend.encode_prompt(run.prompt)
     count = backend.info.grid[0] * backend.info.grid[1]
@@ -122,6 +123,7 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         columns=columns,
         words=word_matrix(run.prompt, columns) if readable else None,
         rank=rank,
+        sight=start.sight,
     )
 
 
@@ -142,6 +144,7 @@ class _State:
     columns: tuple[int, ...]
     words: np.ndarray | None
     rank: np.ndarray | None
+    sight: np.ndarray | None = None
     empty: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,6 +177,13 @@ class _State:
         needed = (self.words is not None and weight_at(*self.phase) != 0) or self.ends_draft
         return needed or self.options.level == "full" or self.options.full_attention
 
+    def seen_tokens(self) -> np.ndarray:
+        """What the model is shown: the tokens so far, or the random grid that a one-step model begins with."""
+        begin, info = self.backend.random_start, self.backend.info
+        if begin is None:
+            return self.tokens
+        return random_start(self.config.seed, len(self.tokens), info.codebook_size, begin.masked_share)
+
     def request(self) -> Request:
         capture = None
         if self.captures:
@@ -182,7 +192,7 @@ class _State:
             capture = Capture(self.config.attention_source, columns, self.options.full_attention)
         config, step = self.phase
         return Request(
-            tokens=self.tokens,
+            tokens=self.seen_tokens(),
             step=step,
             num_steps=config.total_steps,
             conditioning=self.conditioning,
@@ -190,6 +200,7 @@ class _State:
             unconditional=guidance_at(config, step) != 1.0,
             capture=capture,
             suppress=self.run.suppress,
+            hidden=None if self.sight is None else hidden_tokens(self.sight, self.run.prompt),
         )
 
     def advance(self, output: ForwardOutput) -> StepRecord:
@@ -198,6 +209,7 @@ class _State:
         at = self.step
         order = ORDERS[config.order]
         first = at == self.start.step
+        sight = self.sight
         masked = self.tokens < 0
         with torch.inference_mode():
             logits = apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(config, step))
@@ -243,6 +255,7 @@ class _State:
             alternatives=alternatives[0],
             alternative_probs=alternatives[1],
             entropy=entropy if self.options.level == "full" else None,
+            sight=sight,
         )
 
     def _choose_tokens(self, logits: torch.Tensor, masked: np.ndarray, first: bool) -> tuple[np.ndarray, TokenOpinion]:
@@ -283,7 +296,11 @@ class _State:
             radius_frac=config.anchor_radius,
         )
         kept = kept_cells(*places, info.grid)
-        self.tokens = np.where(kept | self.pinned, self.tokens, -1)
+        if config.redraws_by_own_words:
+            self.sight = own_sight(kept, places[1], info.grid)
+            maps = self.words @ attention.astype(np.float64)
+            kept = np.delete(kept, leaking_objects(maps, kept, self.run.prompt.subjects), axis=0)
+        self.tokens = np.where(kept.any(axis=0) | self.pinned, self.tokens, -1)
         self.num_scheduled = int((self.tokens < 0).sum())
 
     def _noise(self, masked: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from uncage_demo.config import SCHEDULE_NAMES
 
 # floor() of a value that is whole in exact arithmetic (N/2 at cos(pi/3)) must not depend on the last bit of the platform's cosine.
@@ -18,7 +20,8 @@ def scheduled_masked(schedule: str, step: int, num_steps: int, num_tokens: int, 
 
     Args:
         schedule: "cosine" floor(N cos(pi/2 (s+1)/T)), "linear" floor(N (1 - (s+1)/T)), "power" floor(N (1 - ((s+1)/T)^power)),
-            or "arccos" N - max(s+1, floor(N (1 - 2/pi arccos((s+1)/T)))).
+            "arccos" N - max(s+1, floor(N (1 - 2/pi arccos((s+1)/T)))), or "cosine_float32" and "linear_float32": the first two
+            rounded to float32 after every operation, as the schedulers of Meissonic and aMUSEd compute them.
         step: s, 0..T-1.
         num_steps: T, >= 1.
         num_tokens: N, >= 0.
@@ -30,7 +33,7 @@ def scheduled_masked(schedule: str, step: int, num_steps: int, num_tokens: int, 
     Raises:
         ValueError: unknown schedule, or a step outside 0..T-1.
 
-    Source: MaskGIT 2202.04200 section 3.2 (cosine, linear, power); 2503.17076 (arccos).
+    Source: MaskGIT 2202.04200 section 3.2 (cosine, linear, power); 2503.17076 (arccos); diffusers AmusedScheduler (float32).
     """
     if schedule not in SCHEDULE_NAMES:
         raise ValueError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULE_NAMES)}")
@@ -39,6 +42,8 @@ def scheduled_masked(schedule: str, step: int, num_steps: int, num_tokens: int, 
     done = step + 1
     if schedule == "linear":
         return num_tokens * (num_steps - done) // num_steps
+    if schedule.endswith("_float32"):
+        return _count_in_float32(schedule, done, num_steps, num_tokens)
     ratio = done / num_steps
     if schedule == "cosine":
         return _floor(num_tokens * math.cos(math.pi / 2 * ratio))
@@ -72,6 +77,17 @@ def mask_count(schedule: str, step: int, num_steps: int, num_tokens: int, num_ma
     if step == num_steps - 1 or num_masked == 0:
         return 0
     return max(1, min(num_masked - 1, scheduled))
+
+
+def _count_in_float32(schedule: str, done: int, num_steps: int, num_tokens: int) -> int:
+    """A count as float32 gives it: N/2 at two thirds of the steps falls one short, because float32 has no exact third."""
+    ratio = np.float32(done) / np.float32(num_steps)
+    if schedule == "linear_float32":
+        share = np.float32(1) - ratio
+    else:
+        angle = ratio * np.float32(math.pi) / np.float32(2)
+        share = np.float32(math.cos(float(angle)))  # correctly rounded, so that the count is the same on every machine
+    return math.floor(np.float32(num_tokens) * share)
 
 
 def _floor(value: float) -> int:

@@ -10,6 +10,7 @@ Rules (the numbers are in `Thresholds`; what is measured is in diagnose_evidence
 - **guidance**: how many picks the contrast term changed; none is worth knowing.
 - **weak**: the maps tell the objects apart too little (or were not recorded): then nothing is claimed about objects.
 - **clear**: none of the above problems was seen.
+- **detector**: what a scorer sees wrong in the finished picture, and whether the attention shows it, too (diagnosis/detector.py).
 
 Attention is evidence, not proof: a picture can fail without a trace of it in the maps, and the reverse. A statement just past its threshold
 begins with "Perhaps" and says that its evidence is weak, and so does every statement of a rule that was measured to be wrong more often
@@ -31,9 +32,11 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.diagnosis import rules
+from uncage_demo.diagnosis.detector import with_verdict
 from uncage_demo.diagnosis.evidence import Thresholds, measure
 from uncage_demo.diagnosis.findings import Divergence, Finding, divergence, name_of
 from uncage_demo.trace.record import Trace
+from uncage_demo.types import Verdict
 
 __all__ = ["Calibration", "Divergence", "Finding", "Thresholds", "calibration", "diagnose", "divergence"]
 
@@ -81,27 +84,38 @@ def calibration(path: Path = CALIBRATION) -> Calibration:
 def _trust(named: int, precision: float) -> str:
     """The best level of evidence of a rule that was right this often (0..1) in as many named cases."""
     if named < MIN_NAMED:
-        return "some evidence"
-    return "strong evidence" if precision >= SURE else "some evidence" if precision >= 0.5 else "weak evidence"
+        return "moderate evidence"
+    return "strong evidence" if precision >= SURE else "moderate evidence" if precision >= 0.5 else "weak evidence"
 
 
-def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> list[Finding]:
+def diagnose(trace: Trace, verdict: Verdict | None = None, *, thresholds: Thresholds | None = None) -> list[Finding]:
     """What happened to the objects of a run, problems first.
 
     Args:
         trace: a finished or partial run.
+        verdict: what a scorer says of the finished picture; where there is one, the diagnosis tells what it sees and never contradicts it.
         thresholds: what the rules decide by; None = the fitted ones, and then no statement is called better evidence than its rule was
             measured to be, nor strong evidence on a model that nothing was fitted to.
 
     Returns:
         Findings; never empty for a trace with subjects. Without subjects or attention, it says that nothing can be said.
     """
+    findings = _of_attention(trace, thresholds)
+    if verdict is not None:
+        findings = with_verdict(trace, findings, verdict)
+    return sorted(findings, key=lambda f: _RANK[f.severity])
+
+
+def _of_attention(trace: Trace, thresholds: Thresholds | None) -> list[Finding]:
+    """What the attention of a run shows."""
     trust: Mapping[str, str] = {}
     if thresholds is None:
         fitted = calibration()
-        thresholds, trust = fitted.thresholds, {"clear": "some evidence", **fitted.trust}
+        thresholds, trust = fitted.thresholds, {"clear": "moderate evidence", **fitted.trust}
         if fitted.model != (trace.model.id, trace.model.weight_hash):
-            trust = {kind: min(trust.get(kind, "some evidence"), "some evidence", key=rules.LEVELS.index) for kind in rules.MEASURED}
+            trust = {
+                kind: min(trust.get(kind, "moderate evidence"), "moderate evidence", key=rules.LEVELS.index) for kind in rules.MEASURED
+            }
     evidence = measure(trace, thresholds)
     findings = [*rules.redraw(trace), *rules.guidance(trace)]
     if evidence is None:
@@ -125,9 +139,9 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> list[Finding
         numbers = {"strength": evidence.strength}
         findings.append(Finding("weak", text, step=last, evidence=numbers, confidence="weak evidence"))
     elif not problems:
-        text = "No problem seen: every object has one place of its own and no attribute looks elsewhere. The picture can still be wrong."
+        text = "The attention shows no problem: every object has its own position and no colour attends to another object. "
+        text += "The picture can still be wrong."
         everyone = tuple(range(len(trace.prompt.subjects)))
         level = rules.evidence_level(evidence, thresholds, 1.0)
         findings.append(Finding("clear", text, subjects=everyone, step=last, confidence=level))
-    findings = [rules.limited(f, trust.get(f.kind, "strong evidence")) for f in findings]
-    return sorted(findings, key=lambda f: _RANK[f.severity])
+    return [rules.limited(f, trust.get(f.kind, "strong evidence")) for f in findings]

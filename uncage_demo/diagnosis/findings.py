@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.record import Trace
 
 
@@ -14,7 +15,7 @@ class Finding:
     """One statement about a run, with its evidence.
 
     Args:
-        kind: "missing", "faint", "twice", "mixture", "leak", "decided", "guidance", "weak", "clear" or "divergence".
+        kind: "missing", "faint", "twice", "mixture", "leak", "decided", "guidance", "redraw", "weak", "clear", "detector" or "divergence".
         text: the sentence, for people; steps in it count from 1. Contains words of the prompt: plain text, never markup.
         severity: "problem", "warning" or "info".
         subjects: indices into prompt.subjects, the one concerned first.
@@ -24,7 +25,7 @@ class Finding:
         layer: the player's layer that shows it: "object", "word", "contrast", "order", "picture" or "difference".
         cells: cells of the evidence (row-major); cell: one of them, in their middle, or -1.
         evidence: the numbers behind the sentence.
-        confidence: "strong evidence", "some evidence" or "weak evidence"; "" for plain facts.
+        confidence: "strong evidence", "moderate evidence" or "weak evidence"; "" for plain facts.
     """
 
     kind: str
@@ -97,8 +98,3 @@ def middle_of(cells: tuple[int, ...], grid: tuple[int, int]) -> int:
         return -1
     y, x = np.divmod(np.asarray(cells), grid[1])
     return int(cells[int(((y - y.mean()) ** 2 + (x - x.mean()) ** 2).argmin())])
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 cell", "2 cells"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

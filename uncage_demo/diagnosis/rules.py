@@ -20,10 +20,11 @@ from uncage_demo.diagnosis.evidence import (
     settled_at,
     swapped_picks,
 )
-from uncage_demo.diagnosis.findings import Finding, counted, middle_of, name_of
+from uncage_demo.diagnosis.findings import Finding, middle_of, name_of
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.record import Trace
 
-LEVELS = ("", "weak evidence", "some evidence", "strong evidence")
+LEVELS = ("", "weak evidence", "moderate evidence", "strong evidence")
 # The kinds of findings whose evidence has a level.
 MEASURED = ("missing", "faint", "twice", "mixture", "leak", "clear", "weak")
 FEW_CELLS = 0.05  # fewer cells that no object leads in than this share of the picture are no background to compare with
@@ -38,7 +39,7 @@ def evidence_level(evidence: Evidence, thresholds: Thresholds, margin: float) ->
     if evidence.strength < thresholds.weak_strength or margin < thresholds.weak_margin:
         return "weak evidence"
     clear = evidence.strength >= thresholds.strong_strength and margin >= thresholds.strong_margin
-    return "strong evidence" if clear else "some evidence"
+    return "strong evidence" if clear else "moderate evidence"
 
 
 def limited(finding: Finding, most: str) -> Finding:
@@ -160,9 +161,9 @@ def twice(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
         since = len(seen) - next((k for k, on in enumerate(reversed(seen)) if not on), len(seen))
         step = trace.steps[evidence.steps[min(since, len(seen) - 1)]].step
         joined = largest_patch(evidence.cells == index, trace.grid) >= len(larger) + len(smaller)
-        where = "that touch" if joined else "apart from each other"
-        text = f"{name_of(trace, index)} seems to be drawn twice: its word leads in two places {where}, "
-        text += f"of {len(larger)} and {len(smaller)} cells."
+        touching = ", which touch" if joined else ""
+        text = f"{name_of(trace, index)} seems to be drawn twice: two separate areas attend mostly to this word "
+        text += f"({len(larger)} and {len(smaller)} cells{touching})."
         if since < len(seen):
             text += f" Both are there from step {step + 1} on."
         level = evidence_level(evidence, thresholds, _past(apart, thresholds.twice_spread, 2 * thresholds.twice_spread))
@@ -195,7 +196,9 @@ def mixtures(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[F
                 margin = _past(mixed, thresholds.mixture_mix, 1.0)
             elif together >= thresholds.mixture_overlap and both_peaked:
                 cells = tuple(np.flatnonzero((evidence.maps[a] > 1.25) & (evidence.maps[b] > 1.25)).tolist())
-                text = f"{both} compete for one place: their words look at the same cells ({together:.0%} of their attention coincides)."
+                text = (
+                    f"{both} compete for one position: the same cells attend to both words ({together:.0%} of their attention coincides)."
+                )
                 margin = _past(together, thresholds.mixture_overlap, 1.0)
             else:
                 continue
@@ -228,7 +231,7 @@ def leaks(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
             attribute = "“" + " ".join(trace.prompt.words[w].text for w in group) + "”"
             name = "“" + " ".join(trace.prompt.words[w].text for w in subject.object) + "”"
             text = (
-                f"{attribute} looks at the wrong object: it belongs to {name}, but its map is "
+                f"{attribute} attends to the wrong object: it belongs to {name}, but its map is "
                 f"{readable[other] / max(1 - readable[other], 1e-6):.1f} times as strong on the cells of {name_of(trace, other)}."
             )
             step = _reading_step(trace, evidence, cells)
@@ -252,11 +255,11 @@ def decided(trace: Trace, evidence: Evidence, thresholds: Thresholds, missing: s
         cells = tuple(np.flatnonzero(evidence.owner[-1] == index).tolist())
         numbers = {"settled_step": float(step), "cells": float(len(cells))}
         if at == 0:
-            text = f"{name_of(trace, index)}: its place was settled from the first step on."
+            text = f"{name_of(trace, index)}: its position was fixed at step {step + 1}."
         elif step == last:
-            text = f"{name_of(trace, index)}: its place kept changing to the end (step {last + 1})."
+            text = f"{name_of(trace, index)}: its position kept changing to the end (step {last + 1})."
         else:
-            text = f"{name_of(trace, index)}: its place was decided at step {step + 1} of {last + 1}."
+            text = f"{name_of(trace, index)}: its position was decided at step {step + 1} of {last + 1}."
         findings.append(_about("decided", text, trace, index, step, cells, numbers, (), "", "info"))
     return findings
 
@@ -289,7 +292,7 @@ def redraw(trace: Trace) -> list[Finding]:
     other = int((before.sampled != trace.tokens.reshape(-1))[opened].sum())
     text = (
         f"The draft was full after step {draft}. {counted(count, 'cell')} of {total} {'was' if count == 1 else 'were'} masked again "
-        f"and drawn anew around one place an object; {other} came out with another token."
+        f"and drawn again around one place per object; {other} came out with another token."
     )
     numbers = {"opened": float(count), "changed": float(other)}
     return [Finding("redraw", text, "info", step=draft, layer="picture", evidence=numbers)]

@@ -104,6 +104,7 @@ class Order:
         needs: which further fields of StepContext it reads.
         visits: the fixed list of cells that it goes through on a grid (height, width), "n" int64; what StepContext.rank counts.
         redraws: whether the last quarter of the steps redraws, where the settings do not say.
+        own_words: whether each place then reads only its own object's words, where the settings do not say.
 
     Raises:
         ValueError: neither or both of `terms` and `value`, or a rank without a list.
@@ -119,6 +120,7 @@ class Order:
     needs: frozenset[Need] = frozenset()
     visits: Callable[[int, int], np.ndarray] | None = None
     redraws: bool = False
+    own_words: bool = False
 
     def __post_init__(self) -> None:
         if (self.terms is None) == (self.value is None):

@@ -170,6 +170,16 @@ _ENTRIES = (
         noise=annealed_noise,
         redraws=True,
     ),
+    Order(
+        "mend",
+        "Draft and mend",
+        "UNCAGE's draft, then a redraw in which each place reads only its own object's words (this project)",
+        terms=guided_terms,
+        noise=annealed_noise,
+        contrast=published_contrast,
+        redraws=True,
+        own_words=True,
+    ),
 )
 ORDERS: dict[str, Order] = {order.name: order for order in _ENTRIES}
 assert len(ORDERS) == len(_ENTRIES), "two orders have the same name"

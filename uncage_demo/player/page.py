@@ -8,23 +8,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.render.palette import DARK, LIGHT, theme_properties
+
 STATIC = Path(__file__).parent / "static"
-# Every file puts its names into one object; later files use what earlier ones put there.
-SCRIPTS = (
-    "player-dom.js",
-    "player-data.js",
-    "player-colors.js",
-    "player-stage.js",
-    "player-layers.js",
-    "player-clock.js",
-    "player-words.js",
-    "player-actions.js",
-    "player-cards.js",
-    "player-curves.js",
-    "player-heads.js",
-    "player-arrange.js",
-    "player.js",
-)
+ORDER = "load-order.json"
+
+
+def scripts_of(folder: Path) -> str:
+    """The scripts of a folder as one text, in the order that its load-order.json gives; each uses what earlier ones put into `window`.
+
+    Raises:
+        FileNotFoundError: when the installation lacks one of them.
+    """
+    names = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def player_markup() -> str:
@@ -33,8 +30,9 @@ def player_markup() -> str:
 
 
 def player_style() -> str:
-    """The player's style sheet; every rule is under the class "up"."""
-    return (STATIC / "player.css").read_text(encoding="utf-8")
+    """The player's style sheet with the colours of both looks; every rule is under the class "up"."""
+    light, dark = (theme_properties(theme, "up") for theme in (LIGHT, DARK))
+    return f'.up {{ {light} }}\n.up[data-up-theme="dark"] {{ {dark} }}\n' + (STATIC / "player.css").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +43,7 @@ def player_script() -> str:
         JavaScript without module syntax; safe inside a <script> element.
     """
     skeleton = f"(window.UncagePlayerParts = window.UncagePlayerParts || {{}}).skeleton = {script_json(player_markup())};\n"
-    return skeleton + "".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return skeleton + scripts_of(STATIC)
 
 
 def script_json(value: Any) -> str:
@@ -82,6 +80,8 @@ def standalone_html(payload: dict[str, Any], title: str, state: dict[str, Any] |
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{name}</title>
 <style>
+:root {{ {theme_properties(LIGHT, "page")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {theme_properties(DARK, "page")} }} }}
 {(STATIC / "report.css").read_text(encoding="utf-8")}
 {player_style()}
 </style>

@@ -2,16 +2,16 @@
 
 Arrays travel as base64 of little-endian typed arrays. What must add up (confidence + noise + w_a x contrast = score) is float32 and
 kept only for the cells that were still masked; attention is 8 bits with a square-root code (fine steps where values are small);
-pictures are WebP. Shapes: s step, n cells (row-major), w words, o objects, a alternatives,
-c candidates (masked cells of all steps in order).
+pictures are WebP. Every key is described in static/payload.d.ts, which a test holds against what is sent. Shapes: s step,
+n cells (row-major), w words, o objects, a alternatives, c candidates (masked cells of all steps in order).
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,20 +19,52 @@ import numpy as np
 from uncage_demo.decoding.order import recorded_terms
 from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
-from uncage_demo.orders.table import order_choices, order_of
-from uncage_demo.player import pictures
+from uncage_demo.orders.table import ORDERS, order_choices, order_of
+from uncage_demo.player import web_pictures
+from uncage_demo.prompt.judging import too_many
 from uncage_demo.render import heatmaps
-from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, sequential_limits, subject_colors
-from uncage_demo.trace.lineage import lineage_json
+from uncage_demo.render.palette import (
+    DIVERGING_MAP,
+    ORDER_MAP,
+    SEQUENTIAL_MAP,
+    color_table,
+    sequential_limits,
+    subject_colors,
+    subject_table,
+)
+from uncage_demo.trace.lineage import Edits, lineage_json
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt, Verdict
 
-PAYLOAD_VERSION = 1
+PAYLOAD_VERSION = 2
 MAX_RUNS = 24
 Detail = Literal["full", "grid"]
 
 # Above this many candidate cells a run drops to three alternatives and to the words of objects, so that a pair stays within 6 MB.
 LARGE_CANDIDATES = 20_000
+
+
+@dataclass(frozen=True)
+class CandidateMap:
+    """A number for every masked cell of every step. Sent once declared here; a layer of the player that shows it is one entry of the
+    table in static/player-layers.js.
+
+    Args:
+        key: name in the payload, in `maps` and, with a scale, in `scales`.
+        values: record -> "n"; steps where all candidates have 0 do not travel.
+        scale: whether a layer shows it by itself, so that it needs one colour scale for all runs (`heatmaps.map_limits` of its key).
+    """
+
+    key: Literal["confidence", "noise", "contrast"]
+    values: Callable[[StepRecord], np.ndarray]
+    scale: bool
+
+
+CANDIDATE_MAPS = (
+    CandidateMap("confidence", lambda record: record.confidence, scale=True),
+    CandidateMap("noise", lambda record: record.noise, scale=False),
+    CandidateMap("contrast", lambda record: record.contrast, scale=True),
+)
 
 
 def build_payload(
@@ -48,8 +80,8 @@ def build_payload(
 
     Args:
         traces: 1..24 runs of the same prompt text, model grid and codebook. A run may be unfinished (fewer records than config num_steps).
-        verdicts: one a run or None; shown as a model's judgement.
-        diagnoses: one list of findings a run (dataclasses or dicts; `text`, and optionally `step`, `layer`, `subject`, `word`, `cell`).
+        verdicts: one per run or None; shown as judged by a detector.
+        diagnoses: one list of findings per run (dataclasses or dicts; `text`, and optionally `step`, `layer`, `subject`, `word`, `cell`).
         titles: names of the stages; None takes the order's name, with the seed where seeds differ.
         ids: addresses of the runs, handed back in events.
         detail: "full", or "grid" (small pictures, no alternatives, the objects' words only); None = "full" up to 6 runs, else "grid".
@@ -71,7 +103,7 @@ def build_payload(
         run["title"] = str(names[index])
         run["id"] = str(ids[index]) if ids else str(index)
         run["divergence"] = None if index == 0 else first_divergence(first, trace)
-        run["verdict"] = _verdict(verdicts[index]) if verdicts else None
+        run["verdict"] = _verdict(verdicts[index], trace.prompt) if verdicts else None
         run["findings"] = [_finding(f) for f in diagnoses[index]] if diagnoses else []
         runs.append(run)
     return {
@@ -87,7 +119,7 @@ def build_payload(
             "order": array(color_table(ORDER_MAP)),
             "diverging": array(color_table(DIVERGING_MAP)),
         },
-        "atlas": pictures.atlas(traces) if level == "full" else None,
+        "atlas": web_pictures.atlas(traces) if level == "full" else None,
         "orders": [[name, title] for title, name in order_choices()],
         "runs": runs,
     }
@@ -105,7 +137,9 @@ def prompt_view(prompt: Prompt) -> dict[str, Any]:
     for subject, color in zip(prompt.subjects, colors, strict=True):
         label = subject.label or " ".join(prompt.words[w].text for w in subject.object)
         groups = [list(group) for group in subject.groups]
-        subjects.append({"label": label, "color": color, "object": list(subject.object), "groups": groups})
+        subjects.append(
+            {"label": label, "color": color, "ramp": array(subject_table(color)), "object": list(subject.object), "groups": groups}
+        )
     return {"text": prompt.text, "words": words, "subjects": subjects, "truncated": prompt.truncated}
 
 
@@ -153,12 +187,6 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
     steps = trace.steps
     masked = np.stack([r.masked_before for r in steps])
     candidates = [np.flatnonzero(m) for m in masked]
-    contrast_at = [bool(np.any(r.contrast[c])) for r, c in zip(steps, candidates, strict=True)]
-
-    def packed(values: list[np.ndarray], wanted: Sequence[bool] | None = None) -> dict[str, Any]:
-        parts = [v[c] for k, (v, c) in enumerate(zip(values, candidates, strict=True)) if wanted is None or wanted[k]]
-        return array(np.concatenate(parts) if parts else np.zeros(0), "float32")
-
     terms = score_terms(trace)
     unmask = np.full(trace.tokens.size, -1, np.int64)
     for r in steps:
@@ -174,15 +202,12 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "steps_done": len(steps),
         "masked": array(np.packbits(masked, axis=1, bitorder="little")),
         "committed": array(np.packbits(np.stack([r.committed for r in steps]), axis=1, bitorder="little")),
-        "drawn": array(np.concatenate([r.sampled[c] for r, c in zip(steps, candidates, strict=True)]), "uint16"),
+        "drawn": array(_joined([r.sampled for r in steps], candidates), "uint16"),
         "tokens": array(steps[-1].sampled, "uint16"),
         "unmask_step": array(unmask, "int16"),
-        "confidence": packed([r.confidence for r in steps]),
-        "noise": packed([r.noise for r in steps]),
+        "maps": {kind.key: _candidate_values([kind.values(r) for r in steps], candidates) for kind in CANDIDATE_MAPS},
         # The browser adds in float32 as the engine does; scores that this gives bit for bit need not travel.
-        "scores": None if _exact_sums(steps, terms) else packed([r.scores for r in steps]),
-        "contrast": packed([r.contrast for r in steps], contrast_at),
-        "contrast_at": contrast_at,
+        "scores": None if _exact_sums(steps, terms) else array(_joined([r.scores for r in steps], candidates), "float32"),
         "weight": array(np.array([r.weight for r in steps]), "float32"),
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,
@@ -192,14 +217,27 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
         "health": _health(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
-        "frames": pictures.frames(trace, pictures.frame_size_px(trace, level, large)),
-        "image": pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
+        "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
+        "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
     }
 
 
 def _health(trace: Trace) -> dict[str, Any]:
     found = health(trace)
     return {**vars(found), "special": None if found.special is None else array(found.special)}
+
+
+def _joined(values: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> np.ndarray:
+    """The candidates' values of all steps, one after the other: "c"."""
+    return np.concatenate([v[cells] for v, cells in zip(values, candidates, strict=True)])
+
+
+def _candidate_values(values: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> dict[str, Any]:
+    """{"at": which steps have any value but 0, "values": "c" float32 of those steps' candidates}."""
+    chosen = [v[cells] for v, cells in zip(values, candidates, strict=True)]
+    at = [bool(np.any(part)) for part in chosen]
+    kept = [part for part, some in zip(chosen, at, strict=True) if some]
+    return {"at": at, "values": array(np.concatenate(kept) if kept else np.zeros(0), "float32")}
 
 
 def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
@@ -235,10 +273,11 @@ def _alternatives(trace: Trace, candidates: list[np.ndarray], limit: int) -> dic
 def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
     """One scale a kind of map for all runs and steps: [low, high]."""
     scales = {}
-    for kind in ("confidence", "contrast", "order"):
-        limits = heatmaps.map_limits(traces, kind)
-        scales[kind] = [limits.low, limits.high]
-    scales["order"][1] = float(max(int(t.config["num_steps"]) for t in traces) - 1)
+    for kind in CANDIDATE_MAPS:
+        if kind.key != "noise" and kind.scale:
+            limits = heatmaps.map_limits(traces, kind.key)
+            scales[kind.key] = [limits.low, limits.high]
+    scales["order"] = [0.0, float(max(int(t.config["num_steps"]) for t in traces) - 1)]
     if all(r.attention is not None for t in traces for r in t.steps):
         objects = heatmaps.map_limits(traces, "attention")
         words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)
@@ -247,21 +286,41 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
 
 
 def _titles(traces: Sequence[Trace]) -> list[str]:
-    """The order's name; the seed where seeds differ; what was changed for a branch."""
+    """The order's name; what was changed for a branch; the seed where seeds differ."""
     seeds = len({t.config["seed"] for t in traces}) > 1
     names = []
     for t in traces:
-        name = order_of(t.config["order"]).title
-        if t.lineage:
-            step, hidden = t.lineage.at_step + 1, t.lineage.edits.suppress_word
-            what = "Branch at" if hidden is None else f"Without “{t.prompt.words[hidden].text}” from"
-            name = f"{what} step {step}: {name}"
+        order = order_of(t.config["order"]).title
+        name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
 
 
-def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
-    return None if verdict is None else _plain(verdict)
+def branch_change(trace: Trace) -> str:
+    """What a branch changed in the run that it continues, e.g. "Forbid token at row 11, column 11"; edits of that run are left out."""
+    lineage = trace.lineage
+    if lineage is None:
+        return ""
+    old = lineage.earlier[0].edits if lineage.earlier else Edits((), (), (), None)
+    edits, columns = lineage.edits, trace.grid[1]
+    changes = []
+    for name, cells, known in (
+        ("Keep token at", edits.keep, old.keep),
+        ("Delay", edits.drop, old.drop),
+        ("Forbid token at", [cell for cell, _ in edits.forbid], [line[0] for line in old.forbid if line in edits.forbid]),
+    ):
+        changes += [f"{name} row {cell // columns + 1}, column {cell % columns + 1}" for cell in cells if cell not in known]
+    hidden = edits.suppress_word
+    if hidden is not None and hidden != old.suppress_word:
+        changes.append(f"Without “{trace.prompt.words[hidden].text}”")
+    before = lineage.parent_config.get("order")
+    if before != trace.config["order"] and before in ORDERS:
+        changes.append(f"Switch from {ORDERS[before].title}")
+    return " and ".join(changes) or "Other settings"
+
+
+def _verdict(verdict: Verdict | None, prompt: Prompt) -> dict[str, Any] | None:
+    return None if verdict is None else {**_plain(verdict), "too_many": too_many(prompt.subjects, verdict)}
 
 
 def _finding(finding: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from uncage_demo.prompt.lexicon import COLORS, COUNTS
+from uncage_demo.prompt.lexicon import BODY_PARTS, COLORS
+from uncage_demo.prompt.numbers import count_of
 from uncage_demo.prompt.words import Span
 from uncage_demo.types import Prompt, Subject, Vocabulary, Word, WordKind
 
@@ -121,7 +122,7 @@ def _without(prompt: Prompt, word: int) -> list[_Parts]:
 
 def _with_subjects(prompt: Prompt, subjects: Sequence[_Parts], vocabulary: Vocabulary | None) -> Prompt:
     """The prompt with these subjects, in text order, kinds of words brought in line."""
-    kinds: list[WordKind] = ["other"] * len(prompt.words)
+    kinds: list[WordKind] = ["unused" if word.kind == "unused" else "other" for word in prompt.words]
     for unknown in prompt.unknown:
         kinds[unknown.word] = "unknown"
     made = []
@@ -144,19 +145,18 @@ def _subject(prompt: Prompt, group: tuple[int, ...], attributes: tuple[tuple[int
     label = " ".join([*(prompt.words[i].text.lower() for a in attributes for i in a), typed])
     known = set(vocabulary.colors) if vocabulary else COLORS | {color for s in prompt.subjects for color in s.colors}
     colors = []
-    for index in (i for a in attributes for i in a):
+    for index in (i for a in attributes for i in a if not names_a_part(prompt.words, a)):
         name = _canonical(prompt.words[index].text.lower(), vocabulary)
         if name not in known and vocabulary is None and index in found:
             name = _color_found_before(prompt, index) or name
         if name in known:
             colors.append("gray" if name == "grey" else name)
-    return Subject(group, attributes, label, noun, tuple(colors), count_before(prompt.words, group, attributes))
+    return Subject(group, attributes, label, noun, tuple(colors), count_of(prompt.text, prompt.words, group, attributes, noun)[0])
 
 
-def count_before(words: Sequence[Word | Span], group: tuple[int, ...], attributes: Sequence[tuple[int, ...]]) -> int:
-    """How many of an object are asked for: the number right before its name or its first attribute ("two red cars"), else 1."""
-    first = min(index for part in (group, *attributes) for index in part if index <= group[0])
-    return COUNTS.get(words[first - 1].text.lower(), 1) if first else 1
+def names_a_part(words: Sequence[Word | Span], group: Sequence[int]) -> bool:
+    """Whether an attribute names a part of its object: its colour is not the object's ("black ears")."""
+    return any(words[i].text.lower() in BODY_PARTS for i in group)
 
 
 def _color_found_before(prompt: Prompt, word: int) -> str | None:

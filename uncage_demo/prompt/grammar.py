@@ -43,17 +43,25 @@ class Meaning:
 
 @dataclass
 class Reading:
-    """Result of `read`: phrases in order, attribute words that belong to none, and words a closed vocabulary does not cover."""
+    """Result of `read`.
+
+    Args:
+        phrases: noun phrases in order.
+        loose: attribute words that belong to none.
+        unknown: words that a closed vocabulary does not cover.
+        tags: part of speech of each word.
+    """
 
     phrases: list[Phrase]
     loose: list[int]
     unknown: list[int]
+    tags: list[int]
 
 
 def base_tag(lower: str) -> int:
     """Part of speech of a word on its own; DUAL, SUFFIX, PART, POSITION, FRAME and ADV are settled by their neighbours."""
     lists = (
-        ({"'s"}, POSS),
+        ({"'s", "'"}, POSS),
         (lex.DETERMINERS, DET),
         (lex.CONJUNCTIONS, CONJ),
         (lex.RELATIVES, REL),
@@ -68,6 +76,7 @@ def base_tag(lower: str) -> int:
         (lex.DUALS, DUAL),
         (lex.COLORS | lex.ADJECTIVES, ATTR),
         (lex.VERBS, VERB),
+        (lex.IRREGULAR_PARTICIPLES, PART),
         (lex.NOUN_ENDINGS_KEPT, NOUN),
     )
     for words, tag in lists:
@@ -87,8 +96,12 @@ def base_tag(lower: str) -> int:
     return NOUN
 
 
-def settle(spans: Sequence[Span], tags: list[int]) -> tuple[list[int], list[bool], list[bool]]:
+def settle(spans: Sequence[Span], tags: list[int], guess: bool = True) -> tuple[list[int], list[bool], list[bool]]:
     """Settle the open tags from right to left (then verbs from left to right).
+
+    Args:
+        spans, tags: words and breaks, and their open tags.
+        guess: whether a word of no list may be an adjective by its place ("the sleek black suitcase").
 
     Returns:
         tags, `leads` (an attribute here reaches a noun to its right, across "and" and commas but no determiner), and `direct` (the
@@ -106,8 +119,12 @@ def settle(spans: Sequence[Span], tags: list[int]) -> tuple[list[int], list[bool
         if not direct[i] and after == ATTR and leads[i + 1]:
             joined = True
         leads[i] = direct[i] or joined
+        before = tags[i - 1] if i else STOP
+        described = after == ATTR and direct[i + 1] and spans[i + 1].lower in lex.COLORS | lex.ADJECTIVES
+        if guess and tag == NOUN and described and before in (DET, ATTR, ADV, SUFFIX, POSS):
+            tags[i], direct[i], leads[i] = ATTR, True, True
         if tag == DUAL:
-            tags[i] = ATTR if direct[i] or (joined and _names_color_or_stuff(spans[i].lower)) else NOUN
+            tags[i] = ATTR if direct[i] or (joined and _same_kind(spans[i].lower, spans[k].lower)) else NOUN
         elif tag == SUFFIX:
             tags[i] = ATTR if direct[i] else NOUN
         elif tag == PART:
@@ -127,7 +144,9 @@ def settle(spans: Sequence[Span], tags: list[int]) -> tuple[list[int], list[bool
     for i in range(n):
         before, after = tags[i - 1] if i else STOP, tags[i + 1] if i + 1 < n else STOP
         lower = spans[i].lower
-        if tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS:
+        if (tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS) or (
+            tags[i] == NOUN and i and _makes_verb(spans, i)
+        ):
             tags[i] = VERB
         elif tags[i] == VERB and before in (DET, ATTR) and not lower.endswith("ing"):
             tags[i] = NOUN
@@ -136,9 +155,68 @@ def settle(spans: Sequence[Span], tags: list[int]) -> tuple[list[int], list[bool
     return tags, leads, direct
 
 
-def _names_color_or_stuff(lower: str) -> bool:
-    stuff = ("wood", "metal", "steel", "iron", "glass", "stone", "leather", "plastic")
-    return lower in lex.DUALS and (lower in lex.COLORS or lower in stuff)
+_STUFF = frozenset(
+    ("wood", "metal", "steel", "iron", "glass", "stone", "leather", "plastic", "gold", "silver", "marble", "brick", "wooden")
+)
+
+
+def _same_kind(lower: str, joined: str) -> bool:
+    """Whether two words joined by "and" are both colours or both materials ("gold and silver"; not "a white glass and red flowers")."""
+    return lower in lex.DUALS and ((lower in lex.COLORS and joined in lex.COLORS) or (lower in _STUFF and joined in _STUFF))
+
+
+def _makes_verb(spans: Sequence[Span], i: int) -> bool:
+    """Whether the words before make a verb of word i: "it rains", "about to jump"."""
+    before = spans[i - 1].lower
+    infinitive = before == "to" and i > 1 and spans[i - 2].lower in lex.BEFORE_INFINITIVES
+    return infinitive or before in ("it", "he", "she", "they", "we", "who")
+
+
+def _requests(spans: Sequence[Span]) -> set[int]:
+    """Words at the start that ask for a picture ("can you please draw me", "show me"), and every "please"."""
+    found = {i for i, span in enumerate(spans) if span.lower in ("please", "thanks")}
+    for i, span in enumerate(spans):
+        after = spans[i + 1].lower if i + 1 < len(spans) else ""
+        asked = span.lower in lex.REQUESTS and after != "of"
+        plain = span.lower in lex.PLAIN_REQUESTS or after in lex.DETERMINERS | lex.REQUESTS | lex.NUMBERS | {"to"}
+        joins = span.stop > 0 or span.lower in ("to", "i'd", "'s", "id")
+        if not (asked and plain) and not (joins and i - 1 in found):
+            break
+        found.add(i)
+    return found
+
+
+def style_spans(spans: Sequence[Span], tags: Sequence[int]) -> set[int]:
+    """Words of style: "in the style of X", "in cartoon style", "by X", and the segments behind commas that name a style and what follows.
+
+    A segment is one of style only where it has no article and no number, and something was named before it.
+    """
+    found: set[int] = set()
+    starts = [0, *(i + 1 for i, span in enumerate(spans) if span.stop), len(spans) + 1]
+    styled = False
+    for number in range(len(starts) - 1):
+        segment = range(starts[number], min(starts[number + 1] - 1, len(spans)))
+        lowers = [spans[i].lower for i in segment]
+        bare = bool(lowers) and not any(tags[i] in (DET, NEG) or spans[i].lower in lex.COUNTS for i in segment)
+        bare = bare or (bool(lowers) and lowers[0] == "by")
+        named = any(tags[i] in (NOUN, DUAL) for i in range(starts[number]))
+        styled = bare and named and (styled or lowers[0] == "by" or any(lower in lex.STYLE_NOUNS for lower in lowers))
+        if styled:
+            found.update(segment)
+            continue
+        for k, lower in enumerate(lowers):
+            after = lowers[k + 1] if k + 1 < len(lowers) else ""
+            artist = lower == "by" and k + 1 < len(lowers) and k > 0 and lowers[k - 1] in lex.FRAMES | lex.STYLE_NOUNS
+            if (lower in ("style", "styles") and after in ("of", "by")) or artist:
+                found.update(segment[k:])
+                break
+            if lower in ("style", "styles", "theme") and k and after != "of":
+                first = k
+                while first and tags[segment[first - 1]] not in (DET, BREAK, RELATION, CONJ):
+                    first -= 1
+                if first and tags[segment[first - 1]] in (RELATION, DET):
+                    found.update(segment[first : k + 1])
+    return found
 
 
 def read(spans: Sequence[Span], meanings: Sequence[Meaning | None] | None = None) -> Reading:
@@ -163,7 +241,10 @@ class _Reader:
         self.unknown = [False] * len(spans)
         if meanings is not None:
             base = [self._closed_tag(i, tag) for i, tag in enumerate(base)]
-        self.tags, self.leads, self.direct = settle(spans, base)
+        else:
+            passed = _requests(spans) | style_spans(spans, base)
+            base = [OTHER if i in passed and tag != BREAK else tag for i, tag in enumerate(base)]
+        self.tags, self.leads, self.direct = settle(spans, base, guess=meanings is None)
         counted = 0
         self.words = [span for span in spans if not span.stop]
         self.word_of: list[int] = []
@@ -203,7 +284,8 @@ class _Reader:
             i = self._step(i)
         self._drop_pending()
         unknown = [self.word_of[i] for i, flag in enumerate(self.unknown) if flag]
-        return Reading(self.phrases, sorted(set(self.loose)), unknown)
+        tags = [tag for tag, span in zip(self.tags, self.spans, strict=True) if not span.stop]
+        return Reading(self.phrases, sorted(set(self.loose)), unknown, tags)
 
     def _step(self, i: int) -> int:
         """Read the word at i; returns the index of the next one to read."""
@@ -312,6 +394,11 @@ class _Reader:
     def _closed_nouns(self, i: int, j: int) -> int:
         """Nouns i .. j - 1 under a closed vocabulary: each one it knows is an object of its own."""
         assert self.meanings is not None
+        if self.negated or self._owns_known(j):
+            for k in range(i, j):
+                self.unknown[k] = True
+            self.negated, self.pending = False, []
+            return j
         known = False
         k = i
         while k < j:
@@ -326,6 +413,19 @@ class _Reader:
         if not known:
             self.pending, self.last, self.head = [], None, None
         return j
+
+    def _owns_known(self, j: int) -> bool:
+        """Whether span j makes the nouns before it the owner of a thing that the closed vocabulary knows ("a dog's red bowl")."""
+        assert self.meanings is not None
+        if j >= len(self.spans) or self.tags[j] != POSS:
+            return False
+        k = j + 1
+        while k < len(self.spans) and self.tags[k] in (NOUN, ATTR, ADV):
+            meaning = self.meanings[k]
+            if meaning is not None and meaning.kind == "object":
+                return True
+            k += 1
+        return False
 
     def _add(self, group: tuple[int, ...]) -> None:
         """A noun phrase made of the spans in `group`, or one more mention of an earlier phrase ("a cat and a car. The car is red")."""

@@ -6,16 +6,18 @@ Knows nothing of tensors or of any particular model: only of a backend's text to
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
+import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from uncage_demo.prompt import lexicon as lex
-from uncage_demo.prompt.edit import apply_overrides, attach, count_before, detach, join, make_object, overrides_of
-from uncage_demo.prompt.grammar import NOUN, PART, SUFFIX, Meaning, base_tag, read
-from uncage_demo.prompt.words import Span, split
-from uncage_demo.types import Prompt, Subject, TextToken, UnknownWord, Vocabulary, Word, WordKind
+from uncage_demo.prompt.caption import phrase_of
+from uncage_demo.prompt.closed import TextModel, align, near_words, understand
+from uncage_demo.prompt.edit import apply_overrides, attach, detach, join, make_object, names_a_part, overrides_of
+from uncage_demo.prompt.grammar import Meaning, read
+from uncage_demo.prompt.numbers import count_of
+from uncage_demo.prompt.words import HYPHENS, Span, split
+from uncage_demo.types import Prompt, Subject, TextToken, Vocabulary, Word, WordKind
 
 __all__ = [
     "attach",
@@ -31,24 +33,11 @@ __all__ = [
 ]
 
 MAX_CHARACTERS = 5000
-MAX_SUGGESTIONS = 3
 _LONGEST_NAME = 4  # words in the longest name that a vocabulary may hold ("fire engine")
-_LONGEST_COMPARED = 40  # characters of an unknown word that are compared with the vocabulary
+# Second halves of hyphenated words that add nothing to the first one
+_HYPHENATED = ("colored", "coloured", "hand")
 
 Groups = tuple[tuple[int, ...], ...]
-
-
-class TextModel(Protocol):
-    """The part of a Backend that parsing needs."""
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """What the model can draw; None for open-vocabulary models."""
-        ...
-
-    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
-        """Text tokens with character spans, and the part that was cut off."""
-        ...
 
 
 def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, Any]] | None = None) -> Prompt:
@@ -56,9 +45,11 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
 
     Args:
         text: what the user typed; 1..5000 characters with at least one word. English is understood best; any text is accepted.
-        backend: gives the text tokens and says which words the model can draw. With a closed vocabulary, words outside it are listed in
-            `Prompt.unknown` with near words, and only its objects become subjects; `check_drawable` tells whether the prompt can be
-            generated. With an open vocabulary every noun can be a subject.
+        backend: gives the text tokens and says which words the model can draw. With a closed vocabulary only its objects become subjects;
+            words that name something else to draw are listed in `Prompt.unknown` with near words, other words outside the vocabulary are
+            "unused", and where the model could not read the text itself `Prompt.given` is what it is given instead; `check_drawable` tells
+            whether the prompt can be generated. With an open vocabulary every noun can be a subject.
+            Subjects that its text encoder cut off are left out; their words are "unused".
         overrides: subjects that replace the ones found, each {"object": [word indices], "attributes": [[word indices], ...]};
             a word belongs to one group at most. `overrides_of(prompt)` gives a prompt's own subjects in this form.
 
@@ -71,8 +62,8 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
     Source: 2508.05399 section 3.2 (subjects, objects and attributes of a prompt).
     """
     _check_text(text)
-    spans = split(text)
     vocabulary = backend.vocabulary
+    spans = split(text) if vocabulary is None else _split_known(split(text), vocabulary)
     tokens, truncated = backend.tokenize(text)
     tokens = tuple(tokens)
     plain = [span for span in spans if not span.stop]
@@ -81,27 +72,25 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
     aligned = align(plain, tokens)
     meanings = None if vocabulary is None else _meanings(spans, plain, aligned, tokens, vocabulary)
     reading = read(spans, meanings)
-    kinds: list[WordKind] = ["other"] * len(plain)
-    subjects = []
     of_word = None if meanings is None else [m for m, span in zip(meanings, spans, strict=True) if not span.stop]
+    subjects = []
     for phrase in reading.phrases:
-        attributes = tuple(sorted(phrase.attributes))
-        subjects.append(_subject(phrase.object, attributes, plain, of_word))
-        for index in phrase.object:
+        subjects.append(_subject(text, phrase.object, tuple(sorted(phrase.attributes)), plain, of_word))
+    kinds: list[WordKind] = ["other"] * len(plain)
+    if vocabulary is None and truncated:
+        named = {i for subject in subjects for group in subject.groups for i in group}
+        subjects = _read_subjects(text, subjects, plain, aligned)
+        for index in (i for i in named if not aligned[i]):
+            kinds[index] = "unused"
+    for subject in subjects:
+        for index in subject.object:
             kinds[index] = "object"
-        for group in attributes:
-            for index in group:
-                kinds[index] = "attribute"
-    if vocabulary is not None:
-        for index in reading.loose:
-            kinds[index] = "attribute"  # a colour without an object: check_drawable names it
-    for index in reading.unknown:
-        kinds[index] = "unknown"
+        for index in (i for group in subject.attributes for i in group):
+            kinds[index] = "attribute"
     words = tuple(Word(s.text, s.start, s.end, aligned[i], kinds[i]) for i, s in enumerate(plain))
-    unknown = ()
-    if vocabulary is not None:
-        unknown = tuple(UnknownWord(i, near_words(plain[i].text, vocabulary)) for i in reading.unknown)
-    prompt = Prompt(text, tokens, words, tuple(subjects), unknown, truncated)
+    prompt = Prompt(text, tokens, words, tuple(subjects), (), truncated)
+    if vocabulary is not None and of_word is not None:
+        prompt = understand(prompt, spans, of_word, reading, backend)
     return prompt if overrides is None else apply_overrides(prompt, overrides, vocabulary)
 
 
@@ -129,16 +118,17 @@ def negatives(prompt: Prompt, subject_index: int) -> Groups:
     return tuple(group for i, subject in enumerate(prompt.subjects) if i != subject_index for group in subject.groups)
 
 
-def check_drawable(prompt: Prompt, backend: TextModel) -> None:
-    """Raise unless the model can draw the whole prompt.
+def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None:
+    """Raise unless a model, or a model with this vocabulary, can draw the whole prompt.
 
-    Open-vocabulary models accept every prompt. A closed vocabulary must cover every word (words that only connect, such as "the" or "near",
-    pass), at least one object must be named, every colour must belong to an object, no object may have two, and nothing may be cut off.
+    Open-vocabulary models accept every prompt. A closed vocabulary must hold every word that names something to draw (other words are read
+    over), at least one object must be named and no more than a picture holds, every colour must belong to an object, no object may have
+    two, and nothing may be cut off.
 
     Raises:
         ValueError: names the words, near words that the model knows, and what it can draw.
     """
-    vocabulary = backend.vocabulary
+    vocabulary = model if model is None or isinstance(model, Vocabulary) else model.vocabulary
     if vocabulary is None:
         return
     lists = {"draws": vocabulary.objects, "colours": vocabulary.colors, "places": vocabulary.places.values(), "numbers": vocabulary.numbers}
@@ -163,45 +153,14 @@ def check_drawable(prompt: Prompt, backend: TextModel) -> None:
         raise ValueError(f"{_list(loose)} belongs to no object: put it right before the object it describes, or attach it. {can}")
     if not prompt.subjects:
         raise ValueError(f"The prompt {_shorten(prompt.text)} names nothing that this model can draw. {can}")
+    total = sum(subject.count for subject in prompt.subjects)
+    if vocabulary.most_objects and total > vocabulary.most_objects:
+        asked = [_counted(subject, vocabulary) for subject in prompt.subjects]
+        raise ValueError(
+            f"{_list(asked)} {'is' if total == 1 else 'are'} {total} objects; this model draws at most {vocabulary.most_objects}."
+        )
     if prompt.truncated.strip():
         raise ValueError(f"The prompt is too long for this model: it would not read “{_shorten(prompt.truncated)}”. Shorten it.")
-
-
-def near_words(word: str, vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Up to three words of a closed vocabulary that are near another word, in meaning or in spelling; the nearest first, never itself."""
-    known = (*vocabulary.objects, *vocabulary.colors)
-    lower = Span(word[:_LONGEST_COMPARED], 0, 0).lower
-    found: list[str] = []
-
-    def offer(name: str | None, others: Sequence[str] = ()) -> None:
-        name = vocabulary.aliases.get(name, name) if name else name
-        if name and name != lower and name not in found and (name in known or (others and all(p in others for p in name.split()))):
-            found.append(name)
-
-    for form in (lower, lex.IRREGULAR_PLURALS.get(lower, lower), *_singulars(lower), lower + "es", *_parts(lower)):
-        offer(form)
-        offer(lex.NEAR_MEANINGS.get(form), vocabulary.others)
-    if base_tag(lower) in (NOUN, SUFFIX, PART):  # a word that the lexicon holds is no misspelling
-        spellings = [*known, *(alias for alias in vocabulary.aliases if not alias.endswith("s"))]
-        for match in difflib.get_close_matches(lower, spellings, n=MAX_SUGGESTIONS, cutoff=0.74):
-            offer(match)
-    return tuple(found[:MAX_SUGGESTIONS])
-
-
-def align(words: Sequence[Span], tokens: Sequence[TextToken]) -> list[tuple[int, ...]]:
-    """Token indices of each word: the ordinary tokens whose character span overlaps the word's. Both are in text order."""
-    aligned: list[tuple[int, ...]] = []
-    ordinary = sorted((t.start, t.end, i) for i, t in enumerate(tokens) if not t.special and t.end > t.start)
-    first = 0
-    for word in words:
-        while first < len(ordinary) and ordinary[first][1] <= word.start:
-            first += 1
-        k, own = first, []
-        while k < len(ordinary) and ordinary[k][0] < word.end:
-            own.append(ordinary[k][2])
-            k += 1
-        aligned.append(tuple(sorted(own)))
-    return aligned
 
 
 def _check_text(text: str) -> None:
@@ -248,20 +207,50 @@ def _meanings(
     return meanings
 
 
-def _subject(group: tuple[int, ...], attributes: Groups, words: Sequence[Span], meanings: Sequence[Meaning | None] | None) -> Subject:
+def _subject(
+    text: str, group: tuple[int, ...], attributes: Groups, words: Sequence[Span], meanings: Sequence[Meaning | None] | None
+) -> Subject:
     """A Subject with its readable label, canonical noun and canonical colours."""
     typed = " ".join(words[i].lower for i in group)
     first = meanings[group[0]] if meanings else None
     label = " ".join([*(words[i].lower for g in attributes for i in g), typed])
     colors = []
-    for index in (i for g in attributes for i in g):
+    for index in (i for g in attributes for i in g if not names_a_part(words, g)):
         meaning = meanings[index] if meanings else None
         lower = words[index].lower
         if meaning is not None and meaning.kind == "color":
             colors.append(meaning.name)
         elif meanings is None and lower in lex.COLORS:
             colors.append("gray" if lower == "grey" else lower)
-    return Subject(group, attributes, label, first.name if first else typed, tuple(colors), count_before(words, group, attributes))
+    noun = first.name if first else typed
+    return Subject(group, attributes, label, noun, tuple(colors), count_of(text, words, group, attributes, noun)[0])
+
+
+def _read_subjects(text: str, subjects: Sequence[Subject], words: Sequence[Span], aligned: Sequence[tuple[int, ...]]) -> list[Subject]:
+    """The subjects without what the text encoder cut off: objects, and attributes of objects that are left."""
+    left = []
+    for subject in subjects:
+        if all(aligned[i] for i in subject.object):
+            attributes = tuple(group for group in subject.attributes if all(aligned[i] for i in group))
+            whole = attributes == subject.attributes
+            left.append(subject if whole else _subject(text, subject.object, attributes, words, None))
+    return left
+
+
+def _split_known(spans: Sequence[Span], vocabulary: Vocabulary) -> list[Span]:
+    """Hyphenated words whose every part the vocabulary knows, as words of their own ("pink-apple", "red-coloured", "left-hand")."""
+    known = {*vocabulary.objects, *vocabulary.colors, *vocabulary.others, *vocabulary.aliases, *lex.COUNTS, *_HYPHENATED}
+    made: list[Span] = []
+    for span in spans:
+        parts = span.lower.split("-")
+        if span.stop or len(parts) < 2 or not all(part in known for part in parts):
+            made.append(span)
+            continue
+        start = span.start
+        for part in re.split(f"[{HYPHENS}]", span.text):
+            made.append(Span(part, start, start + len(part)))
+            start += len(part) + 1
+    return made
 
 
 def _canonical(word: str, vocabulary: Vocabulary) -> str:
@@ -275,23 +264,9 @@ def _subject_at(prompt: Prompt, index: int) -> Subject:
     return prompt.subjects[index]
 
 
-def _singulars(lower: str) -> list[str]:
-    """Possible singular forms of an English plural, likeliest first."""
-    forms = []
-    if lower.endswith("ies") and len(lower) > 4:
-        forms.append(lower[:-3] + "y")
-    if lower.endswith(("ses", "xes", "zes", "ches", "shes")):
-        forms.append(lower[:-2])
-    if lower.endswith("s") and len(lower) > 2:
-        forms.append(lower[:-1])
-    return forms
-
-
-def _parts(lower: str) -> list[str]:
-    """The parts of a hyphenated word; for an emoji, the words of its Unicode name ("TURTLE" of the turtle sign)."""
-    if lower and not lower[0].isalnum():
-        return [part for sign in lower for part in reversed(unicodedata.name(sign, "").lower().replace("-", " ").split())]
-    return lower.split("-") if "-" in lower else []
+def _counted(subject: Subject, vocabulary: Vocabulary) -> str:
+    """ "a cat", "two dogs", "4 horses"."""
+    return " ".join(piece for piece, _ in phrase_of(subject, (), vocabulary))
 
 
 def _list(items: Sequence[str]) -> str:

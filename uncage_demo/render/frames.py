@@ -15,6 +15,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.table import order_of
+from uncage_demo.prompt.judging import too_many
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
@@ -147,7 +148,7 @@ def compare_frame(
         step: -1 to the longest run's last step.
         style: look; with `attention` each stage gets its objects' maps on one locked scale.
         labels: a name for each run; None = the order's.
-        verdicts: shown under finished pictures, marked as a model's judgement.
+        verdicts: shown under finished pictures, marked as judged by a detector.
         limits: the attention scale; None = shared by all steps of all given runs (costly in a loop: `compare_frames` computes it once).
 
     Raises:
@@ -272,8 +273,8 @@ def _verdict_lines(
         draw_text(draw, 22 * s, y + 16 * s, fit(wish.label, 14 * s, width * 0.8), 14 * s, theme.ink)
         y += 24 * s
     if finished:
-        extra = f"; extra objects: {verdict.extra_objects}" if verdict.extra_objects else ""
-        draw_text(draw, 0, y + 14 * s, fit(f"a model's judgement{extra}", 11 * s, width), 11 * s, theme.muted)
+        said = "; ".join(["judged by a detector", *too_many(trace.prompt.subjects, verdict)])
+        draw_text(draw, 0, y + 14 * s, fit(said, 11 * s, width), 11 * s, theme.muted)
 
 
 def _mark(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, good: bool | None, theme: Theme) -> None:

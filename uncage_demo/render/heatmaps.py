@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from uncage_demo.render.palette import LIGHT, ORDER_MAP, Limits, Theme, apply_map, diverging_limits, rgb, sequential_limits
+from uncage_demo.render.palette import LIGHT, Limits, Theme, apply_map, diverging_limits, rgb, sequential_limits
 from uncage_demo.render.text import draw_text
 from uncage_demo.trace.record import Trace
 
@@ -142,34 +142,6 @@ def upscale(values: np.ndarray, size_px: tuple[int, int], smooth: bool = False) 
     return np.asarray(image.resize((size_px[1], size_px[0]), how), np.float32)
 
 
-def overlay(
-    picture: np.ndarray, values: np.ndarray, limits: Limits, *, opacity: float = 0.78, smooth: bool = True, map_name: str | None = None
-) -> np.ndarray:
-    """A map laid over a picture, "H W 3" uint8.
-
-    The picture is shown in pale grey below the map, so that every colour seen comes from the map and can be read off its legend.
-
-    Args:
-        picture: "H W 3" uint8.
-        values: "y x" map; not-a-number shows the grey picture alone.
-        limits: the shared scale.
-        opacity: of the map, 0..1.
-        smooth, map_name: as for `upscale` and `apply_map`.
-
-    Raises:
-        ValueError: when the opacity is outside 0..1.
-    """
-    if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity={opacity!r}: give a number from 0 to 1")
-    size_px = picture.shape[0], picture.shape[1]
-    filled = np.where(np.isfinite(values), values, limits.low)
-    colors = apply_map(upscale(filled, size_px, smooth), limits, map_name).astype(np.float32)
-    grey = (picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    grey = np.repeat(grey, 3, axis=2)
-    present = upscale(np.isfinite(values).astype(np.float32), size_px)[..., None]
-    return np.rint(grey + (colors - grey) * opacity * present).astype(np.uint8)
-
-
 def map_picture(
     values: np.ndarray,
     limits: Limits,
@@ -183,11 +155,6 @@ def map_picture(
     present = np.isfinite(values)
     colors = apply_map(upscale(np.where(present, values, limits.low), size_px, smooth), limits, map_name)
     return np.where(upscale(present.astype(np.float32), size_px)[..., None] > 0.5, colors, np.array(rgb(missing), np.uint8))
-
-
-def order_picture(trace: Trace, size_px: tuple[int, int], limits: Limits | None = None) -> np.ndarray:
-    """The order map "H W 3" uint8: dark cells were committed first, bright ones last."""
-    return map_picture(step_map(trace, "order"), limits or map_limits([trace], "order"), size_px, map_name=ORDER_MAP)
 
 
 def legend(

@@ -5,8 +5,8 @@ Every picture, curve, legend and word of the project takes its colours from here
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -23,30 +23,88 @@ MAPS = (SEQUENTIAL_MAP, ORDER_MAP, DIVERGING_MAP)
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one look, all "#rrggbb".
+    """Colours of one look, all "#RRGGBB". Films, figures, the player and the page around it read these and no others.
 
     Args:
-        background, ink, muted, line: page, text, secondary text, hairlines.
+        ground, background, panel: the page, the cards on it that hold pictures, and a surface set off from a card.
+        ink, muted: text and secondary text.
+        line, strong: hairlines, and lines or bars that carry meaning.
         mask, mask_mark: a still-masked cell and the mark in it.
         fresh, fresh_halo: outline of newly committed cells and the thin line that keeps it visible on any picture.
-        accent: progress and highlights.
+        accent, accent_ink, soft: progress and highlights, text on them, and their pale ground.
+        good, bad, warn: text that says right, wrong, or attention.
+        what_if: outline of cells that other settings would pick.
     """
 
     name: str
+    ground: str
     background: str
+    panel: str
     ink: str
     muted: str
     line: str
+    strong: str
     mask: str
     mask_mark: str
     fresh: str
     fresh_halo: str
     accent: str
+    accent_ink: str
+    soft: str
+    good: str
+    bad: str
+    warn: str
+    what_if: str
 
 
-LIGHT = Theme("light", "#FFFFFF", "#16181D", "#5C6370", "#DDE0E6", "#C6CCD8", "#A3ABBA", "#16181D", "#FFFFFF", "#3B4252")
-DARK = Theme("dark", "#12141A", "#F2F4F8", "#9AA3B2", "#2B303B", "#1F232D", "#363D4B", "#FFFFFF", "#0A0B0E", "#D5DAE4")
+LIGHT = Theme(
+    name="light",
+    ground="#F7F8FA",
+    background="#FFFFFF",
+    panel="#F6F7F9",
+    ink="#16181D",
+    muted="#5A6170",
+    line="#DDE0E6",
+    strong="#C9CEDA",
+    mask="#C6CCD8",
+    mask_mark="#A3ABBA",
+    fresh="#16181D",
+    fresh_halo="#FFFFFF",
+    accent="#5B46D6",
+    accent_ink="#FFFFFF",
+    soft="#EFECFD",
+    good="#0A6B4D",
+    bad="#B3261E",
+    warn="#8A5A00",
+    what_if="#FFB000",
+)
+DARK = Theme(
+    name="dark",
+    ground="#0E1015",
+    background="#12141A",
+    panel="#191C24",
+    ink="#F2F4F8",
+    muted="#A3ABBA",
+    line="#2B303B",
+    strong="#434B5C",
+    mask="#1F232D",
+    mask_mark="#4A5264",
+    fresh="#FFFFFF",
+    fresh_halo="#0A0B0E",
+    accent="#A79BFF",
+    accent_ink="#14102E",
+    soft="#241F42",
+    good="#5FD3A8",
+    bad="#FF8F86",
+    warn="#FFC861",
+    what_if="#FFC53D",
+)
 THEMES = {"light": LIGHT, "dark": DARK}
+
+
+def theme_properties(theme: Theme, prefix: str) -> str:
+    """The colours of a look as CSS declarations, e.g. "--up-mask-mark: #4A5264;" for prefix "up"."""
+    return " ".join(f"--{prefix}-{field.name.replace('_', '-')}: {getattr(theme, field.name)};" for field in fields(theme)[1:])
 
 
 @dataclass(frozen=True)
@@ -154,6 +212,27 @@ def color_table(name: str = SEQUENTIAL_MAP, size: int = 256) -> np.ndarray:
     return table
 
 
+@lru_cache(maxsize=32)
+def subject_table(color: str, size: int = 256) -> np.ndarray:
+    """A subject's own colour map, "size 3" uint8: dark to light through its hue, with even steps of perceived lightness; read only.
+
+    Args:
+        color: "#RRGGBB".
+        size: number of entries, >= 2.
+
+    Source: B. Ottosson, "A perceptual color space for image processing" (OKLab), 2020.
+    """
+    linear = _to_linear(np.array(rgb(color)) / 255)
+    _, a, b = _LMS_TO_OKLAB @ np.cbrt(_RGB_TO_LMS @ linear)
+    t = np.linspace(0, 1, size)
+    chroma = np.minimum(1, 1.25 * np.sin(np.pi * (0.12 + 0.8 * t)))  # full colour in the middle, towards black and white at the ends
+    lab = np.stack([0.17 + 0.79 * t, a * chroma, b * chroma])
+    light = np.linalg.inv(_RGB_TO_LMS) @ (np.linalg.inv(_LMS_TO_OKLAB) @ lab) ** 3
+    table = np.rint(255 * np.clip(_to_gamma(np.maximum(light, 0)), 0, 1)).T.astype(np.uint8)
+    table.flags.writeable = False
+    return table
+
+
 def apply_map(values: np.ndarray, limits: Limits, name: str | None = None) -> np.ndarray:
     """Colours "... 3" uint8 of values "..." on a locked scale.
 
@@ -194,21 +273,27 @@ def diverging_limits(arrays: Iterable[np.ndarray], quantile: float = 1.0) -> Lim
     return Limits(-high, high, diverging=True)
 
 
-def sign_aware_limits(arrays: Sequence[np.ndarray], quantile: float = 1.0) -> Limits:
-    """A scale from 0 when no value is negative, else one symmetric about zero."""
-    values = _finite(arrays)
-    if values.size and values.min() < 0:
-        return diverging_limits([values], quantile)
-    return sequential_limits([values], quantile)
-
-
 def _finite(arrays: Iterable[np.ndarray]) -> np.ndarray:
     flat = [np.asarray(a, np.float64).reshape(-1) for a in arrays]
     values = np.concatenate(flat) if flat else np.zeros(0)
     return values[np.isfinite(values)]
 
 
+_RGB_TO_LMS = np.array(
+    [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]]
+)
+_LMS_TO_OKLAB = np.array(
+    [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099], [0.0259040371, 0.7827717662, -0.8086757660]]
+)
+
+
+def _to_linear(gamma: np.ndarray) -> np.ndarray:
+    return np.where(gamma <= 0.04045, gamma / 12.92, ((gamma + 0.055) / 1.055) ** 2.4)
+
+
+def _to_gamma(linear: np.ndarray) -> np.ndarray:
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 def _luminance(color: str) -> float:
-    channels = np.array(rgb(color)) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+    return float(_to_linear(np.array(rgb(color)) / 255) @ np.array([0.2126, 0.7152, 0.0722]))

@@ -42,11 +42,13 @@ def value_range(name: str, codebook: int) -> tuple[float, float]:
     """The least and greatest value that an array of every step may hold.
 
     Args:
-        name: "attention", "attention_full", "alternatives", "alternative_probs" or "entropy".
+        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy" or "sight".
         codebook: number of image tokens.
     """
     if name == "alternatives":
         return 0, codebook - 1
+    if name == "sight":
+        return 0, 2**16 - 1
     return (-_PROBABILITY_SLACK, 64) if name == "entropy" else (0, 1 + _PROBABILITY_SLACK)
 
 
@@ -252,7 +254,7 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     _require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
     _require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
     _require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
-    shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
+    shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,), "sight": (count,)}
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
@@ -266,7 +268,7 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     for name, shape in shapes.items():
         values = getattr(record, name)
         if values is not None:
-            dtype = np.int32 if name == "alternatives" else np.float32
+            dtype = {"alternatives": np.int32, "sight": np.uint16}.get(name, np.float32)
             check_array(where + name, values, dtype, shape, *value_range(name, codebook))
 
 

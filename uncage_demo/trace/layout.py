@@ -35,6 +35,7 @@ OPTIONAL_STEP_ARRAYS = {
     "alternatives": np.int32,
     "alternative_probs": np.float32,
     "entropy": np.float32,
+    "sight": np.uint16,
 }
 _WHOLE_ARRAYS = {
     "tokens": np.int32,

@@ -56,6 +56,7 @@ class StepRecord:
         attention_full: "l h k n" float32 on request, else None.
         alternatives: "n a" int32 ids of the most probable tokens; alternative_probs: "n a" float32.
         entropy: "n" float32, nats, of p at each position.
+        sight: "n" uint16: bit o says that the position could read the words of the prompt's subject o; None where all could read all.
     """
 
     step: int
@@ -73,6 +74,7 @@ class StepRecord:
     alternatives: np.ndarray | None = None
     alternative_probs: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    sight: np.ndarray | None = None
 
     def same_commits(self, other: StepRecord) -> bool:
         """Whether both steps committed the same cells with the same tokens."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.trace.lineage import Lineage
 from uncage_demo.trace.record import Trace
+from uncage_demo.types import TextToken
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
 PROGRAM = ("python", "-m", "uncage_demo")
@@ -23,7 +27,7 @@ def command_line(
 
     Args:
         traces: runs of one prompt and model. Runs that differ only in order and seed become one command, others one command each.
-        subjects: the correction of the prompt's subjects as given to `--subjects`, "" when there was none.
+        subjects: the correction of the prompt's subjects as given to `--subjects`; "" = what the traces say of it (see `correction_of`).
         out: the folder to write.
         model: the model's folder or hub id as it was given; None = the name that the traces know it by.
         options: what it was loaded with; None = what the traces say of it.
@@ -44,6 +48,8 @@ def command_line(
         given: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
         return "\n".join(command_line([t], out=f"{out}/{i + 1}", **given) for i, t in enumerate(traces))
     first = traces[0]
+    correction = None if subjects else correction_of(first)
+    subjects = subjects if correction is None else json.dumps(correction, separators=(",", ":"))
     parts = [*PROGRAM, "generate" if len(orders) == 1 else "compare", "--model", model or first.model.id]
     parts += _flags(_options(first) if options is None else options)
     parts += ["--order", orders[0]] if len(orders) == 1 else ["--orders", ",".join(orders)]
@@ -70,7 +76,7 @@ def python_snippet(
 
     Args:
         traces: runs of one prompt and model; a branch comes after the run that it continues.
-        overrides: the correction of the prompt's subjects, None when there was none.
+        overrides: the correction of the prompt's subjects; None = what the traces say of it (see `correction_of`).
         model, options: see `command_line`.
 
     Raises:
@@ -81,6 +87,7 @@ def python_snippet(
     given_ids = {t.id for t in traces}
     _check([t for t in traces if t.lineage is None or t.lineage.parent not in given_ids])
     first = traces[0]
+    overrides = correction_of(first) if overrides is None else overrides
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
     loaded = "".join(f", {name}={value!r}" for name, value in (_options(first) if options is None else options).given().items())
     lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({model or first.model.id!r}{loaded})"]
@@ -98,6 +105,39 @@ def python_snippet(
         lines.append(f"{name} = {_branch_call(trace, trace.lineage, names[trace.lineage.parent])}")
         names[trace.id] = name
     return "\n".join(lines)
+
+
+def correction_of(trace: Trace) -> list[dict[str, Any]] | None:
+    """How a run's reading of its prompt was corrected: its subjects, where a fresh reading of the text gives others; else None.
+
+    Args:
+        trace: a run, from a file or just made. Its own text tokens stand for those of a large model's text encoder.
+
+    Returns:
+        Overrides as `parse_prompt` takes them.
+    """
+    said = overrides_of(trace.prompt)
+    try:
+        fresh = parse_prompt(trace.prompt.text, _Reader(trace))
+        parse_prompt(trace.prompt.text, _Reader(trace), said)
+    except ValueError:  # a text or subjects that no parser made: nothing that a command could say
+        return None
+    return None if overrides_of(fresh) == said else said
+
+
+class _Reader:
+    """Reads a run's prompt again without its model."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._prompt, self._closed = trace.prompt, trace.model.id == "embedded"
+        self.vocabulary = vocab.VOCABULARY if self._closed else None
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """The run's text tokens, or those of the embedded model's words."""
+        if not self._closed:
+            return self._prompt.tokens, self._prompt.truncated
+        tokens, _, truncated = vocab.tokenize(text)
+        return tokens, truncated
 
 
 def _config(config: dict[str, Any]) -> str:

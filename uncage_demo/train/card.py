@@ -161,17 +161,17 @@ def write_card(folder: Path, metrics: dict[str, Any], training: Path, out: Path 
     return text
 
 
-def write_summary(readme: Path, metrics: dict[str, Any]) -> None:
-    """Write what the generator draws right, in short, between a README's marks.
+def write_summary(page: Path, metrics: dict[str, Any]) -> None:
+    """Write what the generator draws right, in short, between a document's marks.
 
     Args:
-        readme: a Markdown file with `quality.MARKS`; metrics: from `measure`.
+        page: a Markdown file with `quality.MARKS`; metrics: from `measure`.
 
     Raises:
         ValueError: when the marks are not there exactly once.
     """
-    text = readme.read_text(encoding="utf-8")
-    write_atomically(readme, replace_section(text, quality_summary(metrics["quality"]), MARKS))
+    text = page.read_text(encoding="utf-8")
+    write_atomically(page, replace_section(text, quality_summary(metrics["quality"]), MARKS))
 
 
 def _share(value: float, count: float) -> str:

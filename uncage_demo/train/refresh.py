@@ -24,6 +24,7 @@ from uncage_demo.train.steps import Steps
 ROOT = ASSETS.parent
 GOLDEN = ROOT / "tests" / "golden" / "embedded.json"
 DIAGNOSIS = CALIBRATION.parent
+RESULTS_PAGE = ROOT / "docs" / "RESULTS.md"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
     def measure() -> None:
         metrics = card.measure(EMOJI_SCENES, atlas, tuple(range(wishes.seeds)), work=folder / "card-steps.json")
         card.write_card(EMOJI_SCENES, metrics, folder / "training.json")
-        card.write_summary(ROOT / "README.md", metrics)
+        card.write_summary(RESULTS_PAGE, metrics)
 
     def examples() -> None:
         ship.write_examples(backend)
@@ -130,7 +131,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
     for name in wishes.bench:
         steps.append(_bench_step(name, folder / f"bench-{backend.info.weight_hash}", wishes))
     if wishes.bench:
-        report = ("uncage_demo", "bench-report", str(RESULTS), "--readme", str(ROOT / "README.md"))
+        report = ("uncage_demo", "bench-report", str(RESULTS), "--readme", str(RESULTS_PAGE), str(ROOT / "README.md"))
         steps.append(Step("tables", lambda: _command(*report), lambda: sorted(RESULTS.glob("*.jsonl.gz"))))
     return steps
 

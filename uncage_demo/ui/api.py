@@ -216,17 +216,26 @@ def add_readers(handlers: Handlers) -> None:
             model: name of the model, see list_models.
 
         Returns:
-            {"objects": [{"label", "noun", "colors", "words"}], "unknown": [{"word", "suggestions"}], "truncated"}.
+            {"objects": [{"label", "noun", "colors", "count", "words"}], "unknown": [{"word", "suggestions"}], "unused": words that are read
+            over, "given": what the model is given in place of the prompt ("" = the prompt itself), "truncated"}.
         """
         from uncage_demo.prompt.parse import parse_prompt
 
         read = parse_prompt(prompt, handlers.slot.reader(str(model)))
         return {
             "objects": [
-                {"label": s.label, "noun": s.noun, "colors": list(s.colors), "words": [[read.words[w].text for w in g] for g in s.groups]}
+                {
+                    "label": s.label,
+                    "noun": s.noun,
+                    "colors": list(s.colors),
+                    "count": s.count,
+                    "words": [[read.words[w].text for w in g] for g in s.groups],
+                }
                 for s in read.subjects
             ],
             "unknown": [{"word": read.words[u.word].text, "suggestions": list(u.suggestions)} for u in read.unknown],
+            "unused": [read.words[i].text for i in read.unused],
+            "given": read.given,
             "truncated": read.truncated,
         }
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
-from uncage_demo.prompt.parse import attach, detach, make_object, overrides_of
+from uncage_demo.prompt.caption import plural_of
+from uncage_demo.prompt.parse import attach, check_drawable, detach, make_object, overrides_of
 from uncage_demo.render.palette import subject_colors
+from uncage_demo.trace.record import Trace
+from uncage_demo.trace.reproduce import correction_of
 from uncage_demo.types import Prompt, Vocabulary
 
 MAX_EDITS_CHARS = 4000
@@ -76,8 +80,8 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
     words = []
     for index, word in enumerate(prompt.words):
         number, role = owner.get(index, (-1, "other"))
-        if index in unknown:
-            role = "unknown"
+        if index in unknown or (role == "other" and word.kind == "unused"):
+            role = "unknown" if index in unknown else "unused"
         says = meaning_of(word.text, vocabulary) if role == "other" else ""
         words.append({"text": word.text, "role": role, "subject": number, "says": says, "suggestions": list(unknown.get(index, ()))})
     return json.dumps(
@@ -87,11 +91,38 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "subjects": [{"label": s.label, "color": c} for s, c in zip(prompt.subjects, colors, strict=True)],
             "vocabulary": None if vocabulary is None else word_lists(vocabulary),
             "truncated": prompt.truncated,
+            "cut_off": [prompt.words[i].text for i in prompt.unused if not prompt.words[i].tokens] if vocabulary is None else [],
+            "given": prompt.given,
+            "rest": rest_of(prompt, vocabulary),
             "model": model,
             "edited": bool(edits),
-            "message": message,
+            "message": message or ("" if unknown else problem_of(prompt, vocabulary)),
         }
     ).replace("<", "\\u003c")
+
+
+def corrections_of(trace: Trace) -> str:
+    """The corrections to keep for a run that was opened, "" where its prompt was read as it is read today."""
+    correction = correction_of(trace)
+    return "" if correction is None else json.dumps(correction, separators=(",", ":"))
+
+
+def rest_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:
+    """What can be drawn of a prompt that names things the model does not know: a prompt of the rest, or "" where there is no such thing."""
+    if not prompt.unknown or not prompt.given:
+        return ""
+    return "" if problem_of(replace(prompt, unknown=()), vocabulary) else prompt.given
+
+
+def problem_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:
+    """Why a prompt with words cannot be drawn, before anybody asks for it; "" where it can."""
+    if not prompt.words:
+        return ""
+    try:
+        check_drawable(prompt, vocabulary)
+    except ValueError as error:
+        return str(error).partition(" This model draws ")[0]
+    return ""
 
 
 def meaning_of(word: str, vocabulary: Vocabulary | None) -> str:
@@ -203,9 +234,7 @@ def _with_color(text: str, color: str, vocabulary: Vocabulary) -> str:
 def _with_number(text: str, number: str, vocabulary: Vocabulary) -> str:
     match = _last_object(text, vocabulary, number)
     noun = vocabulary.aliases.get(match["noun"].lower(), match["noun"].lower())
-    # A vocabulary names an object's plural before its other aliases; what has none ("glasses") is its own plural.
-    plural = next((alias for alias, name in vocabulary.aliases.items() if name == noun and alias[0] == noun[0]), noun)
-    return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural))) + text[match.end() :]
+    return text[: match.start()] + " ".join(filter(None, (number, match["color"], plural_of(noun, vocabulary)))) + text[match.end() :]
 
 
 def _with_position(text: str, position: str, vocabulary: Vocabulary) -> str:

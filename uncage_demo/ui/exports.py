@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncage_demo.export import Look, write_view
 from uncage_demo.files import replacing, write_atomically
-from uncage_demo.player.heads import recorded_heads
+from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
 from uncage_demo.ui.session import Entry
@@ -95,7 +95,7 @@ def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:
     from uncage_demo.diagnosis.diagnose import diagnose
 
     traces = [entry.trace for entry in entries]
-    findings = None if small or len(traces) > 6 else [diagnose(trace) for trace in traces]
+    findings = None if small or len(traces) > 6 else [diagnose(entry.trace, entry.verdict) for entry in entries]
     verdicts, ids = [entry.verdict for entry in entries], [entry.id for entry in entries]
     return build_payload(traces, verdicts, findings, ids=ids, detail="grid" if small else None)
 

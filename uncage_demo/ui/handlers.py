@@ -143,6 +143,20 @@ class Handlers:
         text = (text or "").strip()
         return chips.replace_word(text, parse_prompt(text, self.slot.reader(model)), click.get("word"), click.get("text"))
 
+    def rest_of(self, text: str, model: str) -> str:
+        """What the model can draw of a prompt that names things it does not know, as a prompt.
+
+        Raises:
+            ValueError: when nothing of it can be drawn.
+        """
+        reader = self.slot.reader(model)
+        prompt = parse_prompt((text or "").strip(), reader)
+        rest = chips.rest_of(prompt, reader.vocabulary)
+        if not rest:
+            check_drawable(prompt, reader)
+            raise ValueError("this prompt can be drawn as it is; look at the words again")
+        return rest
+
     def added(self, text: str, model: str, click: Any) -> str:
         """The prompt's text after choosing a word that the model can draw."""
         return chips.add_word(text or "", click.get("kind"), click.get("text"), self.slot.reader(model).vocabulary)
@@ -321,12 +335,13 @@ class Handlers:
             ValueError: naming what is wrong with the file.
         """
         trace = Trace.load(path)
-        identity = self.store.add(trace)
+        edits = chips.corrections_of(trace)
+        identity = self.store.add(trace, None, edits)
         try:
             chosen = options.settings_of_traces([trace])
         except ValueError:
             chosen = None
-        return self.shown([identity], chosen, opened=True), trace
+        return self.shown([identity], chosen, edits, opened=True), trace
 
 
 def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

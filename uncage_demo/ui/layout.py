@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.ui import chips, exports, heads, pages, theme
+from uncage_demo.ui import chips, exports, head_requests, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
@@ -68,7 +68,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     chip_line = gr.HTML(
         "",
         html_template='<div class="uc-chips-root"></div>',
-        js_on_load=theme.attach_script("UncageChips.attach", ("word_edit", "word_replace", "word_add", "word_reset")),
+        js_on_load=theme.attach_script("UncageChips.attach", ("word_edit", "word_replace", "word_add", "word_reset", "word_rest")),
         elem_id="uc-chips",
         apply_default_css=False,
     )
@@ -93,7 +93,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         "",
         html_template=theme.static_text("stage.html"),
         js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch",)),
-        server_functions=[exports.payload_function(handlers), heads.heads_function(handlers)],
+        server_functions=[exports.payload_function(handlers), head_requests.heads_function(handlers)],
         elem_id="uc-stage",
         apply_default_css=False,
     )
@@ -121,9 +121,14 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     @explained
     def open_file(path: str) -> tuple[Any, ...]:
         shown, trace = handlers.open_trace(path)
-        return shown, trace.prompt.text, chips.chips_value(trace.prompt, None, trace.model.title)
+        vocabulary = pages.shipped_vocabulary(trace.model.id)
+        corrections = chips.corrections_of(trace)
+        kept = chips.keep(trace.prompt.text, corrections)
+        return shown, trace.prompt.text, kept, chips.chips_value(trace.prompt, vocabulary, trace.model.title, corrections)
 
-    opened.upload(open_file, opened, [stage, prompt, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2)
+    opened.upload(
+        open_file, opened, [stage, prompt, edits, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2
+    )
 
     @explained
     def show_example(event: gr.EventData) -> tuple[Any, ...]:
@@ -210,10 +215,14 @@ def _wire_runs(
     started = gr.on(
         [generate.click, prompt.submit], run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device
     )
+    taken = chip_line.word_rest(
+        explained(handlers.rest_of), [prompt, panel.model], prompt, api_visibility="private", show_progress="hidden", queue=False
+    )
+    rest = taken.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
-    for event in (started, branched):
+    for event in (started, taken, rest, branched):
         event.failure(None, None, None, js=settle)
-    return [started, branched]
+    return [started, rest, branched]
 
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:

@@ -8,20 +8,10 @@ from typing import Any
 
 from gradio import themes
 
-from uncage_demo.player.page import player_script, player_style
+from uncage_demo.player.page import player_script, player_style, scripts_of
+from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = (
-    "page.js",
-    "page-progress.js",
-    "page-stage.js",
-    "page-take.js",
-    "page-examples.js",
-    "chips.js",
-    "grid.js",
-    "lessons.js",
-    "results.js",
-)
 STYLES = ("page.css", "results.css")
 
 _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -39,51 +29,51 @@ def theme() -> themes.Base:
         font=_SANS,
         font_mono=_MONO,
     ).set(
-        body_background_fill="#f7f8fa",
-        body_background_fill_dark="#0e1015",
-        body_text_color="#1b1f27",
-        body_text_color_dark="#e8eaee",
-        body_text_color_subdued="#5a6372",
-        body_text_color_subdued_dark="#a3acba",
-        background_fill_primary="#ffffff",
-        background_fill_primary_dark="#12141a",
-        background_fill_secondary="#f1f3f6",
-        background_fill_secondary_dark="#191c24",
-        block_background_fill="#ffffff",
-        block_background_fill_dark="#12141a",
+        body_background_fill=LIGHT.ground,
+        body_background_fill_dark=DARK.ground,
+        body_text_color=LIGHT.ink,
+        body_text_color_dark=DARK.ink,
+        body_text_color_subdued=LIGHT.muted,
+        body_text_color_subdued_dark=DARK.muted,
+        background_fill_primary=LIGHT.background,
+        background_fill_primary_dark=DARK.background,
+        background_fill_secondary=LIGHT.panel,
+        background_fill_secondary_dark=DARK.panel,
+        block_background_fill=LIGHT.background,
+        block_background_fill_dark=DARK.background,
         block_border_width="0px",
         block_shadow="none",
-        block_label_text_color="#5a6372",
-        block_label_text_color_dark="#a3acba",
-        border_color_primary="#dde1e7",
-        border_color_primary_dark="#333943",
-        input_background_fill="#ffffff",
-        input_background_fill_dark="#15181d",
+        block_label_text_color=LIGHT.muted,
+        block_label_text_color_dark=DARK.muted,
+        border_color_primary=LIGHT.line,
+        border_color_primary_dark=DARK.line,
+        input_background_fill=LIGHT.background,
+        input_background_fill_dark=DARK.background,
         input_border_width="1px",
         checkbox_border_width="1px",
         layout_gap="10px",
         form_gap_width="12px",
         button_small_radius="8px",
-        input_border_color="#c9cfd8",
-        input_border_color_dark="#3c434f",
-        input_border_color_focus="#5b46d6",
-        input_border_color_focus_dark="#a79bff",
-        button_primary_background_fill="#5b46d6",
+        input_border_color=LIGHT.strong,
+        input_border_color_dark=DARK.strong,
+        input_border_color_focus=LIGHT.accent,
+        input_border_color_focus_dark=DARK.accent,
+        button_primary_background_fill=LIGHT.accent,
         button_primary_background_fill_hover="#4a37bd",
-        button_primary_background_fill_dark="#a79bff",
+        button_primary_background_fill_dark=DARK.accent,
         button_primary_background_fill_hover_dark="#beb5ff",
-        button_primary_text_color="#ffffff",
-        button_primary_text_color_dark="#14102e",
-        button_secondary_background_fill="#ffffff",
-        button_secondary_background_fill_dark="#22262d",
-        button_secondary_border_color="#c9cfd8",
-        button_secondary_border_color_dark="#3c434f",
-        checkbox_background_color_selected="#5b46d6",
-        checkbox_background_color_selected_dark="#7a6af0",
-        checkbox_border_color_selected="#5b46d6",
+        button_primary_text_color=LIGHT.accent_ink,
+        button_primary_text_color_dark=DARK.accent_ink,
+        button_secondary_background_fill=LIGHT.background,
+        button_secondary_background_fill_dark=DARK.background,
+        button_secondary_border_color=LIGHT.strong,
+        button_secondary_border_color_dark=DARK.strong,
+        checkbox_background_color_selected=LIGHT.accent,
+        checkbox_background_color_selected_dark="#7a6af0",  # the tick on it is white
         checkbox_border_color_selected_dark="#7a6af0",
-        slider_color="#5b46d6",
-        slider_color_dark="#a79bff",
+        checkbox_border_color_selected=LIGHT.accent,
+        slider_color=LIGHT.accent,
+        slider_color_dark=DARK.accent,
     )
 
 
@@ -103,11 +93,12 @@ def head() -> str:
     Styles do not go through launch(css=...), which rewrites selectors and drops container queries.
     """
     parts = ['<meta name="viewport" content="width=device-width, initial-scale=1">']
-    for text in (player_style(), *map(static_text, STYLES)):
+    colors = f"body {{ {theme_properties(LIGHT, 'uc')} }}\nbody.dark {{ {theme_properties(DARK, 'uc')} }}"
+    for text in (player_style(), colors, *map(static_text, STYLES)):
         if "</style" in text.lower():
             raise ValueError("a style sheet in ui/static contains a closing style tag and cannot be inlined")
         parts.append(f"<style>{text}</style>")
-    for text in (player_script(), *map(static_text, SCRIPTS)):
+    for text in (player_script(), scripts_of(STATIC)):
         if "</script" in text.lower():
             raise ValueError("a script in ui/static contains a closing script tag and cannot be inlined")
         parts.append(f"<script>{text}</script>")
@@ -130,7 +121,8 @@ def launch_options() -> dict[str, Any]:
 
 
 def attach_script(name: str, events: tuple[str, ...] = ()) -> str:
-    """js_on_load of a component whose behaviour lives in a static script.
+    """js_on_load of a component whose behaviour lives in a static script. It may run before or after the scripts of the page's head:
+    a component queues up, and attach.js, the last of them, serves the queue and whoever comes later.
 
     Args:
         name: path below `window`, e.g. "UncagePage.attach.stage" or "UncageChips.attach".
@@ -139,9 +131,6 @@ def attach_script(name: str, events: tuple[str, ...] = ()) -> str:
     listed = ", ".join(f'"{event}"' for event in events)
     return (
         f"const events = [{listed}];\n"
-        "(function start(tries) {\n"
-        f"  const found = {name!r}.split('.').reduce((o, k) => (o ? o[k] : undefined), window);\n"
-        "  if (!found) return tries ? setTimeout(() => start(tries - 1), 50) : undefined;\n"
-        "  found({ element, trigger, props, server: typeof server === 'undefined' ? {} : server, watch, upload, events });\n"
-        "})(200);\n"
+        "const context = { element, trigger, props, server: typeof server === 'undefined' ? {} : server, watch, upload, events };\n"
+        f"(window.uncageAttach = window.uncageAttach || []).push([{name!r}, context]);\n"
     )

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from uncage_demo.backends.ages import WHOLE, parse_age
-from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
@@ -62,7 +62,8 @@ class EmbeddedBackend:
         if missing:
             raise ValueError(f"the embedded model lacks {', '.join(missing)}; it needs {', '.join(PARTS)}")
         self.device = torch.device(device)
-        self.options, self.max_batch = ModelOptions(age=str(age)), 8
+        self.options, self.max_batch, self.least_guidance = ModelOptions(age=str(age)), 8, 0.0
+        self.random_start: RandomStart | None = None
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
@@ -163,8 +164,8 @@ class EmbeddedBackend:
         return tokens, truncated
 
     def encode_prompt(self, prompt: Prompt) -> torch.Tensor:
-        """Text ids "t" of a prompt."""
-        return torch.tensor(vocab.tokenize(prompt.text)[1], device=self.device)
+        """Text ids "t" of what a prompt says to the model."""
+        return torch.tensor(vocab.tokenize(prompt.said)[1], device=self.device)
 
     def _pairs(self, source: str) -> tuple[tuple[int, int], ...] | None:
         kind, first, last = parse_attention_source(source)
@@ -187,11 +188,13 @@ class EmbeddedBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits for every position (see Backend.forward); the model has no step input.
 
         Args:
             suppress: text token indices that image and text may not attend to (word knock-out), conditional half only.
+            hidden: "b n t" bool, True where an image token may not attend to a text token, conditional half only.
         """
         request = None
         if capture is not None:
@@ -199,8 +202,8 @@ class EmbeddedBackend:
             # Guidance runs double the batch; only its conditional half is read.
             request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
         text = torch.stack(tuple(conditioning))
-        if not unconditional or suppress:
-            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress))
+        if not unconditional or suppress or hidden is not None:
+            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden)
             uncond = None
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits
@@ -220,6 +223,20 @@ class EmbeddedBackend:
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
         pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
         return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+    @torch.no_grad()
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Token ids "y x" int64 of a picture "H W 3" uint8.
+
+        Every patch of 16 px is read by itself: art on the grid gives its own ids. The decoder draws across the borders of patches and
+        nothing takes that back, so a decoded picture need not give the ids that it was decoded from.
+
+        Raises:
+            ValueError: a picture of another size or type.
+        """
+        check_picture(image, self.info.image_size_px)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        return self.tokenizer.encode(pixels)[0].cpu().numpy()
 
     @torch.no_grad()
     def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import attention, scaled_dot_product_with_columns
+from uncage_demo.backends.attention import attention, broadcast_mask, scaled_dot_product_with_columns
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -146,7 +146,7 @@ class _SingleBlock(nn.Module):
         """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
 
         Args:
-            visible: "b m" bool, keys that may be attended to.
+            visible: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
             t: number of text tokens at the front.
             request, read: what to read, and from which heads; nothing without either.
         """
@@ -254,6 +254,7 @@ class SceneTransformer(nn.Module):
         *,
         request: AttentionRequest | None = None,
         suppress: Sequence[int] = (),
+        hidden: Tensor | None = None,
         return_text_logits: bool = False,
     ) -> TransformerOutput:
         """Logits for every position, and attention on request; the logits are the same with and without.
@@ -263,6 +264,7 @@ class SceneTransformer(nn.Module):
             text_ids: "b t" int64, 0 = padding (never attended to).
             request: which attention to return.
             suppress: text token indices that nothing may attend to in the image blocks (word knock-out).
+            hidden: "b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
             return_text_logits: the grounded heads' attention logits to text, for training.
         """
         t = text_ids.shape[1]
@@ -276,7 +278,11 @@ class SceneTransformer(nn.Module):
             visible[:, list(suppress)] = False
         image = self.embed_codes(tokens)
         key_mask = torch.cat([visible, visible.new_ones(tokens.shape)], dim=1)
-        mask = key_mask[:, None, None]
+        if hidden is not None:
+            # Text reads all visible tokens; an image token what is not hidden from it.
+            key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
+            key_mask[:, t:, :t] &= ~hidden
+        mask = broadcast_mask(key_mask)
         for block in self.multi_blocks:
             text, image = block(text, image, mask, self.table)
         x = torch.cat([text, image], dim=1)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from uncage_demo.backends.embedded import vocab
-from uncage_demo.types import FoundObject, Prompt, Subject, Verdict, Wish
+from uncage_demo.prompt.judging import color_fits, match
+from uncage_demo.types import FoundObject, Prompt, Verdict, Wish
 
 SCORER = "emoji-scenes detector"
 # An object lies left of another one when its middle does by this much of the picture: half an object.
@@ -23,25 +24,20 @@ LEAST_PAPER_FRAC = 0.1
 
 
 def verdict_of(found: Sequence[FoundObject], prompt: Prompt, place: str | None = None) -> Verdict:
-    """Match detections to the prompt's subjects: right noun and colour first, then right noun; what is left over is extra.
+    """The verdict on a picture: detections matched to the prompt's subjects (see `match`), what is left over is extra.
 
     Args:
         found: detections, strongest first.
         prompt: what was asked for.
         place: where the picture is (`place_of`); None = not judged.
     """
-    left, matched = list(found), [[] for _ in prompt.subjects]
-    for want_color in (True, False):
-        for subject, own in zip(prompt.subjects, matched, strict=True):
-            fitting = [d for d in left if d.noun == subject.noun and (_color_fits(d, subject) or not want_color)]
-            for detection in fitting[: subject.count - len(own)]:
-                own.append(detection)
-                left.remove(detection)
+    matching = match(prompt.subjects, found)
+    matched = [[found[i] for i in own] for own in matching.own]
     objects = tuple(len(own) == subject.count for subject, own in zip(prompt.subjects, matched, strict=True))
-    colors = tuple(ok and all(_color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
+    colors = tuple(ok and all(color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
     wishes = (*_positions(prompt, matched), *_places(prompt, place))
-    correct = all(objects) and all(colors) and not left and bool(objects) and all(wish.met for wish in wishes)
-    return Verdict(objects, colors, len(left), correct, tuple(found), SCORER, wishes)
+    correct = all(objects) and all(colors) and not matching.left and bool(objects) and all(wish.met for wish in wishes)
+    return Verdict(objects, colors, len(matching.left), correct, tuple(found), SCORER, wishes)
 
 
 def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
@@ -59,38 +55,34 @@ def place_of(image: np.ndarray, papers: Mapping[str, Sequence[int]]) -> str:
     return best if shares.get(best, 0.0) >= LEAST_PAPER_FRAC else ""
 
 
-def _color_fits(detection: FoundObject, subject: Subject) -> bool:
-    return not subject.colors or detection.color in subject.colors
-
-
 def _positions(prompt: Prompt, matched: Sequence[Sequence[FoundObject]]) -> list[Wish]:
     """Where each subject is asked to be, judged by the middles of all that was found of it.
 
-    A position between two subjects without "and" is how they lie to each other ("a cat left of a car"); else it is a side of the picture.
+    Read from what the model was given, where a position comes after its object. One between two subjects without "and" is how they lie to
+    each other ("a cat left of a car"); else it is a side of the picture.
     """
-    typed, wishes = [word.text for word in prompt.words], []
-    for index, subject in enumerate(prompt.subjects):
-        start, last = max(subject.object) + 1, index + 1 == len(prompt.subjects)
-        end = len(typed) if last else min(min(group) for group in prompt.subjects[index + 1].groups)
-        said = {i: name for i in range(start, end) if (name := vocab.position(typed, i))}
-        if len(said) != 1:
+    said, wishes = [token.text for token in prompt.tokens if not token.special], []
+    place = {index: k for k, index in enumerate(i for i, token in enumerate(prompt.tokens) if not token.special)}
+    spans = [sorted(place[t] for group in s.groups for w in group for t in prompt.words[w].tokens if t in place) for s in prompt.subjects]
+    nouns = [max((place[t] for w in s.object for t in prompt.words[w].tokens if t in place), default=-1) for s in prompt.subjects]
+    order = sorted((i for i in range(len(spans)) if nouns[i] >= 0), key=lambda i: nouns[i])
+    for number, index in enumerate(order):
+        following = order[number + 1] if number + 1 < len(order) else None
+        end = len(said) if following is None else min(k for k in spans[following] if k > nouns[index])
+        there = {k: name for k in range(nouns[index] + 1, end) if (name := vocab.position(said, k))}
+        if len(there) != 1:
             continue
-        at, position = next(iter(said.items()))
-        if last or any(_separates(prompt, i) for i in range(at, end)):
+        at, position = next(iter(there.items()))
+        subject = prompt.subjects[index]
+        if following is None or any(word.lower() in ("and", "with", ",") for word in said[at:end]):
             met = bool(matched[index]) and all(_on_side(position, found) for found in matched[index])
             wishes.append(Wish("position", f"{subject.noun} {vocab.POSITION_SAID[position]}", met))
             continue
-        pairs = [(a, b) for a in matched[index] for b in matched[index + 1]]
+        pairs = [(a, b) for a in matched[index] for b in matched[following]]
         met = bool(pairs) and all(_lies(position, a, b) for a, b in pairs)
         joint = "of " if position in ("left", "right") else ""
-        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[index + 1].noun}", met))
+        wishes.append(Wish("position", f"{subject.noun} {position} {joint}{prompt.subjects[following].noun}", met))
     return wishes
-
-
-def _separates(prompt: Prompt, word: int) -> bool:
-    """Whether a new object begins after this word: it is "and" or "with", or a comma follows it."""
-    here, after = prompt.words[word], prompt.words[word + 1 : word + 2]
-    return here.text.lower() in ("and", "with") or "," in prompt.text[here.end : after[0].start if after else len(prompt.text)]
 
 
 def _middle(found: FoundObject, axis: int) -> float:
@@ -110,7 +102,7 @@ def _lies(position: str, a: FoundObject, b: FoundObject) -> bool:
 
 def _places(prompt: Prompt, place: str | None) -> list[Wish]:
     """The prompt's place, where it names just one and the picture was looked at for it."""
-    asked = dict.fromkeys(name for word in prompt.words if (name := vocab.canonical(word.text)) in vocab.PLACES)
+    asked = dict.fromkeys(name for token in prompt.tokens if (name := vocab.canonical(token.text)) in vocab.PLACES)
     if place is None or len(asked) != 1:
         return []
     return [Wish("place", next(iter(asked)), next(iter(asked)) == place)]

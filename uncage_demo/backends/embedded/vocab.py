@@ -34,19 +34,28 @@ WORD_ID = {word: i for i, word in enumerate(WORDS)}
 TEXT_LENGTH = 20
 _READ_OVER = {UNKNOWN} | {WORD_ID[word] for word in FUNCTION_WORDS if word not in CAPTION_WORDS}
 
+MOST_OBJECTS = 3
+
 _PLURALS = {noun: noun + "s" for noun in NOUNS if noun not in ("bench", "mouse", "glasses")} | {"bench": "benches", "mouse": "mice"}
-ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | {
-    "grey": "gray",
+# Other names of a noun. Only what the model draws for it: a rucksack is a backpack, a taxi is more than a car.
+_SYNONYMS = {
     "automobile": "car",
-    "eyeglasses": "glasses",
-    "spectacles": "glasses",
     "ribbon": "bow",
-    "luggage": "suitcase",
     "rucksack": "backpack",
     "tortoise": "turtle",
     "bunny": "rabbit",
     "kitten": "cat",
+    "kitty": "cat",
     "puppy": "dog",
+    "doggy": "dog",
+}
+ALIASES = {plural: noun for noun, plural in _PLURALS.items()} | _SYNONYMS
+ALIASES |= {word[:-1] + "ies" if word.endswith("y") else word + "s": noun for word, noun in _SYNONYMS.items()}
+ALIASES |= {
+    "grey": "gray",
+    "eyeglasses": "glasses",
+    "spectacles": "glasses",
+    "luggage": "suitcase",
     "violet": "purple",
     "1": "one",
     "2": "two",
@@ -77,6 +86,7 @@ VOCABULARY = Vocabulary(
     places=PLACE_SAID,
     positions=POSITION_SAID,
     numbers=tuple(word for word, number in NUMBERS.items() if number > 1),
+    most_objects=MOST_OBJECTS,
 )
 
 

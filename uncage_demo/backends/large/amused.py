@@ -5,6 +5,8 @@ The processors are installed inside a context manager that puts the former ones 
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,13 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from uncage_demo.backends.attention import ColumnRecorder, attention
+from uncage_demo.backends.attention import ColumnRecorder, attention, pooled_rows
 from uncage_demo.backends.large.assemble import LoadOptions, NetworkShape, assemble
 from uncage_demo.backends.large.backend import LargeBackend
-from uncage_demo.backends.large.weights import load_diffusers
+from uncage_demo.backends.large.layout import Parts
+from uncage_demo.backends.large.weights import complain, first_line, load_diffusers, read_adapter, read_json
+
+logger = logging.getLogger(__name__)
 
 
 class TextAttention:
@@ -26,21 +31,25 @@ class TextAttention:
     Args:
         layer: index for the recorder.
         recorder: reads columns, or None.
-        text_mask: "b t" bool, False = hidden, or None.
+        text_mask: "b t" bool, False = hidden, or "b n t" bool where that differs by token of the grid; or None.
+        grid: (y, x) of the tokens.
     """
 
-    def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> None:
-        self.layer, self.recorder, self.text_mask = layer, recorder, text_mask
+    def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> None:
+        self.layer, self.recorder, self.text_mask, self.grid = layer, recorder, text_mask, grid
 
     @torch.compiler.disable  # what differs between forwards must not be compiled into them
     def __call__(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
         """Output "b n c" of cross-attention from image tokens "b n c" to text tokens "b t c"."""
         parts = (attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
         query, key, value = (rearrange(part, "b n (h d) -> b h n d", h=attn.heads) for part in parts)
+        mask = self.text_mask
+        if mask is not None and mask.ndim == 3:
+            mask = pooled_rows(mask, self.grid, query.shape[-2])
         if self.recorder is None:
-            mixed = attention(query, key, value, key_mask=self.text_mask)
+            mixed = attention(query, key, value, key_mask=mask)
         else:
-            mixed = self.recorder.attend(self.layer, query, key, value, self.text_mask)
+            mixed = self.recorder.attend(self.layer, query, key, value, mask)
         return attn.to_out[0](rearrange(mixed, "b h n d -> b n (h d)"))
 
 
@@ -97,7 +106,7 @@ class AmusedNetwork(nn.Module):
             block.compile()
 
     @contextmanager
-    def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None) -> Iterator[None]:
+    def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> Iterator[None]:
         """Install our processors where they are needed; the former ones are back when the block ends, whatever happened in it."""
         saved: list[tuple[Any, Any]] = []
         try:
@@ -105,7 +114,7 @@ class AmusedNetwork(nn.Module):
                 # Compiled blocks always get ours, so that reading attention changes nothing that they were compiled for.
                 if self._compiled or text_mask is not None or (recorder is not None and layer in recorder.layers):
                     saved.append((module, module.processor))
-                    module.set_processor(TextAttention(layer, recorder, text_mask))
+                    module.set_processor(TextAttention(layer, recorder, text_mask, grid))
             yield
         finally:
             for module, processor in saved:
@@ -123,20 +132,23 @@ class AmusedNetwork(nn.Module):
     ) -> torch.Tensor:
         """Logits "b n v" of token grids "b y x" (this model does not look at the timestep)."""
         dtype = self.model.dtype
-        with self.watched(recorder, text_mask):
+        with self.watched(recorder, text_mask, (tokens.shape[1], tokens.shape[2])):
             logits = self.model(tokens, text.to(dtype), pooled.to(dtype), micro_conditions.float())
         return rearrange(logits, "b v y x -> b (y x) v")
 
 
-def load_amused(folder: Path, text_folder: Path, options: LoadOptions) -> LargeBackend:
-    """A backend from a checkpoint folder (transformer/, vqvae/, tokenizer/, scheduler/) and a text encoder folder.
+def load_amused(parts: Parts, options: LoadOptions) -> LargeBackend:
+    """A backend from a checkpoint's parts.
 
     Raises:
-        ValueError: incomplete or unfitting checkpoint, or a size the model does not allow.
+        ValueError: incomplete or unfitting checkpoint or adapter, or a size the model does not allow.
     """
     from diffusers.models.unets.uvit_2d import UVit2DModel
 
-    network = AmusedNetwork(load_diffusers(UVit2DModel, folder / "transformer", options.dtype))
+    model = load_diffusers(UVit2DModel, parts.transformer, options.dtype)
+    if parts.lora is not None:
+        model = with_adapter(model, parts.lora)
+    network = AmusedNetwork(model)
     config = network.model.config
     shape = NetworkShape.of(
         config,
@@ -146,6 +158,39 @@ def load_amused(folder: Path, text_folder: Path, options: LoadOptions) -> LargeB
         default_layers=network.main_layers,
         joint=False,
         size_px=(256, 512),
-        guidance_scale=10.0,
     )
-    return assemble(folder, text_folder, network, shape, options)
+    return assemble(parts, network, shape, options)
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """The model with a LoRA adapter merged into its weights, so that everything after loading is as without one.
+
+    Args:
+        model: diffusers UVit2DModel.
+        folder: adapter_config.json and adapter_model.safetensors, as peft's save_pretrained writes them.
+
+    Raises:
+        ValueError: peft is not installed, or the adapter is not of this model.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise ValueError(f"lora={str(folder)!r}: adapters need the library peft; install it with: pip install peft") from None
+    config = read_json(folder / "adapter_config.json")
+    if config.get("peft_type") != "LORA":
+        raise ValueError(f"{folder / 'adapter_config.json'}: peft_type is {config.get('peft_type')!r}, only LORA is read")
+    tensors = read_adapter(folder / "adapter_model.safetensors")
+    before = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            adapted: Any = PeftModel.from_pretrained(model, str(folder))
+        expected = {name.replace(".default.", ".") for name, _ in adapted.named_parameters() if "lora_" in name}
+    except Exception as error:  # peft raises whatever its config leads it to
+        raise ValueError(f"{folder}: this adapter does not fit the model: {first_line(error)}") from None
+    complain(folder, missing=expected - set(tensors), unknown=set(tensors) - expected)
+    logger.debug("peft said %s", [str(one.message) for one in told])
+    merged = adapted.merge_and_unload().eval()
+    if {name: tuple(value.shape) for name, value in merged.state_dict().items()} != before:
+        raise ValueError(f"{folder}: this adapter leaves other weights than the model had; only plain LoRA is read")
+    return merged

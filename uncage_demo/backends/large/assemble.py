@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from uncage_demo.backends.base import RandomStart
 from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
 from uncage_demo.backends.large.clip import ClipText
+from uncage_demo.backends.large.layout import Parts
 from uncage_demo.backends.large.pictures import VqPictures
+from uncage_demo.backends.large.settings import OwnSettings, settings_of
 from uncage_demo.backends.large.weights import first_line, load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo
@@ -33,7 +36,8 @@ class NetworkShape:
         joint: text and image attend jointly.
         downsample: attends at half the token grid.
         default_size_px: side of its usual picture.
-        guidance_scale: its usual g.
+        time_as_fraction: the timestep that it is given is (T-1-s)/T, not T-1-s.
+        random_start: of a one-step model, how it begins; None for the others.
     """
 
     codebook_size: int
@@ -45,7 +49,8 @@ class NetworkShape:
     joint: bool
     downsample: bool
     default_size_px: int
-    guidance_scale: float
+    time_as_fraction: bool = False
+    random_start: RandomStart | None = None
 
     @classmethod
     def of(cls, config: Any, *, size_px: tuple[int, int], **own: Any) -> NetworkShape:
@@ -72,7 +77,8 @@ class LoadOptions:
     Args:
         id, title, description: for ModelInfo.
         device, dtype: where and how transformer and text encoder run; the VQ decoder always runs in float32.
-        default_steps: the model's usual T.
+        family: which code runs it.
+        settings: its authors' settings; None = those of the published model that it resembles.
         chosen: what was asked for beyond that.
     """
 
@@ -80,18 +86,18 @@ class LoadOptions:
     title: str
     device: torch.device
     dtype: torch.dtype
+    family: str
     description: str = ""
-    default_steps: int = 64
+    settings: OwnSettings | None = None
     chosen: ModelOptions = field(default_factory=ModelOptions)
 
 
-def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: NetworkShape, options: LoadOptions) -> LargeBackend:
-    """Add text encoder, VQ decoder and facts to a network.
+def assemble(parts: Parts, network: nn.Module, shape: NetworkShape, options: LoadOptions) -> LargeBackend:
+    """Add text encoder, VQ model and facts to a network.
 
     Args:
-        folder: holds transformer/ (already loaded), vqvae/, tokenizer/, scheduler/.
-        text_folder: holds the CLIP text encoder (config.json and weights).
-        network: see large.TokenNetwork.
+        parts: where the checkpoint's parts lie; the transformer is loaded already.
+        network: see backend.TokenNetwork.
         shape: of the network.
         options: see LoadOptions.
 
@@ -100,18 +106,16 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
     """
     from diffusers.models.autoencoders.vq_model import VQModel
 
-    mask_id = read_json(folder / "scheduler" / "scheduler_config.json").get("mask_token_id", shape.vocab_size - 1)
-    if type(mask_id) is not int or not shape.codebook_size <= mask_id < shape.vocab_size:
-        raise ValueError(f"mask_token_id={mask_id!r}: the token embedding leaves {shape.codebook_size}..{shape.vocab_size - 1} for it")
-    pictures = VqPictures(load_diffusers(VQModel, folder / "vqvae", torch.float32))
-    text = ClipText(load_tokenizer(folder / "tokenizer"), load_text_encoder(text_folder, options.dtype))
+    mask_id, schedule = read_scheduler(parts.scheduler, shape)
+    pictures = VqPictures(load_diffusers(VQModel, parts.vqvae, torch.float32))
+    text = ClipText(load_tokenizer(parts.tokenizer), load_text_encoder(parts.text_encoder, options.dtype))
     # Weights may fit by shape and still not run: what is tried here would otherwise fail in the middle of somebody's picture.
-    _try(text_folder, "text encoder", lambda: text.encode("a"))
-    _try(folder / "vqvae", "picture decoder", lambda: pictures.swatches([0], 1))
+    _try(parts.text_encoder, "text encoder", lambda: text.encode("a"))
+    _try(parts.vqvae, "picture decoder", lambda: pictures.swatches([0], 1))
     widths = (text.encoder.config.hidden_size, text.encoder.config.projection_dim)
     if widths != (shape.text_width, shape.pooled_width):
         raise ValueError(
-            f"{text_folder}: text encoder of width {widths[0]} and projection {widths[1]}, "
+            f"{parts.text_encoder}: text encoder of width {widths[0]} and projection {widths[1]}, "
             f"the transformer takes {shape.text_width} and {shape.pooled_width}"
         )
     coarse = 2 if shape.downsample else 1
@@ -119,10 +123,11 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
     usual = size_px == (shape.default_size_px, shape.default_size_px)
     attended = (grid[0] // coarse, grid[1] // coarse)
     layers, default = len(shape.layer_heads), shape.default_layers
+    own = options.settings or settings_of(options.family, shape.downsample)
     info = ModelInfo(
         id=options.id,
         title=options.title,
-        weight_hash=weight_hash([folder / "transformer", folder / "vqvae", text_folder]),
+        weight_hash=weight_hash(parts.weighty, [] if parts.lora is None else [parts.lora / "adapter_model.safetensors"]),
         grid=grid,
         codebook_size=shape.codebook_size,
         image_size_px=size_px,
@@ -130,13 +135,24 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
         single_layers=layers,
         num_heads=shape.layer_heads[default.start],
         default_source="all" if len(default) == layers else f"layers:{default.start}-{default.stop - 1}",
-        default_steps=options.default_steps,
-        default_guidance_scale=shape.guidance_scale,
+        default_steps=own.num_steps,
+        default_guidance_scale=own.guidance_scale,
         description=options.description,
+        default_noise_temperature=own.noise_temperature,
+        default_schedule=schedule,
+        default_negative_prompt=own.negative_prompt,
     )
     return LargeBackend(
         info,
-        NetworkFacts(shape.layer_heads, default, shape.joint, attended, BLUR_CELLS * attended[0] / REFERENCE_CELLS),
+        NetworkFacts(
+            shape.layer_heads,
+            default,
+            shape.joint,
+            attended,
+            BLUR_CELLS * attended[0] / REFERENCE_CELLS,
+            shape.time_as_fraction,
+            shape.random_start,
+        ),
         text,
         network,
         pictures,
@@ -145,6 +161,24 @@ def assemble(folder: Path, text_folder: Path, network: nn.Module, shape: Network
         # Asking for the usual size is asking for nothing, in traces and result lines too.
         options=replace(options.chosen, image_size_px=None) if usual else options.chosen,
     )
+
+
+def read_scheduler(folder: Path, shape: NetworkShape) -> tuple[int, str]:
+    """The mask id and our name of the schedule, from a scheduler's config; what it leaves out is as the authors' scheduler has it.
+
+    Raises:
+        ValueError: naming file, value and what is allowed.
+    """
+    path = folder / "scheduler_config.json"
+    config = read_json(path)
+    mask_id = config.get("mask_token_id", shape.vocab_size - 1)
+    if type(mask_id) is not int or not shape.codebook_size <= mask_id < shape.vocab_size:
+        allowed = f"{shape.codebook_size}..{shape.vocab_size - 1}"
+        raise ValueError(f"{path}: mask_token_id={mask_id!r}; the token embedding leaves {allowed} for it")
+    schedule = config.get("masking_schedule", "cosine")
+    if schedule not in ("cosine", "linear"):
+        raise ValueError(f"{path}: masking_schedule={schedule!r}; cosine and linear are known")
+    return mask_id, f"{schedule}_float32"
 
 
 def _try(folder: Path, part: str, run: Callable[[], Any]) -> None:

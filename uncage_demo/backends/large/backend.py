@@ -17,9 +17,10 @@ from einops import repeat
 from torch import nn
 
 from uncage_demo.backends.attention import ColumnRecorder
-from uncage_demo.backends.base import Capture, ForwardOutput
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.compiling import require_compiler
+from uncage_demo.backends.large.finite import check_finite, first_not_finite
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import parse_attention_source
@@ -58,6 +59,8 @@ class NetworkFacts:
         joint: True when text and image attend jointly (text rows come first), False for cross-attention.
         attention_grid: (y, x) at which the network attends.
         blur: default blur sigma in attention-grid cells.
+        time_as_fraction: the timestep is (T-1-s)/T (Muddit), not T-1-s.
+        random_start: of a one-step model, how it begins.
     """
 
     layer_heads: tuple[int, ...]
@@ -65,6 +68,8 @@ class NetworkFacts:
     joint: bool
     attention_grid: tuple[int, int]
     blur: float
+    time_as_fraction: bool = False
+    random_start: RandomStart | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +141,12 @@ class LargeBackend:
             raise ValueError(f"mask_id={mask_id}: must be at least the codebook size {info.codebook_size}")
         self.info, self.facts, self.device = info, facts, device
         self.text, self.network, self.pictures = text, network.eval(), pictures
-        self.max_batch = max_batch
+        self.max_batch, self.random_start, self.least_guidance = max_batch, facts.random_start, 1.0
         self.full_attention_limit_bytes = full_attention_limit_bytes
         self.options = options = options or ModelOptions()
-        lost = text.tokenize(options.negative_prompt)[1]
-        if lost:
+        self.negative_prompt = info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
+        lost = text.tokenize(self.negative_prompt)[1]
+        if lost and self.negative_prompt != info.default_negative_prompt:
             raise ValueError(f"negative_prompt: the text encoder does not read its end, {lost[:60]!r}; give a shorter text")
         self._mask_id = mask_id
         if options.compile:
@@ -176,6 +182,8 @@ class LargeBackend:
         if text not in self._cache:
             self._residency.use("text")
             states, pooled = self.text.encode(text)
+            for name, values in (("hidden states", states), ("pooled embedding", pooled)):
+                check_finite(values, f"{name} of the text encoder", "")
             self._cache[text] = TextCondition(states.to(self.device), pooled.to(self.device))
             while len(self._cache) > _CACHED_PROMPTS:
                 self._cache.popitem(last=False)
@@ -193,43 +201,48 @@ class LargeBackend:
         unconditional: bool = True,
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
+        hidden: torch.Tensor | None = None,
     ) -> ForwardOutput:
         """Logits of every position, conditional and unconditional half in one batch (unconditional first).
 
         Args:
             tokens: "b n" int64; masked positions hold `mask_id`.
-            step, num_steps: s and T; the network sees the timestep T-1-s.
+            step, num_steps: s and T; the network sees the timestep T-1-s, or that as a fraction of T.
             conditioning: one a sample.
             unconditional: also run the unconditional half.
             capture: attention wanted; logits are bitwise the same without it.
             suppress: text token indices that no query of the conditional half may attend to. What the text encoder mixed into
                 the other tokens before stays: the knock-out is of this network's attention, not of the text encoder's.
+            hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token.
 
         Returns:
             ForwardOutput with logits in the network's dtype and attention in float32 at the token grid.
 
         Raises:
             ValueError: shapes, columns or layers out of range, or a full capture beyond the memory bound.
+            FloatingPointError: logits that are not finite, naming the first layer that gave such values.
         """
         b, n = tokens.shape
         height, width = self.info.grid
         if n != height * width or len(conditioning) != b:
             raise ValueError(f"tokens {tuple(tokens.shape)} with {len(conditioning)} prompts: give b x {height * width} and b prompts")
-        halves = [self._encode(self.options.negative_prompt)] * b if unconditional else []
+        halves = [self._encode(self.negative_prompt)] * b if unconditional else []
         rows = [*halves, *conditioning]
         text = torch.stack([row.states for row in rows])
         cond = slice(len(halves), len(rows))
         recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond)
         self._residency.use("network")
-        logits = self.network(
+        inputs = (
             torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
             text,
             torch.stack([row.pooled for row in rows]),
             self._micro_conditions(len(rows)),
-            torch.full((len(rows),), float(num_steps - 1 - step), device=self.device),
-            self._text_mask(suppress, len(halves), len(rows), text.shape[1]),
-            recorder,
+            torch.full((len(rows),), self._timestep(step, num_steps), device=self.device),
+            self._text_mask(suppress, hidden, len(halves), len(rows), text.shape[1]),
         )
+        logits = self.network(*inputs, recorder)
+        if not logits.isfinite().all():
+            check_finite(logits, f"logits of step {step + 1}", f"; {first_not_finite(self.network, lambda: self.network(*inputs, None))}")
         output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None)
         if recorder is not None:
             full = recorder.stacked()
@@ -242,6 +255,19 @@ class LargeBackend:
         self._residency.use("pictures")
         return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
 
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Token ids "y x" int64 of a picture "H W 3" uint8 of the model's own size, by the VQ model's encoder and nearest codes.
+
+        Raises:
+            ValueError: a picture of another size or type; FloatingPointError: the encoder's values are not finite.
+        """
+        check_picture(image, self.info.image_size_px)
+        self._residency.use("pictures")
+        ids = self.pictures.encode(image[None])[0]
+        if ids.max() >= self.info.codebook_size:
+            raise ValueError(f"picture: the VQ model reads code {ids.max()} in it, the transformer knows 0..{self.info.codebook_size - 1}")
+        return ids
+
     def token_pictures(self, ids: Sequence[int], size_px: int = 16) -> np.ndarray:
         """Small pictures "k p p 3" uint8 of single codebook entries."""
         self._residency.use("pictures")
@@ -250,6 +276,10 @@ class LargeBackend:
     def judge(self, image: Any, prompt: Prompt) -> None:
         """These models bring no scorer."""
         return None
+
+    def _timestep(self, step: int, num_steps: int) -> float:
+        left = num_steps - 1 - step
+        return left / num_steps if self.facts.time_as_fraction else float(left)
 
     def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice) -> ColumnRecorder:
         kind, first, last = parse_attention_source(capture.source)
@@ -282,8 +312,15 @@ class LargeBackend:
         height_px, width_px = self.info.image_size_px
         return torch.tensor([[width_px, height_px, 0.0, 0.0, _AESTHETIC_SCORE]], device=self.device).expand(count, -1)
 
-    def _text_mask(self, suppress: Sequence[int], first: int, count: int, text_length: int) -> torch.Tensor | None:
-        if not suppress:
+    def _text_mask(
+        self, suppress: Sequence[int], hidden: torch.Tensor | None, first: int, count: int, text_length: int
+    ) -> torch.Tensor | None:
+        """What may be attended to: "b t", or "b n t" where that differs by image token; None = everything."""
+        if hidden is not None:
+            expected = (count - first, self.info.grid[0] * self.info.grid[1], text_length)
+            if tuple(hidden.shape) != expected:
+                raise ValueError(f"hidden {tuple(hidden.shape)}: give {expected}, one flag for each image token and text token")
+        if not suppress and hidden is None:
             return None
         for token in suppress:
             if not 0 <= token < text_length:
@@ -292,7 +329,11 @@ class LargeBackend:
             raise ValueError("suppress names every text token; leave at least one")
         mask = torch.ones(count, text_length, dtype=torch.bool, device=self.device)
         mask[first:, list(suppress)] = False
-        return mask
+        if hidden is None:
+            return mask
+        by_cell = mask[:, None].repeat(1, hidden.shape[1], 1)
+        by_cell[first:] &= ~hidden.to(self.device)
+        return by_cell
 
     def _to_token_grid(self, maps: torch.Tensor) -> torch.Tensor:
         """ "... m" at the attention grid -> "... n" at the token grid: image tokens that share a query share its attention."""

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from uncage_demo.backends.large.download import Checkpoint, present
+from uncage_demo.backends.large.settings import AUTHORS, OwnSettings
+from uncage_demo.backends.large.sizes import MODELS, Sizes
 from uncage_demo.config import DEFAULT_STEPS
+from uncage_demo.shipped import EMBEDDED
 
-Family = Literal["embedded", "meissonic", "amused"]
+Family = Literal["embedded", "meissonic", "muddit", "dimo", "amused"]
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-PARTS = ("transformer/config.json", "transformer/*.safetensors", "vqvae/config.json", "vqvae/*.safetensors", "scheduler/*.json")
+MEISSONIC = "MeissonFlow/Meissonic"
+WEIGHTS = ("transformer/config.json", "transformer/*.safetensors")
+VQ = ("vqvae/config.json", "vqvae/*.safetensors", "scheduler/*.json")
 TOKENIZER = ("tokenizer/*.json",)
 TEXT = ("text_encoder/config.json", "text_encoder/*.safetensors")
 EXTRAS = ("tokenizer/*.txt", "transformer/*.json", "vqvae/*.json", "text_encoder/*.json")
-# Weights in float32, as published: computed from the shapes of the known configs (tests compute them again on the meta device).
-# Of CLIP-H the published file holds both halves, of which the text half is read. Tokenizers, a few MB, are left out.
-_BYTES = {
-    "meissonic": 4_027_785_216,
-    "monetico": 3_994_222_592,
-    "amused-256": 2_414_150_656,
-    "amused-512": 2_433_031_168,
-    "vq": 584_978_700,
-    "clip-l text": 494_601_216,
-    "clip-h text": 1_416_130_560,
-    "clip-h": 3_944_437_764,
-}
-
-
-def _weights(*parts: str) -> tuple[tuple[str, int], ...]:
-    return tuple((part, _BYTES[part]) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -43,36 +33,74 @@ class CatalogEntry:
         title: readable name.
         family: which code runs it; None = the checkpoint's own config.json tells.
         draws: what it can draw, one sentence.
-        cost: what it needs to run, one sentence.
-        source: hub id ("" for the model that ships with the project).
-        text_source: hub id of its text encoder where that is not in `source`.
-        weights: bytes of each part's weights, as names and numbers (see `_BYTES`).
-        default_steps: usual number of steps.
+        source: hub id ("" for the model that ships with the project), or a local folder.
+        subfolder: where in it the transformer's folder lies, "" = at the top.
+        base: hub id of the repository that has everything but the transformer, "" = the same one.
+        text_source: hub id of its text encoder where that is in neither.
     """
 
     id: str
     title: str
     family: Family | None
     draws: str
-    cost: str
     source: str = ""
+    subfolder: str = ""
+    base: str = ""
     text_source: str = ""
-    weights: tuple[tuple[str, int], ...] = ()
-    default_steps: int = 32
+
+    @property
+    def settings(self) -> OwnSettings | None:
+        """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
+        return AUTHORS.get(self.id)
+
+    @property
+    def default_steps(self) -> int:
+        """Its own number of steps; a model that ships with the project says it in its config."""
+        if self.settings is not None:
+            return self.settings.num_steps
+        config = json.loads((EMBEDDED[self.id] / "config.json").read_text(encoding="utf-8")) if self.id in EMBEDDED else {}
+        return int(config.get("defaults", {}).get("num_steps", DEFAULT_STEPS))
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """Sizes computed from its shapes; None for the model that ships with the project and for what is not in the catalogue."""
+        return MODELS.get(self.id)
+
+    @property
+    def cost(self) -> str:
+        """What it needs to run, one sentence."""
+        if self.sizes is None:
+            return "Runs on any CPU in seconds; ships with the project."
+        billions, memory = self.sizes.parameters / 1e9, self.sizes.memory_bytes() / 1e9
+        slow = "less than a minute" if self.family == "dimo" else "minutes" if self.family == "amused" else "tens of minutes"
+        return (
+            f"A transformer of {billions:.1f} billion parameters: about {memory:.1f} GB of GPU memory in half precision "
+            f"({self.sizes.memory_bytes(offload=True) / 1e9:.1f} GB with offloading); on a CPU a picture takes {slow}; not on Apple's mps."
+        )
 
     @property
     def download_gb(self) -> float:
         """What a first use fetches, in GB (10^9 bytes), all parts; the hub's own figure is reported before a download."""
-        return round(sum(size for _, size in self.weights) / 1e9, 1)
+        return 0 if self.sizes is None else round(self.sizes.download_bytes / 1e9, 1)
+
+    def part(self, patterns: Sequence[str], extras: Sequence[str] = EXTRAS) -> Checkpoint:
+        """Files of the model's own repository, below its subfolder."""
+        below = f"{self.subfolder}/" if self.subfolder else ""
+        return Checkpoint(self.source, tuple(below + pattern for pattern in patterns), tuple(below + pattern for pattern in extras))
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """What must be on this machine: the model, and its text encoder if that lives elsewhere."""
+        """What must be on this machine: the model, and what lies in other repositories."""
         if not self.source:
             return ()
-        if not self.text_source:
-            return (Checkpoint(self.source, (*PARTS, *TOKENIZER, *TEXT), EXTRAS),)
-        text = Checkpoint(self.text_source, ("config.json", "model.safetensors"))
-        return (Checkpoint(self.source, (*PARTS, *TOKENIZER), EXTRAS), text)
+        own_text = () if self.text_source else TEXT
+        if self.base:
+            base = Checkpoint(self.base, (*VQ, *TOKENIZER, *own_text), ("tokenizer/*.txt", "vqvae/*.json", "text_encoder/*.json"))
+            found = [self.part(WEIGHTS), base]
+        else:
+            found = [self.part((*WEIGHTS, *VQ, *TOKENIZER, *own_text))]
+        if self.text_source:
+            found.append(Checkpoint(self.text_source, ("config.json", "*.safetensors"), ("*.safetensors.index*.json",)))
+        return tuple(found)
 
     @property
     def is_present(self) -> bool:
@@ -80,64 +108,31 @@ class CatalogEntry:
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 
+_ANYTHING = "Anything you can describe, at {0} x {0} pixels."
+_SIMPLE = "Simple pictures of anything, at {0} x {0} pixels; best with close-ups and few objects."
 ENTRIES = (
-    CatalogEntry(
-        "embedded",
-        "Emoji scenes (embedded)",
-        "embedded",
-        "Scenes of a few coloured everyday objects, from a closed vocabulary.",
-        "Runs on any CPU in seconds; ships with the project.",
-        default_steps=DEFAULT_STEPS,
-    ),
+    CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", "Scenes of a few coloured everyday objects, from a closed vocabulary."),
     CatalogEntry(
         "embedded-web",
         "Emoji scenes, web-like captions",
         "embedded",
         "The same things, learnt from captions that are as wrong as the web's: colours leak, objects go missing or melt together.",
-        "Runs on any CPU in seconds; ships with the project.",
-        default_steps=24,
     ),
+    CatalogEntry("meissonic", "Meissonic 1024", "meissonic", _ANYTHING.format(1024), source=MEISSONIC, text_source=CLIP_H),
+    CatalogEntry("monetico", "Monetico 512", "meissonic", _ANYTHING.format(512), source="Collov-Labs/Monetico"),
+    CatalogEntry("muddit-512", "Muddit 512", "muddit", _ANYTHING.format(512), "MeissonFlow/Muddit", "512", MEISSONIC),
+    CatalogEntry("muddit-1024", "Muddit Plus 1024", "muddit", _ANYTHING.format(1024), "MeissonFlow/Muddit", "1024", MEISSONIC),
     CatalogEntry(
+        "dimo",
+        "Di[M]O 1024 (one step)",
+        "dimo",
+        "Anything you can describe, at 1024 x 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
+        "Yuanzhi/DiMO",
         "meissonic",
-        "Meissonic 1024",
-        "meissonic",
-        "Anything you can describe, at 1024 x 1024 pixels.",
-        "A transformer of 1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
-        source="MeissonFlow/Meissonic",
-        text_source=CLIP_H,
-        weights=_weights("meissonic", "vq", "clip-h"),
-        default_steps=64,
+        MEISSONIC,
     ),
-    CatalogEntry(
-        "monetico",
-        "Monetico 512",
-        "meissonic",
-        "Anything you can describe, at 512 x 512 pixels.",
-        "A transformer of 1.0 billion parameters: a GPU with 8 GB or more; on a CPU a picture takes tens of minutes.",
-        source="Collov-Labs/Monetico",
-        weights=_weights("monetico", "vq", "clip-h text"),
-        default_steps=48,
-    ),
-    CatalogEntry(
-        "amused-256",
-        "aMUSEd 256",
-        "amused",
-        "Simple pictures of anything, at 256 x 256 pixels; best with close-ups and few objects.",
-        "A transformer of 0.6 billion parameters: a small GPU; on a CPU a picture takes minutes.",
-        source="amused/amused-256",
-        weights=_weights("amused-256", "vq", "clip-l text"),
-        default_steps=12,
-    ),
-    CatalogEntry(
-        "amused-512",
-        "aMUSEd 512",
-        "amused",
-        "Simple pictures of anything, at 512 x 512 pixels; best with close-ups and few objects.",
-        "A transformer of 0.6 billion parameters: a small GPU; on a CPU a picture takes minutes.",
-        source="amused/amused-512",
-        weights=_weights("amused-512", "vq", "clip-l text"),
-        default_steps=12,
-    ),
+    CatalogEntry("amused-256", "aMUSEd 256", "amused", _SIMPLE.format(256), source="amused/amused-256"),
+    CatalogEntry("amused-512", "aMUSEd 512", "amused", _SIMPLE.format(512), source="amused/amused-512"),
 )
 
 

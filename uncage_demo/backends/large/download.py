@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.backends.large.files import choose_in
+from uncage_demo.backends.large.weights import weight_files
+
 logger = logging.getLogger(__name__)
 Report = Callable[[str, int], None]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# Half-precision copies, other formats and optimizer states that repositories keep beside the weights we read.
-_UNUSED = ("*.fp16.safetensors", "*.bin", "*.msgpack", "*.h5", "*.onnx*", "*.ckpt", "*non_ema*")
+# Other formats and training states that repositories keep beside the weights we read, and copies in half precision.
+_UNUSED = ("*.bin", "*.msgpack", "*.h5", "*.onnx*", "*.ckpt", "*non_ema*")
+_HALF = ("*.fp16.*", "*.fp16-*", "*.bf16.*", "*.bf16-*")
 
 
 class ModelUnavailable(ValueError):
@@ -63,14 +67,33 @@ def present(checkpoint: Checkpoint) -> Path | None:
         return folder if not missing(folder, checkpoint.needs) else None
     if not is_hub_id(checkpoint.source):
         return None
+    for unused in ((*_UNUSED, *_HALF), _UNUSED):  # a repository may have nothing but half-precision copies
+        folder = _cached(checkpoint, unused)
+        if folder is not None and not missing(folder, checkpoint.needs) and _whole(folder, checkpoint.needs):
+            return folder
+    return None
+
+
+def _cached(checkpoint: Checkpoint, unused: Sequence[str]) -> Path | None:
+    """What the hub's cache holds of a repository, if it holds all files that are neither unused nor unwanted."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, IncompleteSnapshotError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(checkpoint.source, local_files_only=True, **_filters(checkpoint)))
+        return Path(snapshot_download(checkpoint.source, local_files_only=True, **_filters(checkpoint, unused)))
     except (LocalEntryNotFoundError, IncompleteSnapshotError, HFValidationError, FileNotFoundError):
         return None
-    return folder if not missing(folder, checkpoint.needs) else None
+
+
+def _whole(folder: Path, needs: Sequence[str]) -> bool:
+    """True when every component among the needs has weights that can be read: a single file, or all shards of its index."""
+    for pattern in needs:
+        if pattern.endswith("*.safetensors"):
+            try:
+                weight_files(folder / pattern.rpartition("/")[0])
+            except ValueError:
+                return False
+    return True
 
 
 def obtain(checkpoint: Checkpoint, *, download: bool = False, report: Report | None = None) -> Path:
@@ -110,19 +133,21 @@ def log_size(source: str, num_bytes: int) -> None:
     logger.warning("downloading %s: %.2f GB (resumes if interrupted)", source, num_bytes / 1e9)
 
 
-def _filters(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"allow_patterns": [*checkpoint.needs, *checkpoint.extras], "ignore_patterns": list(_UNUSED)}
+def _filters(checkpoint: Checkpoint, unused: Sequence[str] = _UNUSED) -> dict[str, Any]:
+    return {"allow_patterns": [*checkpoint.needs, *checkpoint.extras], "ignore_patterns": list(unused)}
 
 
 def _fetch(checkpoint: Checkpoint, report: Report) -> Path:
     from huggingface_hub import constants, snapshot_download
 
-    options = _filters(checkpoint)
-    files = _asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, dry_run=True, **options))
+    listed = _asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, dry_run=True, **_filters(checkpoint)))
+    weights = choose_in(file.filename for file in listed)
+    files = [file for file in listed if file.filename in weights or not _is_weight(file.filename)]
     names = [file.filename for file in files]
     lacking = [pattern for pattern in checkpoint.needs if not any(fnmatch.fnmatch(name, pattern) for name in names)]
     if lacking:
-        raise ModelUnavailable(f"{checkpoint.source}: this repository has no file matching {', '.join(lacking)}")
+        kind = " (pickled weights such as .bin are not read)" if any(_is_weight(pattern) for pattern in lacking) else ""
+        raise ModelUnavailable(f"{checkpoint.source}: this repository has no file matching {', '.join(lacking)}{kind}")
     size = sum(file.file_size or 0 for file in files if file.will_download)
     report(checkpoint.source, size)
     cache = Path(constants.HF_HUB_CACHE)
@@ -130,7 +155,11 @@ def _fetch(checkpoint: Checkpoint, report: Report) -> Path:
     free = shutil.disk_usage(cache).free
     if size > free:
         raise ModelUnavailable(f"{checkpoint.source}: needs {size / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in the hub's cache")
-    return Path(_asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, **options)))
+    return Path(_asking_hub(checkpoint.source, lambda: snapshot_download(checkpoint.source, allow_patterns=names)))
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith((".safetensors", ".safetensors.index.json")) or ".safetensors.index." in name
 
 
 def _asking_hub(source: str, call: Callable[[], Any]) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from uncage_demo.backends.attention import ColumnRecorder, attention
+from uncage_demo.backends.attention import ColumnRecorder, attention, pooled_rows
 from uncage_demo.backends.large.compiling import compile_methods
 from uncage_demo.backends.large.meissonic_layers import (
     NORM_EPS,
@@ -44,20 +45,35 @@ _RANGES = (
     *((name, 1, 1 << 20) for name in ("attention_head_dim", "num_attention_heads", "joint_attention_dim", "pooled_projection_dim")),
     *((name, 1, 1 << 24) for name in ("vocab_size", "codebook_size", "patch_size")),
 )
+# What the authors' class takes for a setting that its config.json leaves out; not the sizes of any published model.
+_REFERENCE_DEFAULTS: dict[str, Any] = {
+    "num_layers": 19,
+    "num_single_layers": 38,
+    "attention_head_dim": 128,
+    "num_attention_heads": 24,
+    "joint_attention_dim": 4096,
+    "pooled_projection_dim": 768,
+    "axes_dims_rope": (16, 56, 56),
+    "vocab_size": 8256,
+    "codebook_size": 8192,
+    "downsample": False,
+    "upsample": False,
+}
 MICRO_CONDITIONS = 5  # width, height, crop top, crop left, aesthetic score
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """What `transformer/config.json` says; defaults are the published 1024 px Meissonic.
+    """The sizes of a transformer; defaults are the published 1024 px Meissonic (a file that leaves some out: `from_dict`).
 
     Args:
         num_layers: multi-modal blocks; num_single_layers: single-modal blocks.
         attention_head_dim, num_attention_heads: their product is the width c.
-        joint_attention_dim: width of the text encoder's states; pooled_projection_dim: of its pooled embedding (must equal c).
+        joint_attention_dim: width of the text encoder's states; pooled_projection_dim: of its pooled embedding.
         axes_dims_rope: channels of a head that the rotary embedding gives to (text, y, x); they sum to the head width.
         vocab_size: rows of the token embedding (mask id included); codebook_size: v.
         downsample, upsample: attention runs at half the token grid.
+        tokenizer_vocab_size: words that Muddit's text decoder can write; None = there is no such decoder. Pictures do not need it.
 
     Raises:
         ValueError: naming the setting that does not fit.
@@ -76,6 +92,7 @@ class TransformerConfig:
     upsample: bool = True
     patch_size: int = 1
     guidance_embeds: bool = False
+    tokenizer_vocab_size: int | None = None
 
     def __post_init__(self) -> None:
         for name, least, most in _RANGES:
@@ -95,8 +112,9 @@ class TransformerConfig:
             raise ValueError(f"axes_dims_rope={self.axes_dims_rope}: give three numbers with sum {self.attention_head_dim}")
         if any(size % 2 for size in self.axes_dims_rope):
             raise ValueError(f"axes_dims_rope={self.axes_dims_rope}: give even numbers")
-        if self.pooled_projection_dim != self.width:
-            raise ValueError(f"pooled_projection_dim={self.pooled_projection_dim}: must equal the width {self.width}")
+        words = self.tokenizer_vocab_size
+        if words is not None and (type(words) is not int or not 1 <= words <= 1 << 24):
+            raise ValueError(f"tokenizer_vocab_size={words!r}: give a whole number from 1 to {1 << 24}, or nothing")
         if self.downsample != self.upsample:
             raise ValueError(f"downsample={self.downsample}, upsample={self.upsample}: must be equal")
         if self.vocab_size <= self.codebook_size:
@@ -109,9 +127,9 @@ class TransformerConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TransformerConfig:
-        """From a parsed config.json; names that the forward does not depend on are ignored."""
+        """From a parsed config.json: what it leaves out has the authors' defaults, names that the forward does not need are ignored."""
         known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+        return cls(**(_REFERENCE_DEFAULTS | {name: value for name, value in data.items() if name in known}))
 
 
 class MeissonicTransformer(nn.Module):
@@ -119,13 +137,15 @@ class MeissonicTransformer(nn.Module):
 
     Args:
         config: sizes; parameters are created on the current default device ("meta" included).
+        embedding_noise: share of Gaussian noise that is mixed into the embedded tokens, 0..1; drawn anew from the tokens themselves, so
+            that equal grids get equal noise (Di[M]O; 0 for all others).
     """
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, embedding_noise: float = 0.0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.embedding_noise = config, embedding_noise
         c = config.width
-        self.time_text_embed = TimeTextEmbed(c, config.pooled_projection_dim)
+        self.time_text_embed = TimeTextEmbed(c, c)
         self.context_embedder = nn.Linear(config.joint_attention_dim, c)
         self.cond_embed = TwoLayer(MICRO_CONDITIONS * SINUSOID_CHANNELS + config.pooled_projection_dim, c, bias=False)
         self.embed = TokenEmbed(config.vocab_size, c)
@@ -139,6 +159,10 @@ class MeissonicTransformer(nn.Module):
         self.project_from_hidden_norm = nn.RMSNorm(c, eps=NORM_EPS)
         self.project_from_hidden = nn.Linear(c, c, bias=False)
         self.mlm_layer = TokenHead(c, config.codebook_size)
+        words = config.tokenizer_vocab_size
+        self.text_decoder = (
+            None if words is None else nn.Sequential(nn.LayerNorm(c, NORM_EPS, elementwise_affine=False), nn.Linear(c, words, bias=False))
+        )
 
     def compile_blocks(self) -> None:
         """Compile what every block does before and after its attention. Attention itself is a fused kernel already and stays as it is, so
@@ -162,8 +186,9 @@ class MeissonicTransformer(nn.Module):
         Args:
             tokens: "b y x" int64, masked positions hold the mask id; y and x even where the model downsamples.
             text: "b t c_text"; pooled: "b c_pooled"; micro_conditions: "b 5" (width, height, crop, crop, aesthetic score).
-            timestep: "b" float32, T-1 at the first step and 0 at the last.
-            text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out).
+            timestep: "b" float32; what a model counts as one is in NetworkFacts.
+            text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out); or "b n t" bool, False = hidden
+                from that image token. Text itself reads what any image token may read.
             recorder: reads attention to text columns in the single-modal blocks.
 
         Returns:
@@ -176,14 +201,18 @@ class MeissonicTransformer(nn.Module):
         condition = self.cond_embed(torch.cat([pooled.float(), micro], dim=1).to(dtype))
         embedding = self.time_text_embed(timestep.float() * 1000, condition)
 
-        image = self.down_block(self.embed(tokens))
+        image = self.down_block(self._with_noise(self.embed(tokens), tokens))
         _, height, width, _ = image.shape
         image = self.project_to_hidden(self.project_to_hidden_norm(rearrange(image, "b y x c -> b (y x) c")))
         text = self.encoder_proj_layer_norm(self.context_embedder(text.to(dtype)))
         rotation = rotary_angles(text.shape[1], height, width, self.config.axes_dims_rope, tokens.device)
         key_mask = None
         if text_mask is not None:
-            key_mask = torch.cat([text_mask, text_mask.new_ones(text_mask.shape[0], image.shape[1])], dim=1)
+            if text_mask.ndim == 3:
+                by_image = pooled_rows(text_mask, (tokens.shape[1], tokens.shape[2]), image.shape[1])
+                by_text = text_mask.any(dim=1, keepdim=True).expand(-1, text.shape[1], -1)
+                text_mask = torch.cat([by_text, by_image], dim=1)
+            key_mask = torch.cat([text_mask, text_mask.new_ones(*text_mask.shape[:-1], image.shape[1])], dim=-1)
 
         for block in self.transformer_blocks:
             text, image = block(text, image, embedding, rotation, key_mask)
@@ -193,6 +222,19 @@ class MeissonicTransformer(nn.Module):
         image = self.project_from_hidden(self.project_from_hidden_norm(joint[:, text.shape[1] :]))
         image = self.up_block(rearrange(image, "b (y x) c -> b y x c", y=height))
         return rearrange(self.mlm_layer(image), "b y x v -> b (y x) v")
+
+    def _with_noise(self, embedded: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Embedded tokens "b y x c" with their share of noise, of variance 1 like a normalised embedding's.
+
+        Source: 2503.15457 (Di[M]O), section 3.4.
+        """
+        if self.embedding_noise == 0:
+            return embedded
+        grids = tokens.cpu().numpy()
+        generators = (torch.Generator().manual_seed(int.from_bytes(sha256(grid.tobytes()).digest()[:7])) for grid in grids)
+        noise = torch.stack([torch.randn(embedded.shape[1:], generator=generator) for generator in generators])
+        share = self.embedding_noise
+        return share * noise.to(embedded.device, embedded.dtype) + (1 - share**2) ** 0.5 * embedded
 
 
 class Projections(nn.Module):

@@ -1,4 +1,4 @@
-"""Token grids to pictures through a diffusers VQModel."""
+"""Token grids to pictures and back through a diffusers VQModel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-_BATCH_PIXELS = 2 << 20  # pixels decoded at once: two pictures of 1024 x 1024 (the decoder holds a few GiB of activations for them)
+from uncage_demo.backends.large.finite import check_finite
+
+# Pixels decoded at once: one picture of 1024 x 1024, for which the decoder holds 3.2 GB of activations.
+_BATCH_PIXELS = 1 << 20
 
 
 class VqPictures:
-    """Decodes token ids with the VQ model's codebook and decoder, in float32.
+    """Decodes token ids with the VQ model's codebook and decoder, and encodes pictures, in float32.
 
     Args:
         model: diffusers VQModel in evaluation mode, float32.
@@ -34,7 +37,7 @@ class VqPictures:
         """Pictures "b H W 3" uint8 of token grids "b y x"; H = factor * y.
 
         Raises:
-            ValueError: an id outside 0..v-1.
+            ValueError: an id outside 0..v-1; FloatingPointError: the decoder's values are not finite.
         """
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.codebook_size:
             raise ValueError(f"token ids {int(tokens.min())}..{int(tokens.max())}: allowed are 0..{self.codebook_size - 1}")
@@ -46,7 +49,26 @@ class VqPictures:
         shape = (*tokens.shape, self.model.config.latent_channels)
         tokens = tokens.to(next(self.model.parameters()).device)
         sample = self.model.decode(tokens, force_not_quantize=True, shape=shape).sample
+        check_finite(sample, "picture of the VQ decoder", "")
         return sample.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+    @torch.no_grad()
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Token ids "b y x" int64 of pictures "b H W 3" uint8; H and W are multiples of `factor`. Each cell gets the nearest code.
+
+        Raises:
+            FloatingPointError: the encoder's values are not finite.
+        """
+        pixels = max(1, images.shape[1] * images.shape[2])
+        parts = torch.from_numpy(np.ascontiguousarray(images)).split(max(1, _BATCH_PIXELS // pixels))
+        return np.concatenate([self._encode(part) for part in parts])
+
+    def _encode(self, images: torch.Tensor) -> np.ndarray:
+        pixels = images.to(next(self.model.parameters()).device).permute(0, 3, 1, 2).float() / 255
+        latents = self.model.encode(pixels).latents
+        check_finite(latents, "latents of the VQ encoder", "")
+        _, _, (_, _, ids) = self.model.quantize(latents)
+        return ids.reshape(latents.shape[0], *latents.shape[2:]).cpu().numpy().astype(np.int64)
 
     @torch.no_grad()
     def swatches(self, ids: Sequence[int], size_px: int) -> np.ndarray:

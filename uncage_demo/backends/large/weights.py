@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-WEIGHTS = ("diffusion_pytorch_model", "model")  # file stems that diffusers and transformers write
+from uncage_demo.backends.large.files import STEMS, choose, conversion_command, index_of, pickles
+
+VISION_HALF = ("vision_", "visual_", "logit_scale")  # what a whole CLIP model has beside its text half
 _NAMES_SHOWN = 3
 
 
@@ -37,24 +40,32 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of one component: a single file, or the shards that its index names.
 
     Raises:
-        ValueError: when there are none, or a shard is missing.
+        ValueError: when there are none (with the command that converts pickles, where there are such), or a shard is missing.
     """
-    for stem in WEIGHTS:
-        index = folder / f"{stem}.safetensors.index.json"
-        if index.is_file():
-            listed = read_json(index).get("weight_map")
-            names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
-            missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-            if missing or not names:
-                raise ValueError(f"{index}: names {len(names)} shards, missing: {', '.join(missing) or 'all'}")
-            return [folder / name for name in names]
-        if (folder / f"{stem}.safetensors").is_file():
-            return [folder / f"{stem}.safetensors"]
-    raise ValueError(f"{folder}: no {' or '.join(f'{stem}.safetensors' for stem in WEIGHTS)} (other formats are not read)")
+    names = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    index = index_of(names)
+    if index is not None:
+        listed = read_json(folder / index).get("weight_map")
+        shards = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+        missing = [name for name in shards if Path(name).name != name or not (folder / name).is_file()]
+        if missing or not shards:
+            raise ValueError(f"{folder / index}: names {len(shards)} shards, missing: {', '.join(missing) or 'all'}")
+        return [folder / name for name in shards]
+    chosen = choose(names)
+    if chosen:
+        return [folder / name for name in chosen]
+    wanted = " or ".join(f"{stem}.safetensors" for stem in STEMS)
+    pickled = pickles(names)
+    if pickled:
+        raise ValueError(
+            f"{folder}: no {wanted}, only {', '.join(pickled[:3])}. Such a file is a pickle and can run code when it is opened, so it is "
+            f"not read. Convert it once, if you trust where it comes from: {conversion_command([folder / name for name in pickled])}"
+        )
+    raise ValueError(f"{folder}: no {wanted}, half-precision copy (.fp16.safetensors) or index of shards")
 
 
-def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of one component.
+def read_adapter(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter's file.
 
     Raises:
         ValueError: on a truncated or foreign file.
@@ -62,10 +73,29 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+
+
+def read_tensors(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
+    """The tensors of one component.
+
+    Args:
+        folder: of the component.
+        skip: tensors whose names begin with one of these stay in the file and take no memory.
+
+    Raises:
+        ValueError: on a truncated or foreign file.
+    """
+    from safetensors import SafetensorError, safe_open
+
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         try:
-            tensors.update(load_file(path))
+            with safe_open(path, framework="pt") as file:
+                tensors.update({name: file.get_tensor(name) for name in file.keys() if not name.startswith(skip)})  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
     return tensors
@@ -98,44 +128,55 @@ def complain(source: Path, *, missing: Iterable[str] = (), unknown: Iterable[str
 
 
 def load_diffusers(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:
-    """A diffusers model from its folder, every tensor accounted for.
+    """A diffusers model from its folder, every tensor accounted for; settings that its config leaves out are diffusers' own defaults.
 
     Args:
         kind: the model class, e.g. VQModel.
         folder: holds config.json and safetensors weights.
+        dtype: of the parameters; the file may hold another.
 
     Raises:
         ValueError: on a missing or broken file, or weights that do not fit.
     """
-    read_json(folder / "config.json")
-    weight_files(folder)
-    return _load_pretrained(kind, folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
+    config = read_json(folder / "config.json")
+    tensors = read_tensors(folder)
+    model = _built(folder, kind.__name__, lambda: kind.from_config(config))
+    load_strict(model, tensors, dtype, folder)
+    return model.eval()
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
-    """transformers' CLIPTextModelWithProjection from a text encoder folder or a whole CLIP folder (its text half is used).
+    """transformers' CLIPTextModelWithProjection from a text encoder folder or a whole CLIP folder, of which the text half alone is read.
 
     Raises:
         ValueError: on a missing or broken file, or weights that do not fit.
     """
-    from transformers import CLIPTextModelWithProjection
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    read_json(folder / "config.json")
-    weight_files(folder)
-    vision_half = ("vision_", "visual_", "logit_scale")
-    options = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
-    return _load_pretrained(CLIPTextModelWithProjection, folder, ignore=vision_half, **options)
+    data = read_json(folder / "config.json")
+    tensors = {name: value for name, value in read_tensors(folder, VISION_HALF).items() if not name.endswith("position_ids")}
 
+    def build() -> Any:
+        config = CLIPTextConfig.from_pretrained(str(folder), local_files_only=True)
+        if isinstance(data.get("text_config"), dict) and "projection_dim" in data:
+            config.projection_dim = data["projection_dim"]  # a whole CLIP model projects both halves to the width that it names itself
+        return CLIPTextModelWithProjection(config)
 
-def _load_pretrained(kind: Any, folder: Path, *, ignore: tuple[str, ...] = (), **options: Any) -> Any:
-    try:
-        model, info = kind.from_pretrained(str(folder), output_loading_info=True, **options)
-    except Exception as error:  # a config that means nothing fails wherever the library first uses it
-        raise ValueError(f"{folder}: {kind.__name__} cannot be loaded: {first_line(error)}") from None
-    unknown = [name for name in info["unexpected_keys"] if not name.startswith(ignore) and not name.endswith("position_ids")]
-    shapes = [str(item[0] if isinstance(item, (tuple, list)) else item) for item in info.get("mismatched_keys", ())]
-    complain(folder, missing=info["missing_keys"], unknown=unknown, shapes=shapes)
+    model = _built(folder, "CLIPTextModelWithProjection", build)
+    load_strict(model, tensors, dtype, folder)
+    embeddings = model.text_model.embeddings
+    places = torch.arange(embeddings.position_embedding.weight.shape[0])[None]
+    embeddings.register_buffer("position_ids", places, persistent=False)  # in no file, so still without values
     return model.eval()
+
+
+def _built(folder: Path, name: str, build: Callable[[], Any]) -> Any:
+    """A module without values, on the meta device; a config that means nothing fails wherever the library first uses it."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except Exception as error:
+        raise ValueError(f"{folder}: {name} cannot be loaded: {first_line(error)}") from None
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -154,21 +195,36 @@ def load_tokenizer(folder: Path) -> Any:
         raise ValueError(f"{folder}: the tokenizer cannot be loaded: {first_line(error)}") from None
 
 
-def weight_hash(folders: Iterable[Path]) -> str:
+def weight_hash(folders: Iterable[Path], files: Iterable[Path] = ()) -> str:
     """First 16 hex digits of a sha256 over the sha256 of all weight files, in the order given.
 
-    The hub's cache names large files by their sha256; those names are used as they are, which saves reading gigabytes.
+    Args:
+        folders: of components.
+        files: further files, such as an adapter's.
+
+    The hub's cache names large files by their sha256; those names are used as they are, which saves reading gigabytes. Other files are
+    read once in the life of the process, unless they change.
     """
     total = hashlib.sha256()
     for folder in folders:
         for path in weight_files(folder):
-            name = path.resolve().name
-            total.update((name if re.fullmatch(r"[0-9a-f]{64}", name) else file_hash(path)).encode())
+            total.update(file_hash(path).encode())
+    for path in files:
+        total.update(file_hash(path).encode())
     return total.hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:
     """sha256 of a file, hexadecimal."""
+    name = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", name):
+        return name
+    state = path.stat()
+    return _read_hash(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_hash(path: Path, size: int, changed_ns: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -1,16 +1,17 @@
-// What a visitor can do to a run: "What if" in the browser, and the requests that the page sends to the server (branch, knock-out, export).
-(function (parts) {
+// What a visitor can do to a run: "What if" in the browser, and the requests that the page sends to the server (branch, knock-out).
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, button, number } = parts.dom;
-
-  const EXPORTS = { html: "HTML player", trace: "Trace file", webp: "Animation", figures: "Figures", code: "Code", link: "Link" };
+  const { make, button } = parts.dom;
+  const { number, picksChanged } = parts.phrases;
+  const TERMS = ["confidence", "noise", "contrast"];
 
   function allowed(player, action) {
     return (player.options.actions || []).includes(action);
   }
 
   // Re-ranks this step's candidates with another weight or without a term; nothing is decoded.
+  // What is not touched stays as each stage has it: state.whatIf holds only what was changed.
   class WhatIf {
     constructor(player) {
       this.player = player;
@@ -21,46 +22,42 @@
       this.reset = button("up-pill", "Off", () => this.set(null));
       head.append(this.reset);
       const weight = this.slider("weight", "weight wₐ", "Weight of the contrast", 12);
-      const factor = this.slider("factor", "noise ×", "Factor of the noise", 3);
+      const factor = this.slider("noiseFactor", "noise ×", "Noise multiplier", 3);
+      this.weight = weight.input;
+      this.weightText = weight.text;
+      this.factor = factor.input;
+      this.factorText = factor.text;
       this.switches = {};
       const row = make("div", "up-switches");
-      for (const key of ["confidence", "noise", "contrast"]) {
+      for (const key of TERMS) {
         const field = make("label", "up-check");
         const input = make("input", "");
         input.type = "checkbox";
         input.checked = true;
-        input.addEventListener("change", () => this.change());
+        input.addEventListener("change", () => this.change({ [key]: input.checked }));
         field.append(input, make("span", "", key));
         row.append(field);
         this.switches[key] = input;
       }
       this.result = make("div", "up-results");
       this.result.setAttribute("aria-live", "polite");
-      this.box.append(head, weight, factor, row, this.result);
+      this.box.append(head, weight.field, factor.field, row, this.result);
       this.sync();
     }
 
-    slider(name, label, about, most) {
+    slider(key, label, about, most) {
       const field = make("label", "up-field up-weight");
-      const input = (this[name] = make("input", ""));
+      const input = make("input", "");
       Object.assign(input, { type: "range", min: "0", max: String(most), step: "0.1" });
       input.setAttribute("aria-label", about);
-      const text = (this[`${name}Text`] = make("output", "up-number"));
+      const text = make("output", "up-number");
       field.append(make("span", "up-weight-name", label), input, text);
-      input.addEventListener("input", () => this.change());
-      return field;
+      input.addEventListener("input", () => this.change({ [key]: Number(input.value) }));
+      return { field, input, text };
     }
 
-    start() {
-      const { model } = this.player;
-      const guided = model.runs.find((r) => r.raw.guided);
-      return { weight: guided ? guided.raw.config.contrast_weight : 3, noiseFactor: 1, confidence: true, noise: true, contrast: true };
-    }
-
-    change() {
-      const next = { weight: Number(this.weight.value), noiseFactor: Number(this.factor.value) };
-      for (const [key, input] of Object.entries(this.switches)) next[key] = input.checked;
-      this.set(next);
+    change(patch) {
+      this.set({ ...this.player.state.whatIf, ...patch });
     }
 
     set(value) {
@@ -76,29 +73,42 @@
         this.for = whatIf;
         this.cache.clear();
       }
-      if (!this.cache.has(key)) this.cache.set(key, run.pick(s, whatIf));
+      if (!this.cache.has(key)) this.cache.set(key, run.pick(s, run.changedTerms(s, whatIf)));
       return this.cache.get(key);
     }
 
+    // What stands where nothing was changed: each stage's own setting at this step.
     sync() {
-      const value = this.player.state.whatIf || this.start();
-      this.weight.value = String(value.weight);
-      this.weightText.textContent = number(value.weight, 1);
-      this.factor.value = String(value.noiseFactor);
-      this.factorText.textContent = number(value.noiseFactor, 1);
-      this.factor.disabled = !value.noise;
-      for (const [key, input] of Object.entries(this.switches)) input.checked = value[key];
+      const { model, state } = this.player;
+      const wish = state.whatIf || {};
+      const own = model.runs.map((run) => run.ownTerms(run.local(state.step))).filter(Boolean);
+      const guided = model.runs.find((run) => run.raw.guided);
+      const weights = [...new Set(own.map((terms) => number(terms.weight, 1)))];
+      const weight = wish.weight === undefined ? (guided ? guided.raw.config.contrast_weight : 0) : wish.weight;
+      this.weight.value = String(weight);
+      this.weightText.textContent = wish.weight !== undefined ? number(wish.weight, 1) : weights.length <= 2 ? weights.join(" / ") : "own";
+      this.weightText.title = wish.weight === undefined ? "Each stage’s own weight at this step" : "";
+      const factor = wish.noiseFactor === undefined ? 1 : wish.noiseFactor;
+      this.factor.value = String(factor);
+      this.factorText.textContent = number(factor, 1);
+      this.factor.disabled = wish.noise === false;
+      for (const key of TERMS) {
+        const input = this.switches[key];
+        const used = own.filter((terms) => terms[key]).length;
+        input.checked = wish[key] === undefined ? used > 0 || (key === "contrast" && wish.weight !== undefined) : wish[key];
+        input.indeterminate = wish[key] === undefined && used > 0 && used < own.length && !(key === "contrast" && wish.weight !== undefined);
+      }
     }
 
     update(changed) {
       if (!["whatIf", "step", "model"].some((k) => changed.has(k))) return;
       const { state, model } = this.player;
-      if (changed.has("whatIf") || changed.has("model")) this.sync();
+      this.sync();
       this.reset.hidden = !state.whatIf;
       this.box.classList.toggle("up-on", !!state.whatIf);
       this.result.replaceChildren();
       if (!state.whatIf) {
-        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick."));
+        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. What you leave stays as each stage has it."));
         return;
       }
       for (const run of model.runs.slice(0, 6)) {
@@ -111,9 +121,8 @@
         else {
           let same = 0;
           for (let i = 0; i < model.cells; i++) same += chosen[i] && run.committed(s, i) ? 1 : 0;
-          const other = run.counts[s] - same;
-          words = other ? `${other} of ${run.counts[s]} ${run.counts[s] === 1 ? "pick" : "picks"} would change` : run.counts[s] === 1 ? "the same pick" : `the same ${run.counts[s]} picks`;
-          if (run.contrastOffsets[s] < 0 && state.whatIf.contrast) words += "; no contrast at this step";
+          words = picksChanged(run.counts[s], same);
+          if (!run.hasValues("contrast", s) && state.whatIf.weight) words += "; no contrast at this step";
           line.dataset.same = String(same);
         }
         line.append(make("span", "", words));
@@ -136,7 +145,11 @@
       this.run.setAttribute("aria-label", "Run to branch from");
       for (const run of player.model.runs) this.run.append(new Option(`${run.letter}: ${run.title}`, String(run.index)));
       line.append(this.run);
-      const words = { keep: ["Keep this token", "Commit the drawn token here in this step"], drop: ["Put it off", "Do not commit this cell in this step"], forbid: ["Forbid this token", "Never choose this token at this cell"] };
+      const words = {
+        keep: ["Commit now", "Commit the drawn token here in this step, whatever its score"],
+        drop: ["Delay by one step", "Do not commit this cell in this step"],
+        forbid: ["Forbid this token", "Never choose this token at this cell"],
+      };
       this.cellButtons = Object.entries(words).map(([action, [name, about]]) => {
         const node = button("up-pill", name, () => this.send(action));
         node.title = about;
@@ -175,18 +188,23 @@
       this.box.hidden = model.done < model.steps;
       if (changed.has("touched") && state.touched !== undefined) this.run.value = String(state.touched);
       const run = model.runs[Number(this.run.value)];
-      const open = state.pin >= 0 && run.masked(run.local(state.step), state.pin);
-      for (const node of this.cellButtons) node.disabled = !open;
+      const data = state.pin >= 0 ? run.candidate(run.local(state.step), state.pin) : null;
+      // Only what would change something: a picked cell can be delayed, one that waits can be committed.
+      const offered = { keep: data && !data.picked, drop: data && data.picked, forbid: Boolean(data) };
+      for (const node of this.cellButtons) {
+        node.disabled = !offered[node.dataset.action];
+        node.hidden = Boolean(data) && node.disabled;
+      }
       // The last step keeps every cell that is left, whatever the order.
       const last = state.step >= model.steps - 1;
       this.order.disabled = last;
       const orders = last ? " Another order needs an earlier step: in the last one all cells that are left are kept." : " Or continue with another order.";
-      this.about.textContent = state.pin < 0 ? `Pin a cell to keep, put off or forbid its token.${orders}` :
-        open ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
+      this.about.textContent = state.pin < 0 ? `Pin a cell to commit it now, delay it or forbid its token.${orders}` :
+        data ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
     }
   }
 
-  // Buttons beside the prompt: knock out the chosen word, take the run away.
+  // The button beside the prompt: knock out the chosen word.
   function tools(player) {
     const { hook } = player;
     hook.tools.replaceChildren();
@@ -202,17 +220,6 @@
       player.knockout = node;
       hook.tools.append(node);
     }
-    if (allowed(player, "export")) {
-      const select = make("select", "");
-      select.setAttribute("aria-label", "Take this run away");
-      select.append(new Option("Take away…", ""));
-      for (const [kind, name] of Object.entries(EXPORTS)) select.append(new Option(name, kind));
-      select.addEventListener("change", () => {
-        if (select.value) player.emit("export", { kind: select.value, step: player.state.step, runs: player.model.runs.map((r) => r.id) });
-        select.value = "";
-      });
-      hook.tools.append(select);
-    }
   }
 
   function updateTools(player) {
@@ -225,4 +232,4 @@
   }
 
   parts.actions = { WhatIf, Branch, tools, updateTools };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

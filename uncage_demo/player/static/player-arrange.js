@@ -1,5 +1,5 @@
 // The stages on the page, and what keys, pointers and fields do.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make } = parts.dom;
@@ -34,6 +34,7 @@
     canvas.addEventListener("click", (event) => {
       const cell = stage.cellAt(event);
       player.setState({ pin: cell === player.state.pin ? -1 : cell, touched: stage.run.index });
+      player.toSheet();
     });
     canvas.addEventListener("keydown", (event) => {
       const { columns, rows } = stage;
@@ -43,8 +44,14 @@
         const from = at >= 0 ? at : Math.floor(rows / 2) * columns + Math.floor(columns / 2);
         const x = Math.max(0, Math.min(columns - 1, (from % columns) + moves[event.key][0]));
         const y = Math.max(0, Math.min(rows - 1, Math.floor(from / columns) + moves[event.key][1]));
-        player.setState({ hover: at >= 0 ? y * columns + x : from, touched: stage.run.index });
-      } else if (event.key === "Enter") player.setState({ pin: at === player.state.pin ? -1 : at });
+        const cell = at >= 0 ? y * columns + x : from;
+        player.setState({ hover: cell, touched: stage.run.index });
+        player.say(parts.phrases.spoken(player.model, cell, player.state.step));
+      } else if (event.key === "Enter") {
+        const pin = at === player.state.pin ? -1 : at;
+        player.setState({ pin, touched: stage.run.index });
+        player.say(pin < 0 ? "Unpinned." : `Pinned. ${parts.phrases.spoken(player.model, pin, player.state.step)}`);
+      }
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -52,7 +59,7 @@
     canvas.addEventListener("blur", () => player.setState({ hover: -1 }));
   }
 
-  // Up to six stages side by side; more become a grid of small ones, a row an order and a column a seed.
+  // Up to six stages side by side; more become a grid of small ones, one row per order and one column per seed.
   function stages(player, home) {
     const { model } = player;
     const out = [];
@@ -120,4 +127,4 @@
   }
 
   parts.arrange = { stages, wire };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

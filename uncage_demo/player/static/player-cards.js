@@ -1,8 +1,9 @@
 // The inspector: "Why now?" with the exact arithmetic of one cell on every stage, attended words as bars, and the top tokens.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, button, number } = parts.dom;
+  const { make, button } = parts.dom;
+  const { number, place, standing } = parts.phrases;
   const SHOWN_ALTERNATIVES = 5;
   const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
@@ -73,8 +74,9 @@
         data = run.candidate(s, cell);
       }
       this.past = past ? when : -1;
-      const status = past ? (when < 0 ? "given" : `step ${when + 1}`) : data.picked ? "picked" : "waits";
-      this.put("status", status, status, past && when >= 0 ? "committed" : "");
+      const how = data && standing(data);
+      const status = past ? (when < 0 ? "given" : `step ${when + 1}`) : how.word;
+      this.put("status", status, status, (how && how.note) || (past && when >= 0 ? "committed" : ""));
       this.cells.status.value.classList.toggle("up-now", !past && data.picked);
       if (data) {
         this.updateSum(data);
@@ -102,7 +104,7 @@
     updateRank(data) {
       this.put("rank", `${data.rank} of ${data.candidates}`, data.rank, `${data.count} picked`);
       this.put("cutoff", number(data.cutoff, DIGITS), data.cutoff, "");
-      this.put("margin", number(data.margin, DIGITS), data.margin, data.margin === 0 ? "just enough" : data.margin > 0 ? "exceeds" : "lacks");
+      this.put("margin", number(data.margin, DIGITS), data.margin, standing(data).margin);
       this.cells.margin.cell.classList.toggle("up-enough", data.margin >= 0);
     }
 
@@ -132,7 +134,7 @@
     }
   }
 
-  // Attended words: a row a word, in it a thin bar for every run.
+  // Attended words: one row per word, in it a thin bar for every run.
   class WordBars {
     constructor(player) {
       const { model } = player;
@@ -141,6 +143,19 @@
       this.box.append(make("h4", "", "Attends to"));
       this.rows = [];
       const words = model.runs[0].attentionWords || [];
+      // With many stages the numbers need their letters above them, and leave no room for the bars.
+      this.box.classList.toggle("up-attends-many", model.runs.length > 3);
+      if (model.runs.length > 2 && words.length) {
+        const head = make("div", "up-attend up-attend-head");
+        const letters = make("span", "up-attend-values");
+        this.letters = model.runs.map((run) => {
+          const text = make("span", "up-attend-value", run.letter);
+          letters.append(text);
+          return { run, text };
+        });
+        head.append(make("span", "up-attend-word"), make("span", "up-attend-bars"), letters);
+        this.box.append(head);
+      }
       for (const word of words) {
         const row = button("up-attend", "", () => player.setState({ layer: "word", word }));
         const subject = model.subjects[model.words[word].subject];
@@ -169,6 +184,7 @@
     update(cell, step, shown) {
       const { scales } = this.player.model;
       const high = Math.max(scales.word ? scales.word[1] : 1, 1e-9);
+      for (const { run, text } of this.letters || []) text.hidden = !shown(run);
       for (const { word, each } of this.rows) {
         for (const { run, bar, fill, text } of each) {
           const on = shown(run);
@@ -250,13 +266,13 @@
       const { state, model } = this.player;
       const cell = state.hover >= 0 ? state.hover : state.pin;
       if (["step", "hover", "pin", "model", "touched", "pictures"].some((k) => changed.has(k))) {
-        const width = model.grid[1];
         const none = cell < 0;
         this.hint.hidden = !none;
         this.unpin.hidden = state.pin < 0;
-        this.where.textContent = none ? "" : `row ${Math.floor(cell / width) + 1}, column ${(cell % width) + 1}`;
+        this.where.textContent = none ? "" : place(cell, model.grid[1]);
         for (const node of this.details) node.hidden = none;
         this.note.hidden = true;
+        this.card.classList.toggle("up-sheet", state.pin >= 0);
         if (!none) this.explain(cell);
       }
       this.branch.update(changed);
@@ -285,4 +301,4 @@
   }
 
   parts.cards = { Inspector };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

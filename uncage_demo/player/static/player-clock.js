@@ -1,5 +1,5 @@
 // The clock: play, pause, step, replay, speed, and the timeline with the commits of every step and the first difference.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -60,7 +60,6 @@
     // Any step chosen by hand stops playing.
     go(step) {
       this.stop();
-      this.player.follow = step >= this.last();
       this.player.setState({ step: Math.max(0, Math.min(this.last(), Math.round(step))) });
     }
 
@@ -109,7 +108,7 @@
       this.frame = requestAnimationFrame((later) => this.tick(later));
     }
 
-    // Commits a step as bars: run A, or the mean of many runs; drawn once a payload, size or theme.
+    // Commits per step as bars: run A, or the mean of many runs; drawn once for each size and theme.
     drawBars() {
       const { hook, model, theme } = this.player;
       const width = hook.timeline.clientWidth, height = hook.timeline.clientHeight;
@@ -208,4 +207,4 @@
   }
 
   parts.clock = { Clock, SPEEDS, icon };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,8 +1,9 @@
-// Curves under the stages, on the same clock: attention per object, overlap of pairs, commits a step; and the health strip.
-(function (parts) {
+// Curves under the stages, on the same clock: attention per object, overlap of pairs, commits per step; and the health strip.
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, svg, number } = parts.dom;
+  const { make, svg } = parts.dom;
+  const { number } = parts.phrases;
   const WIDTH = 320, HEIGHT = 84, LEFT = 34, RIGHT = 6, TOP = 8, BOTTOM = 16;
 
   class Chart {
@@ -163,8 +164,8 @@
         strip.setAttribute("aria-label", `Checks of run ${run.letter}`);
         if (model.runs.length > 1) strip.append(make("span", "up-letter", run.letter));
         const check = (good, yes, no) => strip.append(make("span", `up-check-mark ${good ? "up-good" : "up-bad"}`, `${good ? "✓" : "✗"} ${good ? yes : no}`));
-        check(said.counts_ok, "counts as scheduled", "counts differ from the schedule");
-        check(said.changed === 0, "no committed token changed", `${said.changed} committed tokens changed`);
+        check(said.counts_ok, "Right number of cells in each step", "Another number of cells than scheduled");
+        check(said.changed === 0, "No decided cell was altered", `${said.changed} decided cells were altered`);
         let special = null;
         if (run.special) {
           special = make("span", "up-check-mark", "");
@@ -187,10 +188,10 @@
         const s = run.local(step);
         const said = ["start", "end", "padding"].map((name, k) => [name, run.special[3 * s + k]]).filter(([, share]) => !Number.isNaN(share));
         special.hidden = !said.length;
-        special.textContent = `${said.map(([name, share]) => `${name} ${Math.round(100 * share)} %`).join(", ")} of attention`;
+        special.textContent = parts.phrases.specialShare(said);
       }
     }
   }
 
   parts.curves = { Curves };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

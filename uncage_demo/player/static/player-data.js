@@ -1,7 +1,8 @@
 // Payload -> runs that the other files read. Pure data: no DOM. Names as in the Python payload module.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
+  const VERSION = 2;
   const TYPES = { f4: Float32Array, u1: Uint8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, i4: Int32Array };
 
   function bytes(text) {
@@ -11,11 +12,17 @@
     return out;
   }
 
+  /** @param {PackedArray | null} entry */
   function typed(entry) {
     return entry ? new TYPES[entry.t](bytes(entry.d).buffer) : null;
   }
 
   class Run {
+    /**
+     * @param {PayloadRun} raw
+     * @param {number} index
+     * @param {Payload} payload
+     */
     constructor(raw, index, payload) {
       this.raw = raw;
       this.index = index;
@@ -33,9 +40,6 @@
       this.drawn = typed(raw.drawn);
       this.tokens = typed(raw.tokens);
       this.unmask = typed(raw.unmask_step);
-      this.confidence = typed(raw.confidence);
-      this.noise = typed(raw.noise);
-      this.contrast = typed(raw.contrast);
       this.weight = typed(raw.weight);
       this.cutoff = typed(raw.cutoff);
       this.mass = typed(raw.mass);
@@ -47,8 +51,6 @@
       this.atStep = new Array(this.steps);
       this.counts = new Int32Array(this.steps);
       this.offsets = new Int32Array(this.steps + 1);
-      this.contrastOffsets = new Int32Array(this.steps);
-      let contrastEnd = 0;
       for (let s = 0; s < this.steps; s++) {
         const list = [];
         for (let i = 0; i < this.cells; i++) {
@@ -57,9 +59,17 @@
         }
         this.atStep[s] = Int32Array.from(list);
         this.offsets[s + 1] = this.offsets[s] + list.length;
-        this.contrastOffsets[s] = raw.contrast_at[s] ? contrastEnd : -1;
-        if (raw.contrast_at[s]) contrastEnd += list.length;
       }
+      // Numbers of candidates: a step whose candidates all have 0 did not travel.
+      this.maps = Object.fromEntries(Object.entries(raw.maps).map(([key, map]) => {
+        let end = 0;
+        const starts = map.at.map((some, s) => {
+          if (!some) return -1;
+          end += this.atStep[s].length;
+          return end - this.atStep[s].length;
+        });
+        return [key, { values: typed(map.values), starts }];
+      }));
       this.scores = typed(raw.scores) || this.addUp();
       if (raw.attention) {
         this.attentionWords = raw.attention.words;
@@ -85,13 +95,13 @@
     // float32 as the engine adds: (confidence + noise) + weight * contrast. A noise factor is what a hotter or cooler noise would be.
     sumInto(s, terms, out, at) {
       const f = Math.fround;
-      const from = this.offsets[s], count = this.offsets[s + 1] - from;
+      const count = this.offsets[s + 1] - this.offsets[s];
       const factor = terms.noiseFactor === undefined ? 1 : terms.noiseFactor;
       for (let k = 0; k < count; k++) {
         let v = 0;
-        if (terms.confidence) v = this.confidence[from + k];
-        if (terms.noise) v = f(v + f(factor * this.noise[from + k]));
-        if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.contrastOf(s, k)));
+        if (terms.confidence) v = this.valueOf("confidence", s, k);
+        if (terms.noise) v = f(v + f(factor * this.valueOf("noise", s, k)));
+        if (terms.contrast && terms.weight !== 0) v = f(v + f(f(terms.weight) * this.valueOf("contrast", s, k)));
         out[at + k] = v;
       }
     }
@@ -126,8 +136,35 @@
       return -1;
     }
 
-    contrastOf(s, slot) {
-      return this.contrastOffsets[s] < 0 ? 0 : this.contrast[this.contrastOffsets[s] + slot];
+    // A number of the step's `slot`-th candidate: "confidence", "noise", "contrast", whatever the payload declares.
+    valueOf(key, s, slot) {
+      const { values, starts } = this.maps[key];
+      return starts[s] < 0 ? 0 : values[starts[s] + slot];
+    }
+
+    hasValues(key, s) {
+      return this.maps[key].starts[s] >= 0;
+    }
+
+    // The terms that this step's score is the sum of, as What if starts from them; null where the score is no such sum.
+    ownTerms(s) {
+      return this.terms[s] && { ...this.terms[s], weight: this.weight[s], noiseFactor: 1 };
+    }
+
+    // Its own terms with a visitor's changes; null where the score is no sum of terms. A weight that was set brings its term in.
+    changedTerms(s, changes) {
+      const own = this.ownTerms(s);
+      if (!own) return null;
+      const contrast = changes.contrast === undefined ? own.contrast || changes.weight !== undefined : changes.contrast;
+      return { ...own, ...changes, contrast };
+    }
+
+    // What a visitor did to a cell of this step for the branch that this run is: "keep", "drop", "forbid" or "".
+    edited(s, i) {
+      const { lineage } = this.raw;
+      if (!lineage || lineage.at_step !== this.firstStep + s) return "";
+      const { keep, drop, forbid } = lineage.edits;
+      return keep.includes(i) ? "keep" : drop.includes(i) ? "drop" : forbid.some(([cell]) => cell === i) ? "forbid" : "";
     }
 
     // The arithmetic of one candidate at one step, or null for a cell that was committed before.
@@ -143,7 +180,8 @@
         if (other > score || (other === score && k < slot)) rank++;
       }
       return {
-        confidence: this.confidence[at], noise: this.noise[at], contrast: this.contrastOf(s, slot), weight: this.weight[s],
+        confidence: this.valueOf("confidence", s, slot), noise: this.valueOf("noise", s, slot), contrast: this.valueOf("contrast", s, slot),
+        weight: this.weight[s], edited: this.edited(s, i),
         score, rank, candidates: list.length, count: this.counts[s], cutoff: this.cutoff[s], margin: score - this.cutoff[s],
         picked: !!this.committed(s, i), terms: this.terms[s], token: this.drawn[at],
       };
@@ -191,18 +229,10 @@
       return out;
     }
 
-    confidenceInto(s, out) {
-      return this.candidatesInto(s, out, (slot) => this.confidence[this.offsets[s] + slot]);
-    }
-
-    contrastInto(s, out) {
-      return this.candidatesInto(s, out, (slot) => this.contrastOf(s, slot));
-    }
-
-    candidatesInto(s, out, value) {
+    candidatesInto(s, out, key) {
       out.fill(NaN);
       const list = this.atStep[s];
-      for (let k = 0; k < list.length; k++) out[list[k]] = value(k);
+      for (let k = 0; k < list.length; k++) out[list[k]] = this.valueOf(key, s, k);
       return out;
     }
 
@@ -225,10 +255,12 @@
     }
   }
 
+  /** @param {string | Payload} value */
   function parse(value) {
+    /** @type {Payload} */
     const payload = typeof value === "string" ? JSON.parse(value) : value;
-    if (!payload || payload.version !== 1 || !Array.isArray(payload.runs) || !payload.runs.length) {
-      throw new Error("This player reads payloads of version 1 with at least one run.");
+    if (!payload || payload.version !== VERSION || !Array.isArray(payload.runs) || !payload.runs.length) {
+      throw new Error(`This player reads payloads of version ${VERSION} with at least one run.`);
     }
     const prompt = payload.prompt;
     return {
@@ -236,10 +268,10 @@
       grid: payload.grid,
       cells: payload.grid[0] * payload.grid[1],
       steps: payload.num_steps,
-      // While decoding, the clock ends where the records end.
+      // The clock of an unfinished run ends where its records end.
       done: Math.max(...payload.runs.map((r) => r.first_step + r.steps_done)),
       words: prompt.words,
-      subjects: prompt.subjects,
+      subjects: prompt.subjects.map((subject) => ({ ...subject, ramp: typed(subject.ramp) })),
       text: prompt.text,
       truncated: prompt.truncated,
       scales: payload.scales,
@@ -248,10 +280,24 @@
       orders: payload.orders,
       runs: payload.runs.map((raw, i) => new Run(raw, i, payload)),
       hasAttention: payload.runs.every((r) => r.attention),
-      hasContrast: payload.runs.some((r) => r.contrast_at.some(Boolean)),
+      hasContrast: payload.runs.some((r) => r.maps.contrast.at.some(Boolean)),
       grid_view: payload.detail === "grid" || payload.runs.length > 6,
     };
   }
 
-  parts.data = { parse, bytes, typed, Run };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+  // The prompt cut at its words: [{text, word}], word -1 between them. Offsets count code points, as Python does; an emoji is one.
+  function cutPrompt(text, words) {
+    const points = Array.from(text);
+    const pieces = [];
+    let end = 0;
+    words.forEach((word, index) => {
+      if (word.start > end) pieces.push({ text: points.slice(end, word.start).join(""), word: -1 });
+      end = Math.max(end, word.end);
+      pieces.push({ text: word.text, word: index });
+    });
+    if (end < points.length) pieces.push({ text: points.slice(end).join(""), word: -1 });
+    return pieces;
+  }
+
+  parts.data = { parse, bytes, typed, Run, cutPrompt, VERSION };
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // Small helpers for the document. Text only ever enters through textContent.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   function make(tag, className, text) {
@@ -22,12 +22,5 @@
     return node;
   }
 
-  function number(value, digits) {
-    if (value === null || value === undefined || Number.isNaN(value)) return "–";
-    if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-    const text = value.toFixed(digits);
-    return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"); // never a minus nought
-  }
-
-  parts.dom = { make, button, svg, number };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+  parts.dom = { make, button, svg };
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

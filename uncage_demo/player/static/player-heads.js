@@ -1,9 +1,10 @@
-// Layers and heads on request: one small map a head, of one word at this step.
+// Layers and heads on request: one small map per head, of one word at this step.
 // Asked of options.heads({id, step, word}) -> {heads} or {error}; a page without a server has what lies in its payload, or says why it has none.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, button, number } = parts.dom;
+  const { make, button } = parts.dom;
+  const { number } = parts.phrases;
   const PAUSE_MS = 250; // while scrubbing, only the step where it rests is asked for
   const KEPT = 64;
 
@@ -150,8 +151,7 @@
       if (!this.shown || !this.open) return;
       const { model, painter } = this.player;
       const { cells } = model;
-      const subject = model.words[this.shown.word].subject;
-      const table = subject >= 0 ? painter.ramps[subject] : painter.tables.sequential;
+      const table = painter.rampOf(this.shown.word);
       this.high.textContent = number(this.shown.max, 3);
       this.unit.textContent = "attention; one scale for all heads of this step";
       this.ramp.style.backgroundImage = parts.colors.gradient(table);
@@ -183,4 +183,4 @@
   }
 
   parts.heads = { Heads };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

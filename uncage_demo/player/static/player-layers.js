@@ -1,29 +1,90 @@
-// Layers: what a stage can show. Each says in words what it is, which scale it uses, and paints one run at one step.
-(function (parts) {
+// Layers: what a stage can show. The table is the one place that knows them; buttons, fields, legends and painting read it.
+//
+// An entry: key (also of its scale in the payload), name, about;
+//   available(model)                   whether these runs have it;
+//   scale(painter, state)              {low, high, table, unit, digits, ...} of its numbers; null where it is a picture;
+//   values(run, s, state, out, model)  its number of every cell at step s, NaN where there is none;
+//   compared                           what the difference layer calls it, where runs can be compared in it;
+//   zero                               "free" (a scale of its own range), "low" (from 0) or "middle" (0 in the middle).
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { pack, parseHex, paint } = parts.colors;
 
+  const ofScale = (painter, key, table, unit, digits) => {
+    const [low, high] = painter.model.scales[key];
+    return { low, high, table, unit, digits };
+  };
+  const everyRun = (model) => model.runs.every((run) => run.frames);
+
   const LAYERS = [
-    { key: "picture", name: "Picture", about: "Decided cells show their picture; the others are still masked." },
-    { key: "guess", name: "Guess", about: "What the model would put in every cell at this step, decided or not." },
-    { key: "order", name: "Order", about: "The step at which each cell was committed." },
-    { key: "confidence", name: "Confidence", about: "Log-probability of the token drawn for each cell that is still open in this step." },
-    { key: "object", name: "Objects", about: "How much each cell attends to the word of an object." },
-    { key: "word", name: "Word", about: "How much each cell attends to the chosen word." },
-    { key: "contrast", name: "Contrast", about: "Contrast score of each open cell: its own object's words against all other objects' words." },
-    { key: "difference", name: "Difference", about: "How far the picture is from that of run A at the same step, channel by channel; black is equal." },
+    {
+      key: "picture", name: "Picture", compared: "picture",
+      about: "Decided cells show their picture; the others are still masked.",
+      available: () => true, scale: () => null,
+    },
+    {
+      key: "guess", name: "Guess",
+      about: "What the model would put in every cell at this step, decided or not.",
+      available: () => true, scale: () => null,
+    },
+    {
+      key: "order", name: "Order", compared: "order", zero: "low", fixed: true,
+      about: "The step at which each cell was committed.",
+      available: () => true,
+      scale: (painter) => ({ ...ofScale(painter, "order", painter.tables.order, "step", 0), offset: 1 }),
+      values: (run, s, state, out) => run.orderInto(s, out),
+    },
+    {
+      key: "confidence", name: "Confidence", compared: "confidence", zero: "free",
+      about: "Log-probability of the token drawn for each cell that is still open in this step.",
+      available: () => true,
+      scale: (painter) => ofScale(painter, "confidence", painter.tables.sequential, "log-probability", 2),
+      values: (run, s, state, out) => run.candidatesInto(s, out, "confidence"),
+    },
+    {
+      key: "object", name: "Objects", compared: "object", zero: "low",
+      about: "How much each cell attends to the word of an object.",
+      available: (model) => model.hasAttention && model.subjects.length > 0,
+      scale: (painter, state) => {
+        const one = painter.model.subjects[state.object];
+        const unit = one ? `attention to “${one.label}”` : "attention, strongest object";
+        return ofScale(painter, "object", one ? painter.ramps[state.object] : null, unit, 3);
+      },
+      values: (run, s, state, out, model) => run.wordsInto(s, model.subjects[state.object].object, out),
+    },
+    {
+      key: "word", name: "Word", compared: "word", zero: "low",
+      about: "How much each cell attends to the chosen word.",
+      available: (model) => model.hasAttention,
+      scale: (painter, state) => {
+        const word = painter.model.words[state.word];
+        return word ? ofScale(painter, "word", painter.rampOf(state.word), `attention to “${word.text}”`, 3) : null;
+      },
+      values: (run, s, state, out) => run.wordsInto(s, [state.word], out),
+    },
+    {
+      key: "contrast", name: "Contrast", compared: "contrast", zero: "middle",
+      about: "Contrast score of each open cell: its own object's words against all other objects' words.",
+      available: (model) => model.hasContrast,
+      scale: (painter) => ofScale(painter, "contrast", painter.tables.diverging, "contrast", 2),
+      values: (run, s, state, out) => run.candidatesInto(s, out, "contrast"),
+    },
+    {
+      key: "difference", name: "Difference", zero: "middle",
+      about: "How far the picture is from that of run A at the same step, channel by channel; black is equal.",
+      aboutMaps: "This run’s map minus run A’s at the same step: orange is more than in A, purple is less.",
+      available: (model) => model.runs.length > 1 && LAYERS.some((layer) => comparable(layer, model)),
+      scale: (painter, state) => painter.differenceScale(state),
+    },
   ];
 
-  // What the difference layer can compare: pictures, or one of the maps, run minus run A.
-  const COMPARED = [
-    { key: "picture", name: "picture" },
-    { key: "object", name: "object" },
-    { key: "word", name: "word" },
-    { key: "confidence", name: "confidence" },
-    { key: "contrast", name: "contrast" },
-    { key: "order", name: "order" },
-  ];
+  const BY_KEY = new Map(LAYERS.map((layer) => [layer.key, layer]));
+
+  // Whether runs can be compared in a layer: pictures where every run has them, maps where there are any.
+  function comparable(layer, model) {
+    return Boolean(layer.compared) && (layer.values ? layer.available(model) : everyRun(model));
+  }
 
   // The layer whose numbers a stage paints: the chosen one, or the one whose difference is chosen.
   function painted(state) {
@@ -34,38 +95,49 @@
     constructor(model) {
       this.model = model;
       this.tables = Object.fromEntries(Object.entries(model.tables).map(([k, v]) => [k, parts.colors.tableOf(v)]));
-      this.ramps = model.subjects.map((s) => parts.colors.ramp(s.color));
-      this.rgb = model.subjects.map((s) => parseHex(s.color));
+      this.ramps = model.subjects.map((subject) => parts.colors.tableOf(subject.ramp));
+      this.rgb = model.subjects.map((subject) => parseHex(subject.color));
+      this.most = new Map();
     }
 
     available(key) {
-      const { model } = this;
-      if (key === "object") return model.hasAttention && model.subjects.length > 0;
-      if (key === "word") return model.hasAttention;
-      if (key === "contrast") return model.hasContrast;
-      if (key === "difference") return model.runs.length > 1 && COMPARED.some((c) => this.comparable(c.key));
-      return true;
+      const layer = BY_KEY.get(key);
+      return Boolean(layer) && layer.available(this.model);
     }
 
     comparable(key) {
-      return key === "picture" ? this.model.runs.every((r) => r.frames) : this.available(key);
+      const layer = BY_KEY.get(key);
+      return Boolean(layer) && comparable(layer, this.model);
     }
 
-    // {low, high, table, unit} of a layer, or null where colours are not numbers.
+    // The layers that the difference layer offers.
+    compared() {
+      return LAYERS.filter((layer) => comparable(layer, this.model));
+    }
+
+    // A word is painted in its object's colours, another word in neutral ones.
+    rampOf(word) {
+      const { subject } = this.model.words[word];
+      return subject >= 0 ? this.ramps[subject] : this.tables.sequential;
+    }
+
+    // {low, high, table, unit, digits} of what is painted, or null where colours are not numbers.
     scale(state) {
-      if (state.layer !== "difference") return this.plainScale(state, state.layer);
-      const plain = state.of === "picture" ? null : this.plainScale(state, state.of);
+      return BY_KEY.get(state.layer).scale(this, state);
+    }
+
+    differenceScale(state) {
+      const plain = BY_KEY.get(state.of).scale(this, state);
       if (!plain) return null;
       const most = this.mostDifferent(state);
       const who = this.model.runs.length === 2 ? "B − A" : "run − A";
-      const digits = state.of === "order" ? 0 : plain.digits;
-      return { low: -most, high: most, table: this.tables.diverging, unit: `${plain.unit}${state.of === "order" ? "s later" : ""}, ${who}`, digits };
+      const later = state.of === "order" ? "s later" : "";
+      return { low: -most, high: most, table: this.tables.diverging, unit: `${plain.unit}${later}, ${who}`, digits: plain.digits };
     }
 
     // The largest difference to run A over all runs and steps, so that one scale serves them all.
     mostDifferent(state) {
       const key = [state.of, state.object, state.word].join(" ");
-      if (!this.most) this.most = new Map();
       if (!this.most.has(key)) {
         const { model } = this;
         const out = new Float32Array(model.cells), other = new Float32Array(model.cells);
@@ -90,35 +162,27 @@
       return out;
     }
 
-    plainScale(state, key) {
-      const { scales } = this.model;
-      if (key === "order") return { low: 0, high: scales.order[1], table: this.tables.order, unit: "step", offset: 1, digits: 0, end: ["early", "late"] };
-      if (key === "confidence") return { low: scales.confidence[0], high: scales.confidence[1], table: this.tables.sequential, unit: "log-probability", digits: 2 };
-      if (key === "contrast") return { low: scales.contrast[0], high: scales.contrast[1], table: this.tables.diverging, unit: "contrast", digits: 2 };
-      if (key === "object" && state.object >= 0) {
-        return { low: 0, high: scales.object[1], table: this.ramps[state.object], unit: `attention to “${this.model.subjects[state.object].label}”`, digits: 3 };
-      }
-      if (key === "object") return { low: 0, high: scales.object[1], table: null, unit: "attention, strongest object", digits: 3 };
-      if (key === "word" && state.word >= 0) {
-        const word = this.model.words[state.word];
-        const table = word.subject >= 0 ? this.ramps[word.subject] : this.tables.sequential;
-        return { low: 0, high: scales.word[1], table, unit: `attention to “${word.text}”`, digits: 3 };
-      }
-      return null;
+    values(run, s, state, out) {
+      return BY_KEY.get(painted(state)).values(run, s, state, out, this.model);
     }
 
     // A function (stage, s) that fills the stage's pixels, or null for layers that are pictures.
     painter(state) {
       const scale = this.scale(state);
       if (!scale) return null;
+      const layer = BY_KEY.get(state.layer);
       if (state.layer === "difference") return (stage, s) => this.paintDifference(stage, s, scale, state);
-      if (state.layer === "object" && state.object < 0) return (stage, s) => this.allObjects(stage, s, scale, state);
+      if (!scale.table) return (stage, s) => this.allObjects(stage, s, scale, state);
       return (stage, s) => {
         this.values(stage.run, s, state, stage.values);
-        const [low, high] = state.locked || state.layer === "order" ? [scale.low, scale.high] : this.range(stage.values, state.layer);
-        stage.shown = [low, high];
-        paint(stage.values, low, high, scale.table, stage.pixels);
+        this.paintValues(stage, scale, state.locked || layer.fixed, layer.zero);
       };
+    }
+
+    paintValues(stage, scale, locked, zero) {
+      const [low, high] = locked ? [scale.low, scale.high] : range(stage.values, zero);
+      stage.shown = [low, high];
+      paint(stage.values, low, high, scale.table, stage.pixels);
     }
 
     // False for run A itself: it is what the others are compared with.
@@ -129,35 +193,8 @@
       }
       if (!stage.other) stage.other = new Float32Array(this.model.cells);
       this.difference(stage.run, stage.run.firstStep + s, state, stage.values, stage.other);
-      const [low, high] = state.locked ? [scale.low, scale.high] : this.range(stage.values, "difference");
-      stage.shown = [low, high];
-      paint(stage.values, low, high, scale.table, stage.pixels);
+      this.paintValues(stage, scale, state.locked, "middle");
       return true;
-    }
-
-    values(run, s, state, out) {
-      const key = painted(state);
-      if (key === "order") return run.orderInto(s, out);
-      if (key === "confidence") return run.confidenceInto(s, out);
-      if (key === "contrast") return run.contrastInto(s, out);
-      if (key === "object") return run.wordsInto(s, this.model.subjects[state.object].object, out);
-      return run.wordsInto(s, [state.word], out);
-    }
-
-    range(values, layer) {
-      let low = Infinity, high = -Infinity;
-      for (const v of values) {
-        if (v !== v) continue;
-        if (v < low) low = v;
-        if (v > high) high = v;
-      }
-      if (!(high >= low)) return [0, 1];
-      if (layer === "contrast" || layer === "difference") {
-        const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
-        return [-most, most];
-      }
-      if (layer !== "confidence") low = 0;
-      return high > low ? [low, high] : [low - 1, high];
     }
 
     // Every cell in the colour of the object it attends to most, the stronger the more opaque.
@@ -180,6 +217,11 @@
       }
     }
 
+    about(state) {
+      const layer = BY_KEY.get(state.layer);
+      return layer.aboutMaps && state.of !== "picture" ? layer.aboutMaps : layer.about;
+    }
+
     gradient(state) {
       if (state.layer === "difference" && state.of === "picture") return "linear-gradient(to right, #000, #fff)";
       const scale = this.scale(state);
@@ -187,5 +229,22 @@
     }
   }
 
-  parts.layers = { LAYERS, COMPARED, Painter, painted };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+  // The scale of one map by itself.
+  function range(values, zero) {
+    let low = Infinity, high = -Infinity;
+    for (const v of values) {
+      if (v !== v) continue;
+      if (v < low) low = v;
+      if (v > high) high = v;
+    }
+    if (!(high >= low)) return [0, 1];
+    if (zero === "middle") {
+      const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
+      return [-most, most];
+    }
+    if (zero === "low") low = 0;
+    return high > low ? [low, high] : [low - 1, high];
+  }
+
+  parts.layers = { LAYERS, Painter, painted, range };
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // One stage: a canvas that shows one run at one step. Pictures are decoded once and kept; maps are painted cell by cell and scaled up.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   // Decoded pictures, shared by all stages and kept over payload updates (a live run sends the same pictures again).
@@ -248,4 +248,4 @@
   }
 
   parts.stage = { Stage, Pictures, makeCanvas };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -1,5 +1,5 @@
 // Words of the prompt as chips, verdict badges, and the diagnosis in words.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
@@ -19,11 +19,13 @@
       const line = hook.prompt;
       line.replaceChildren();
       this.chips = [];
-      let end = 0;
-      model.words.forEach((word, index) => {
-        if (word.start > end) line.append(document.createTextNode(model.text.slice(end, word.start)));
-        end = Math.max(end, word.end);
-        const chip = button(`up-word up-${word.role || "plain"}`, word.text, () => this.choose(index));
+      for (const { text, word: index } of parts.data.cutPrompt(model.text, model.words)) {
+        if (index < 0) {
+          line.append(document.createTextNode(text));
+          continue;
+        }
+        const word = model.words[index];
+        const chip = button(`up-word up-${word.role || "plain"}`, text, () => this.choose(index));
         const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
         if (owner) tint(chip, owner.color);
         const what = owner ? `${word.role} of ${owner.label}` : "not a subject";
@@ -33,8 +35,7 @@
         chip.disabled = !model.runs.some((run) => run.hasWord(index));
         line.append(chip);
         this.chips.push(chip);
-      });
-      if (end < model.text.length) line.append(document.createTextNode(model.text.slice(end)));
+      }
     }
 
     choose(index) {
@@ -54,36 +55,37 @@
     }
   }
 
-  // A scorer's judgement, marked as such: one mark an object.
+  // What a scorer says of the picture, marked as such: one mark per object.
   function verdict(run, model) {
     const said = run.raw.verdict;
     if (!said) return null;
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
-    box.setAttribute("aria-label", `Judged by a model (${said.scorer || "scorer"}), not the truth`);
+    const judge = said.scorer || "a detector";
+    box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
     model.subjects.forEach((subject, index) => {
       const found = said.objects_found[index], right = said.colors_right[index];
       const mark = found ? (right ? "✓" : "~") : "✗";
       const badge = tint(make("span", `up-badge ${found ? (right ? "up-good" : "up-half") : "up-bad"}`), subject.color);
       badge.append(make("span", "up-mark", mark), make("span", "", subject.label));
       const words = found ? (right ? "found" : "found, but in another colour") : "not found";
-      badge.title = `${subject.label}: ${words}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.title = `${subject.label}: ${words}, says ${judge}`;
       badge.append(make("span", "up-hidden", `: ${words}`));
       box.append(badge);
     });
     for (const wish of said.wishes || []) {
       const badge = make("span", `up-badge ${wish.met ? "up-good" : "up-bad"}`);
       badge.append(make("span", "up-mark", wish.met ? "✓" : "✗"), make("span", "", wish.label));
-      badge.title = `${wish.label}: ${wish.met ? "right" : "wrong"}, says ${said.scorer || "the scorer"} (a model's judgement)`;
+      badge.title = `${wish.label}: ${wish.met ? "right" : "wrong"}, says ${judge}`;
       badge.append(make("span", "up-hidden", wish.met ? ": right" : ": wrong"));
       box.append(badge);
     }
     if (said.extra_objects > 0) {
-      const extra = make("span", "up-badge up-half", `+${said.extra_objects} extra`);
-      extra.title = "Objects that were not asked for, says the scorer";
+      const extra = make("span", "up-badge up-half", said.too_many.join(", "));
+      extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
-    box.append(make("span", "up-judge", "model’s judgement"));
+    box.append(make("span", "up-judge", "judged by a detector"));
     return box;
   }
 
@@ -105,14 +107,14 @@
         const head = make("p", "up-finding-head");
         head.append(make("span", "up-letter", run.letter), make("span", "", run.title));
         const list = make("ul", "up-finding-list");
-        for (const finding of run.raw.findings) list.append(this.entry(finding, run));
+        for (const finding of run.raw.findings) list.append(this.entry(finding));
         box.append(head, list);
         columns.append(box);
       }
       hook.findings.append(columns);
     }
 
-    entry(finding, run) {
+    entry(finding) {
       const { model } = this.player;
       const item = make("li", "up-finding");
       const subject = model.subjects[finding.subject];
@@ -148,4 +150,4 @@
   }
 
   parts.words = { Words, Findings, verdict, tint };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

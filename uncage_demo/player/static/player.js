@@ -1,20 +1,18 @@
 // The player: one state, one clock, any number of stages. UncagePlayer.mount(root, payload, options) -> instance.
-(function (parts) {
+(function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, button, number } = parts.dom;
-  const { LAYERS, COMPARED, Painter, painted } = parts.layers;
-
-  // Masked cells and outlines as in the palette module's themes.
-  const THEMES = {
-    light: { name: "light", mask: "#C6CCD8", maskMark: "#A3ABBA", fresh: "#16181D", halo: "#FFFFFF", accent: "#5B46D6", bar: "#C9CEDA", whatIf: "#FFB000", ink: "#16181D", line: "#DDE0E6" },
-    dark: { name: "dark", mask: "#1F232D", maskMark: "#4A5264", fresh: "#FFFFFF", halo: "#0A0B0E", accent: "#A79BFF", bar: "#3A4152", whatIf: "#FFC53D", ink: "#F2F4F8", line: "#2B303B" },
-  };
+  const { make, button } = parts.dom;
+  const { number } = parts.phrases;
+  const { LAYERS, Painter, painted } = parts.layers;
 
   const START = {
     step: 0, playing: false, speed: 1, layer: "picture", of: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
     pin: -1, hover: -1, whatIf: null,
   };
+  const SHEET_PX = 620; // as in the style sheet
+  const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
+  const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
   const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin"];
 
   class Player {
@@ -34,37 +32,26 @@
       this.inspector = new parts.cards.Inspector(this);
       this.curves = new parts.curves.Curves(this);
       this.heads = new parts.heads.Heads(this);
-      this.follow = true;
       this.changed = new Set();
       this.cleanups = [];
+      this.model = parts.data.parse(payload);
+      this.painter = new Painter(this.model);
+      const { state, autoplay } = this.options;
+      const still = this.model.done < this.model.steps || (autoplay && this.calm);
+      Object.assign(this.state, still ? { step: this.model.done - 1 } : {}, this.pickState(state));
       this.watchTheme();
       this.wire();
-      this.observer = new ResizeObserver(() => this.resized());
-      this.observer.observe(this.hook.root);
-      if (payload) this.setPayload(payload);
-      if (payload && this.options.autoplay && !this.calm) this.clock.start();
-    }
-
-    // --- data ---
-    setPayload(value) {
-      const before = this.model;
-      const model = parts.data.parse(value);
-      const growing = before && before.done < before.steps && model.text === before.text && model.runs.length === before.runs.length;
-      this.model = model;
-      this.painter = new Painter(model);
-      const patch = {};
-      if (!growing) {
-        this.clock.stop();
-        Object.assign(patch, { pin: -1, hover: -1, whatIf: null, step: model.done < model.steps ? model.done - 1 : 0 });
-        this.follow = true;
-      } else if (this.follow && !this.state.playing) patch.step = model.done - 1;
-      if (this.options.state && !before) Object.assign(patch, this.pickState(this.options.state));
-      this.state = { ...this.state, ...patch };
       this.repair();
       this.build();
       this.setState({}, ["model", ...Object.keys(this.state)]);
+      this.observer = new ResizeObserver(() => this.resized());
+      this.observer.observe(this.hook.root);
+      for (const stage of this.stages) this.observer.observe(stage.canvas);
+      // Whoever asked for little motion sees the finished picture instead of a grid of masks.
+      if (autoplay && !this.calm) this.clock.start();
     }
 
+    // --- data ---
     // Settings that this payload does not have fall back to ones it has.
     repair() {
       const { state, model } = this;
@@ -74,9 +61,7 @@
       state.word = whole(state.word, 0, model.words.length - 1, -1);
       state.pin = whole(state.pin, 0, model.cells - 1, -1);
       if (!LAYERS.some((l) => l.key === state.layer) || !this.painter.available(state.layer)) state.layer = "picture";
-      if (!COMPARED.some((c) => c.key === state.of && this.painter.comparable(c.key))) {
-        state.of = (COMPARED.find((c) => this.painter.comparable(c.key)) || COMPARED[0]).key;
-      }
+      if (!this.painter.comparable(state.of)) state.of = (this.painter.compared()[0] || LAYERS[0]).key;
       this.choose();
       if (!parts.clock.SPEEDS.includes(state.speed)) state.speed = 1;
     }
@@ -152,16 +137,16 @@
       const { model, hook } = this;
       hook.stages.replaceChildren();
       hook.stages.style.setProperty("--count", String(model.runs.length));
+      hook.stages.style.setProperty("--up-shape", String(model.grid[1] / model.grid[0]));
       hook.stages.dataset.count = String(model.runs.length);
       hook.body.classList.toggle("up-wide", model.runs.length > 2);
       this.stages = parts.arrange.stages(this, hook.stages);
-      for (const stage of this.stages) this.observer.observe(stage.canvas);
     }
 
     buildSelects() {
       const { model, hook } = this;
       hook.of.replaceChildren();
-      for (const { key, name } of COMPARED) if (this.painter.comparable(key)) hook.of.append(new Option(name, key));
+      for (const { key, compared } of this.painter.compared()) hook.of.append(new Option(compared, key));
       hook.object.replaceChildren();
       hook.object.append(new Option("All objects", "-1"));
       model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
@@ -173,7 +158,7 @@
     preload() {
       const { model, state } = this;
       const wanted = new Set();
-      const order = Array.from({ length: model.done }, (_, i) => i).sort((a, b) => (a < state.step) - (b < state.step) || a - b);
+      const order = Array.from({ length: model.done }, (_, i) => i).sort((a, b) => Number(a < state.step) - Number(b < state.step) || a - b);
       for (const run of model.runs) if (run.image) wanted.add(run.image);
       for (const step of order) for (const run of model.runs) if (run.frames) wanted.add(run.frames[run.local(step)]);
       if (model.atlas) wanted.add(model.atlas.image);
@@ -214,7 +199,6 @@
       this.frame = 0;
       const { state, changed, hook } = this;
       this.changed = new Set();
-      if (!this.model) return;
       const started = performance.now();
       const look = ["layer", "of", "object", "word", "locked", "model", "theme"].some((k) => changed.has(k));
       if (look) this.paint = this.painter.painter(state);
@@ -238,11 +222,21 @@
     }
 
     announce() {
-      const { state, model, hook } = this;
+      const { state, model } = this;
       if (state.playing) return;
       const counts = model.runs.slice(0, 2).map((run) => run.counts[run.local(state.step)]);
-      const words = `Step ${state.step + 1} of ${model.steps}; ${counts[0]} cells committed.`;
-      if (hook.live.textContent !== words) hook.live.textContent = words;
+      this.say(`Step ${state.step + 1} of ${model.steps}; ${counts[0]} cells committed.`);
+    }
+
+    // Into the live region, for those who listen.
+    say(words) {
+      if (this.hook.live.textContent !== words) this.hook.live.textContent = words;
+    }
+
+    // On a phone the answer to a tap is a sheet at the bottom; the stages go to the top so that both are seen.
+    toSheet() {
+      if (this.state.pin < 0 || this.hook.root.clientWidth > SHEET_PX) return;
+      this.hook.stages.scrollIntoView({ block: "start", behavior: this.calm ? "auto" : "smooth" });
     }
 
     updateLegend() {
@@ -254,9 +248,7 @@
         if (on) this.reveal(node);
       }
       const compared = state.layer === "difference" && state.of !== "picture";
-      hook.about.textContent = compared
-        ? "This run’s map minus run A’s at the same step: orange is more than in A, purple is less."
-        : LAYERS.find((l) => l.key === state.layer).about;
+      hook.about.textContent = this.painter.about(state);
       hook.ofField.hidden = state.layer !== "difference";
       hook.of.value = state.of;
       hook.objectField.hidden = painted(state) !== "object";
@@ -267,7 +259,7 @@
       const scale = this.painter.scale(state);
       const picture = state.layer === "picture";
       hook.blendField.hidden = !picture && !scale;
-      hook.blendName.textContent = picture ? "Cover" : "Blend";
+      hook.blendName.textContent = picture ? "Mask opacity" : "Blend";
       hook.blend.value = String(picture ? state.cover : state.blend);
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
       hook.lockField.hidden = !scale || state.layer === "order";
@@ -315,7 +307,16 @@
       }
     }
 
+    // Stages grow with the window as far as they and the clock fit on one screen: the page's first one, or one of their own
+    // where the player begins further down.
     resized() {
+      const { root, stages, clock } = this.hook;
+      const top = (node) => node.getBoundingClientRect().top;
+      const { canvas } = this.stages[0];
+      const first = top(canvas) + window.scrollY;
+      const above = first < window.innerHeight * FIRST_SCREEN ? first : top(canvas) - top(stages);
+      const room = window.innerHeight - above - clock.offsetHeight - MARGIN_PX;
+      root.style.setProperty("--up-room", `${Math.max(LEAST_PX, Math.round(room))}px`);
       this.setState({}, ["size"]);
     }
 
@@ -325,8 +326,8 @@
       const read = () => {
         const named = this.root.closest("[data-theme]");
         const dark = named ? named.dataset.theme === "dark" : this.root.closest(".dark") ? true : document.querySelector(".gradio-container") ? false : system.matches;
-        this.theme = THEMES[dark ? "dark" : "light"];
-        this.hook.root.dataset.upTheme = this.theme.name;
+        this.hook.root.dataset.upTheme = dark ? "dark" : "light";
+        this.theme = parts.colors.themeOf(this.hook.root);
         this.setState({}, ["theme"]);
       };
       system.addEventListener("change", read);
@@ -354,7 +355,6 @@
     mount(root, payload, options) {
       const player = new Player(root, payload, options);
       return {
-        setPayload: (value) => player.setPayload(value),
         setStep: (step) => player.setStep(step),
         setState: (state) => { Object.assign(player.state, player.pickState(state)); player.repair(); player.setState({}, Object.keys(player.state)); },
         play: () => player.clock.start(),
@@ -366,4 +366,4 @@
       };
     },
   };
-})((window.UncagePlayerParts = window.UncagePlayerParts || {}));
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

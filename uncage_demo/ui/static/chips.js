@@ -34,6 +34,7 @@
       if (word.role === "object") return `${word.text}: object`;
       if (word.role === "attribute") return `${word.text}: belongs to ${owner}`;
       if (word.role === "unknown") return `${word.text}: this model cannot draw it`;
+      if (word.role === "unused") return `${word.text}: not used, the picture is drawn without it`;
       if (word.says) return `${word.text}: ${word.says}, read by the model`;
       return `${word.text}: not used by guidance`;
     }
@@ -50,6 +51,7 @@
       node.setAttribute("aria-expanded", String(open === index));
       node.title = describe(state, word);
       node.dataset.word = String(index);
+      if (word.role === "unused") node.append(make("span", "uc-not-used", "not used"));
       return node;
     }
 
@@ -62,6 +64,10 @@
         for (const near of word.suggestions) {
           row.append(button("uc-small uc-suggest", `Use “${near}”`, () => send("word_replace", { word: index, text: near }, index)));
         }
+      }
+      if (word.role === "unused" && state.vocabulary) {
+        row.append(make("span", "uc-muted", `${state.model} has no word for it. Nothing else changes.`));
+        return closable(row, index);
       }
       if (word.role !== "object" && word.role !== "unknown") {
         row.append(button("uc-small", "Make it an object", () => send("word_edit", { action: "make_object", word: index }, index)));
@@ -81,6 +87,10 @@
         row.append(button("uc-small", word.role === "object" ? "Not an object" : "Detach", () =>
           send("word_edit", { action: "detach", word: index }, index)));
       }
+      return closable(row, index);
+    }
+
+    function closable(row, index) {
       row.addEventListener("keydown", (event) => {
         if (event.key === "Escape") {
           open = -1;
@@ -89,6 +99,19 @@
         }
       });
       return row;
+    }
+
+    // What the model is given where it cannot read the text itself, and the rest that it can draw where words are unknown.
+    function rephrased(state) {
+      if (state.rest) {
+        const line = make("div", "uc-note");
+        line.append(button("uc-small uc-rest", `Draw the rest: “${state.rest}”`, () => {
+          if (window.UncagePage && window.UncagePage.busy) window.UncagePage.busy("Starting…");
+          send("word_rest", {});
+        }));
+        return line;
+      }
+      return make("div", "uc-note uc-given", `The model is given: “${state.given}”`);
     }
 
     function unknownNotes(state) {
@@ -142,8 +165,12 @@
       else open = -1;
       if (open >= 0) line.append(vocabulary(state, wasOpen));
       if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
+      if (state.cut_off && state.cut_off.length) {
+        root.append(make("div", "uc-note", `Left out, because the model does not read so far: ${state.cut_off.join(", ")}.`));
+      }
       if (state.message) root.append(make("div", "uc-note", state.message));
       root.append(unknownNotes(state));
+      if (state.rest || (state.given && !state.message && !state.words.some((word) => word.role === "unknown"))) root.append(rephrased(state));
       if (focusWord >= 0) {
         const target = root.querySelector(`[data-word="${focusWord}"]`);
         if (target) target.focus({ preventScroll: true });

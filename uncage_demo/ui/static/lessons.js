@@ -21,32 +21,44 @@
     }
   }
 
+  // Every condition that a goal may ask for, with the value that it gives.
+  const GOALS = {
+    layer: ({ wanted, state }) => state.layer === wanted,
+    layers: ({ wanted, seen }) => wanted.every((name) => seen.layers.has(name)),
+    step_at_least: ({ wanted, state }) => state.step + 1 >= wanted,
+    step_at_most: ({ wanted, state }) => state.step + 1 <= wanted,
+    to_end: ({ state, seen }) => state.step >= seen.last,
+    pin: ({ wanted, state }) => (state.pin >= 0) === wanted,
+    pins_both: ({ seen }) => seen.kept && seen.waits,
+    object: ({ wanted, state }) => (wanted === true ? state.object >= 0 : state.object === wanted),
+    word: ({ state }) => state.word >= 0 && state.layer === "word",
+    words: ({ wanted, seen }) => seen.words.size >= wanted,
+    at_fork: ({ state, seen }) => seen.fork !== null && state.step === seen.fork,
+    pin_differs: ({ state, seen }) => state.pin >= 0 && seen.differs(state.step, state.pin),
+    unguided: ({ state, seen }) => state.step >= seen.guided,
+    what_if: ({ state }) => Boolean(state.whatIf),
+    what_if_weight: ({ wanted, state }) => Boolean(state.whatIf) && Math.abs(state.whatIf.weight - wanted) < 0.051,
+    what_if_weight_at_least: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf.weight >= wanted,
+    what_if_off: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf[wanted] === false,
+    unlocked: ({ state }) => state.locked === false,
+  };
+
   // A goal is a set of conditions on the player's state, all of which must hold at once.
   function met(goal, state, seen) {
-    const tests = {
-      layer: (v) => state.layer === v,
-      layers: (v) => v.every((name) => seen.layers.has(name)),
-      step_at_least: (v) => state.step + 1 >= v,
-      step_at_most: (v) => state.step + 1 <= v,
-      to_end: () => state.step >= seen.last,
-      pin: (v) => (state.pin >= 0) === v,
-      pins_both: () => seen.kept && seen.waits,
-      object: (v) => (v === true ? state.object >= 0 : state.object === v),
-      word: () => state.word >= 0 && state.layer === "word",
-      words: (v) => seen.words.size >= v,
-      at_fork: () => seen.fork !== null && state.step === seen.fork,
-      pin_differs: () => state.pin >= 0 && seen.differs(state.step, state.pin),
-      unguided: () => state.step >= seen.guided,
-      what_if: () => Boolean(state.whatIf),
-      what_if_weight: (v) => Boolean(state.whatIf) && Math.abs(state.whatIf.weight - v) < 0.051,
-      what_if_weight_at_least: (v) => Boolean(state.whatIf) && state.whatIf.weight >= v,
-      what_if_off: (v) => Boolean(state.whatIf) && state.whatIf[v] === false,
-      unlocked: () => state.locked === false,
-    };
-    return Object.entries(goal).every(([name, value]) => (tests[name] ? tests[name](value) : false));
+    return Object.entries(goal).every(([name, wanted]) => (GOALS[name] ? GOALS[name]({ wanted, state, seen }) : false));
   }
 
-  // What a lesson's words say of its run comes from the run itself: a step, a count, a sentence of the diagnosis.
+  const isProblem = (finding) => finding.severity !== "info" || finding.kind === "clear" || finding.kind === "weak";
+
+  // Every {word} that a lesson's text may hold. What it says comes from the run itself: a step, a count, a sentence of the diagnosis.
+  const WORDS = {
+    steps: ({ model }) => String(model.steps),
+    guided: ({ guided }) => String(guided),
+    diagnosis: ({ sentence, one }) => sentence(one, isProblem),
+    diagnosis_guided: ({ sentence, two }) => sentence(two, isProblem),
+    guidance: ({ sentence, two }) => sentence(two, (finding) => finding.kind === "guidance"),
+  };
+
   function facts(model, payload) {
     const forks = payload.runs.map((r) => r.divergence).filter((v) => v !== null && v !== undefined);
     const guidedSteps = (run) => run.weight.reduce((last, w, s) => (w !== 0 ? run.firstStep + s + 1 : last), 0);
@@ -54,23 +66,17 @@
       const found = ((run && run.raw.findings) || []).filter(wanted);
       return found.length ? found[0].text : "It found nothing to say.";
     };
-    const problem = (f) => f.severity !== "info" || f.kind === "clear" || f.kind === "weak";
+    const guided = Math.max(0, ...model.runs.map(guidedSteps));
     const [one, two] = [model.runs[0], model.runs[1]];
     const kept = (run, step, cell) => Boolean(run.committed(run.local(step), cell));
     return {
       fork: forks.length ? Math.min(...forks) : null,
-      guided: Math.max(0, ...model.runs.map(guidedSteps)),
+      guided,
       last: model.done - 1,
       keeps: (step, cell) => kept(one, step, cell),
       leaves: (step, cell) => one.hidden(one.local(step), cell),
       differs: (step, cell) => Boolean(two) && kept(one, step, cell) !== kept(two, step, cell),
-      words: {
-        steps: String(model.steps),
-        guided: String(Math.max(0, ...model.runs.map(guidedSteps))),
-        diagnosis: sentence(one, problem),
-        diagnosis_guided: sentence(two, problem),
-        guidance: sentence(two, (f) => f.kind === "guidance"),
-      },
+      words: Object.fromEntries(Object.entries(WORDS).map(([name, say]) => [name, say({ model, guided, one, two, sentence })])),
     };
   }
 
@@ -157,6 +163,7 @@
       const known = facts(player.player.model, payload);
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);
+      /** @type {any} */
       const seen = { ...known };
       const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
       forget();
@@ -215,5 +222,5 @@
     receive();
   }
 
-  window.UncageLessons = { attach };
+  window.UncageLessons = { attach, goals: Object.keys(GOALS), words: Object.keys(WORDS) };
 })();

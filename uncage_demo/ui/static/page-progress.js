@@ -62,8 +62,8 @@
         const [rows, columns] = run.grid;
         const mask = unpackBits(run.masked, rows * columns);
         const h = canvas.height / rows, w = canvas.width / columns;
-        const dark = document.body.classList.contains("dark");
-        paint.fillStyle = dark ? "rgba(42,47,58,.88)" : "rgba(198,203,216,.88)";
+        paint.globalAlpha = 0.88;
+        paint.fillStyle = getComputedStyle(root).getPropertyValue("--uc-mask").trim();
         mask.forEach((masked, i) => {
           if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
         });
@@ -104,7 +104,7 @@
       if (!document.body.classList.contains(running)) return;
       const node = document.querySelector(selector);
       const place = node && /queue:\s*(\d+)\s*\/\s*(\d+)/.exec(node.textContent);
-      if (place) say(`Waiting: place ${place[1]} of ${place[2]} in the queue`);
+      if (place) say(`Waiting: ${place[1]} ${place[1] === "1" ? "run" : "runs"} ahead of you`);
     }, 200);
   }
 

@@ -101,7 +101,7 @@
         node.disabled = !shared[node.dataset.copies];
         node.title = node.disabled ? "A branch continues another run: take its trace" : node.dataset.title;
       }
-      status.textContent = "";
+      status.textContent = shared.link ? "" : "Link and command describe whole runs; a branch continues another one: take its trace.";
       texts.hidden = true;
     });
   }

@@ -16,8 +16,13 @@
     }
   }
 
+  // Generate and Cancel take each other's place; whoever stood on one with the keyboard then stands on the other.
   function setRunning(running) {
+    const [from, to] = running ? ["#uc-generate", "#uc-cancel"] : ["#uc-cancel", "#uc-generate"];
+    const held = document.activeElement && document.activeElement.matches(from);
     document.body.classList.toggle("uc-running", running);
+    const next = document.querySelector(to);
+    if (held && next) next.focus({ preventScroll: true });
   }
 
   function openTab(id) {
@@ -67,9 +72,9 @@
 
   // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything.
   document.addEventListener("click", (event) => {
-    if (event.target.closest && event.target.closest("#uc-generate")) window.UncagePage.busy("Starting…");
+    if (event.target instanceof Element && event.target.closest("#uc-generate")) window.UncagePage.busy("Starting…");
   }, true);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && event.target.closest && event.target.closest("#uc-prompt")) window.UncagePage.busy("Starting…");
+    if (event.key === "Enter" && !event.shiftKey && event.target instanceof Element && event.target.closest("#uc-prompt")) window.UncagePage.busy("Starting…");
   }, true);
 })();

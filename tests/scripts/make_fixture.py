@@ -1,0 +1,96 @@
+"""What the node tests hold the player's scripts against: a payload, and the same facts read from the traces and the engine in Python.
+
+`python -m tests.scripts.make_fixture` writes fixture.json, which `npm test` reads; pytest makes a fresh one for its own run of them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.factories import make_prompt
+from tests.toy_backend import ToyBackend
+from uncage_demo import runner
+from uncage_demo.branching import branch
+from uncage_demo.config import DecodingConfig
+from uncage_demo.player.payload import build_payload
+from uncage_demo.trace.lineage import lineage_json
+from uncage_demo.trace.record import Trace
+from uncage_demo.types import FoundObject, Verdict
+
+FIXTURE = Path(__file__).parent / "fixture.json"
+STEPS = 8
+CHANGES: tuple[dict[str, Any], ...] = ({"weight": 7.5}, {"weight": 2.0, "noise": False}, {"confidence": False}, {"noise": False})
+
+
+def runs() -> tuple[list[Trace], ToyBackend]:
+    """A baseline run, a guided one, and a branch of the guided one that commits one cell now and delays another."""
+    backend, prompt = ToyBackend(), make_prompt()
+    base = DecodingConfig(num_steps=STEPS, seed=3, contrast_blur=0.0, order="meissonic")
+    plain = runner.generate(backend, prompt, base)
+    guided = runner.generate(backend, prompt, base.with_(order="uncage", contrast_weight=3.0, contrast_steps=STEPS))
+    record = guided.steps[3]
+    waits, picked = int(np.flatnonzero(record.masked_before & ~record.committed)[0]), int(np.flatnonzero(record.committed)[0])
+    return [plain, guided, branch(backend, guided, 3, keep=(waits,), drop=(picked,))], backend
+
+
+def why(trace: Trace, step: int, cell: int) -> dict[str, float]:
+    """The numbers of one candidate, from the trace."""
+    r = trace.steps[step]
+    candidates = np.flatnonzero(r.masked_before)
+    ranked = candidates[np.argsort(-r.scores[candidates], kind="stable")]
+    numbers = {"confidence": r.confidence[cell], "noise": r.noise[cell], "contrast": r.contrast[cell], "weight": r.weight}
+    numbers |= {"score": r.scores[cell], "cutoff": r.cutoff, "rank": int(np.flatnonzero(ranked == cell)[0]) + 1}
+    return {key: float(value) for key, value in numbers.items()} | {"picked": bool(r.committed[cell]), "candidates": len(candidates)}
+
+
+def engine_pick(backend: ToyBackend, trace: Trace, step: int, change: dict[str, Any]) -> list[int]:
+    """The cells that the engine itself commits at a step with other terms."""
+    config = DecodingConfig.from_dict(trace.config)
+    weight = change.get("weight", config.contrast_weight if config.order == "uncage" else 0.0)
+    other = config.with_(
+        order="uncage",
+        contrast_weight=weight,
+        contrast_steps=STEPS,
+        use_confidence=change.get("confidence", True),
+        use_noise=change.get("noise", True),
+    )
+    return np.flatnonzero(branch(backend, trace, step, config=other).steps[step].committed).tolist()
+
+
+def fixture() -> dict[str, Any]:
+    """{"payload", "truth"}; pictures are left out, node decodes none."""
+    traces, backend = runs()
+    said = Verdict(
+        (True, True), (True, True), 1, False, tuple(FoundObject(n, "", 0.9, (0, 0, 1, 1)) for n in ("turtle", "turtle", "apple"))
+    )
+    payload = build_payload(traces, [said, None, None])
+    for run in payload["runs"]:
+        run["frames"] = run["image"] = None
+    payload["atlas"] = None
+    edits = lineage_json(traces[2].lineage)["edits"]
+    truth = {
+        "hidden": [[np.flatnonzero(r.masked_before & ~r.committed).tolist() for r in t.steps] for t in traces],
+        "tokens": [[r.sampled.tolist() for r in t.steps] for t in traces],
+        "order": [t.unmask_step.reshape(-1).tolist() for t in traces],
+        "why": [
+            {"run": i, "step": s, "cell": int(c), **why(t, s, int(c))}
+            for i, t in enumerate(traces)
+            for s in (0, 2, 3, STEPS - 1)
+            for c in np.flatnonzero(t.steps[s].masked_before)[::3]
+        ],
+        "what_if": [
+            {"run": i, "step": s, "change": change, "cells": engine_pick(backend, t, s, change)}
+            for i, t in enumerate(traces[:2])
+            for s in (0, 2, 5)
+            for change in CHANGES
+        ],
+        "words": [[float(v) for v in traces[1].word_maps(2)[w]] for w in range(len(traces[1].prompt.words))],
+        "forced": {"step": 3, "keep": edits["keep"], "drop": edits["drop"]},
+    }
+    return {"payload": payload, "truth": truth}
+
+
+if __name__ == "__main__":
+    FIXTURE.write_text(json.dumps(fixture(), separators=(",", ":")) + "\n", encoding="utf-8")

@@ -1,0 +1,191 @@
+// What the player says of a run is what the trace and the engine say of it.
+const test = require("node:test");
+const assert = require("node:assert/strict");
+const { parts, payload, truth, fresh } = require("./load.js");
+
+const model = fresh();
+const close = (got, wanted, tolerance, what) => assert.ok(Math.abs(got - wanted) <= tolerance, `${what}: ${got} instead of ${wanted}`);
+const cellsOf = (mask) => Array.from(mask.keys()).filter((i) => mask[i]);
+
+test("a step hides exactly the cells that the trace still masks", () => {
+  model.runs.forEach((run, index) => {
+    for (let s = 0; s < run.steps; s++) {
+      const hidden = Array.from({ length: model.cells }, (_, i) => i).filter((i) => run.hidden(s, i));
+      assert.deepEqual(hidden, truth.hidden[index][s], `run ${run.letter}, step ${s}`);
+    }
+  });
+});
+
+test("every cell has the token of the trace, drawn now or decided before", () => {
+  model.runs.forEach((run, index) => {
+    for (let s = 0; s < run.steps; s++) {
+      assert.deepEqual(Array.from({ length: model.cells }, (_, i) => run.token(s, i)), truth.tokens[index][s]);
+    }
+  });
+});
+
+test("why now: terms, score, rank and cutoff are the engine's", () => {
+  assert.ok(truth.why.length > 30);
+  for (const wanted of truth.why) {
+    const data = model.runs[wanted.run].candidate(wanted.step, wanted.cell);
+    const what = `run ${wanted.run}, step ${wanted.step}, cell ${wanted.cell}`;
+    for (const key of ["confidence", "noise", "contrast", "score", "cutoff", "weight", "rank", "picked", "candidates"]) {
+      assert.equal(data[key], wanted[key], `${what}: ${key}`);
+    }
+    assert.equal(data.margin, wanted.score - wanted.cutoff);
+  }
+  const decided = Array.from({ length: model.cells }, (_, i) => i).find((i) => !model.runs[0].masked(5, i));
+  assert.equal(model.runs[0].candidate(5, decided), null);
+});
+
+test("what if picks the cells that the engine would", () => {
+  let moved = 0;
+  for (const { run: index, step, change, cells } of truth.what_if) {
+    const run = model.runs[index];
+    const chosen = cellsOf(run.pick(step, run.changedTerms(step, change)));
+    assert.deepEqual(chosen, cells, `run ${run.letter}, step ${step}, ${JSON.stringify(change)}`);
+    moved += chosen.some((i) => !run.committed(step, i)) ? 1 : 0;
+  }
+  assert.ok(moved > 5, "the changes change something");
+});
+
+test("what if starts from each stage's own settings", () => {
+  for (const run of model.runs.slice(0, 2)) {
+    for (let s = 0; s < run.steps; s++) {
+      const chosen = cellsOf(run.pick(s, run.changedTerms(s, { noiseFactor: 1 })));
+      assert.deepEqual(chosen, Array.from({ length: model.cells }, (_, i) => i).filter((i) => run.committed(s, i)));
+    }
+  }
+  const [plain, guided] = model.runs;
+  assert.deepEqual(plain.changedTerms(0, { noiseFactor: 2 }), { confidence: true, noise: true, contrast: false, weight: 0, noiseFactor: 2 });
+  assert.equal(guided.changedTerms(0, { noiseFactor: 2 }).weight, 3);
+  assert.equal(plain.changedTerms(0, { weight: 4 }).contrast, true, "a weight that was set brings its term in");
+  assert.equal(plain.changedTerms(0, { weight: 4, contrast: false }).contrast, false);
+});
+
+test("layers give the values of the trace", () => {
+  const painter = new parts.layers.Painter(model);
+  const [, run] = model.runs;
+  const out = new Float32Array(model.cells);
+  const wanted = truth.why.filter((w) => w.run === 1 && w.step === 2);
+  for (const key of ["confidence", "contrast"]) {
+    painter.values(run, 2, { layer: key }, out);
+    for (const w of wanted) assert.equal(out[w.cell], w[key], key);
+    assert.ok(Array.from(out).some(Number.isNaN), "decided cells have no value");
+  }
+  painter.values(run, run.steps - 1, { layer: "order" }, out);
+  assert.deepEqual(Array.from(out), truth.order[1]);
+  const most = Math.max(...truth.words.flat());
+  truth.words.forEach((values, word) => {
+    if (!run.hasWord(word)) return;
+    painter.values(run, 2, { layer: "word", word }, out);
+    values.forEach((v, i) => close(out[i], v, most / 100, `word ${word}, cell ${i}`));
+  });
+  const { object } = model.subjects[1];
+  painter.values(run, 2, { layer: "object", object: 1 }, out);
+  out.forEach((v, i) => close(v, object.reduce((sum, w) => sum + truth.words[w][i], 0) / object.length, most / 100, `object, cell ${i}`));
+});
+
+test("a difference is this run minus run A", () => {
+  const painter = new parts.layers.Painter(model);
+  const [a, b] = model.runs;
+  const out = new Float32Array(model.cells), other = new Float32Array(model.cells);
+  painter.difference(b, 1, { layer: "difference", of: "confidence" }, out, other);
+  let compared = 0;
+  for (let i = 0; i < model.cells; i++) {
+    const one = a.candidate(1, i), two = b.candidate(1, i);
+    if (!one || !two) assert.ok(Number.isNaN(out[i]));
+    else {
+      assert.equal(out[i], Math.fround(two.confidence - one.confidence));
+      compared++;
+    }
+  }
+  assert.ok(compared > 10);
+  const scale = painter.scale({ layer: "difference", of: "confidence" });
+  assert.equal(scale.low, -scale.high);
+});
+
+test("every layer of the table is whole", () => {
+  const painter = new parts.layers.Painter(model);
+  const keys = parts.layers.LAYERS.map((l) => l.key);
+  assert.equal(new Set(keys).size, keys.length);
+  for (const layer of parts.layers.LAYERS) {
+    assert.ok(layer.name && layer.about, layer.key);
+    if (!layer.values || !layer.available(model)) continue;
+    const state = { layer: layer.key, of: layer.key, object: 0, word: 1, locked: true };
+    const { low, high, table, unit } = painter.scale(state);
+    assert.ok(low < high && table.length === 256 && unit, layer.key);
+  }
+  assert.ok(!painter.available("no such layer"));
+});
+
+test("scales of one map keep their zero", () => {
+  const { range } = parts.layers;
+  assert.deepEqual(range([1, 3, NaN], "low"), [0, 3]);
+  assert.deepEqual(range([-1, 3], "middle"), [-3, 3]);
+  assert.deepEqual(range([-4, -2], "free"), [-4, -2]);
+  assert.deepEqual(range([NaN], "free"), [0, 1]);
+  assert.deepEqual(range([2, 2], "free"), [1, 2]);
+});
+
+test("a forced pick says that it was forced, a delayed one that it was delayed", () => {
+  const { step, keep, drop } = truth.forced;
+  const branch = model.runs[2];
+  const { standing } = parts.phrases;
+  const kept = branch.candidate(branch.local(step), keep[0]), delayed = branch.candidate(branch.local(step), drop[0]);
+  assert.deepEqual([kept.picked, standing(kept).word, standing(kept).note], [true, "picked", "forced by this branch"]);
+  assert.deepEqual([delayed.picked, standing(delayed).note], [false, "delayed by this branch"]);
+  assert.equal(standing({ ...kept, margin: -1.6 }).margin, "lacks, but was forced");
+  assert.equal(standing({ ...kept, edited: "", margin: -1.6 }).margin, "lacks");
+  assert.equal(branch.edited(branch.local(step + 1), keep[0]), "", "only at the step of the branch");
+  assert.equal(model.runs[1].edited(step, keep[0]), "");
+  assert.equal(branch.title, payload.runs[2].title);
+  assert.match(branch.title, /^Keep token at row \d+, column \d+ and Delay row \d+, column \d+ · step 4/);
+  assert.equal(branch.divergence, payload.runs[2].divergence);
+});
+
+test("words are cut where Python counts, emoji included", () => {
+  const text = "a red 🍎 and a 🐱 next to a cat"; // 🍎 and 🐱 are one code point, two UTF-16 units
+  const words = [["red", 2, 5], ["🍎", 6, 7], ["🐱", 14, 15], ["cat", 26, 29]].map(([word, start, end]) => ({ text: word, start, end }));
+  const pieces = parts.data.cutPrompt(text, words);
+  assert.equal(pieces.map((p) => p.text).join(""), text);
+  assert.deepEqual(pieces.filter((p) => p.word >= 0).map((p) => p.text), ["red", "🍎", "🐱", "cat"]);
+  assert.deepEqual(pieces.filter((p) => p.word < 0).map((p) => p.text), ["a ", " ", " and a ", " next to a "]);
+  assert.deepEqual(parts.data.cutPrompt("", []), []);
+});
+
+test("colours: values run through the table, what has none stays clear", () => {
+  const table = model.tables.order;
+  const packed = parts.colors.tableOf(table);
+  const pixels = new Uint32Array(4);
+  parts.colors.paint([0, 5, 10, NaN], 0, 10, packed, pixels);
+  const bytes = new Uint8Array(pixels.buffer);
+  for (const [slot, k] of [[0, 0], [1, 128], [2, 255]]) {
+    assert.deepEqual([...bytes.slice(4 * slot, 4 * slot + 4)], [table[3 * k], table[3 * k + 1], table[3 * k + 2], 255]);
+  }
+  assert.equal(bytes[15], 0);
+  assert.deepEqual(parts.colors.parseHex("#D55E00"), [213, 94, 0]);
+  assert.equal(parts.colors.css(packed, 255), `rgb(${table[765]} ${table[766]} ${table[767]})`);
+  const ramp = model.subjects[0].ramp;
+  assert.equal(ramp.length, 768);
+  assert.deepEqual([...ramp.slice(3 * 128, 3 * 129)], [194, 77, 0]);
+});
+
+test("sentences say numbers as people do", () => {
+  const { number, specialShare, picksChanged, spoken } = parts.phrases;
+  assert.equal(number(-0.0001, 2), "0.00");
+  assert.equal(number(-1.5, 1), "−1.5");
+  assert.equal(number(Infinity, 1), "∞");
+  assert.equal(number(NaN, 1), "–");
+  assert.deepEqual(payload.runs[0].verdict.too_many, ["1 turtle too many"]);
+  assert.equal(specialShare([["start", 0.4], ["padding", 0]]), "40 % to the start token, 0 % to padding: attention on no word");
+  assert.equal(picksChanged(5, 3), "2 of 5 picks would change");
+  assert.equal(picksChanged(1, 1), "the same pick");
+  const { step, keep } = truth.forced;
+  assert.match(spoken(model, keep[0], step), /^Row \d+, column \d+\. A: .*; B: waits, rank \d+ of \d+, .*; C: picked, rank/);
+});
+
+test("a payload of another version is refused with a reason", () => {
+  assert.throws(() => parts.data.parse({ ...payload, version: 1 }), /payloads of version 2/);
+  assert.throws(() => parts.data.parse({ ...payload, runs: [] }), /at least one run/);
+});

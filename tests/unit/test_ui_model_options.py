@@ -1,0 +1,50 @@
+"""The page's inputs of a large model: for the model that is chosen and nothing else."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from uncage_demo.backends.options import AUTHORS_NEGATIVE, OPTIONS, ModelOptions
+from uncage_demo.ui.model_options import build_inputs, options_from, shown_for, updates_for
+
+
+def test_only_what_a_model_has_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNCAGE_FOLDERS", raising=False)
+    assert shown_for("embedded") == ()
+    assert [one.name for one in shown_for("meissonic")] == ["dtype", "image_size_px", "negative_prompt", "offload", "compile"]
+    assert "negative_prompt" not in [one.name for one in shown_for("dimo")]
+    monkeypatch.setenv("UNCAGE_FOLDERS", "1")
+    assert {"text_encoder", "lora"} <= {one.name for one in shown_for("amused-256")}
+    assert "lora" not in {one.name for one in shown_for("meissonic")}
+    with pytest.raises(ValueError, match="not offered here"):
+        shown_for("other")
+
+
+def test_inputs_follow_the_table_and_the_model() -> None:
+    with gr.Blocks():
+        inputs = build_inputs("meissonic")
+    assert list(inputs) == [one.name for one in OPTIONS if one.name != "family"]
+    assert all(inputs[one.name].info == one.help for one in OPTIONS if one.name in inputs)
+    assert inputs["negative_prompt"].placeholder == AUTHORS_NEGATIVE
+    assert inputs["negative_prompt"].visible
+    assert not inputs["text_encoder"].visible
+    changes = dict(zip(inputs, updates_for("embedded"), strict=True))
+    assert not any(change["visible"] for change in changes.values())
+    assert updates_for("amused-256")[list(inputs).index("negative_prompt")]["placeholder"].startswith("empty")
+
+
+def test_what_is_entered_becomes_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNCAGE_FOLDERS", raising=False)
+    blank = {one.name: False if one.kind == "switch" else "" for one in OPTIONS}
+    assert options_from("meissonic", blank) == ModelOptions()
+    given = blank | {"dtype": "float16", "image_size_px": "512x768", "negative_prompt": "authors", "offload": True, "text_encoder": "/etc"}
+    want = ModelOptions("float16", (512, 768), None, AUTHORS_NEGATIVE, True)
+    assert options_from("meissonic", given) == want  # a folder of the server is nobody's business here
+    assert options_from("embedded", given) == ModelOptions()
+    monkeypatch.setenv("UNCAGE_FOLDERS", "1")
+    assert options_from("meissonic", given).text_encoder == "/etc"
+    with pytest.raises(ValueError, match=r"picture size 'wide': give one number"):
+        options_from("meissonic", blank | {"image_size_px": "wide"})
+    with pytest.raises(ValueError, match="each side 1 to 4096"):
+        options_from("meissonic", blank | {"image_size_px": "9000"})

@@ -1,0 +1,86 @@
+"""Own words only: in the redraw, each place reads the words of its own object, and everything else reads no object's words.
+
+An order decides when a cell is committed, not what the model draws there. A colour leaks because every cell reads every word, and a second
+turtle appears because the empty meadow reads "turtle" too. When the draft is full, attention has told whose place is whose; from then on
+a cell's attention to the others' words is masked. That costs nothing: it is the same forward with a mask.
+Numpy only. Shapes: o objects, w words, n image tokens (y x grid, row-major), t text tokens.
+
+Source: this project. Related: regions bound to phrases by masked cross-attention, given by hand (2302.08908) or found on the way
+(2403.16990).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt16
+
+from uncage_demo.decoding.redraw import KEPT_REACH_FRAC
+from uncage_demo.types import Prompt, Subject
+
+# Bits of a cell's sight: one per subject.
+MAX_SUBJECTS = 16
+# A place of fewer cells than this is no object: its object is missing, and what is left of it is opened again.
+LEAST_CELLS = 4
+
+
+def leaking_objects(maps: Float[np.ndarray, "w n"], kept: Bool[np.ndarray, "o n"], subjects: Sequence[Subject]) -> tuple[int, ...]:
+    """Objects whose place attends more to a foreign attribute than to one of its own: it was drawn after somebody else's word.
+
+    Args:
+        maps: "w n" attention of the words, before rescaling and blur.
+        kept: "o n" the cells of each object's place.
+        subjects: the prompt's subjects.
+
+    Returns:
+        Indices of subjects. Objects without attributes, without cells or without foreign attributes are never among them.
+    """
+    found = []
+    for o, subject in enumerate(subjects):
+        own = [group for group in subject.attributes if group]
+        foreign = [group for i, other in enumerate(subjects) if i != o for group in other.attributes if group]
+        if kept[o].any() and own and foreign:
+            means = [maps[list(group)].mean(axis=0)[kept[o]].mean() for group in (*own, *foreign)]
+            if min(means[: len(own)]) < max(means[len(own) :]):
+                found.append(o)
+    return tuple(found)
+
+
+def own_sight(kept: Bool[np.ndarray, "o n"], distances: Float[np.ndarray, "o n"], grid: tuple[int, int]) -> UInt16[np.ndarray, " n"]:
+    """Whose words each cell may read while the rest is redrawn, as one bit per object.
+
+    The reach of an object's anchor reads that object's words. Everything else reads those of objects that have no place yet, or no
+    object's at all: there the model draws what is around objects.
+
+    Args:
+        kept: "o n" the cells of each object's place; see LEAST_CELLS.
+        distances: "o n" each cell's distance from the object's nearest anchor, in cells.
+        grid: token grid (y, x).
+
+    Returns:
+        "n" uint16; bit o says that the cell reads the words of object o.
+    """
+    placed = kept.sum(axis=1) >= LEAST_CELLS
+    missing = sum(1 << o for o in np.flatnonzero(~placed).tolist())
+    near = np.where(placed[:, None], distances, np.inf)
+    owner = near.argmin(axis=0)
+    inside = near[owner, np.arange(near.shape[1])] <= KEPT_REACH_FRAC * max(grid)
+    return np.where(inside, np.left_shift(1, owner), missing).astype(np.uint16)
+
+
+def hidden_tokens(sight: UInt16[np.ndarray, " n"], prompt: Prompt) -> Bool[np.ndarray, "n t"]:
+    """Which text tokens each cell may not attend to: those of subjects' words that none of the cell's own subjects shares.
+
+    Args:
+        sight: "n" from `own_sight`.
+        prompt: its subjects and their words' tokens.
+
+    Returns:
+        "n t" bool.
+    """
+    tokens = np.zeros((len(prompt.subjects), len(prompt.tokens)), bool)
+    for o, subject in enumerate(prompt.subjects):
+        tokens[o, [token for group in subject.groups for word in group for token in prompt.words[word].tokens]] = True
+    reads = (sight[:, None] >> np.arange(len(tokens))) & 1
+    return tokens.any(axis=0) & ~(reads.astype(bool) @ tokens)

@@ -1,0 +1,44 @@
+// Names that the scripts share through `window`. They are plain scripts in one page: no modules, no build step.
+
+/** What the page calls. Everything else of the player lies in UncagePlayerParts. */
+interface PlayerHandle {
+  setStep(step: number): void;
+  setState(state: object): void;
+  play(): void;
+  pause(): void;
+  readonly state: any;
+  readonly frameMs: number;
+  destroy(): void;
+  player: any;
+}
+
+/** What each file of the player puts there; see load-order.json. */
+interface PlayerParts {
+  skeleton: string;
+  dom: any; phrases: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
+  heads: any; arrange: any;
+}
+
+interface PlayerOptions {
+  state?: object | null;
+  autoplay?: boolean;
+  actions?: string[];
+  onEvent?: (name: string, detail: any) => void;
+  heads?: (detail: { id: string; step: number; word: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
+}
+
+interface Window {
+  UncagePlayerParts: PlayerParts;
+  UncagePlayer: { layers: string[]; mount(root: HTMLElement, payload: Payload | string, options?: PlayerOptions): PlayerHandle };
+  UncagePage: any;
+  UncageChips: any;
+  UncageGrid: any;
+  UncageLessons: any;
+  UncageResults: any;
+  uncage: PlayerHandle;
+  uncageAttach: any;
+}
+
+// Scripts look up nodes of markup that they ship themselves; which kind of element that is, the markup says.
+interface ParentNode { querySelector(selectors: string): any }
+interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent }

@@ -1,0 +1,136 @@
+// What the player reads: the one description of the payload that uncage_demo/player/payload.py sends.
+// A test compiles a real payload against it, so a key that is missing here, or no longer sent, fails.
+// Shapes: s step, n cells (row by row), w words, o objects, c candidates (masked cells of all steps, in order).
+
+/** A typed array: its type ("f4", "u1", "u2", "i2" ...), shape, and base64 of its little-endian bytes. */
+interface PackedArray { t: string; s: number[]; d: string }
+
+/** A number per candidate; steps where all candidates have 0 do not travel. */
+interface CandidateValues { at: boolean[]; values: PackedArray }
+
+/** Which terms a step's score is the sum of; null where it is no such sum. */
+type ScoreTerms = { confidence: boolean; noise: boolean; contrast: boolean } | null;
+
+interface PromptWord {
+  text: string;
+  /** Offsets into the prompt's text, in code points (an emoji counts as one). */
+  start: number;
+  end: number;
+  kind: string;
+  /** Index of the subject it belongs to, or -1. */
+  subject: number;
+  role: string;
+}
+
+interface PayloadSubject {
+  label: string;
+  /** "#RRGGBB" */
+  color: string;
+  /** "256 3" uint8: its colour map. */
+  ramp: PackedArray;
+  /** Words that name it. */
+  object: number[];
+  /** Its words by group: the object's, then one group per attribute. */
+  groups: number[][];
+}
+
+interface PayloadPrompt { text: string; words: PromptWord[]; subjects: PayloadSubject[]; truncated: string }
+
+interface PayloadVerdict {
+  objects_found: boolean[];
+  colors_right: boolean[];
+  extra_objects: number;
+  all_correct: boolean;
+  detections: { noun: string; color: string; score: number; box: number[]; rival: string }[];
+  scorer: string;
+  wishes: { kind: string; label: string; met: boolean }[];
+  /** What the detector saw beyond what was asked for, one phrase per noun. */
+  too_many: string[];
+}
+
+/** A sentence of the diagnosis and where it is seen. */
+interface PayloadFinding {
+  text: string;
+  kind?: string;
+  severity?: string;
+  step?: number | null;
+  layer?: string | null;
+  subject?: number | null;
+  word?: number | null;
+  cell?: number | null;
+  confidence?: string | null;
+  [more: string]: unknown;
+}
+
+interface BranchEdits { keep: number[]; drop: number[]; forbid: [number, number[]][]; suppress_word: number | null }
+
+/** What a branch changed in its parent; {} for a run of its own. */
+interface Lineage { parent?: string; at_step?: number; edits?: BranchEdits; parent_config?: object; earlier?: object[] }
+
+interface PayloadRun {
+  id: string;
+  title: string;
+  config: { [setting: string]: unknown };
+  lineage: Lineage;
+  order: string;
+  guided: boolean;
+  /** As text: seeds may exceed what a double holds. */
+  seed: string;
+  num_steps: number;
+  first_step: number;
+  steps_done: number;
+  /** "s n/8" bits, lowest first: masked when the step began; committed in it. */
+  masked: PackedArray;
+  committed: PackedArray;
+  /** "c" uint16: the token drawn for each candidate. */
+  drawn: PackedArray;
+  /** "n" uint16: the tokens at the end. */
+  tokens: PackedArray;
+  /** "n" int16: the step that committed a cell, -1 for none. */
+  unmask_step: PackedArray;
+  /** By key: "confidence", "noise", "contrast". */
+  maps: { [key: string]: CandidateValues };
+  /** "c" float32, or null where the float32 sum of the terms gives every score bit for bit. */
+  scores: PackedArray | null;
+  /** "s" float32 each. */
+  weight: PackedArray;
+  cutoff: PackedArray;
+  terms: ScoreTerms[];
+  /** "s w n" 8-bit codes q of attention, max * (q / 255)^2, of the words whose indices are given. */
+  attention: { words: number[]; max: number; codes: PackedArray } | null;
+  /** "s o" and "s pairs" float32. */
+  mass: PackedArray | null;
+  overlap: PackedArray | null;
+  pairs: number[][];
+  health: { scheduled: number[]; counts_ok: boolean; changed: number; special: PackedArray | null };
+  alternatives: { count: number; ids: PackedArray; probs: PackedArray } | null;
+  /** Base64 WebP per step, and the finished picture. */
+  frames: string[] | null;
+  image: string | null;
+  /** First step at which it differs from run A. */
+  divergence: number | null;
+  verdict: PayloadVerdict | null;
+  findings: PayloadFinding[];
+}
+
+interface HeadMaps { step: number; word: number; layers: number; heads: number; max: number; codes: PackedArray }
+
+interface Payload {
+  version: 2;
+  detail: "full" | "grid";
+  /** Rows, columns. */
+  grid: number[];
+  num_steps: number;
+  model: { id: string; title: string; weights: string };
+  prompt: PayloadPrompt;
+  /** [low, high] by layer, for all runs and steps. */
+  scales: { [layer: string]: number[] };
+  /** "256 3" uint8 colour maps. */
+  tables: { sequential: PackedArray; order: PackedArray; diverging: PackedArray };
+  atlas: { tile: number; columns: number; ids: number[]; image: string } | null;
+  /** [key, title] of every order. */
+  orders: string[][];
+  runs: PayloadRun[];
+  /** Only in a file that opens offline. */
+  heads?: { maps: { [address: string]: HeadMaps }; note: string };
+}

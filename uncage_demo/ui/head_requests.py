@@ -1,0 +1,60 @@
+"""Layers and heads on request: the panel under the curves asks for one run, step and word; the answer is small maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uncage_demo.backends.zero_gpu import borrows_gpu
+from uncage_demo.branching import attention_at
+from uncage_demo.player.head_maps import packed, word_rows
+from uncage_demo.trace.record import Trace
+from uncage_demo.ui import device_runs
+from uncage_demo.ui.exports import answered
+
+if TYPE_CHECKING:
+    from uncage_demo.ui.handlers import Handlers
+
+WAIT_S = 20.0
+GPU_S = 60
+
+
+def heads_function(handlers: Handlers) -> Callable[[Any], str]:
+    """`heads({id, step, word})` for scripts: attention to one word at one step, by layer and head.
+
+    The answer is {"heads": maps as `render.heads.packed` gives them}.
+    """
+
+    def heads(data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise ValueError("layers and heads are read for one run, step and word")
+        trace = handlers.store.get(data.get("id")).trace
+        first, last = trace.steps[0].step, trace.steps[-1].step
+        step, word = _whole(data, "step", first, last), _whole(data, "word", 0, len(trace.prompt.words) - 1)
+        rows = word_rows(trace, word)
+        if not rows:
+            raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
+        if not handlers.slot.decoding.acquire(timeout=WAIT_S):
+            raise ValueError("the device is busy with another run; try again when it has finished")
+        try:
+            full = _read(handlers.slot_number, trace, step)
+        finally:
+            handlers.slot.decoding.release()
+        return {"heads": packed(full[:, :, rows].mean(axis=2), step, word)}
+
+    return answered(heads)
+
+
+@borrows_gpu(GPU_S)
+def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
+    backend = None if trace.steps[step - trace.steps[0].step].attention_full is not None else device_runs.backend_of(slot, trace.model.id)
+    return attention_at(backend, trace, step)
+
+
+def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = data.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: give a whole number from {low} to {high}")
+    return value
