@@ -273,6 +273,22 @@ class TestCommand:
         with pytest.raises(ValueError, match="--shared somewhere: the world 'clean' has its own"):
             commands.stages_of(self.namespace(shared=Path("somewhere")), CLEAN)
 
+    def test_one_command_makes_the_model(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(scenes, "SpriteAtlas", lambda cache: drawn_atlas())
+        monkeypatch.setattr(parts, "choose_heads", lambda model, scenes: [(1, 0)])
+        home = tmp_path / "clean"
+        made = parts.new_parts(tiny=True)
+        assign(made["tokenizer"], drawn_atlas(), tmp_path)
+        parts.export_model(made, drawn_atlas(), home)
+        args = self.namespace(
+            stage=["transformer", "export"], shared=home, out=tmp_path / "web", folder=tmp_path / "training", budget=0.001
+        )
+        vars(args).update(preset="cpu", tiny=True, seed=0, init=None)
+        assert commands.run_train(args) == 0
+        model = load_backend(str(tmp_path / "web"))
+        assert model.info.id == "embedded-web"
+        assert json.loads((tmp_path / "training/training.json").read_text())["transformer"]["images"] > 0
+
     def test_unknown_world_before_anything_is_made(self, tmp_path):
         with pytest.raises(ValueError, match="world 'moon'"):
             commands.run_train(self.namespace(world="moon", folder=tmp_path / "new"))

@@ -187,7 +187,7 @@ def export_model(
     settings: dict[str, Any] = {
         "attention_heads": heads,
         "blur": 0.75,
-        "defaults": {"num_steps": world.default_steps or DEFAULT_STEPS, "guidance_scale": 3.0},
+        "defaults": {"num_steps": world.default_steps or DEFAULT_STEPS, "guidance_scale": world.guidance_scale},
         "papers": papers,
     }
     if world != CLEAN:

@@ -54,6 +54,7 @@ class World:
         title: readable name.
         model: its model's name in `load_backend` and folder in `assets/` (see `shipped.EMBEDDED`).
         default_steps: usual number of decoding steps, 1..256; None = the project's.
+        guidance_scale: usual classifier-free guidance, 0..100.
         shared: name of the world whose tokenizer and detector its model uses; "" = it has its own.
         mix: how often places, positions and numbers are asked for.
         shuffled_frac: how often the colour words of a caption change places at random, 0..1.
@@ -77,6 +78,7 @@ class World:
     title: str
     model: str
     default_steps: int | None = None
+    guidance_scale: float = 3.0
     shared: str = ""
     mix: Mix = FULL_MIX
     shuffled_frac: float = 0.0
@@ -122,6 +124,8 @@ WEB = World(
     "Emoji scenes, web-like captions",
     "embedded-web",
     default_steps=24,
+    # With 3 an object that words ask for strongly is drawn twice, which hides how colours bind.
+    guidance_scale=2.0,
     shared="clean",
     mix=Mix(place_frac=0.35, position_frac=0.3, number_frac=0.08),
     shuffled_frac=0.85,
