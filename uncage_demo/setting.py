@@ -119,8 +119,11 @@ class Setting:
     def to_text(self, value: Any) -> str:
         """A value in a link."""
         if isinstance(value, tuple):
-            return ",".join(f"{part:g}" for part in value)
-        return f"{value:g}" if isinstance(value, float) else str(value)
+            return ",".join(map(self.to_text, value))
+        if not isinstance(value, float):
+            return str(value)
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)  # a link gives back the very number
 
     def _check_number(self, name: str, value: Any) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -60,10 +60,10 @@ for name in seen:
     setattr(backend, name, watch(getattr(backend, name), name))
 handlers = Handlers(ModelSlot(lambda name, allowed: backend))
 settings = Settings(shared={"num_steps": 4})
-told = [json.loads(text) for text, _ in handlers.generate("a cat and a dog", "", settings)]
+told = [json.loads(text) for text, _ in handlers.generate("a cat and a dog", "", settings) if text]
 ids = told[-1]["ids"]
 list(handlers.compare("a cat and a dog", "", settings, (0, 1)))
-branched = [json.loads(text) for text in handlers.branch(ids, {"run": 0, "step": 2, "word": 1})]
+branched = [json.loads(text) for text in handlers.branch(ids, {"run": 0, "step": 2, "word": 1}) if text]
 print(json.dumps({"asked": spaces.asked, "stages": [len(ids), len(branched[-1]["ids"])], **seen}))
 """
 

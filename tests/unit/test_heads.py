@@ -89,7 +89,8 @@ def test_the_page_asks_for_one_word(backend: ToyBackend, whole: Trace) -> None:
         ({"id": identity, "step": 0, "word": 99}, "word=99"),
     ):
         assert wrong in json.loads(ask(data))["error"]
-    assert not handlers.slot.decoding.locked()
+    assert handlers.slot.reading.acquire(blocking=False), "nothing is held afterwards"
+    handlers.slot.reading.release()
 
 
 def test_packed_maps_of_nothing() -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import gradio as gr
@@ -20,20 +16,18 @@ from uncage_demo.files import replacing
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
-from uncage_demo.ui import exports
+from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.handlers import Handlers, branch_arguments, explained
-from uncage_demo.ui.models import DEVICE_QUEUE, about, default_model, model_choices
+from uncage_demo.ui.handlers import Handlers, Made, branch_arguments, checked_steps, explained
+from uncage_demo.ui.inputs import checked_number
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
+from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
 
-# Answers' files lie here until they are this old; the rest goes when the process ends.
-KEPT_S = 600
 # Settings that have no argument of their own.
 _OF_THEIR_OWN = ("order", "seed", "num_steps", "contrast_weight", "contrast_steps", "contrast_mode", "guidance_scale")
 _FURTHER = tuple(name for name in SETTINGS if name not in _OF_THEIR_OWN)
-_SCRATCH = tempfile.TemporaryDirectory(prefix="uncage-")
 
 
 def add_api(handlers: Handlers) -> None:
@@ -52,7 +46,7 @@ def add_api(handlers: Handlers) -> None:
         guidance_scale: float,
         model: str,
         settings: str,
-    ) -> tuple[str, str, dict[str, Any]]:
+    ) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Generate one picture with a masked generative transformer and record every step.
 
         Args:
@@ -71,7 +65,8 @@ def add_api(handlers: Handlers) -> None:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
         shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        return _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings)))[0]
+        for made in _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings))):
+            yield made[0] if made else _skipped(3)
 
     @explained
     @_settings_named
@@ -83,7 +78,7 @@ def add_api(handlers: Handlers) -> None:
         contrast_weight: float,
         model: str,
         settings: str,
-    ) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
         Args:
@@ -99,11 +94,11 @@ def add_api(handlers: Handlers) -> None:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        made = _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings)))
-        return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+        for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings))):
+            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _skipped(3)
 
     @explained
-    def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> tuple[str, str, dict[str, Any]]:
+    def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Continue a recorded run from one of its steps with one change: what if this token had been kept, or this word not been read?
 
         Args:
@@ -117,7 +112,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture, the trace file of the whole branch, and a summary with verdict and settings.
         """
-        parent = Trace.load(trace)
+        parent = _opened(trace)
         event: dict[str, Any] = {"step": at_step}
         if change == "order":
             event["order"] = order
@@ -127,7 +122,10 @@ def add_api(handlers: Handlers) -> None:
             event |= {"action": change, "cell": cell}
             step = parent.steps[min(max(at_step - parent.steps[0].step, 0), len(parent.steps) - 1)]
             event["token"] = int(step.sampled[min(max(cell, 0), step.sampled.size - 1)])
-        return _files(handlers.branched(parent, branch_arguments(parent, event)))[0]
+        changes = branch_arguments(parent, event)
+        handlers.check_same_model(parent)
+        for answer in handlers.branching(parent, changes):
+            yield _files(answer)[0] if isinstance(answer, Made) else _skipped(3)
 
     @explained
     def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
@@ -141,9 +139,9 @@ def add_api(handlers: Handlers) -> None:
         """
         from uncage_demo.diagnosis.diagnose import diagnose
 
-        loaded = Trace.load(trace)
+        loaded = _opened(trace)
         found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
-        return _picture(loaded.image), {**summary(loaded, None), "findings": found}
+        return _picture(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}"), {**summary(loaded, None), "findings": found}
 
     @explained
     def export(traces: list[str], kind: str, step: int) -> str:
@@ -159,36 +157,36 @@ def add_api(handlers: Handlers) -> None:
         """
         if not traces or len(traces) > options.MAX_STAGES:
             raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
-        entries = [Entry(str(number), Trace.load(path)) for number, path in enumerate(traces)]
+        entries = [Entry(str(number), _opened(path)) for number, path in enumerate(traces)]
         if len({e.trace.prompt.text for e in entries}) > 1:
             raise ValueError("the traces have different prompts: give runs of one prompt")
         last = max(len(e.trace.steps) for e in entries) - 1
         if not -1 <= step <= last:
             raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
-        return str(exports.make_file(entries, kind, last if step < 0 else step, _folder()))
+        return str(exports.make_file(entries, kind, last if step < 0 else step, scratch.folder()))
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
         order = gr.Dropdown(list(ORDER_NAMES), value=COMPARED[-1], label="order")
         orders = gr.Dropdown(list(ORDER_NAMES), value=list(COMPARED), multiselect=True, label="orders")
-        seed = gr.Number(0, precision=0, label="seed")
-        steps = gr.Number(-1, precision=0, label="num_steps")
+        seed = checked_number(0, precision=0, minimum=0, maximum=BROWSER_MAX, label="seed")
+        steps = checked_number(-1, precision=0, label="num_steps")
         further = gr.Textbox("", label="settings")
-        weight = gr.Number(3.0, label="contrast_weight")
-        guided = gr.Number(-1, precision=0, label="contrast_steps")
+        weight = checked_number(3.0, label="contrast_weight")
+        guided = checked_number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
-        scale = gr.Number(-1, label="guidance_scale")
+        scale = checked_number(-1, label="guidance_scale")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
-        at_step = gr.Number(0, precision=0, label="at_step")
+        at_step = checked_number(0, precision=0, label="at_step")
         change = gr.Dropdown(["keep", "drop", "forbid", "order", "knock_out"], value="knock_out", label="change")
-        cell, word = gr.Number(0, precision=0, label="cell"), gr.Number(0, precision=0, label="word")
+        cell, word = checked_number(0, precision=0, label="cell"), checked_number(0, precision=0, label="word")
         kind = gr.Dropdown([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
-        step, file = gr.Number(-1, precision=0, label="step"), gr.File(label="file")
+        step, file = checked_number(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")
-        device: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": DEVICE_QUEUE}
+        device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
         gr.Button().click(
             generate,
             [prompt, order, seed, steps, weight, guided, mode, scale, model, further],
@@ -314,34 +312,43 @@ def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _finished(handlers: Handlers, text: str, chosen: Settings) -> list[tuple[str, str, dict[str, Any]]]:
-    """(picture file, trace file, summary) of every order."""
-    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
+def _skipped(count: int) -> Any:
+    """Nothing new for any output: what a generator says at each step, so that it ends as soon as its caller has left."""
+    return (gr.skip(),) * count
+
+
+def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+    """[] at every step, then (picture file, trace file, summary) of every order."""
     configs = chosen.configs()
-    *_, finished = handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs])
-    assert isinstance(finished, Finished)
-    return _files(finished)
+    checked_steps(chosen)
+    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
+    for answer in handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs]):
+        yield _files(answer) if isinstance(answer, Made) else []
 
 
-def _files(finished: Finished) -> list[tuple[str, str, dict[str, Any]]]:
+def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
-    for trace, verdict in zip(finished.traces, finished.verdicts, strict=True):
-        path = _folder() / f"{trace.config['order']}-seed{trace.config['seed']}.npz"
+    for trace, verdict in zip(answer.finished.traces, answer.finished.verdicts, strict=True):
+        stem = f"{trace.config['order']}-seed{trace.config['seed']}"
+        path = scratch.folder() / f"{stem}.npz"
         trace.save(path)
-        made.append((_picture(trace.image), str(path), summary(trace, verdict)))
+        made.append((_picture(trace.image, stem), str(path), {**summary(trace, verdict), "made_before": answer.before}))
     return made
 
 
-def _folder() -> Path:
-    """A folder for files that Gradio copies as soon as they are returned; folders of earlier answers go."""
-    for old in Path(_SCRATCH.name).iterdir():
-        if time.time() - old.stat().st_mtime > KEPT_S:
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+def _opened(path: Any) -> Trace:
+    """A trace file that a program sent.
+
+    Raises:
+        ValueError: naming the argument, or what is wrong with the file.
+    """
+    if not isinstance(path, str) or not path:
+        raise ValueError("trace: give an .npz file that this project made")
+    return Trace.load(path)
 
 
-def _picture(image: Any) -> str:
-    path = _folder() / "picture.png"
+def _picture(image: Any, stem: str = "picture") -> str:
+    path = scratch.folder() / f"{stem}.png"
     with replacing(path) as place:
         Image.fromarray(image).save(place)
     return str(path)

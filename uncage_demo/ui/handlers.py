@@ -10,28 +10,34 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from uncage_demo import runner
 from uncage_demo.backends.base import Backend
+from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.config import DecodingConfig, parse_seeds
+from uncage_demo.decoding.batching import found_exact
+from uncage_demo.decoding.run import resolve
 from uncage_demo.orders.table import order_of
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt
-from uncage_demo.ui import chips, device_runs, live
+from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
-from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.line import Job, Line, Place, Shown, check_cost
+from uncage_demo.ui.models import ModelSlot, default_model, own_steps
+from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.session import TraceStore
 from uncage_demo.ui.settings import Settings
 
 log = logging.getLogger(__name__)
+MADE_BEFORE = "Made before with the same settings: the same bits, at once."
 _sequence = itertools.count(1)
 
 
@@ -80,6 +86,50 @@ def _told(error: Exception) -> gr.Error:
     )
 
 
+@dataclass(frozen=True)
+class Made:
+    """The end of a request.
+
+    Args:
+        ids: of its runs in the store.
+        finished: the runs.
+        before: whether an equal request had made them already.
+    """
+
+    ids: list[str]
+    finished: Finished
+    before: bool = False
+
+
+def said_place(place: Place) -> str:
+    """A waiting run's place and the time left, in words."""
+    time_left = "" if place.seconds is None else f", about {_said_time(place.seconds)}"
+    if place.full:
+        return f"The line is full: {place.ahead} runs are before yours{time_left}. Your prompt is kept, and you are let in as it empties."
+    if not place.ahead:
+        return "Starting…"
+    return f"Waiting: {place.ahead} run{'s' * (place.ahead != 1)} before yours{time_left}"
+
+
+def _said_time(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+def checked_steps(chosen: Settings, seeds: int = 1) -> int:
+    """Decoding steps of each picture, the model's own where they are left open; refused when all together would hold the device too long.
+
+    Args:
+        chosen: orders, steps and model.
+        seeds: how many pictures each order makes.
+
+    Raises:
+        ValueError: as `line.check_cost`.
+    """
+    steps = chosen.configs()[0].num_steps or own_steps(chosen.model)
+    check_cost(len(chosen.orders), seeds, steps)
+    return steps
+
+
 class Handlers:
     """The page's handlers over one model slot and one store of runs.
 
@@ -93,6 +143,10 @@ class Handlers:
         self.slot_number = device_runs.register(self.slot)
         self.examples = examples or Examples()
         self.store = TraceStore(shipped=self.examples.entry)
+        self.line = Line(1 if self.slot.one_device else None, self._exact)
+
+    def _exact(self, job: Job) -> bool:
+        return job.together is not None and found_exact(self.slot.get(job.together[0]))
 
     # -- prompt ---------------------------------------------------------------------------------------------------------
 
@@ -163,26 +217,68 @@ class Handlers:
 
     # -- runs -----------------------------------------------------------------------------------------------------------
 
-    def decode(self, model: str, runs: Sequence[Any], labels: Sequence[str], **extra: Any) -> Iterator[str | Finished]:
-        """Progress messages while decoding, then the finished runs. Holds the device; closing it stops at the next step."""
-        with self.slot.decoding:
-            many = len(runs) > options.MAX_STAGES
-            backend = self.slot.get(model)
-            last = -1.0
-            for item, pictures in live.with_pictures(
-                device_runs.stream(self.slot_number, model, runs), backend.info.grid, 112 if many else live.LIVE_PX
-            ):
-                if isinstance(item, Finished):
-                    yield item
-                    return
-                if pictures is None and item.elapsed_s - last < live.MIN_INTERVAL_S:
-                    yield ""  # nothing to say, but a place where Cancel can stop the run
-                    continue
-                last = item.elapsed_s
-                data: dict[str, Any] = {"step": item.step, "num_steps": item.num_steps, "elapsed_s": item.elapsed_s, **extra}
-                if pictures is not None:
-                    data["runs"] = [{**picture, "label": label} for picture, label in zip(pictures, labels, strict=True)]
-                yield message("progress", **data)
+    def decode(self, model: str, runs: Sequence[runner.Run], labels: Sequence[str], edits: str = "", **extra: Any) -> Iterator[str | Made]:
+        """Progress messages while waiting and decoding, then the finished runs. Closing it leaves; what nobody waits for stops.
+
+        Args:
+            model: name of the backend, loaded.
+            runs: what to decode, side by side. What they leave to the model is filled in first, so that equal runs are seen to be equal.
+            labels: of the stages, one a run.
+            edits: the prompt's corrections, kept with the runs.
+            extra: more fields of the progress messages.
+
+        Raises:
+            ValueError: settings that do not fit the model or the prompt.
+        """
+        backend = self.slot.get(model)
+        runs = [replace(run, config=resolve(backend, run)) for run in runs]
+        key = (model, backend.info.weight_hash, tuple(runs), edits)
+        ids = self.line.remembered(key)
+        if ids is not None and (made := self.made_before(ids)) is not None:
+            yield made
+            return
+        steps = {run.config.total_steps for run in runs}
+
+        def make() -> Job:
+            return Job(
+                work=lambda together: device_runs.stream(self.slot_number, model, together),
+                runs=tuple(runs),
+                cost=sum(run.config.total_steps for run in runs),
+                grid=backend.info.grid,
+                keep=lambda finished: self.keep(finished, edits),
+                together=(model, *steps) if len(steps) == 1 and not on_zero_gpu() else None,
+                most=backend.max_batch,
+                shared_device=self.slot.shares_cores(model),
+                gate=self.slot.gate(model),
+            )
+
+        for item in self.line.follow(key, make):
+            yield from self._news(item, labels, extra)
+
+    def _news(self, item: Any, labels: Sequence[str], extra: dict[str, Any]) -> Iterator[str | Made]:
+        """What the line tells, as messages: "" where there is nothing to say, but a place where Cancel can stop the handler."""
+        if isinstance(item, Place):
+            yield message("progress", phase=said_place(item), ahead=item.ahead, seconds=item.seconds, full=item.full, **extra)
+        elif isinstance(item, Shown):
+            progress = item.progress
+            data = {"step": progress.step, "num_steps": progress.num_steps, "elapsed_s": progress.elapsed_s, **extra}
+            if item.pictures is not None:
+                data["runs"] = [{**picture, "label": label} for picture, label in zip(item.pictures, labels, strict=False)]
+            yield message("progress", **data)
+        elif isinstance(item, Job):
+            assert item.ids is not None
+            assert item.finished is not None
+            yield Made(item.ids, item.finished)
+        else:
+            yield ""
+
+    def made_before(self, ids: Sequence[str]) -> Made | None:
+        """Runs of an equal request that are still in the store; None where one was let go."""
+        try:
+            entries = self.store.get_many(ids)
+        except ValueError:
+            return None
+        return Made(list(ids), Finished([e.trace for e in entries], [e.verdict for e in entries]), before=True)
 
     def generate(self, text: str, edits: str, chosen: Settings, *, allow_download: bool = False) -> Iterator[tuple[str, str | None]]:
         """Decode one prompt in every order of `chosen`, side by side from one seed.
@@ -190,20 +286,20 @@ class Handlers:
         Yields:
             (message for the stage, chips value or None).
         """
+        checked_steps(chosen)
         if not self.slot.is_loaded(chosen.model):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…"), None
         prompt, backend = self.understood_prompt(text, edits, chosen.model, allow_download)
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
-        yield message("progress", phase="Waiting for the device…" if self.slot.decoding.locked() else "Decoding…"), shown
+        yield message("progress", phase="Starting…"), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
-        for answer in self.decode(chosen.model, [runner.Run(prompt, c) for c in configs], labels):
+        for answer in self.decode(chosen.model, [runner.Run(prompt, c) for c in configs], labels, edits):
             if isinstance(answer, str):
-                if answer:
-                    yield answer, None
+                yield answer, None
                 continue
-            ids = self.keep(answer, edits)
-            yield self.shown(ids, chosen, edits, step=answer.traces[0].steps[-1].step), None
+            extra = {"note": MADE_BEFORE} if answer.before else {}
+            yield self.shown(answer.ids, chosen, edits, step=answer.finished.traces[0].steps[-1].step, **extra), None
 
     def keep(self, finished: Finished, edits: str = "") -> list[str]:
         """Put finished runs into the store; returns their ids."""
@@ -223,15 +319,17 @@ class Handlers:
             python = None
         if chosen is None or any(trace.lineage for trace in traces):
             return {"ids": list(ids), "query": None, "command": None, "python": python}
+        linked = int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
         return {
             "ids": list(ids),
-            "query": options.to_query(traces[0].prompt.text, chosen, edits),
+            "query": options.to_query(traces[0].prompt.text, chosen, edits) if linked else None,
             "command": command_line(traces, subjects=edits),
             "python": python,
         }
 
     def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
         """Decode one prompt in several orders with several seeds, all on one clock."""
+        checked_steps(chosen, len(seeds))
         if not self.slot.is_loaded(chosen.model):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…")
         prompt, _ = self.understood_prompt(text, edits, chosen.model)
@@ -241,17 +339,16 @@ class Handlers:
                 config = replace(chosen, orders=(order,)).with_shared(seed=seed).configs()[0]
                 runs.append(runner.Run(prompt, config))
                 labels.append(f"{order_of(order).title}, seed {seed}")
-        yield message("progress", phase="Decoding…")
-        for answer in self.decode(chosen.model, runs, labels, columns=len(seeds)):
+        yield message("progress", phase="Starting…")
+        for answer in self.decode(chosen.model, runs, labels, edits, columns=len(seeds)):
             if isinstance(answer, str):
-                if answer:
-                    yield answer
+                yield answer
                 continue
-            ids, rows = self.keep(answer, edits), []
+            ids, rows = answer.ids, []
             for number, seed in enumerate(seeds):
                 of_seed = ids[number :: len(seeds)]
                 rows.append({"seed": seed, **self.told(of_seed, chosen.with_shared(seed=seed), edits)})
-            yield message("grid", ids=ids, rows=rows, counts=_counts(chosen.orders, answer, len(seeds)))
+            yield message("grid", ids=ids, rows=rows, counts=_counts(chosen.orders, answer.finished, len(seeds)))
 
     def branch(self, ids: Any, event: Any) -> Iterator[str]:
         """Decode on from a step of a run with a change; the branch joins the stages as a new one.
@@ -271,15 +368,13 @@ class Handlers:
         self.check_same_model(parent.trace)
         yield message("progress", phase="Decoding the branch…")
         made = None
-        for answer in self.branching(parent.trace, changes):
-            if isinstance(answer, Finished):
+        for answer in self.branching(parent.trace, changes, parent.edits):
+            if isinstance(answer, Made):
                 made = answer
             else:
-                yield message(
-                    "progress", step=answer.step, num_steps=answer.num_steps, elapsed_s=answer.elapsed_s, from_step=changes["at_step"]
-                )
+                yield answer
         assert made is not None  # a branch ends with its trace or raises
-        (identity,) = self.keep(made, parent.edits)
+        (identity,) = made.ids
         kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
         yield message("traces", **self.told([*kept, identity], None, parent.edits), step=changes["at_step"], branch=identity)
 
@@ -292,17 +387,24 @@ class Handlers:
         if self.slot.get(trace.model.id).info.weight_hash != trace.model.weight_hash:
             raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
 
-    def branching(self, trace: Trace, changes: dict[str, Any]) -> Iterator[runner.Progress | Finished]:
-        """The steps of a branch and its end. Holds the device; closing it stops at the next step."""
-        with self.slot.decoding:
-            yield from device_runs.stream_branch(self.slot_number, trace.model.id, trace, changes)
+    def branching(self, trace: Trace, changes: dict[str, Any], edits: str = "") -> Iterator[str | Made]:
+        """Progress messages of a branch and its end, by way of the line. Closing it leaves; what nobody waits for stops."""
 
-    def branched(self, trace: Trace, changes: dict[str, Any]) -> Finished:
-        """One branch, waited for."""
-        self.check_same_model(trace)
-        *_, made = self.branching(trace, changes)
-        assert isinstance(made, Finished)
-        return made
+        def make() -> Job:
+            return Job(
+                work=lambda together: device_runs.stream_branch(self.slot_number, trace.model.id, trace, changes),
+                runs=(),
+                cost=max(1, int(trace.config["num_steps"]) - changes["at_step"]),
+                grid=trace.model.grid,
+                keep=lambda finished: self.keep(finished, edits),
+                shared_device=self.slot.shares_cores(trace.model.id),
+                gate=self.slot.gate(trace.model.id),
+            )
+
+        for item in self.line.follow(None, make):
+            if isinstance(item, Shown):  # the runs on stage stay while a branch is decoded
+                item = replace(item, pictures=None)
+            yield from self._news(item, (), {"from_step": changes["at_step"]})
 
     # -- shipped and opened runs ----------------------------------------------------------------------------------------
 
@@ -310,14 +412,14 @@ class Handlers:
         """JSON text for the row of examples: name, title and sentence of each."""
         return json.dumps([{"name": e.name, "title": e.title, "about": e.about} for e in self.examples.all]).replace("<", "\\u003c")
 
-    def plan(self, text: str | None, orders: Sequence[str] | None, seeds: str, num_steps: float | None) -> str:
-        """What a comparison with these inputs would make, or what is wrong with them."""
+    def plan(self, text: str | None, orders: Sequence[str] | None, seeds: str, num_steps: float | None, model: str = "") -> str:
+        """What a comparison with these inputs would make, or what is wrong with them; blank steps are the model's own."""
         data: dict[str, Any] = {"prompt": (text or "").strip(), "rows": []}
         try:
             data["rows"] = [order_of(order).title for order in orders or ()]
             data["columns"] = parse_seeds(seeds or "", options.MAX_SEEDS)
-            data["steps"] = options.tidy("num_steps", num_steps)
-            Settings(orders=tuple(orders or ()), shared={"num_steps": data["steps"]})
+            chosen = Settings(model or default_model(), tuple(orders or ()), {"num_steps": options.tidy("num_steps", num_steps)})
+            data["steps"] = checked_steps(chosen, len(data["columns"]))
         except ValueError as error:
             data["problem"] = str(error)
         return message("plan", **data)

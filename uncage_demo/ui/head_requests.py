@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from uncage_demo.ui.exports import answered
 if TYPE_CHECKING:
     from uncage_demo.ui.handlers import Handlers
 
-WAIT_S = 20.0
+WAIT_S = 5.0
+MOST_WAITING = 4  # calls beside the queue hold a worker thread each, so few of them may wait
 GPU_S = 60
+BUSY = "layers and heads are being read for others; try again in a moment"
 
 
 def heads_function(handlers: Handlers) -> Callable[[Any], str]:
@@ -26,6 +29,8 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
 
     The answer is {"heads": maps as `render.heads.packed` gives them}.
     """
+
+    room = threading.Semaphore(MOST_WAITING)
 
     def heads(data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
@@ -36,12 +41,17 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
         rows = word_rows(trace, word)
         if not rows:
             raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
-        if not handlers.slot.decoding.acquire(timeout=WAIT_S):
-            raise ValueError("the device is busy with another run; try again when it has finished")
+        if not room.acquire(blocking=False):
+            raise ValueError(BUSY)
         try:
-            full = _read(handlers.slot_number, trace, step)
+            if not handlers.slot.reading.acquire(timeout=WAIT_S):
+                raise ValueError(BUSY)
+            try:
+                full = _read(handlers.slot_number, trace, step)
+            finally:
+                handlers.slot.reading.release()
         finally:
-            handlers.slot.decoding.release()
+            room.release()
         return {"heads": packed(full[:, :, rows].mean(axis=2), step, word)}
 
     return answered(heads)

@@ -12,11 +12,12 @@ from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE, ModelSlot, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 from uncage_demo.ui.presets import preset as preset_named
 
-QUEUE_SIZE = 24
+# Files that visitors were given are deleted a day after they were made; looked at every hour.
+KEPT_FILES_S = (3600, 24 * 3600)
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
 
 
@@ -28,7 +29,9 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
         examples: shipped runs.
     """
     handlers = Handlers(slot, examples)
-    with gr.Blocks(title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True) as demo:
+    with gr.Blocks(
+        title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True, delete_cache=KEPT_FILES_S
+    ) as demo:
         gr.HTML(
             html_template=theme.static_text("header.html"), js_on_load=theme.attach_script("UncagePage.attach.header"), elem_id="uc-header"
         )
@@ -43,7 +46,8 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
                 pages.results(handlers)
         add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
-    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+    # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
+    demo.queue(max_size=None, default_concurrency_limit=16)
     return demo
 
 
@@ -140,13 +144,12 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         [stage, prompt, edits, chip_line, *panel.inputs],
         api_visibility="private",
         show_progress="hidden",
-        queue=False,
     )
     return {"prompt": prompt, "edits": edits, "chips": chip_line, "panel": panel, "stage": stage, "model": about_model}
 
 
 def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     @explained
     def reread(text: str, kept: str, model: str) -> tuple[str, str]:
@@ -178,7 +181,7 @@ def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_l
 
 
 def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.Button) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     new_seed.click(lambda: secrets.randbelow(2**31), None, panel.shared["seed"], **quiet)
 
     @explained
@@ -205,7 +208,7 @@ def _wire_runs(
             yield news or gr.skip()
 
     device: dict[str, Any] = {
-        "concurrency_limit": 1,
+        "concurrency_limit": MOST_IN_LINE,
         "concurrency_id": DEVICE_QUEUE,
         "api_visibility": "private",
         "show_progress": "minimal",
@@ -250,6 +253,13 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
     @explained
     def restore(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
+        try:
+            return restored(query)
+        except ValueError as error:  # a link with a mistake in it: say so, and show what a visitor without a link sees
+            kept = {name: query[name] for name in ("tab", "lesson") if name in query}
+            return restored(kept, problem=f"The link cannot be opened as it is: {error}")
+
+    def restored(query: dict[str, str], **extra: Any) -> list[Any]:
         filled = nothing()
         filled[-1] = exports.model_facts(default_model())
         if "lesson" in query:
@@ -267,9 +277,9 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
             filled[0] = message("restored", restore_step=step, run=bool(text))
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
-            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query)
+            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query, **extra)
         else:
-            filled[0] = message("idle", text="No finished example is installed; press Generate.")
+            filled[0] = message("idle", text=extra.get("problem", "No finished example is installed; press Generate."))
         return filled
 
     demo.load(restore, None, outputs, api_visibility="private", show_progress="hidden", queue=False)

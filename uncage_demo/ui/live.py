@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 LIVE_PX = 256
+MANY_PX = 112
+MOST_LARGE = 6  # stages that get pictures of LIVE_PX; more get small ones
 MIN_INTERVAL_S = 0.12
 PICTURE_SHARE = 0.15  # at most this share of the time goes into pictures nobody asked to keep
 

@@ -1,26 +1,31 @@
-"""The model slot of the page: loaded on first use behind a lock, never at import; one device, one decode at a time."""
+"""The model slot of the page: loaded on first use behind a lock, never at import; runs are put in line elsewhere."""
 
 from __future__ import annotations
 
 import re
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from uncage_demo.backends.base import Backend
+from uncage_demo.backends.devices import parse_device
 from uncage_demo.backends.embedded.vocab import VOCABULARY, tokenize
 from uncage_demo.backends.large.catalog import describe, offered
+from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import TextToken
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
+# Requests that are in the line at once; each holds a thread that mostly sleeps. More wait in Gradio's queue and come in as these leave.
+MOST_IN_LINE = 128
+# Threads of the server: those in line, and enough for everything else, which never waits behind them.
+MAX_THREADS = MOST_IN_LINE + 64
 DEFAULT_MODEL = "embedded"
 
 
 def _load(name: str, allow_download: bool) -> Backend:
-    from uncage_demo.backends.devices import parse_device
-
     if name in EMBEDDED:
         from uncage_demo.backends import load_backend
 
@@ -42,7 +47,7 @@ class ModelSlot:
 
     def __post_init__(self) -> None:
         self._loading = threading.Lock()
-        self._decoding = threading.Lock()
+        self.reading = threading.Semaphore(1)  # attention read again, beside the line: one at a time
         self._backends: dict[str, Backend] = {}
 
     def is_loaded(self, name: str) -> bool:
@@ -75,9 +80,17 @@ class ModelSlot:
         return self._backends[name].info.title if name in self._backends else title_of(name)
 
     @property
-    def decoding(self) -> threading.Lock:
-        """Held while a run decodes."""
-        return self._decoding
+    def one_device(self) -> bool:
+        """Whether runs go one after another because there is one accelerator; on a CPU, small models share the cores."""
+        return on_zero_gpu() or parse_device().type != "cpu"
+
+    def shares_cores(self, name: str) -> bool:
+        """Whether runs of this model go side by side: embedded ones on a CPU, where one run keeps one core busy."""
+        return name in EMBEDDED and not self.one_device
+
+    def gate(self, name: str) -> AbstractContextManager[Any]:
+        """What a run of this model holds during each step: nothing where others may compute beside it."""
+        return nullcontext() if self.shares_cores(name) else self.reading
 
 
 def model_choices() -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 from uncage_demo.ui.panel import Panel
 
 
@@ -33,7 +34,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         run = gr.Button("Compare", variant="primary", elem_id="uc-compare", scale=0, min_width=112)
         stop = gr.Button("Cancel", elem_id="uc-compare-cancel", scale=0, min_width=112)
     place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue")
-    first = handlers.plan(prompt.value, orders.value, seeds.value, panel.shared["num_steps"].value)
+    first = handlers.plan(prompt.value, orders.value, seeds.value, panel.shared["num_steps"].value, panel.model.value)
     plan = gr.HTML(
         first,
         html_template=theme.static_text("plan.html"),
@@ -41,7 +42,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         elem_id="uc-plan",
         apply_default_css=False,
     )
-    asked = [prompt, orders, seeds, panel.shared["num_steps"]]
+    asked = [prompt, orders, seeds, panel.shared["num_steps"], panel.model]
     gr.on(
         [component.change for component in asked],
         explained(handlers.plan),
@@ -71,7 +72,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         start,
         [prompt, edits, orders, seeds, *panel.inputs],
         grid,
-        concurrency_limit=1,
+        concurrency_limit=MOST_IN_LINE,
         concurrency_id=DEVICE_QUEUE,
         api_visibility="private",
         show_progress="minimal",
@@ -108,7 +109,7 @@ def learn(handlers: Handlers) -> gr.HTML:
 
 def lesson_number(text: Any) -> int:
     """Lesson of a link, 1-based; 0 for the list. Anything else than a number of a lesson shows the list."""
-    return int(text) if str(text).isdigit() and 1 <= int(text) <= len(lessons.all_lessons()) else 0
+    return int(text) if re.fullmatch(r"[0-9]{1,3}", str(text)) and 1 <= int(text) <= len(lessons.all_lessons()) else 0
 
 
 def shipped_vocabulary(model: str) -> Vocabulary | None:

@@ -51,7 +51,7 @@ class Panel:
         for name in SHARED_FIELDS:
             parts = [given[key] for key in input_names(name)]
             shared[name] = tidy(name, parts[0] if len(parts) == 1 else tuple(parts))
-        return Settings(str(model), tuple(orders) if orders is not None else (order_a, order_b), shared)
+        return Settings(str(model), tuple(dict.fromkeys((order_a, order_b) if orders is None else orders)), shared)
 
     def values(self, chosen: Settings) -> list[Any]:
         """Inverse of settings(): what to put into the inputs. A run of more than two orders shows its first two."""

@@ -22,7 +22,7 @@ from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, theme
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 
 if TYPE_CHECKING:
     from uncage_demo.bench.results import ImageRow, Shipped
@@ -79,7 +79,7 @@ def build(handlers: Handlers, folder: Path | None = None) -> gr.HTML:
         draw,
         None,
         view,
-        concurrency_limit=1,
+        concurrency_limit=MOST_IN_LINE,
         concurrency_id=DEVICE_QUEUE,
         api_visibility="private",
         show_progress="minimal",
@@ -175,12 +175,12 @@ class Drawn:
             )
         rows = [row for pair in pairs for row in pair]
         runs = [Run(parse_prompt(row.prompt, backend), DecodingConfig.from_dict(row.config)) for row in rows]
-        yield message("progress", phase="Waiting for the device…" if self.handlers.slot.decoding.locked() else "Decoding…")
+        yield message("progress", phase="Starting…")
         for answer in self.handlers.decode(name, runs, [f"{row.method}, seed {row.seed}" for row in rows], columns=2):
             if isinstance(answer, str):
                 yield answer
                 continue
-            finished = map(drawn_view, rows, self.handlers.keep(answer), answer.traces)
+            finished = map(drawn_view, rows, answer.ids, answer.finished.traces)
             told = [{"key": key, "runs": [next(finished) for _ in pair]} for key, pair in zip(keys, pairs, strict=True)]
             yield message("drawn", pairs=told)
 

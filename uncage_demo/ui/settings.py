@@ -5,6 +5,7 @@ Knows nothing of Gradio; a Settings is plain values, validated by DecodingConfig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,7 @@ MAX_PROMPT_CHARS = 500
 # Everything a visitor can set of a DecodingConfig, in the order of the page's inputs; the order of decoding is set for each stage.
 SHARED_FIELDS = tuple(name for name in SETTINGS if name != "order")
 _DEFAULTS = DecodingConfig()
+_WHOLE = re.compile(r"[0-9]{1,19}")  # isdigit would take "²" as well
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
     given = [order for order in str(query.get("orders", "")).split(",") if order]
     orders = tuple(given) or Settings().orders
     step = query.get("step", "")
-    if step and not str(step).isdigit():
+    if step and not _WHOLE.fullmatch(str(step)):
         raise ValueError(f"step={step!r} in the link: give a whole number from 0")
     settings = Settings(str(query.get("model", "embedded")), orders, shared)
     return prompt, settings, int(step) if step else None, str(query.get("edits", ""))

@@ -10,6 +10,8 @@ from gradio import themes
 
 from uncage_demo.player.page import player_script, player_style, scripts_of
 from uncage_demo.render.palette import DARK, LIGHT, theme_properties
+from uncage_demo.ui import scratch
+from uncage_demo.ui.models import MAX_THREADS
 
 STATIC = Path(__file__).parent / "static"
 STYLES = ("page.css", "results.css")
@@ -109,14 +111,22 @@ def launch_options() -> dict[str, Any]:
     """Arguments of launch() that belong to the page: theme, styles, scripts, MCP where its package is installed."""
     import importlib.util
 
+    assistants = importlib.util.find_spec("mcp") is not None
+    if assistants:
+        from uncage_demo.ui.tools import install
+
+        install()
+    scratch.end_cleanly_on_sigterm()
     return {
         "theme": theme(),
         "head": head(),
         "footer_links": ["api", "gradio", "settings"],
         "run_history": False,
-        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "mcp_server": assistants,
         "max_file_size": "64mb",
         "ssr_mode": False,
+        "show_error": True,
+        "max_threads": MAX_THREADS,
     }
 
 

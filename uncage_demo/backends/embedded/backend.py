@@ -23,6 +23,7 @@ from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import AttentionRequest, SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
 from uncage_demo.backends.options import ModelOptions
+from uncage_demo.backends.threads import one_thread
 from uncage_demo.config import DEFAULT_STEPS, parse_attention_source
 from uncage_demo.shipped import EMOJI_SCENES
 from uncage_demo.types import FoundObject, ModelInfo, Prompt, TextToken, Verdict, Vocabulary
@@ -69,6 +70,7 @@ class EmbeddedBackend:
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
         self.transformer: SceneTransformer = parts["transformer"]  # type: ignore[assignment]
         self.detector: Detector = parts["detector"]  # type: ignore[assignment]
+        self.tokenizer.decoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.config = config
         grid = self.transformer.grid
         self._heads = tuple((int(layer), int(head)) for layer, head in config.get("attention_heads", ()))
@@ -219,9 +221,10 @@ class EmbeddedBackend:
 
     @torch.no_grad()
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
-        """Pictures "b H W 3" uint8 of token grids "b n" or "b y x"."""
+        """Pictures "b H W 3" uint8 of token grids "b n" or "b y x"; the same bits with any number of threads."""
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
-        pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
+        with one_thread(self.device):
+            pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
         return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
@@ -244,7 +247,8 @@ class EmbeddedBackend:
         from PIL import Image
 
         codes = torch.tensor(list(ids), device=self.device).reshape(-1, 1, 1).expand(-1, 3, 3)
-        fields = torch.cat([self.tokenizer.decode(part) for part in codes.split(64)])
+        with one_thread(self.device):
+            fields = torch.cat([self.tokenizer.decode(part) for part in codes.split(64)])
         middle = fields[:, :, PATCH_PX : 2 * PATCH_PX, PATCH_PX : 2 * PATCH_PX].permute(0, 2, 3, 1)
         pictures = (middle * 255).round().to(torch.uint8).cpu().numpy()
         if size_px == PATCH_PX:
@@ -257,7 +261,8 @@ class EmbeddedBackend:
         found = []
         for start in range(0, len(images), 32):
             batch = torch.from_numpy(np.ascontiguousarray(images[start : start + 32])).to(self.device).permute(0, 3, 1, 2).float() / 255
-            centre, color = self.detector(batch)
+            with one_thread(self.device):
+                centre, color = self.detector(batch)
             for probability, detections in zip(centre.sigmoid(), peaks(centre, color, threshold=DETECTOR_THRESHOLD), strict=True):
                 found.append(tuple(self._found(*detection, rival_of(probability, *detection)) for detection in detections))
         return found

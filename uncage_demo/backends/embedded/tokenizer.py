@@ -147,7 +147,9 @@ class ImageTokenizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Images "b 3 H W" in 0..1 of codes "b y x"."""
-        return self.decode_values(self.code_values(codes)).clamp(0, 1)
+        # channels last: the convolutions' own layout on a CPU, so that nothing is laid out anew between them
+        values = self.code_values(codes).contiguous(memory_format=torch.channels_last)
+        return self.decode_values(values).clamp(0, 1)
 
     def code_values(self, codes: Tensor) -> Tensor:
         """Quantised values in -1..1, "b c y x" float32, of codes "b y x"."""

@@ -55,6 +55,26 @@ class TransformerOutput:
     text_logits: Tensor | None = None
 
 
+_KEPT_TEXTS = 256  # captions whose reading is kept: 75 KB each
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one state of the weights makes of things that no image changes.
+
+    Args:
+        state: address and version of every weight that this was computed from.
+        code_tables: "v+1 d", see `SceneTransformer.code_tables`.
+        output_weight: "v d", see `SceneTransformer.output_weight`.
+        texts: text ids -> what `SceneTransformer.read_text` gives.
+    """
+
+    state: tuple[Any, ...]
+    code_tables: Tensor
+    output_weight: Tensor
+    texts: dict[tuple[int, ...], tuple[Tensor, Tensor]]
+
+
 class _Mlp(nn.Sequential):
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__(nn.Linear(width, ratio * width), nn.GELU(approximate="tanh"), nn.Linear(ratio * width, width))
@@ -77,6 +97,12 @@ def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
     y, x = torch.meshgrid(torch.arange(grid[0]).float(), torch.arange(grid[1]).float(), indexing="ij")
     angles = torch.cat([y.reshape(-1, 1) * frequencies, x.reshape(-1, 1) * frequencies], dim=1)
     return torch.stack([angles.cos(), angles.sin()])
+
+
+def table_after_text(table: Tensor, t: int) -> Tensor:
+    """The rotary table "2 t+n head_dim/2" of text followed by image: text has no position on the grid and turns by angle 0."""
+    still = torch.stack([table.new_ones(t, table.shape[-1]), table.new_zeros(t, table.shape[-1])])
+    return torch.cat([still, table], dim=1)
 
 
 def _rotate(x: Tensor, table: Tensor) -> Tensor:
@@ -116,18 +142,26 @@ class _MultiBlock(nn.Module):
         self.text, self.image = _Stream(width, ratio), _Stream(width, ratio)
         self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
 
-    def forward(self, text: Tensor, image: Tensor, mask: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    def read_text(self, text: Tensor) -> Tensor:
+        """Queries, keys and values "b t 3d" of the text alone."""
+        return self.text.qkv(self.text.norm1(text))
+
+    def forward(self, text: Tensor, image: Tensor, mask: Tensor, table: Tensor, text_read: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """New text and image activations.
+
+        Args:
+            mask: "b 1 1 t+n" bool, True where a key may be attended to, or "b 1 t+n t+n" where that differs by query.
+            table: rotary table of text and image (see `table_after_text`).
+            text_read: what `read_text` gives, where it is known already.
+        """
         t = text.shape[1]
-        joined = torch.cat([self.text.qkv(self.text.norm1(text)), self.image.qkv(self.image.norm1(image))], dim=1)
+        read = self.read_text(text) if text_read is None else text_read
+        joined = torch.cat([read, self.image.qkv(self.image.norm1(image))], dim=1)
         q, k, v = (_heads(part, self.heads) for part in joined.chunk(3, dim=-1))
-        q, k = _positions(self.norm_q(q), table, t), _positions(self.norm_k(k), table, t)
+        q, k = _rotate(self.norm_q(q), table), _rotate(self.norm_k(k), table)
         mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
         text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
         return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
-
-
-def _positions(x: Tensor, table: Tensor, t: int) -> Tensor:
-    return torch.cat([x[:, :, :t], _rotate(x[:, :, t:], table)], dim=2)
 
 
 class _SingleBlock(nn.Module):
@@ -152,7 +186,7 @@ class _SingleBlock(nn.Module):
         """
         q, k, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
         q, k, v = (_heads(part, self.heads) for part in (q, k, v))
-        q, k = _positions(self.norm_q(q), table, t), _positions(self.norm_k(k), table, t)
+        q, k = _rotate(self.norm_q(q), table), _rotate(self.norm_k(k), table)
         columns = None
         if request is None or not read:
             mixed = attention(q, k, v, key_mask=visible)
@@ -233,19 +267,76 @@ class SceneTransformer(nn.Module):
         self.digit_output = nn.Embedding(num_digits, width)
         self.output_bias = nn.Parameter(torch.zeros(self.codebook_size))
         self.register_buffer("table", rotary_table(self.grid, width // heads), persistent=False)
+        self._read_before = (
+            self.word_embedding,
+            *self.text_blocks,
+            self.multi_blocks[0].text,
+            self.code_embedding,
+            self.digit_embedding,
+            self.code_output,
+            self.digit_output,
+        )
+        self._last_kept: Kept | None = None
         for embedding in (self.word_embedding, self.code_embedding, self.digit_embedding, self.code_output, self.digit_output):
             nn.init.normal_(embedding.weight, std=0.02)
 
-    def embed_codes(self, tokens: Tensor) -> Tensor:
-        """Embeddings "b n d" of image tokens "b n" (mask_id for masked ones), with absolute and local position."""
-        tables = self.code_embedding.weight
-        digits = self.digit_embedding(self.digit_rows).sum(1)
-        tables = tables + torch.cat([digits, torch.zeros_like(digits[:1])])
+    def embed_codes(self, tokens: Tensor, tables: Tensor | None = None) -> Tensor:
+        """Embeddings "b n d" of image tokens "b n" (mask_id for masked ones), with absolute and local position.
+
+        Args:
+            tokens: "b n" int64.
+            tables: what `code_tables` gives, where it is known already.
+        """
         b, n = tokens.shape
         y, x = self.grid
-        grid = F.embedding(tokens, tables).view(b, y, x, -1) + self.row_position + self.column_position
+        rows = F.embedding(tokens, self.code_tables() if tables is None else tables)
+        grid = rows.view(b, y, x, -1) + self.row_position + self.column_position
         local = self.local(grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return (grid + local).reshape(b, n, -1)
+
+    def code_tables(self) -> Tensor:
+        """Embedding "v+1 d" of every code, its digits added, and of the mask."""
+        digits = self.digit_embedding(self.digit_rows).sum(1)
+        return self.code_embedding.weight + torch.cat([digits, torch.zeros_like(digits[:1])])
+
+    def output_weight(self) -> Tensor:
+        """Weight "v d" that turns activations into logits, the digits' share added."""
+        return self.code_output.weight + self.digit_output(self.digit_rows).sum(1)
+
+    def read_text(self, text_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """What the text encoder makes of text ids "b t", before any image is seen.
+
+        Returns:
+            Activations "b t d", and the queries, keys and values "b t 3d" of the first multi-modal block.
+        """
+        text = self.word_embedding(text_ids) + self.word_position[: text_ids.shape[1]]
+        mask = (text_ids != 0)[:, None, None]
+        for block in self.text_blocks:
+            text = block(text, mask)
+        return text, self.multi_blocks[0].read_text(text)  # type: ignore[operator]
+
+    def _known_text(self, text_ids: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+        """As read_text, each caption read once and alone, so that its bits do not hang on its company."""
+        rows = []
+        for ids, row in zip(text_ids.tolist(), text_ids.split(1), strict=True):
+            key = tuple(ids)
+            if key not in kept.texts:
+                if len(kept.texts) >= _KEPT_TEXTS:
+                    kept.texts.clear()
+                kept.texts[key] = self.read_text(row)
+            rows.append(kept.texts[key])
+        return torch.cat([text for text, _ in rows]), torch.cat([read for _, read in rows])
+
+    def _kept(self) -> Kept | None:
+        """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
+        if torch.is_grad_enabled():
+            return None
+        state = tuple((p.data_ptr(), p._version) for part in self._read_before for p in part.parameters())  # type: ignore[union-attr]
+        state += (self.word_position.data_ptr(), self.word_position._version)
+        kept = self._last_kept
+        if kept is None or kept.state != state:
+            kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight(), {})
+        return kept
 
     def forward(
         self,
@@ -268,36 +359,34 @@ class SceneTransformer(nn.Module):
             return_text_logits: the grounded heads' attention logits to text, for training.
         """
         t = text_ids.shape[1]
-        text_mask = text_ids != 0
-        text = self.word_embedding(text_ids) + self.word_position[:t]
-        for block in self.text_blocks:
-            text = block(text, text_mask[:, None, None])
-        visible = text_mask
+        kept = self._kept()
+        text, text_read = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
+        visible = text_ids != 0
         if suppress:
-            visible = text_mask.clone()
+            visible = visible.clone()
             visible[:, list(suppress)] = False
-        image = self.embed_codes(tokens)
+        image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
         key_mask = torch.cat([visible, visible.new_ones(tokens.shape)], dim=1)
         if hidden is not None:
             # Text reads all visible tokens; an image token what is not hidden from it.
             key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
             key_mask[:, t:, :t] &= ~hidden
-        mask = broadcast_mask(key_mask)
-        for block in self.multi_blocks:
-            text, image = block(text, image, mask, self.table)
+        mask, table = broadcast_mask(key_mask), table_after_text(self.table, t)
+        for number, block in enumerate(self.multi_blocks):
+            text, image = block(text, image, mask, table, None if number else text_read)
         x = torch.cat([text, image], dim=1)
         collected: list[Tensor] = []
         text_logits: list[Tensor] = []
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, q, k, columns = block(x, key_mask, self.table, t, request, read)
+            x, q, k, columns = block(x, key_mask, table, t, request, read)
             if columns is not None:
                 collected.append(columns)
             if return_text_logits:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, t:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
         hidden = F.gelu(self.final(self.final_norm(x[:, t:])), approximate="tanh")
-        weight = self.code_output.weight + self.digit_output(self.digit_rows).sum(1)
+        weight = self.output_weight() if kept is None else kept.output_weight
         output = TransformerOutput(F.linear(hidden, weight, self.output_bias))
         if return_text_logits:
             output.text_logits = torch.stack(text_logits)

@@ -33,9 +33,10 @@
       progress.hide();
       setRunning(false);
       host.hidden = false;
-      note.hidden = true;
-      about.hidden = !message.about;
-      about.textContent = message.about || "";
+      note.textContent = message.problem || "";
+      note.hidden = !message.problem;
+      about.textContent = [message.about, message.note].filter(Boolean).join(" ");
+      about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;

@@ -1,0 +1,250 @@
+"""The running page under a class's load, with hostile and impatient callers: a real server on a free port, the tiny real model."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import io
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio")
+pytest.importorskip("mcp")
+
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.ui import line as lines
+from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
+from uncage_demo.ui.layout import build_ui
+from uncage_demo.ui.line import Job, Line, Place, check_cost
+from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.theme import launch_options
+
+PAUSE_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SimpleNamespace]:
+    """Address of the page, and how many forwards its model has made."""
+    backend, seen = EmbeddedBackend.tiny(seed=0), SimpleNamespace(forwards=0, address="", client=None)
+    forward = backend.forward
+
+    @functools.wraps(forward)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        seen.forwards += 1
+        time.sleep(PAUSE_S)
+        return forward(*args, **kwargs)
+
+    backend.forward = counted  # type: ignore[method-assign]
+    demo = build_ui(ModelSlot(lambda name, allowed: backend))
+    _, seen.address, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **launch_options())
+    yield seen
+    demo.close()
+
+
+def client(server: SimpleNamespace) -> Any:
+    """One for all visitors: each of its calls is a visitor of its own to the server."""
+    from gradio_client import Client
+
+    if server.client is None:
+        server.client = Client(server.address, verbose=False, download_files=False, httpx_kwargs={"timeout": 120})
+    return server.client
+
+
+def compare(server: SimpleNamespace, prompt: str, seed: int, steps: int = 4) -> dict[str, Any]:
+    """The first run's summary."""
+    return client(server).predict(prompt, ["meissonic", "halton"], seed, steps, 3.0, "embedded", api_name="/compare")[2][0]
+
+
+def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespace) -> None:
+    alone = compare(server, "a cat and a dog", 11)
+    before = server.forwards
+    compare(server, "a cat and a dog", 12)
+    cost = server.forwards - before
+    before = server.forwards
+    with ThreadPoolExecutor(12) as pool:
+        said = list(pool.map(lambda _: compare(server, "a cat and a dog", 13), range(12)))
+    assert server.forwards - before <= cost
+    assert {one["settings"]["seed"] for one in said} == {13}
+    assert not alone["made_before"]
+    before = server.forwards
+    assert compare(server, "a cat and a dog", 13)["made_before"]
+    assert server.forwards == before
+
+
+def test_a_class_is_served_and_nobody_gets_anothers_run(server: SimpleNamespace) -> None:
+    """25 of 50 were refused once (findings: reliability, 6)."""
+    prompts = [
+        f"a {one} and a {other}"
+        for one in ("cat", "dog", "bear", "frog", "lion", "bird")
+        for other in ("car", "bow", "clock", "apple", "bench")
+    ]
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        said = list(pool.map(lambda text: compare(server, text, 3, 2), prompts))
+    assert [one["prompt"] for one in said] == prompts
+
+
+def test_what_nobody_waits_for_stops(server: SimpleNamespace) -> None:
+    """An abandoned API run once kept the device to its end (findings: reliability, 5)."""
+    job = client(server).submit("a cat", "meissonic", 21, 256, 3.0, -1, "both", -1, "embedded", api_name="/generate")
+    until = time.monotonic() + 60
+    begun = server.forwards
+    while server.forwards < begun + 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    job.cancel()
+    time.sleep(3)
+    before = server.forwards
+    time.sleep(1)
+    assert server.forwards == before
+    assert before < begun + 256
+
+
+def test_one_request_has_a_bound_and_says_it(server: SimpleNamespace) -> None:
+    check_cost(6, 4, 64)
+    with pytest.raises(ValueError, match=r"6 orders x 4 seeds x 65 steps are 1560 decoding steps: one request may take 1536"):
+        check_cost(6, 4, 65)
+    with pytest.raises(Exception, match="7 orders"):
+        client(server).predict("a cat", ["meissonic"] * 7, 0, 4, 3.0, "embedded", api_name="/compare")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "wrong"),
+    [
+        (2, 1.5, "seed='1.5': give a whole number from 0 to 9007199254740991"),
+        (2, "0", "seed='0'"),
+        (2, -1, "seed='-1'"),
+        (3, "a", "num_steps='a'"),
+    ],
+)
+def test_errors_name_the_argument(server: SimpleNamespace, place: int, value: Any, wrong: str) -> None:
+    arguments: list[Any] = ["a cat", "meissonic", 0, 4, 3.0, -1, "both", -1, "embedded"]
+    arguments[place] = value
+    with pytest.raises(Exception, match=wrong.replace("(", r"\(")):
+        client(server).predict(*arguments, api_name="/generate")
+
+
+def test_no_file_is_no_accident(server: SimpleNamespace) -> None:
+    with pytest.raises(Exception, match=r"trace: give an \.npz file"):
+        client(server).predict(None, api_name="/open_trace")
+
+
+def call(server: SimpleNamespace, tool: str, arguments: dict[str, Any]) -> Any:
+    """What an assistant gets of a tool."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask() -> Any:
+        async with streamablehttp_client(f"{server.address}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+            return await session.call_tool(tool, arguments)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(ask())).result(120)
+
+
+@pytest.mark.parametrize(("tool", "pictures"), [("generate", 1), ("compare", 2)])
+def test_assistants_get_pictures(server: SimpleNamespace, tool: str, pictures: int) -> None:
+    """They got text with the server's paths (findings: reports, 6)."""
+    answer = call(server, tool, {"prompt": "a cat and a dog", "num_steps": 2, "seed": 5})
+    images = [one for one in answer.content if one.type == "image"]
+    assert len(images) == pictures
+    for one in images:
+        picture = Image.open(io.BytesIO(base64.b64decode(one.data)))
+        assert Image.MIME[picture.format or ""] == one.mimeType
+    texts = [one.text for one in answer.content if one.type == "text"]
+    assert sum(".npz (" in text for text in texts) == pictures
+    assert not any(text.startswith("/") or "{'path'" in text for text in texts)
+
+
+def test_assistants_are_told_what_is_wrong(server: SimpleNamespace) -> None:
+    answer = call(server, "generate", {"prompt": "a zeppelin", "num_steps": 2})
+    assert answer.isError
+    assert "zeppelin" in answer.content[0].text
+
+
+def test_the_server_answers_while_many_ask_for_layers_and_heads(server: SimpleNamespace) -> None:
+    """60 calls once froze it for 22 s (findings: reliability, 1)."""
+    from tests.factories import make_trace
+    from uncage_demo.ui.handlers import Handlers
+
+    handlers = Handlers(ModelSlot(lambda name, allowed: EmbeddedBackend.tiny()))
+    identity = handlers.store.add(make_trace())
+    ask = heads_function(handlers)
+    assert handlers.slot.reading.acquire(blocking=False)
+    began = time.monotonic()
+    with ThreadPoolExecutor(60) as pool:
+        waiting = [pool.submit(ask, {"id": identity, "step": 0, "word": 1}) for _ in range(60)]
+        time.sleep(0.5)
+        refused = sum(one.done() for one in waiting)
+        handlers.slot.reading.release()
+        answers = [json.loads(one.result(30)) for one in waiting]
+    assert refused >= 60 - MOST_WAITING
+    assert sum(answer.get("error") == BUSY for answer in answers) >= 60 - MOST_WAITING
+    assert time.monotonic() - began < 20
+
+
+def test_places_and_times_are_told_and_leaving_frees_the_place() -> None:
+    hold, line = threading.Event(), Line(workers=1)
+
+    def work(runs: Any) -> Iterator[Any]:
+        hold.wait(30)
+        raise ValueError("as planned")
+        yield
+
+    def job() -> Job:
+        return Job(work=work, runs=(), cost=10, grid=(2, 2), keep=lambda finished: [])
+
+    line._measure(1.0, 10)
+    first, second, third = (line.follow(None, job) for _ in range(3))
+    next(first)
+    assert next(second) == Place(ahead=1, seconds=2, full=False)
+    assert next(third) == Place(ahead=2, seconds=3, full=False)
+    second.close()
+    assert next(third) == Place(ahead=1, seconds=2, full=False)
+    hold.set()
+    with pytest.raises(ValueError, match="as planned"):
+        list(first)
+
+
+def test_a_full_line_tells_how_long_and_keeps_the_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    from uncage_demo.ui.handlers import said_place
+
+    monkeypatch.setattr(lines, "FULL", 1)
+    line, hold = Line(workers=1), threading.Event()
+    line._measure(60.0, 10)
+
+    def work(runs: Any) -> Iterator[Any]:
+        hold.wait(30)
+        yield from ()
+
+    waiting = [line.follow(None, lambda: Job(work=work, runs=(), cost=10, grid=(2, 2), keep=lambda finished: [])) for _ in range(3)]
+    told = [next(one) for one in waiting]
+    assert isinstance(told[2], Place)
+    assert told[2].full
+    assert (
+        said_place(told[2])
+        == "The line is full: 2 runs are before yours, about 3 min. Your prompt is kept, and you are let in as it empties."
+    )
+    hold.set()
+
+
+def test_nothing_else_waits_behind_runs(server: SimpleNamespace) -> None:
+    """Opening a trace and the like were refused while runs waited (findings: reliability, 6)."""
+    with ThreadPoolExecutor(20) as pool:
+        runs = [pool.submit(compare, server, "a lion and a clock", 100 + number, 6) for number in range(20)]
+        time.sleep(0.5)
+        client(server).predict("a cat", "embedded", api_name="/parse")
+        with urllib.request.urlopen(f"{server.address}config", timeout=60):
+            left = sum(not run.done() for run in runs)
+        for run in runs:
+            run.result(120)
+    assert left > 0, "both were answered while runs were still waiting"

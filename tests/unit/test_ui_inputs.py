@@ -1,0 +1,66 @@
+"""What visitors and programs send: links give back the very numbers, odd digits are refused, scratch folders go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio")
+
+from uncage_demo.config import parse_seeds
+from uncage_demo.ui import pages, scratch
+from uncage_demo.ui.settings import Settings, from_query, to_query
+
+
+@pytest.mark.parametrize("value", [2.1234567, 0.99999999, 5.0, 1e-05, 12.5])
+def test_a_link_gives_back_the_very_number(value: float) -> None:
+    """2.1234567 once came back as 2.12346 (findings: reports, 7)."""
+    chosen = Settings(shared={"contrast_weight": value, "noise_temperature": (value, 0.1234567)})
+    _, again, _, _ = from_query(to_query("a cat", chosen))
+    assert again.shared["contrast_weight"] == value
+    assert again.shared["noise_temperature"] == (value, 0.1234567)
+    assert to_query("a cat", Settings(shared={"contrast_weight": 4.0}))["contrast_weight"] == "4"
+
+
+@pytest.mark.parametrize("digits", ["\u00b2", "\u0663", "1\u00b2", "-1", " "])
+def test_digits_of_other_scripts_are_no_numbers(digits: str) -> None:
+    with pytest.raises(ValueError, match="step="):
+        from_query({"prompt": "a cat", "step": digits})
+    with pytest.raises(ValueError, match="seeds"):
+        parse_seeds(digits)
+    assert pages.lesson_number(digits) == 0
+
+
+def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    dead, alive, other = (tmp_path / name for name in (f"uncage-{done.pid}-x", f"uncage-{os.getpid()}-x", "uncage-notes-x"))
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    assert scratch.sweep(tmp_path) == [dead]
+    assert alive.is_dir()
+    assert other.is_dir()
+
+
+def test_scratch_goes_at_sigterm(tmp_path: Path) -> None:
+    """It once stayed (findings: reliability, 7)."""
+    code = (
+        "import time; from uncage_demo.ui import scratch; scratch.end_cleanly_on_sigterm(); "
+        "(scratch.folder() / 'a').write_text('x'); print('ready', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    root = Path(__file__).parents[2]
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=environment, stdout=subprocess.PIPE)
+    assert running.stdout is not None
+    running.stdout.readline()
+    assert len(list(tmp_path.glob("uncage-*"))) == 1
+    running.send_signal(signal.SIGTERM)
+    running.wait(30)
+    time.sleep(0.1)
+    assert list(tmp_path.glob("uncage-*")) == []

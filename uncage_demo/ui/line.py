@@ -1,0 +1,347 @@
+"""The line in front of the device: equal requests share one run, small ones go together where that is exact, everybody sees their place.
+
+A visitor's handler holds a Ticket and waits in its own thread, at most a second at a time, so that it can be cancelled while it waits.
+The runs themselves happen in a few worker threads of this process. Nothing here knows of Gradio.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cachetools import LRUCache
+
+from uncage_demo.runner import Progress
+from uncage_demo.ui import live
+from uncage_demo.ui.device_runs import Finished
+
+log = logging.getLogger(__name__)
+# One request's decoding steps, all its pictures together: six orders by four seeds in 64 steps.
+MAX_STEPS = 1536
+# Runs that wait before newcomers are told that the line is full. They keep their place all the same.
+FULL = 64
+_WAIT_S = 1.0
+_CROWD = 4  # more than so many who share a run are told of its steps less often
+_REMEMBERED = 512
+_SPEED_MEMORY = 0.7  # weight of what was measured before against the latest run
+
+
+def check_cost(orders: int, seeds: int, num_steps: int) -> None:
+    """Refuse a request that would hold the device for too long.
+
+    Args:
+        orders, seeds: pictures asked for, orders times seeds.
+        num_steps: decoding steps of each.
+
+    Raises:
+        ValueError: naming the three numbers, their product and the bound.
+    """
+    steps = orders * seeds * num_steps
+    if steps > MAX_STEPS:
+        raise ValueError(
+            f"{orders} order{'s' * (orders != 1)} x {seeds} seed{'s' * (seeds != 1)} x {num_steps} steps are {steps} decoding steps: "
+            f"one request may take {MAX_STEPS}. Choose fewer steps, orders or seeds."
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a waiting run stands.
+
+    Args:
+        ahead: requests before it, those that run included.
+        seconds: time until it has finished, from measured speed; None before anything was measured.
+        full: whether so many wait that newcomers are told so.
+    """
+
+    ahead: int
+    seconds: float | None
+    full: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A step of a run with the live pictures of its stages, now and then; otherwise None."""
+
+    progress: Progress
+    pictures: list[dict[str, Any]] | None
+
+
+@dataclass(eq=False)
+class Job:
+    """One request, shared by everybody who asked for the same.
+
+    Args:
+        work: makes the stream of Progress and Finished of some runs; called in a worker.
+        runs: what to decode; () where work knows by itself (a branch).
+        cost: decoding steps.
+        grid: of the model, for live pictures.
+        together: jobs that agree here may be decoded together; None = alone.
+        most: runs that one forward takes at most.
+        shared_device: whether another worker may be busy at the same time.
+        gate: held during each step, so that others who need the device come in between two steps.
+        keep: puts the finished runs into the store and returns their ids.
+    """
+
+    work: Callable[[Sequence[Any]], Iterator[Progress | Finished]]
+    runs: Sequence[Any]
+    cost: int
+    grid: tuple[int, int]
+    keep: Callable[[Finished], list[str]]
+    together: tuple[Any, ...] | None = None
+    most: int = 1
+    shared_device: bool = False
+    gate: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    key: Hashable = None
+    waiting_for: int = 0
+    started: float | None = None
+    latest: Shown | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    ids: list[str] | None = None
+    finished: Finished | None = None
+    error: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.finished is not None or self.error is not None
+
+
+def workers_here() -> int:
+    """How many runs of a small model go side by side: one a core of the CPU, 1 to 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores))
+
+
+class Line:
+    """First come, first served, on a few workers.
+
+    Args:
+        workers: threads that decode.
+        exact: whether batches of a job's model were found exact so far; asked before jobs are put together.
+    """
+
+    def __init__(self, workers: int | None = None, exact: Callable[[Job], bool] = lambda job: True) -> None:
+        self.workers = workers or workers_here()
+        self.exact = exact
+        self._made: LRUCache[Hashable, list[str]] = LRUCache(_REMEMBERED)
+        self._lock = threading.RLock()
+        self._work_there = threading.Condition(self._lock)
+        self._waiting: list[Job] = []
+        self._running: list[Job] = []
+        self._threads = 0
+        self._idle = 0
+        self._seconds_per_step: float | None = None
+
+    # -- visitors ---------------------------------------------------------------------------------------------------------
+
+    def remembered(self, key: Hashable) -> list[str] | None:
+        """Ids of the runs that an equal request gave, as far as they are remembered."""
+        with self._lock:
+            return self._made.get(key)
+
+    def follow(self, key: Hashable, make: Callable[[], Job]) -> Generator[Place | Shown | Job | None]:
+        """Join the line, or a request in it that is equal, and tell what happens.
+
+        Args:
+            key: equal keys share one run; None = never shared.
+            make: the job, if there is none of that key yet.
+
+        Yields:
+            Places while waiting, then steps, then the finished job; None at least once a second where there is nothing new.
+
+        Raises:
+            Exception: whatever ended the run.
+        """
+        with self._lock:
+            job = next((j for j in (*self._running, *self._waiting) if key is not None and j.key == key and not j.over), None)
+            if job is None:
+                job = make()
+                job.key, job.changed = key, threading.Condition(self._lock)
+                self._waiting.append(job)
+                self._start_worker()
+            job.waiting_for += 1
+        try:
+            yield from self._told(job)
+        finally:
+            with self._lock:
+                job.waiting_for -= 1
+                if not job.waiting_for and job in self._waiting:
+                    self._waiting.remove(job)
+
+    def _told(self, job: Job) -> Iterator[Place | Shown | Job | None]:
+        place: Place | None = None
+        seen: Shown | None = None
+        while True:
+            with self._lock:
+                if job.waiting_for > _CROWD and seen is not None and not job.over:
+                    job.changed.wait(live.MIN_INTERVAL_S)
+                now = self._place(job)
+                if not job.over and job.latest is seen and (now == place or place is not None):
+                    job.changed.wait(_WAIT_S)
+                    now = self._place(job)
+                over, latest = job.over, job.latest
+            if over:
+                if job.error is not None:
+                    raise job.error
+                yield job
+                return
+            if latest is not None and latest is not seen:
+                seen = latest
+                yield latest
+            elif now is not None and now != place:
+                place = now
+                yield now
+            else:
+                yield None
+
+    def place(self, job: Job) -> Place | None:
+        """Where a job stands; None when it runs or has ended."""
+        with self._lock:
+            return self._place(job)
+
+    def _place(self, job: Job) -> Place | None:
+        if job not in self._waiting:
+            return None
+        number = self._waiting.index(job)
+        seconds = None
+        if self._seconds_per_step is not None:
+            left = sum(self._left(j) for j in self._running) + sum(j.cost for j in self._waiting[:number])
+            seconds = float(round((left / self.workers + job.cost) * self._seconds_per_step))
+        return Place(len(self._running) + number, seconds, number >= FULL)
+
+    @staticmethod
+    def _left(job: Job) -> float:
+        if job.latest is None:
+            return job.cost
+        progress = job.latest.progress
+        return job.cost * max(0.0, 1 - (progress.step + 1) / progress.num_steps)
+
+    # -- workers ----------------------------------------------------------------------------------------------------------
+
+    def _start_worker(self) -> None:
+        if self._idle == 0 and self._threads < self.workers:
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"uncage-device-{self._threads}", daemon=True).start()
+        self._work_there.notify_all()
+
+    def _next(self) -> list[Job]:
+        """The jobs that start now, taken from the line; [] when none may."""
+        if not self._waiting:
+            return []
+        first = self._waiting[0]
+        if self._running and not (first.shared_device and all(j.shared_device for j in self._running)):
+            return []
+        chosen = [first]
+        if first.together is not None and self.exact(first):
+            # no more than this worker's share: two workers with four each are faster than one with eight
+            share = -(-len(self._waiting) // self.workers)
+            for job in self._waiting[1:]:
+                if len(chosen) < share and job.together == first.together and sum(len(j.runs) for j in (*chosen, job)) <= first.most:
+                    chosen.append(job)
+        for job in chosen:
+            self._waiting.remove(job)
+            self._running.append(job)
+            job.started = time.perf_counter()
+        return chosen
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not (jobs := self._next()):
+                    self._work_there.wait()
+                self._idle -= 1
+                if self._waiting:
+                    self._start_worker()
+            try:
+                jobs[0].context.run(self._decode, jobs)
+            except BaseException as error:  # the visitors are told; the worker lives on
+                self._fail(jobs, error)
+            with self._lock:
+                for job in jobs:
+                    self._running.remove(job)
+                    if job.key is not None and job.ids is not None:
+                        self._made[job.key] = job.ids
+                    job.changed.notify_all()
+                self._work_there.notify_all()
+
+    def _decode(self, jobs: Sequence[Job]) -> None:
+        """Decode some jobs in lockstep; stops at the next step when nobody waits for any of them."""
+        import torch
+
+        first = jobs[0]
+        if first.shared_device:  # a small model: the cores are shared out among the workers, and bits do not depend on their number
+            torch.set_num_threads(1)
+        runs = [run for job in jobs for run in job.runs]
+        began = time.perf_counter()
+        stream = first.work(runs)
+        shown = live.with_pictures(
+            stream, first.grid, live.MANY_PX if max(len(job.runs) for job in jobs) > live.MOST_LARGE else live.LIVE_PX
+        )
+        try:
+            for item, pictures in _gated(shown, first.gate):
+                if isinstance(item, Finished):
+                    self._measure(time.perf_counter() - began, sum(job.cost for job in jobs))
+                    self._hand_out(jobs, item)
+                    return
+                with self._lock:
+                    for job, part in zip(jobs, _parts(jobs, len(item.records)), strict=True):
+                        frames = None if item.frames is None else item.frames[part]
+                        progress = replace(item, records=item.records[part], frames=frames)
+                        job.latest = Shown(progress, None if pictures is None else pictures[part])
+                        job.changed.notify_all()
+                    if not any(job.waiting_for for job in jobs):
+                        # said under the lock, so that nobody joins a run that is about to end
+                        self._fail(jobs, InterruptedError("everybody who waited for this run has left"))
+                        return
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+
+    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
+        with self._lock:
+            for job in jobs:
+                if not job.over:
+                    job.error = error
+
+    def _hand_out(self, jobs: Sequence[Job], end: Finished) -> None:
+        for job, part in zip(jobs, _parts(jobs, len(end.traces)), strict=True):
+            own = Finished(end.traces[part], end.verdicts[part])
+            job.ids = job.keep(own)
+            job.finished = own
+
+    def _measure(self, seconds: float, cost: int) -> None:
+        latest = seconds / max(1, cost)
+        with self._lock:
+            before = self._seconds_per_step
+            self._seconds_per_step = latest if before is None else _SPEED_MEMORY * before + (1 - _SPEED_MEMORY) * latest
+
+
+def _gated(items: Iterator[Any], gate: AbstractContextManager[Any]) -> Iterator[Any]:
+    """The items, each made while the gate is held."""
+    while True:
+        with gate:
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
+        if not isinstance(gate, nullcontext):
+            time.sleep(0.001)  # who waits at the gate gets through before the next step takes it again
+
+
+def _parts(jobs: Sequence[Job], count: int) -> list[slice]:
+    """Which of the runs decoded together are whose."""
+    if len(jobs) == 1:
+        return [slice(0, count)]
+    ends = [sum(len(job.runs) for job in jobs[: number + 1]) for number in range(len(jobs))]
+    return [slice(end - len(job.runs), end) for job, end in zip(jobs, ends, strict=True)]
