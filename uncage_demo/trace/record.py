@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from uncage_demo.backends.ages import said
+from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -124,6 +126,20 @@ class Trace:
     def grid(self) -> tuple[int, int]:
         """(y, x) of the token grid."""
         return self.tokens.shape[0], self.tokens.shape[1]
+
+    @property
+    def age(self) -> str:
+        """The part of its training after which the model's weights were kept, such as "1/5"; "" = all of it.
+
+        Raises:
+            ValueError: the trace's model options cannot be read.
+        """
+        return ModelOptions.from_json(self.versions.get(TRACE_KEY)).age or ""
+
+    @property
+    def age_said(self) -> str:
+        """The age in words: "1/5 of its training", "all of its training"."""
+        return said(self.age)
 
     @property
     def branches(self) -> tuple[Lineage, ...]:
