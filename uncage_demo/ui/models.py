@@ -137,7 +137,7 @@ def about(name: str) -> dict[str, Any]:
     """
     for entry in offered():
         if entry.id == name:
-            return describe([entry])[0]
+            return {**describe([entry])[0], "ages": list(kept_ages(name))}
     raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(e.id for e in offered())}")
 
 
