@@ -15,7 +15,7 @@ from uncage_demo.files import replacing, write_atomically
 from uncage_demo.types import Verdict
 
 if TYPE_CHECKING:
-    from uncage_demo.trace.record import Trace
+    from uncage_demo.trace.record import Trace, stem_of
 
 FORMATS = {
     "png": "finished pictures, and all runs side by side",
@@ -45,11 +45,6 @@ class Look:
     stage_px: int = 320
     step_s: float = 0.14
     hold_s: float = 2.5
-
-
-def stem_of(order: str, age: str = "") -> str:
-    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5")."""
-    return order + (f"-age-{age.replace('/', '-')}" if age else "")
 
 
 def planned_files(folder: Path, stems: Sequence[str], formats: Sequence[str]) -> list[Path]:

@@ -76,7 +76,12 @@ def options_from(arguments: argparse.Namespace, told: ModelOptions | None = None
 
 
 def load_model(
-    arguments: argparse.Namespace, *, name: str = "embedded", device: str | None = None, told: ModelOptions | None = None, age: str | None = None
+    arguments: argparse.Namespace,
+    *,
+    name: str = "embedded",
+    device: str | None = None,
+    told: ModelOptions | None = None,
+    age: str | None = None,
 ) -> Backend:
     """Load the model that a command line asks for; before something is fetched, its source and size go to stderr.
 

@@ -13,10 +13,10 @@ from uncage_demo.backends.ages import ages_of
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, config_fields, parse_orders
 from uncage_demo.config import DecodingConfig, parse_seeds
-from uncage_demo.export import Look, check_formats, check_free, planned_files, stem_of, view_formats, write_run, write_view
+from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.prompt.judging import too_many
-from uncage_demo.trace.record import Trace
+from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt, Verdict
 

@@ -228,3 +228,8 @@ class Trace:
         from uncage_demo.trace.file import load_trace
 
         return load_trace(path)
+
+
+def stem_of(order: str, age: str = "") -> str:
+    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5")."""
+    return order + (f"-age-{age.replace('/', '-')}" if age else "")
