@@ -47,12 +47,10 @@ def command_line(
     orders = list(dict.fromkeys(str(t.config["order"]) for t in traces))
     seeds = list(dict.fromkeys(int(t.config["seed"]) for t in traces))
     full_grid = sorted((str(t.config["order"]), int(t.config["seed"])) for t in traces) == sorted((o, s) for o in orders for s in seeds)
-    all_ages = options is None and _are_all_ages(traces)
-    if (
-        len(traces) > 1
-        and not all_ages
-        and (not full_grid or any(s != shared[0] for s in shared) or (options is None and _ages(traces)[1:]))
-    ):
+    several_ages = options is None and len(_ages(traces)) > 1
+    all_ages = several_ages and _are_all_ages(traces)
+    alike = full_grid and not several_ages and all(s == shared[0] for s in shared)
+    if len(traces) > 1 and not all_ages and not alike:
         given: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
         return "\n".join(command_line([t], out=f"{out}/{i + 1}", **given) for i, t in enumerate(traces))
     first = traces[0]
