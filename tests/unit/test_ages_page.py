@@ -35,6 +35,8 @@ def growing(tmp_path, monkeypatch) -> Path:
     """A tiny model's folder that keeps every age, in the place of the shipped world that does."""
     folder = tmp_path / "growing"
     shutil.copytree(TINY, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id": "embedded-web"}))
     for age in AGES:
         age_file(folder, age).parent.mkdir(exist_ok=True)
         shutil.copy(folder / "transformer.safetensors", age_file(folder, age))

@@ -68,7 +68,7 @@ def test_the_lesson_of_ages_says_what_its_traces_show():
 
 
 def test_where_a_failure_is_found():
-    red, green = Subject("red turtle", (1,), ((0,),), "turtle", ("red",)), Subject("green apple", (3,), ((2,),), "apple", ("green",))
+    red, green = Subject((1,), ((0,),), "red turtle", "turtle", ("red",)), Subject((3,), ((2,),), "green apple", "apple", ("green",))
     leaked = FoundObject("turtle", "green", 1.0, (0.0, 0.0, 0.5, 0.5))
     melted = FoundObject("apple", "green", 1.0, (0.5, 0.5, 1.0, 1.0), "cat")
     shown = shown_in(Verdict((True, True), (False, True), 0, False, (leaked, melted)), (red, green), (4, 4))
