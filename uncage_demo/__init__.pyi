@@ -12,6 +12,7 @@ from .orders.halton import halton_order as halton_order
 from .orders.table import ORDERS as ORDERS
 from .prompt.parse import parse_prompt as parse_prompt
 from .runner import compare as compare
+from .runner import compare_ages as compare_ages
 from .runner import generate as generate
 from .runner import stream as stream
 from .trace.record import StepRecord as StepRecord

@@ -15,7 +15,7 @@ from uncage_demo.files import replacing, write_atomically
 from uncage_demo.types import Verdict
 
 if TYPE_CHECKING:
-    from uncage_demo.trace.record import Trace
+    from uncage_demo.trace.record import Trace, stem_of
 
 FORMATS = {
     "png": "finished pictures, and all runs side by side",
@@ -47,13 +47,13 @@ class Look:
     hold_s: float = 2.5
 
 
-def planned_files(folder: Path, orders: Sequence[str], formats: Sequence[str]) -> list[Path]:
-    """Every file that `write_run` makes for these orders and formats, in the order in which it makes them."""
+def planned_files(folder: Path, stems: Sequence[str], formats: Sequence[str]) -> list[Path]:
+    """Every file that `write_run` makes for runs of these stems (see `stem_of`) and formats, in the order in which it makes them."""
     names: list[str] = []
     if "npz" in formats:
-        names += [f"{order}.npz" for order in orders]
+        names += [f"{stem}.npz" for stem in stems]
     if "png" in formats:
-        names += [f"{order}.png" for order in orders] + ["side-by-side.png"]
+        names += [f"{stem}.png" for stem in stems] + ["side-by-side.png"]
     if "figures" in formats:
         names += [f"{figure}.{kind}" for figure in _FIGURES for kind in ("png", "svg")]
     names += [f"reveal.{kind}" for kind in ("webp", "gif", "mp4") if kind in formats]
@@ -104,7 +104,7 @@ def write_run(
 
     Args:
         folder: made when missing; existing files are replaced (`check_free` refuses beforehand).
-        traces: 1..6 runs of one prompt with different orders.
+        traces: 1..6 runs of one prompt that differ in order or in the model's age.
         verdicts: one a run, or None.
         formats: names of FORMATS.
         look: of animations and side-by-side pictures.
@@ -116,22 +116,23 @@ def write_run(
         The files, as `planned_files` lists them.
     """
     check_formats(formats)
-    orders = [str(t.config["order"]) for t in traces]
+    ages = len({t.age for t in traces}) > 1
+    stems = [stem_of(str(t.config["order"]), (t.age or "1") if ages else "") for t in traces]
     folder.mkdir(parents=True, exist_ok=True)
-    files = planned_files(folder, orders, formats)
-    by_order = dict(zip(orders, traces, strict=True))
+    files = planned_files(folder, stems, formats)
+    by_stem = dict(zip(stems, traces, strict=True))
     for path in files:
         if on_file is not None:
             on_file(path)
         if path.name == "run.json":
             write_atomically(path, json.dumps(_summary(traces, verdicts, facts), indent=2, ensure_ascii=False) + "\n")
         elif path.suffix == ".npz":
-            by_order[path.stem].save(path)
-        elif path.stem in by_order:
+            by_stem[path.stem].save(path)
+        elif path.stem in by_stem:
             from PIL import Image
 
             with replacing(path) as place:
-                Image.fromarray(by_order[path.stem].image).save(place)
+                Image.fromarray(by_stem[path.stem].image).save(place)
         else:
             write_view(path, traces, path.stem, verdicts=verdicts, look=look, findings=findings)
     return files

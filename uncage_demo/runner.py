@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from uncage_demo.backends import load_backend
+from uncage_demo.backends.ages import ages_of
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.options import recorded
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import in_batches
 from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt
 
@@ -219,6 +222,82 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: Frames = True, reco
     for trace in traces:
         trace.timings_s = dict(timings_s)
     yield Progress(progress.step, num_steps, progress.records, timings_s["total"], progress.frames, traces)
+
+
+def stream_together(streams: Sequence[Iterator[Progress]]) -> Iterator[Progress]:
+    """Several streams as one, step by step: runs of different models, or of one model at different ages, on one clock. Close it to cancel.
+
+    Args:
+        streams: at least one, each from `stream`. One that ends earlier repeats its last step.
+
+    Yields:
+        A Progress after every step of the longest, and a last one with all finished traces, in order.
+
+    Raises:
+        ValueError: no streams, or what a stream raises (before the first forward of any other's second step).
+    """
+    if not streams:
+        raise ValueError("no runs: give at least one")
+    latest: list[Progress | None] = [None] * len(streams)
+    try:
+        while any(one is None or one.traces is None for one in latest):
+            for number, items in enumerate(streams):
+                told = latest[number]
+                if told is None or told.traces is None:
+                    latest[number] = next(items)
+            yield _joined([one for one in latest if one is not None])
+    finally:
+        for items in streams:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+
+def _joined(latest: Sequence[Progress]) -> Progress:
+    """What several streams told last, as one."""
+    frames = [frame for one in latest for frame in one.frames or ()]
+    traces = [trace for one in latest for trace in one.traces or ()]
+    over = all(one.traces is not None for one in latest)
+    return Progress(
+        max(one.step for one in latest),
+        max(one.num_steps for one in latest),
+        [record for one in latest for record in one.records],
+        max(one.elapsed_s for one in latest),
+        frames if all(one.frames is not None for one in latest) else None,
+        traces if over else None,
+    )
+
+
+def compare_ages(
+    name: str,
+    text: str,
+    config: DecodingConfig,
+    *,
+    device: str = "cpu",
+    overrides: Sequence[dict[str, Any]] | None = None,
+    on_step: OnStep | None = None,
+    frames: Frames = True,
+) -> list[Trace]:
+    """Generate one picture at every age of a model: the same prompt and seed after ever more of its training, on one clock.
+
+    Args:
+        name: an embedded model that keeps ages, such as "embedded-web", or its folder (see `load_backend`).
+        text: the prompt.
+        config: the settings, one seed for all ages.
+        device: where it runs.
+        overrides: corrections of the prompt's subjects, as `parse_prompt` takes them.
+        on_step, frames: as `generate`.
+
+    Returns:
+        One trace an age, youngest first; the last one is the model itself. `Trace.age` tells which.
+
+    Raises:
+        ValueError: a model without ages, or settings that do not fit (before the first forward).
+        Cancelled: from on_step.
+    """
+    backends = [load_backend(name, device, age=age) for age in ages_of(name)]
+    prompt = parse_prompt(text, backends[0], overrides)
+    return finish(stream_together([stream(one, [Run(prompt, config)], frames=frames) for one in backends]), on_step)
 
 
 def finish(items: Iterator[Progress], on_step: OnStep | None = None) -> list[Trace]:

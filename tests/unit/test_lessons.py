@@ -4,7 +4,12 @@ import re
 
 import pytest
 
-from uncage_demo.ui.lessons import all_lessons
+from uncage_demo.backends.ages import AGES
+from uncage_demo.bench.scorers_detector import failures
+from uncage_demo.shipped import EMBEDDED
+from uncage_demo.types import FoundObject, Subject, Verdict
+from uncage_demo.ui.examples import Examples
+from uncage_demo.ui.lessons import all_lessons, shown_in
 
 COMPARING = {"at_fork", "pin_differs", "unguided"}
 
@@ -16,3 +21,57 @@ def test_a_lesson_is_whole(lesson):
     assert not any(re.search(r"\{", text) for text in lesson["intro"])  # told before the run is known
     if COMPARING & {key for step in lesson["steps"] for key in step["goal"]}:
         assert len(lesson["stages"]) == 2
+
+
+def shipped(lesson):
+    """The example of a lesson, or None where its model is not there either."""
+    examples = Examples()
+    found = {example.name: example for example in examples.all}.get(lesson["example"])
+    if lesson["example"] and found is None:
+        model = lesson["example"].split(".")[0]
+        assert not EMBEDDED.get(model, EMBEDDED["embedded"]).exists(), f"run `python -m uncage_demo ship --example {lesson['example']}`"
+    return examples, found
+
+
+@pytest.mark.parametrize("lesson", all_lessons(), ids=lambda lesson: lesson["title"])
+def test_what_a_lesson_lets_find_is_there(lesson):
+    """Every goal `finds` has a place to click, and none is met everywhere."""
+    wanted = [step["goal"]["finds"] for step in lesson["steps"] if "finds" in step["goal"]]
+    examples, found = shipped(lesson)
+    if found is None or not wanted:
+        return
+    entries = [examples.entry(path.stem) for path in found.files]
+    shown = [shown_in(e.verdict, e.trace.prompt.subjects, e.trace.grid) for e in entries]
+    for kind in wanted:
+        assert any(one[kind] for one in shown), kind
+        assert not all(len(one[kind]) == entries[0].trace.tokens.size for one in shown), kind
+
+
+def test_the_lesson_of_failures_shows_one_kind_a_stage():
+    examples, found = shipped(all_lessons()[2])
+    if found is None:
+        return
+    entries = [examples.entry(path.stem) for path in found.files]
+    kinds = [{k for k, v in failures(e.verdict, e.trace.prompt.subjects).items() if v and k != "duplicate"} for e in entries]
+    assert kinds == [{"leaked"}, {"mixture"}, {"missing"}]
+    assert len({e.trace.prompt.text for e in entries}) == 1
+
+
+def test_the_lesson_of_ages_says_what_its_traces_show():
+    examples, found = shipped(all_lessons()[6])
+    if found is None:
+        return
+    entries = [examples.entry(path.stem) for path in found.files]
+    assert [e.trace.age for e in entries] == [*map(str, AGES), ""]
+    assert not all(entries[0].verdict.objects_found)
+    assert entries[-1].verdict.all_correct
+
+
+def test_where_a_failure_is_found():
+    red, green = Subject((1,), ((0,),), "red turtle", "turtle", ("red",)), Subject((3,), ((2,),), "green apple", "apple", ("green",))
+    leaked = FoundObject("turtle", "green", 1.0, (0.0, 0.0, 0.5, 0.5))
+    melted = FoundObject("apple", "green", 1.0, (0.5, 0.5, 1.0, 1.0), "cat")
+    shown = shown_in(Verdict((True, True), (False, True), 0, False, (leaked, melted)), (red, green), (4, 4))
+    assert shown == {"leaked": [0, 1, 4, 5], "mixture": [10, 11, 14, 15], "missing": [], "bound": []}
+    whole = shown_in(Verdict((True, False), (True, False), 0, False, ()), (red, green), (2, 2))
+    assert (whole["missing"], whole["bound"]) == ([0, 1, 2, 3], [])

@@ -1,12 +1,14 @@
 """Ages: a model's weights as they were after a part of its training, as small files beside the final ones.
 
-Knows nothing of models and training.
+Knows files, not models and training.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+
+from uncage_demo.shipped import EMBEDDED
 
 # After these parts of the training budget the weights are kept; the whole of it is the model itself.
 AGES = (Fraction(1, 20), Fraction(1, 5), Fraction(3, 5))
@@ -34,9 +36,49 @@ def parse_age(age: str | float | Fraction) -> Fraction:
     return part
 
 
+def aged(name: str, age: str = "") -> str:
+    """One name for a model at an age, "embedded-web@1/5"; the model's own for "", the whole of its training."""
+    return f"{name}@{age}" if age else name
+
+
+def without_age(aged_name: str) -> tuple[str, str]:
+    """Inverse of `aged`: (the model's name, its age or "")."""
+    name, _, age = aged_name.partition("@")
+    return name, age
+
+
+def said(age: str | float | Fraction) -> str:
+    """An age in words: "1/5 of its training", "all of its training".
+
+    Args:
+        age: see parse_age; "" is the whole.
+
+    Raises:
+        ValueError: see parse_age.
+    """
+    part = parse_age(age or WHOLE)
+    return f"{'all' if part == WHOLE else part} of its training"
+
+
 def age_file(folder: Path, age: Fraction) -> Path:
     """Where the weights of an age are: `FOLDER/ages/1-5.safetensors`."""
     return folder / FOLDER / f"{age.numerator}-{age.denominator}.safetensors"
+
+
+def ages_of(name: str) -> tuple[Fraction, ...]:
+    """Every age of a model that keeps them, youngest first and the whole last.
+
+    Args:
+        name: an embedded model's name or its folder.
+
+    Raises:
+        ValueError: a model that keeps no ages.
+    """
+    kept = ages_in(EMBEDDED.get(name, Path(name)))
+    if not kept:
+        having = ", ".join(one for one, folder in EMBEDDED.items() if ages_in(folder)) or "none of the shipped models"
+        raise ValueError(f"model {name!r} keeps no weights of its training, so it has no ages to compare; {having} does")
+    return (*kept, WHOLE)
 
 
 def ages_in(folder: Path) -> tuple[Fraction, ...]:

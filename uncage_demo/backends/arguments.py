@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
 
-NAMES = "embedded, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
+NAMES = "embedded, embedded-web, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = "embedded", device: str | None = "auto") -> None:
@@ -36,7 +36,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     parser.add_argument(
         "--age",
         metavar="PART",
-        help="of an embedded model that keeps them: weights as they were after this part of the training, such as 1/4 (default: all of it)",
+        help="of an embedded model that keeps them: weights as they were after this part of the training, such as 1/5 (default: all of it)",
     )
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
     for one in OPTIONS:
@@ -76,7 +76,12 @@ def options_from(arguments: argparse.Namespace, told: ModelOptions | None = None
 
 
 def load_model(
-    arguments: argparse.Namespace, *, name: str = "embedded", device: str | None = None, told: ModelOptions | None = None
+    arguments: argparse.Namespace,
+    *,
+    name: str = "embedded",
+    device: str | None = None,
+    told: ModelOptions | None = None,
+    age: str | None = None,
 ) -> Backend:
     """Load the model that a command line asks for; before something is fetched, its source and size go to stderr.
 
@@ -85,6 +90,7 @@ def load_model(
         name: the model where --model is silent.
         device: instead of --device.
         told: see options_from.
+        age: instead of --age.
 
     Raises:
         ValueError: see load_backend; also a device that is not on this machine.
@@ -93,6 +99,8 @@ def load_model(
     from uncage_demo.backends.devices import parse_device
 
     options = options_from(arguments, told)
+    if age is not None:
+        options = replace(options, age=age)
     return load_backend(
         arguments.model or name,
         device=str(parse_device(device or arguments.device)),

@@ -52,14 +52,28 @@ def failures(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, bool]:
     """
     asked = Counter(subject.noun for subject in subjects for _ in range(subject.count))
     found = Counter(detection.noun for detection in verdict.detections)
-    colors = {noun: {color for s in subjects if s.noun == noun for color in s.colors} for noun in asked}
-    elsewhere = {noun: {color for s in subjects if s.noun != noun for color in s.colors} - colors[noun] for noun in asked}
-    pairs = [(a, b) for i, a in enumerate(verdict.detections) for b in verdict.detections[:i]]
+    wrong = wrong_objects(verdict, subjects)
     return {
         "missing": not all(verdict.objects_found),
-        "mixture": any(d.rival for d in verdict.detections) or any(a.noun != b.noun and overlap(a, b) >= MIXTURE_OVERLAP for a, b in pairs),
-        "leaked": any(d.color in elsewhere.get(d.noun, ()) for d in verdict.detections),
+        "mixture": bool(wrong["mixture"]),
+        "leaked": bool(wrong["leaked"]),
         "duplicate": any(found[noun] > count for noun, count in asked.items()),
+    }
+
+
+def wrong_objects(verdict: Verdict, subjects: Sequence[Subject]) -> dict[str, list[FoundObject]]:
+    """The detections that show a mixture or a leaked colour, as `failures` tells them."""
+    nouns = {subject.noun for subject in subjects}
+    colors = {noun: {color for s in subjects if s.noun == noun for color in s.colors} for noun in nouns}
+    elsewhere = {noun: {color for s in subjects if s.noun != noun for color in s.colors} - colors[noun] for noun in nouns}
+    found = verdict.detections
+
+    def melted(one: FoundObject) -> bool:
+        return bool(one.rival) or any(one.noun != other.noun and overlap(one, other) >= MIXTURE_OVERLAP for other in found)
+
+    return {
+        "mixture": [one for one in found if melted(one)],
+        "leaked": [one for one in found if one.color in elsewhere.get(one.noun, ())],
     }
 
 

@@ -20,7 +20,7 @@ _DEFAULT = DecodingConfig()
 def add_orders(command: argparse.ArgumentParser) -> None:
     """Add --orders."""
     usual = ",".join(COMPARED)
-    command.add_argument("--orders", default=usual, metavar="A,B", help=f"1 to {MAX_ORDERS} of {_orders_told()} (default: {usual})")
+    command.add_argument("--orders", metavar="A,B", help=f"1 to {MAX_ORDERS} of {_orders_told()} (default: {usual})")
 
 
 def add_order(command: argparse.ArgumentParser) -> None:

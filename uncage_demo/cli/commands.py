@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.backends.ages import ages_of
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, config_fields, parse_orders
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
+from uncage_demo.orders.table import COMPARED
 from uncage_demo.prompt.judging import too_many
-from uncage_demo.trace.record import Trace
+from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt, Verdict
 
@@ -22,8 +24,15 @@ _VIEW_OF_FORMAT = {"html": "player", "webp": "reveal", "gif": "reveal", "mp4": "
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Decode a prompt in several orders from each seed, write a folder per seed, print the verdicts."""
-    return _decode(options, parse_orders(options.orders))
+    """Decode a prompt in several orders, or at all ages of the model, from each seed, write a folder per seed, print the verdicts."""
+    if not options.ages:
+        return _decode(options, parse_orders(options.orders or ",".join(COMPARED)))
+    if options.age is not None:
+        raise ValueError(f"--age {options.age} is one age and --ages is all of them: give one of the two")
+    orders = parse_orders(options.orders or COMPARED[0])
+    if len(orders) > 1:
+        raise ValueError(f"--orders {options.orders}: with --ages give one order")
+    return _decode(options, orders, tuple(map(str, ages_of(options.model))))
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -77,7 +86,7 @@ def models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
+def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = ()) -> int:
     # everything that can be wrong with the request is found before a model is loaded
     from uncage_demo.runner import parse_frames
 
@@ -89,18 +98,22 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
     check_formats(formats)
     look = _look(options)
     overrides = _overrides(options.subjects)
-    asked: dict[str, Any] = {"model": options.model, "options": options_from(options)}
+    # of several ages, each trace tells its own
+    asked: dict[str, Any] = {"model": options.model, "options": None if ages else options_from(options)}
+    stems = [stem_of(order, age) for order in orders for age in ages or ("",)]
     folders = {seed: options.out if len(seeds) == 1 else options.out / f"seed-{seed}" for seed in seeds}
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out {options.out} is a file; give a folder")
-    check_free([f for folder in folders.values() for f in planned_files(folder, orders, formats)], options.force)
+    check_free([f for folder in folders.values() for f in planned_files(folder, stems, formats)], options.force)
 
     from tqdm import tqdm
 
     from uncage_demo.prompt.parse import check_drawable, parse_prompt
-    from uncage_demo.runner import compare as compare_runs
+    from uncage_demo.runner import Run, finish, stream, stream_together
 
-    backend = load_model(options)
+    # one model, or the same one at several ages
+    backends = [load_model(options, age=age) for age in ages] if ages else [load_model(options)]
+    backend = backends[0]
     prompt = parse_prompt(options.prompt, backend, overrides)
     check_drawable(prompt, backend)
     _print_prompt(prompt)
@@ -113,12 +126,14 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...]) -> int:
                 bar.total = num_steps
                 bar.update(1)
 
-            traces = compare_runs(backend, prompt, configs[seed], on_step=advance, frames=frames)
+            runs = [Run(prompt, config) for config in configs[seed]]
+            traces = finish(stream_together([stream(one, runs, frames=frames) for one in backends]), advance)
         verdicts = [backend.judge(trace, prompt) for trace in traces]
-        for order, verdict in zip(orders, verdicts, strict=True):
-            print(verdict_line(f"{order}, seed {seed}", prompt, verdict))
+        for trace, verdict in zip(traces, verdicts, strict=True):
+            age = f", {trace.age_said}" if ages else ""
+            print(verdict_line(f"{trace.config['order']}, seed {seed}{age}", prompt, verdict))
         facts = {"command": command_line(traces, subjects=options.subjects, out=str(folders[seed]), **asked)}
-        with _files_bar(options.quiet, len(planned_files(folders[seed], orders, formats))) as told:
+        with _files_bar(options.quiet, len(planned_files(folders[seed], stems, formats))) as told:
             findings = _diagnose(traces, verdicts) if "html" in formats else None
             files = write_run(folders[seed], traces, verdicts, formats, look=look, findings=findings, facts=facts, on_file=told.name)
         if not options.quiet:

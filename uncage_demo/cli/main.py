@@ -149,6 +149,11 @@ def _add_compare(commands: Any) -> None:
     command = _command(commands, "compare", "decode one prompt in several orders from one seed, side by side", "compare")
     command.add_argument("prompt", help='what to draw, e.g. "a turtle and a pink apple"; after "--" it may begin with a dash')
     add_orders(command)
+    command.add_argument(
+        "--ages",
+        action="store_true",
+        help="one order (default: the baseline) at every age of the model, such as embedded-web: after ever more of its training",
+    )
     _add_run_options(command)
 
 

@@ -289,11 +289,11 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
 
 
 def _titles(traces: Sequence[Trace]) -> list[str]:
-    """The order's name; what was changed for a branch; the seed where seeds differ."""
-    seeds = len({t.config["seed"] for t in traces}) > 1
+    """The order's name; what was changed for a branch; the model's age where ages differ; the seed where seeds differ."""
+    seeds, ages = (len({of(t) for t in traces}) > 1 for of in (lambda t: t.config["seed"], lambda t: t.age))
     names = []
     for t in traces:
-        order = order_of(t.config["order"]).title
+        order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names

@@ -61,7 +61,7 @@ class FrameStyle:
 def run_label(trace: Trace) -> tuple[str, str]:
     """Name of a run and its settings in short: ("UNCAGE", "weight 3, 8 guided steps, seed 0")."""
     config = DecodingConfig.from_dict(trace.config)
-    order, seed = order_of(config.order), f"seed {config.seed}"
+    order, seed = order_of(config.order), f"seed {config.seed}" + (f", {trace.age_said}" if trace.age else "")
     redraw = f"{config.draft_steps} steps draft, {config.redrawn_steps} redraw" if config.redrawn_steps else ""
     if order.guided:
         guided = f"weight {config.contrast_weight:g}, {min(len(trace.steps), config.guided_steps)} guided steps"

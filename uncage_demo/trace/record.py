@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from uncage_demo.backends.ages import said
+from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -126,6 +128,20 @@ class Trace:
         return self.tokens.shape[0], self.tokens.shape[1]
 
     @property
+    def age(self) -> str:
+        """The part of its training after which the model's weights were kept, such as "1/5"; "" = all of it.
+
+        Raises:
+            ValueError: the trace's model options cannot be read.
+        """
+        return ModelOptions.from_json(self.versions.get(TRACE_KEY)).age or ""
+
+    @property
+    def age_said(self) -> str:
+        """The age in words: "1/5 of its training", "all of its training"."""
+        return said(self.age)
+
+    @property
     def branches(self) -> tuple[Lineage, ...]:
         """The branches that led to this run, the newest first; empty for a run that is none."""
         return () if self.lineage is None else self.lineage.lines
@@ -212,3 +228,8 @@ class Trace:
         from uncage_demo.trace.file import load_trace
 
         return load_trace(path)
+
+
+def stem_of(order: str, age: str = "") -> str:
+    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5")."""
+    return order + (f"-age-{age.replace('/', '-')}" if age else "")

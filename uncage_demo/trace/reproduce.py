@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+from uncage_demo.backends.ages import AGES
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
+from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.lineage import Lineage
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import TextToken
@@ -26,7 +28,8 @@ def command_line(
     """The shell command that makes these runs again; quoted so that a prompt cannot become a command.
 
     Args:
-        traces: runs of one prompt and model. Runs that differ only in order and seed become one command, others one command each.
+        traces: runs of one prompt and model. Runs that differ only in order and seed, or only in the model's age and then have all of
+            them, become one command, others one command each.
         subjects: the correction of the prompt's subjects as given to `--subjects`; "" = what the traces say of it (see `correction_of`).
         out: the folder to write.
         model: the model's folder or hub id as it was given; None = the name that the traces know it by.
@@ -44,15 +47,19 @@ def command_line(
     orders = list(dict.fromkeys(str(t.config["order"]) for t in traces))
     seeds = list(dict.fromkeys(int(t.config["seed"]) for t in traces))
     full_grid = sorted((str(t.config["order"]), int(t.config["seed"])) for t in traces) == sorted((o, s) for o in orders for s in seeds)
-    if len(traces) > 1 and (not full_grid or any(s != shared[0] for s in shared)):
+    several_ages = options is None and len(_ages(traces)) > 1
+    all_ages = several_ages and _are_all_ages(traces)
+    alike = full_grid and not several_ages and all(s == shared[0] for s in shared)
+    if len(traces) > 1 and not all_ages and not alike:
         given: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
         return "\n".join(command_line([t], out=f"{out}/{i + 1}", **given) for i, t in enumerate(traces))
     first = traces[0]
     correction = None if subjects else correction_of(first)
     subjects = subjects if correction is None else json.dumps(correction, separators=(",", ":"))
-    parts = [*PROGRAM, "generate" if len(orders) == 1 else "compare", "--model", model or first.model.id]
-    parts += _flags(_options(first) if options is None else options)
-    parts += ["--order", orders[0]] if len(orders) == 1 else ["--orders", ",".join(orders)]
+    single = len(orders) == 1 and not all_ages
+    parts = [*PROGRAM, "generate" if single else "compare", "--model", model or first.model.id]
+    parts += ["--ages"] if all_ages else _flags(_options(first) if options is None else options)
+    parts += ["--order", orders[0]] if single else ["--orders", ",".join(orders)]
     parts += ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", ",".join(map(str, seeds))]
     for name, value in shared[0].items():
         flag = name.replace("_", "-")
@@ -89,6 +96,8 @@ def python_snippet(
     first = traces[0]
     overrides = correction_of(first) if overrides is None else overrides
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
+    if options is None and _ages(traces)[1:]:
+        return _python_of_ages(traces, model or first.model.id, given)
     loaded = "".join(f", {name}={value!r}" for name, value in (_options(first) if options is None else options).given().items())
     lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({model or first.model.id!r}{loaded})"]
     lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
@@ -105,6 +114,38 @@ def python_snippet(
         lines.append(f"{name} = {_branch_call(trace, trace.lineage, names[trace.lineage.parent])}")
         names[trace.id] = name
     return "\n".join(lines)
+
+
+def _python_of_ages(traces: Sequence[Trace], model: str, overrides: str) -> str:
+    """Python of runs that differ in the model's age: one call where they are all ages of one run, else every run by itself."""
+    if _are_all_ages(traces):
+        of_seeds = {trace.config["seed"]: trace for trace in traces}.values()
+        calls = [f"ud.compare_ages({model!r}, {t.prompt.text!r}, {_config(t.config)}{overrides})" for t in of_seeds]
+        return f"import uncage_demo as ud\n\ntraces = {' + '.join(calls)}"
+    if any(trace.lineage for trace in traces):
+        raise ValueError("runs of several ages with a branch among them: give those of one age")
+    lines = ["import uncage_demo as ud", "", "traces = []"]
+    for trace in traces:
+        age = f", age={trace.age!r}" if trace.age else ""
+        lines.append(f"backend = ud.load_backend({model!r}{age})")
+        prompt = f"ud.parse_prompt({trace.prompt.text!r}, backend{overrides})"
+        lines.append(f"traces.append(ud.generate(backend, {prompt}, {_config(trace.config)}))")
+    return "\n".join(lines)
+
+
+def _ages(traces: Sequence[Trace]) -> list[str]:
+    """The different ages of the model that made these runs, in their order; "" = all of its training."""
+    return list(dict.fromkeys(trace.age for trace in traces))
+
+
+def _are_all_ages(traces: Sequence[Trace]) -> bool:
+    """Whether these are one run at every age, youngest first, as `runner.compare_ages` makes them; or such runs of several seeds."""
+    count = len(AGES) + 1
+    one_run = [{**trace.config, "seed": None} == {**traces[0].config, "seed": None} and not trace.lineage for trace in traces]
+    ages, seeds = [trace.age for trace in traces], [trace.config["seed"] for trace in traces]
+    groups = [(ages[at : at + count], set(seeds[at : at + count])) for at in range(0, len(traces), count)]
+    every = [*map(str, AGES), ""]
+    return all(one_run) and all(found == every and len(one) == 1 for found, one in groups) and len(set(seeds)) == len(groups)
 
 
 def correction_of(trace: Trace) -> list[dict[str, Any]] | None:
@@ -129,7 +170,7 @@ class _Reader:
     """Reads a run's prompt again without its model."""
 
     def __init__(self, trace: Trace) -> None:
-        self._prompt, self._closed = trace.prompt, trace.model.id == "embedded"
+        self._prompt, self._closed = trace.prompt, trace.model.id in EMBEDDED
         self.vocabulary = vocab.VOCABULARY if self._closed else None
 
     def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
@@ -189,5 +230,6 @@ def _check(traces: Sequence[Trace]) -> None:
         if trace.lineage:
             parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")
-        if (trace.prompt.text, trace.model.id, _options(trace)) != (traces[0].prompt.text, traces[0].model.id, _options(traces[0])):
+        told, first = (replace(_options(one), age=None) for one in (trace, traces[0]))
+        if (trace.prompt.text, trace.model.id, told) != (traces[0].prompt.text, traces[0].model.id, first):
             raise ValueError("the traces have different prompts or models: give runs that belong together")

@@ -117,11 +117,11 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
         card.write_summary(RESULTS_PAGE, metrics)
 
     def examples() -> None:
-        ship.write_examples(backend)
+        ship.write_examples()
 
     steps = [
         Step("examples", examples, lambda: sorted(EXAMPLES.glob("*"))),
-        Step("README pictures", lambda: ship.write_shipped_pictures(backend), lambda: list(ship.MOVING)),
+        Step("README pictures", ship.write_shipped_pictures, lambda: list(ship.MOVING)),
         Step("golden grids", lambda: _command("tests.golden.regenerate", "embedded"), lambda: [GOLDEN]),
         Step("model card", measure, lambda: [EMOJI_SCENES / name for name in ("README.md", "metrics.json", *card.PICTURES)]),
     ]

@@ -13,47 +13,72 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.backends.ages import AGES, WHOLE
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.run import make_images
+from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
 from uncage_demo.files import write_atomically
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
 from uncage_demo.render.frames import FrameStyle, compare_frames
-from uncage_demo.runner import compare
-from uncage_demo.shipped import ASSETS, EMOJI_SCENES, EXAMPLES
-from uncage_demo.trace.record import Trace
-from uncage_demo.types import Verdict
+from uncage_demo.runner import generate
+from uncage_demo.shipped import ASSETS, EMBEDDED, EXAMPLES
+from uncage_demo.trace.record import Trace, stem_of
+from uncage_demo.types import Prompt, Verdict
 
 ORDERS = ("meissonic", "uncage")
+OPENING = "embedded-web.mended"
 # The README's moving pictures: file -> the example and the runs of it that are shown.
-MOVING = {ASSETS / "readme.webp": ("turtle-apple", ORDERS), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
-SEEDS = range(24)
+MOVING = {ASSETS / "readme.webp": (OPENING, ORDERS), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
 MOVING_PICTURE_BYTES = 2_500_000
+
+# What a run of an example should show: fully correct or not, a kind of failure (`scorers_detector.FAILURES`) and no other failure of
+# binding, "unbound" = an object or a colour is wrong, or None = anything.
+Want = bool | str | None
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """An example to look for: the first seed, over these prompts in turn, whose verdicts are as wanted.
+    """An example to look for: the first prompt with a seed whose verdicts are as wanted.
 
     Args:
         title, about: shown on the page.
         prompts: tried in this order.
-        correct: whether each order's run should be fully correct; None = either.
-        orders: the runs, one a stage.
-        num_steps: T.
+        wants: what each stage's run should show.
+        orders: the order of each stage.
+        model: whose runs, see `shipped.EMBEDDED`.
+        ages: the model's age of each stage, "" = the whole of its training; () = that everywhere.
+        own_seeds: whether each stage has a seed of its own, to show several outcomes of one prompt; else all share one.
+        num_steps: T; None = the model's own.
+        seeds: how many seeds of a prompt are tried, from 0.
+        frames: of which steps the picture is kept, see `runner.parse_frames`; pictures are most of a file.
     """
 
     title: str
     about: str
     prompts: tuple[str, ...]
-    correct: tuple[bool | None, ...]
+    wants: tuple[Want, ...]
     orders: tuple[str, ...] = ORDERS
-    num_steps: int = DEFAULT_STEPS
+    model: str = "embedded"
+    ages: tuple[str, ...] = ()
+    own_seeds: bool = False
+    num_steps: int | None = DEFAULT_STEPS
+    seeds: int = 24
+    frames: int = 1
 
-    def configs(self, seed: int) -> list[DecodingConfig]:
-        """The settings of one try."""
-        return [DecodingConfig(order=order, num_steps=self.num_steps, seed=seed) for order in self.orders]
+    def config(self, stage: int, seed: int) -> DecodingConfig:
+        """The settings of one try of a stage."""
+        return DecodingConfig(order=self.orders[stage], num_steps=self.num_steps, seed=seed)
+
+    def age(self, stage: int) -> str:
+        """The model's age on a stage."""
+        return self.ages[stage] if self.ages else ""
+
+    def stems(self, name: str, seeds: Sequence[int]) -> list[str]:
+        """File names of the stages without their ending: "NAME.ORDER", with age or seed where the stages differ in it."""
+        told = [stem_of(order, (self.age(i) or "1") if self.ages else "") for i, order in enumerate(self.orders)]
+        return [f"{name}.{label}" + (f"-seed-{seed}" if self.own_seeds else "") for label, seed in zip(told, seeds, strict=True)]
 
 
 _PROMPTS = (
@@ -65,7 +90,61 @@ _PROMPTS = (
     "a horse and an orange backpack in the snow",
     "a lion and a purple bowl in the sea",
 )
+_TWO_COLORS = (
+    "a red turtle and a green apple",
+    "a pink cat and a green clock",
+    "a yellow bow and a blue car",
+    "a blue bear and a yellow balloon",
+    "a purple frog and a red crown",
+    "an orange bird and a blue chair",
+)
+_BASELINES = ("meissonic",)
 WANTED = {
+    OPENING: Wanted(
+        "A binding failure, mended",
+        "The baseline binds a colour or an object wrongly. UNCAGE, from the same seed, draws both right.",
+        _TWO_COLORS,
+        ("unbound", True),
+        model="embedded-web",
+        num_steps=None,
+        seeds=12,
+        frames=2,
+    ),
+    "embedded-web.not-mended": Wanted(
+        "Nothing mends it",
+        "The baseline binds wrongly, and neither UNCAGE nor Draft and mend puts it right.",
+        _TWO_COLORS[::-1],
+        ("unbound", "unbound", "unbound"),
+        ("meissonic", "uncage", "mend"),
+        model="embedded-web",
+        num_steps=None,
+        seeds=12,
+        frames=3,
+    ),
+    "embedded-web.failures": Wanted(
+        "A leak, a mixture, a missing object",
+        "One prompt, one order, three seeds: three ways in which binding fails.",
+        ("a yellow bow and a blue car", *_TWO_COLORS),
+        ("leaked", "mixture", "missing"),
+        _BASELINES * 3,
+        model="embedded-web",
+        own_seeds=True,
+        num_steps=None,
+        seeds=12,
+        frames=3,
+    ),
+    "embedded-web.ages": Wanted(
+        "One prompt, four ages",
+        "The same prompt and seed after ever more of the training: first blots, then objects, then the right colours.",
+        _TWO_COLORS,
+        ("missing", None, None, True),
+        _BASELINES * (len(AGES) + 1),
+        model="embedded-web",
+        ages=(*map(str, AGES), ""),
+        num_steps=None,
+        seeds=12,
+        frames=3,
+    ),
     "turtle-apple": Wanted(
         "A turtle and a pink apple",
         "One seed, two orders: where they part, and what comes of it.",
@@ -77,12 +156,6 @@ WANTED = {
         "The baseline gets something wrong that the guided order draws right.",
         _PROMPTS,
         (False, True),
-    ),
-    "failure": Wanted(
-        "A failure of the baseline",
-        "Something is missing, doubled, mixed or has the wrong colour.",
-        _PROMPTS[::-1],
-        (False, None),
     ),
     "no-help": Wanted(
         "Guidance does not help",
@@ -104,7 +177,7 @@ WANTED = {
         ("a blue bow and a red car at night", "a green backpack and a purple clock at night", "a yellow balloon and a blue chair at night"),
         (False, None, True),
         ("meissonic", "anchored", "redraw"),
-        12,
+        num_steps=12,
     ),
     "company": Wanted(
         "Two frogs and a crown",
@@ -118,43 +191,86 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Found:
-    """An example that was found: prompt, seed, how many pairs were tried, and whether any was as wanted."""
+    """An example that was found: prompt, a seed each stage, how many seeds were tried, and whether any was as wanted."""
 
     text: str
-    seed: int
+    seeds: tuple[int, ...]
     tried: int
     fits: bool
 
 
-def find(backend: EmbeddedBackend, wanted: Wanted, taken: set[tuple[str, int]]) -> Found:
-    """The runs of one seed whose verdicts are as wanted, of the first prompt that has them; the clearest where there are several.
+class Models:
+    """The shipped models, each loaded once, and what was found of their runs, so that no try is decoded twice."""
 
-    Clearest: the last run's least certain detection is the most certain. The first seed of all where none is as wanted.
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], EmbeddedBackend] = {}
+        self._judged: dict[tuple[str, str, str, DecodingConfig], Verdict] = {}
+
+    def __call__(self, name: str, age: str = "") -> EmbeddedBackend:
+        """The model of that name at that age."""
+        if (name, age) not in self._loaded:
+            self._loaded[name, age] = EmbeddedBackend.load(EMBEDDED[name], age=age or WHOLE)
+        return self._loaded[name, age]
+
+    def verdicts(self, name: str, age: str, prompt: Prompt, configs: Sequence[DecodingConfig]) -> list[Verdict]:
+        """What the detector says of the picture of each of these settings."""
+        keys = [(name, age, prompt.text, config) for config in configs]
+        new = [key for key in keys if key not in self._judged]
+        if new:
+            backend, prompts = self(name, age), [prompt] * len(new)
+            _, images = make_images(backend, prompts, [config for *_, config in new])
+            self._judged.update(zip(new, backend.judge_many(images, prompts), strict=True))
+        return [self._judged[key] for key in keys]
+
+
+def as_wanted(want: Want, verdict: Verdict, prompt: Prompt) -> bool:
+    """Whether a verdict is what an example's stage should show (see Want)."""
+    if want is None or isinstance(want, bool):
+        return want is None or want == verdict.all_correct
+    if want == "unbound":
+        return not (all(verdict.objects_found) and all(verdict.colors_right))
+    shown = {kind for kind, is_shown in failures(verdict, prompt.subjects).items() if is_shown}
+    return want in shown and shown <= {want, "duplicate"}
+
+
+def find(models: Models, wanted: Wanted, taken: set[tuple[str, int]]) -> Found:
+    """The seed, or a seed each stage, whose verdicts are as wanted, of the first prompt that has them.
+
+    Of several, the clearest: the last run's least certain detection is the most certain. The first seed of all where none is as wanted.
     These are illustrations and chosen as such; averages over all seeds are the benchmark's business.
     """
     tried = 0
     for text in wanted.prompts:
-        prompt = parse_prompt(text, backend)
-        configs = [config for seed in SEEDS for config in wanted.configs(seed)]
-        _, images = make_images(backend, [prompt] * len(configs), configs)
-        verdicts = backend.judge_many(images, [prompt] * len(configs))
-        tried += len(SEEDS)
-        fitting: list[tuple[float, int]] = []
-        for index, seed in enumerate(SEEDS):
-            runs = verdicts[len(wanted.orders) * index :][: len(wanted.orders)]
-            as_wanted = all(want is None or want == verdict.all_correct for want, verdict in zip(wanted.correct, runs, strict=True))
-            if as_wanted and (text, seed) not in taken:
-                fitting.append((min((found.score for found in runs[-1].detections), default=0.0), -seed))
-        if fitting:
-            return Found(text, -max(fitting)[1], tried, True)
-    return Found(wanted.prompts[0], 0, tried, False)
+        prompt = parse_prompt(text, models(wanted.model))
+        seeds = [seed for seed in range(wanted.seeds) if (text, seed) not in taken]
+        tried += wanted.seeds
+        chosen, clear = [], {}
+        for stage in range(len(wanted.wants)):
+            fitting = _fitting(models, prompt, wanted, stage, seeds)
+            clear = {seed: fitting[seed] for seed in seeds if seed in fitting}
+            if not clear:
+                break
+            chosen.append(max(clear, key=lambda seed: (clear[seed], -seed)))
+            seeds = [seed for seed in seeds if seed != chosen[-1]] if wanted.own_seeds else list(clear)
+        else:
+            return Found(text, tuple(chosen) if wanted.own_seeds else (chosen[-1],) * len(chosen), tried, True)
+    return Found(wanted.prompts[0], (0,) * len(wanted.wants), tried, False)
 
 
-def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES, only: Sequence[str] = ()) -> dict[str, Any]:
+def _fitting(models: Models, prompt: Prompt, wanted: Wanted, stage: int, seeds: Sequence[int]) -> dict[int, float]:
+    """Of these seeds, those whose run is as wanted on a stage, with the score of its least certain detection."""
+    verdicts = models.verdicts(wanted.model, wanted.age(stage), prompt, [wanted.config(stage, seed) for seed in seeds])
+    return {
+        seed: min((found.score for found in verdict.detections), default=0.0)
+        for seed, verdict in zip(seeds, verdicts, strict=True)
+        if as_wanted(wanted.wants[stage], verdict, prompt)
+    }
+
+
+def write_examples(folder: Path = EXAMPLES, only: Sequence[str] = ()) -> dict[str, Any]:
     """Write every example's traces and index.json; returns the index.
 
     Args:
-        backend: the model.
         folder: where.
         only: names of the examples to make anew; the others' files stay. None named = all.
 
@@ -165,34 +281,41 @@ def write_examples(backend: EmbeddedBackend, folder: Path = EXAMPLES, only: Sequ
     if wrong:
         raise ValueError(f"example {wrong[0]!r}: choose from {', '.join(WANTED)}")
     folder.mkdir(parents=True, exist_ok=True)
+    models = Models()
     kept = json.loads((folder / "index.json").read_text()) if only else {}
     kept = {name: entry for name, entry in kept.items() if name in WANTED and name not in only}
     for old in folder.glob("*.npz"):
-        if old.name.split(".")[0] not in kept:
+        if old.stem.rpartition(".")[0] not in kept:
             old.unlink()
     index: dict[str, Any] = {}
     taken: set[tuple[str, int]] = set()
     for name, wanted in WANTED.items():
         if name in kept:
             index[name] = kept[name]
-            first = Trace.load(folder / f"{name}.{wanted.orders[0]}.npz")
-            taken.add((first.prompt.text, int(first.config["seed"])))
-            continue
-        found = find(backend, wanted, taken)
-        text, seed = found.text, found.seed
-        taken.add((text, seed))
-        chosen = f"Chosen by the detector's verdicts among {found.tried} seeds tried." if found.fits else "Not chosen: the first seed."
-        prompt = parse_prompt(text, backend)
-        traces = compare(backend, prompt, wanted.configs(seed))
-        verdicts = {}
-        for order, trace in zip(wanted.orders, traces, strict=True):
-            stem = f"{name}.{order}"
-            trace.save(folder / f"{stem}.npz")
-            verdicts[stem] = asdict(backend.judge(trace, prompt))
-        index[name] = {"title": wanted.title, "about": f"{wanted.about} {chosen}", "first": list(wanted.orders), "verdicts": verdicts}
-        print(f"{name}: {text!r}, seed {seed}: " + ", ".join(f"{stem} {v['all_correct']}" for stem, v in verdicts.items()), flush=True)
+            traces = [Trace.load(folder / f"{stem}.npz") for stem in kept[name]["verdicts"]]
+            taken |= {(trace.prompt.text, int(trace.config["seed"])) for trace in traces}
+        elif not only or name in only:
+            found = find(models, wanted, taken)
+            taken |= {(found.text, seed) for seed in found.seeds}
+            index[name] = _write_example(models, name, wanted, found, folder)
+            write_atomically(folder / "index.json", json.dumps(index, indent=1) + "\n")
     write_atomically(folder / "index.json", json.dumps(index, indent=1) + "\n")
     return index
+
+
+def _write_example(models: Models, name: str, wanted: Wanted, found: Found, folder: Path) -> dict[str, Any]:
+    """Decode and write the runs of an example; returns its entry of the index."""
+    picked = f"Picked from {found.tried} seeds to show this effect." if found.fits else "Not picked: the first seed."
+    verdicts: dict[str, Any] = {}
+    for stage, stem in enumerate(wanted.stems(name, found.seeds)):
+        backend = models(wanted.model, wanted.age(stage))
+        prompt = parse_prompt(found.text, backend)
+        trace = generate(backend, prompt, wanted.config(stage, found.seeds[stage]), frames=wanted.frames)
+        trace.save(folder / f"{stem}.npz")
+        verdicts[stem] = asdict(backend.judge(trace, prompt))
+    print(f"{name}: {found.text!r}, seeds {found.seeds}, as wanted: {found.fits}, of {found.tried} tried", flush=True)
+    first = [stem.rpartition(".")[2] for stem in verdicts]
+    return {"title": wanted.title, "about": f"{wanted.about} {picked}", "model": wanted.model, "first": first, "verdicts": verdicts}
 
 
 def write_moving_picture(traces: Sequence[Trace], verdicts: Sequence[Verdict | None], path: Path) -> None:
@@ -201,16 +324,16 @@ def write_moving_picture(traces: Sequence[Trace], verdicts: Sequence[Verdict | N
     save_animation(frames, path, Timing(step_s=0.18, hold_s=3.5), max_bytes=MOVING_PICTURE_BYTES, quality=88)
 
 
-def write_shipped_pictures(backend: EmbeddedBackend) -> None:
+def write_shipped_pictures() -> None:
     """The README's moving pictures of the shipped examples, as they were written."""
+    models = Models()
     for path, (example, orders) in MOVING.items():
         traces = [Trace.load(EXAMPLES / f"{example}.{order}.npz") for order in orders]
-        write_moving_picture(traces, [backend.judge(trace, trace.prompt) for trace in traces], path)
+        write_moving_picture(traces, [models(t.model.id, t.age).judge(t, t.prompt) for t in traces], path)
 
 
-def ship(folder: Path = EMOJI_SCENES, only: Sequence[str] = ()) -> None:
-    """Make everything that belongs to the weights in `folder` anew; of the examples, those named in `only` (none named = all)."""
-    backend = EmbeddedBackend.load(folder)
-    write_examples(backend, only=only)
-    write_shipped_pictures(backend)
+def ship(only: Sequence[str] = ()) -> None:
+    """Make everything that belongs to the shipped weights anew; of the examples, those named in `only` (none named = all)."""
+    write_examples(only=only)
+    write_shipped_pictures()
     subprocess.run([sys.executable, "-m", "tests.golden.regenerate", "embedded"], cwd=ASSETS.parent, check=True)

@@ -46,6 +46,7 @@ def add_api(handlers: Handlers) -> None:
         guidance_scale: float,
         model: str,
         settings: str,
+        age: str = "",
     ) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Generate one picture with a masked generative transformer and record every step.
 
@@ -60,12 +61,13 @@ def add_api(handlers: Handlers) -> None:
             guidance_scale: classifier-free guidance; -1 means the model's own.
             model: name of the model, see list_models.
             settings: FURTHER
+            age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
 
         Returns:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
         shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        for made in _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings))):
+        for made in _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings), age or "")):
             yield made[0] if made else _skipped(3)
 
     @explained
@@ -78,6 +80,7 @@ def add_api(handlers: Handlers) -> None:
         contrast_weight: float,
         model: str,
         settings: str,
+        age: str = "",
     ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
@@ -89,12 +92,13 @@ def add_api(handlers: Handlers) -> None:
             contrast_weight: w_a of the guided order.
             model: name of the model, see list_models.
             settings: FURTHER
+            age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
 
         Returns:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings))):
+        for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings), age or "")):
             yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _skipped(3)
 
     @explained
@@ -176,6 +180,7 @@ def add_api(handlers: Handlers) -> None:
         guided = checked_number(-1, precision=0, label="contrast_steps")
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
         scale = checked_number(-1, label="guidance_scale")
+        age = gr.Textbox("", label="age")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
@@ -189,13 +194,17 @@ def add_api(handlers: Handlers) -> None:
         device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
         gr.Button().click(
             generate,
-            [prompt, order, seed, steps, weight, guided, mode, scale, model, further],
+            [prompt, order, seed, steps, weight, guided, mode, scale, model, further, age],
             [picture, trace_file, said],
             api_name="generate",
             **device,
         )
         gr.Button().click(
-            compare, [prompt, orders, seed, steps, weight, model, further], [pictures, trace_files, many_said], api_name="compare", **device
+            compare,
+            [prompt, orders, seed, steps, weight, model, further, age],
+            [pictures, trace_files, many_said],
+            api_name="compare",
+            **device,
         )
         gr.Button().click(branch, [given, at_step, change, cell, order, word], [picture, trace_file, said], api_name="branch", **device)
         gr.Button().click(open_trace, given, [picture, said], api_name="open_trace", concurrency_limit=2)
@@ -241,7 +250,7 @@ def add_readers(handlers: Handlers) -> None:
         """The models on offer: name, what each can draw, what it costs.
 
         Returns:
-            A list of {"id", "title", "draws", "cost", "download_gb", "present"}.
+            A list of {"id", "title", "draws", "cost", "download_gb", "present", "ages"}.
         """
         return [about(name) for _, name in model_choices()]
 
@@ -259,7 +268,7 @@ def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
         "prompt": trace.prompt.text,
         "objects": [s.label for s in trace.prompt.subjects],
         "settings": trace.config,
-        "model": {"id": trace.model.id, "title": trace.model.title, "weights": trace.model.weight_hash},
+        "model": {"id": trace.model.id, "title": trace.model.title, "weights": trace.model.weight_hash, "age": trace.age},
         "steps": len(trace.steps),
         "timings_s": trace.timings_s,
         "verdict": None
@@ -321,8 +330,8 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[
     """[] at every step, then (picture file, trace file, summary) of every order."""
     configs = chosen.configs()
     checked_steps(chosen)
-    prompt, _ = handlers.understood_prompt(text, "", chosen.model)
-    for answer in handlers.decode(chosen.model, [runner.Run(prompt, c) for c in configs], [c.order for c in configs]):
+    prompt, _ = handlers.understood_prompt(text, "", chosen.backend)
+    for answer in handlers.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], [c.order for c in configs]):
         yield _files(answer) if isinstance(answer, Made) else []
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uncage_demo import branching, runner
+from uncage_demo.backends.ages import aged
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.config import DecodingConfig
-from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
-from uncage_demo.ui.models import own_steps
+from uncage_demo.ui.models import is_embedded, own_steps
 
 if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
@@ -35,6 +35,11 @@ def backend_of(slot: int, model: str) -> Backend:
     return _SLOTS[slot].get(model)
 
 
+def model_of(trace: Trace) -> str:
+    """What the slot knows the model of a run by: its name with its age."""
+    return aged(trace.model.id, trace.age)
+
+
 @dataclass(frozen=True)
 class Finished:
     """The end of a run: finished traces and what the model's own scorer says of each (None where it has none)."""
@@ -46,7 +51,12 @@ class Finished:
 def seconds_for(slot: int, model: str, runs: Sequence[Any]) -> int:
     """GPU seconds to ask for: a generous bound, because a call that takes longer is cut off. Loading counts; 20 to 300."""
     steps = sum(run.config.num_steps or own_steps(model) for run in runs)
-    return round(min(300.0, 20 + 0.1 * steps if model in EMBEDDED else 60 + 1.0 * steps))
+    return round(min(300.0, 20 + 0.1 * steps if is_embedded(model) else 60 + 1.0 * steps))
+
+
+def ages_seconds_for(slot: int, models: Sequence[str], runs: Sequence[Any]) -> int:
+    """As seconds_for, for a model at several ages."""
+    return seconds_for(slot, models[0], runs)
 
 
 def branch_seconds_for(slot: int, model: str, trace: Trace, changes: dict[str, Any]) -> int:
@@ -66,6 +76,21 @@ def stream_branch(slot: int, model: str, trace: Trace, changes: dict[str, Any]) 
     """branching.stream_branch on the slot's model, judged before the device is given back."""
     backend = _SLOTS[slot].get(model)
     yield from _judged(backend, branching.stream_branch(backend, trace, **changes))
+
+
+@borrows_gpu(ages_seconds_for)
+def stream_ages(slot: int, models: Sequence[str], runs: Sequence[Any]) -> Iterator[runner.Progress | Finished]:
+    """As `stream`, of the slot's model at several ages, all on one clock.
+
+    Args:
+        slot: number of the slot.
+        models: names with their ages.
+        runs: as many of each model, the first model's first.
+    """
+    backends = [_SLOTS[slot].get(model) for model in models]
+    each = len(runs) // len(models)
+    items = runner.stream_together([runner.stream(one, runs[each * i :][:each]) for i, one in enumerate(backends)])
+    yield from _judged(backends[0], items)  # the ages share one detector
 
 
 def _judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:

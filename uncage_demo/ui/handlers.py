@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo import runner
+from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.config import DecodingConfig, parse_seeds
@@ -218,7 +219,9 @@ class Handlers:
 
     # -- runs -----------------------------------------------------------------------------------------------------------
 
-    def decode(self, model: str, runs: Sequence[runner.Run], labels: Sequence[str], edits: str = "", **extra: Any) -> Iterator[str | Made]:
+    def decode(
+        self, model: str, runs: Sequence[runner.Run], labels: Sequence[str], edits: str = "", ages: Sequence[str] = (), **extra: Any
+    ) -> Iterator[str | Made]:
         """Progress messages while waiting and decoding, then the finished runs. Closing it leaves; what nobody waits for stops.
 
         Args:
@@ -226,6 +229,7 @@ class Handlers:
             runs: what to decode, side by side. What they leave to the model is filled in first, so that equal runs are seen to be equal.
             labels: of the stages, one a run.
             edits: the prompt's corrections, kept with the runs.
+            ages: names of the model at several ages; as many runs belong to each, the first one's first. () = all runs are the model's.
             extra: more fields of the progress messages.
 
         Raises:
@@ -233,7 +237,7 @@ class Handlers:
         """
         backend = self.slot.get(model)
         runs = [replace(run, config=resolve(backend, run)) for run in runs]
-        key = (model, backend.info.weight_hash, tuple(runs), edits)
+        key = (model, backend.info.weight_hash, tuple(ages), tuple(runs), edits)
         ids = self.line.remembered(key)
         if ids is not None and (made := self.made_before(ids)) is not None:
             yield made
@@ -242,12 +246,16 @@ class Handlers:
 
         def make() -> Job:
             return Job(
-                work=lambda together: device_runs.stream(self.slot_number, model, together),
+                work=lambda together: (
+                    device_runs.stream_ages(self.slot_number, ages, together)
+                    if ages
+                    else device_runs.stream(self.slot_number, model, together)
+                ),
                 runs=tuple(runs),
                 cost=sum(run.config.total_steps for run in runs),
                 grid=backend.info.grid,
                 keep=lambda finished: self.keep(finished, edits),
-                together=(model, *steps) if len(steps) == 1 and not on_zero_gpu() else None,
+                together=(model, *steps) if len(steps) == 1 and not ages and not on_zero_gpu() else None,
                 most=backend.max_batch,
                 shared_device=self.slot.shares_cores(model),
                 gate=self.slot.gate(model),
@@ -288,14 +296,14 @@ class Handlers:
             (message for the stage, chips value or None).
         """
         checked_steps(chosen)
-        if not self.slot.is_loaded(chosen.model):
-            yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…"), None
-        prompt, backend = self.understood_prompt(text, edits, chosen.model, allow_download)
+        if not self.slot.is_loaded(chosen.backend):
+            yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…"), None
+        prompt, backend = self.understood_prompt(text, edits, chosen.backend, allow_download)
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
         yield message("progress", phase="Starting…"), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
-        for answer in self.decode(chosen.model, [runner.Run(prompt, c) for c in configs], labels, edits):
+        for answer in self.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], labels, edits):
             if isinstance(answer, str):
                 yield answer, None
                 continue
@@ -320,7 +328,8 @@ class Handlers:
             python = None
         if chosen is None or any(trace.lineage for trace in traces):
             return {"ids": list(ids), "query": None, "command": None, "python": python}
-        linked = int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
+        one_age = len({trace.age for trace in traces}) == 1  # a link names one
+        linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
         return {
             "ids": list(ids),
             "query": options.to_query(traces[0].prompt.text, chosen, edits) if linked else None,
@@ -331,9 +340,9 @@ class Handlers:
     def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
         """Decode one prompt in several orders with several seeds, all on one clock."""
         checked_steps(chosen, len(seeds))
-        if not self.slot.is_loaded(chosen.model):
-            yield message("progress", phase=f"Loading {self.slot.title(chosen.model)}…")
-        prompt, _ = self.understood_prompt(text, edits, chosen.model)
+        if not self.slot.is_loaded(chosen.backend):
+            yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…")
+        prompt, _ = self.understood_prompt(text, edits, chosen.backend)
         runs, labels = [], []
         for order in chosen.orders:  # a row an order, a column a seed
             for seed in seeds:
@@ -341,15 +350,37 @@ class Handlers:
                 runs.append(runner.Run(prompt, config))
                 labels.append(f"{order_of(order).title}, seed {seed}")
         yield message("progress", phase="Starting…")
-        for answer in self.decode(chosen.model, runs, labels, edits, columns=len(seeds)):
-            if isinstance(answer, str):
-                yield answer
-                continue
-            ids, rows = answer.ids, []
-            for number, seed in enumerate(seeds):
-                of_seed = ids[number :: len(seeds)]
-                rows.append({"seed": seed, **self.told(of_seed, chosen.with_shared(seed=seed), edits)})
-            yield message("grid", ids=ids, rows=rows, counts=_counts(chosen.orders, answer.finished, len(seeds)))
+        titles = [order_of(order).title for order in chosen.orders]
+        for answer in self.decode(chosen.backend, runs, labels, edits, columns=len(seeds)):
+            yield answer if isinstance(answer, str) else self.grid(answer, chosen, seeds, titles, edits)
+
+    def compare_ages(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
+        """Decode one prompt in the first order of `chosen` at every age of the model, with several seeds, all on one clock.
+
+        Raises:
+            ValueError: a model that keeps no ages.
+        """
+        chosen = replace(chosen, orders=chosen.orders[:1], age="")
+        ages = [*map(str, ages_of(chosen.model))]
+        checked_steps(chosen, len(ages) * len(seeds))
+        models = [replace(chosen, age=age).backend for age in ages]
+        yield message("progress", phase=f"Loading {self.slot.title(chosen.model)} at {len(ages)} ages…")
+        prompt, _ = self.understood_prompt(text, edits, chosen.backend)
+        for model in models:
+            self.slot.get(model)
+        runs = [runner.Run(prompt, chosen.with_shared(seed=seed).configs()[0]) for _ in ages for seed in seeds]
+        titles = [f"After {said(age)}" for age in ages]
+        labels = [f"{title}, seed {seed}" for title in titles for seed in seeds]
+        for answer in self.decode(chosen.backend, runs, labels, edits, models, columns=len(seeds)):
+            yield answer if isinstance(answer, str) else self.grid(answer, chosen, seeds, titles, edits)
+
+    def grid(self, made: Made, chosen: Settings, seeds: Sequence[int], titles: Sequence[str], edits: str) -> str:
+        """The message that shows a finished comparison: a row of runs a title, a column a seed."""
+        rows = []
+        for number, seed in enumerate(seeds):
+            of_seed = made.ids[number :: len(seeds)]
+            rows.append({"seed": seed, **self.told(of_seed, chosen.with_shared(seed=seed), edits)})
+        return message("grid", ids=made.ids, rows=rows, counts=_counts(titles, made.finished, len(seeds)))
 
     def branch(self, ids: Any, event: Any) -> Iterator[str]:
         """Decode on from a step of a run with a change; the branch joins the stages as a new one.
@@ -385,21 +416,23 @@ class Handlers:
         Raises:
             ValueError: when it is not here, or has other weights.
         """
-        if self.slot.get(trace.model.id).info.weight_hash != trace.model.weight_hash:
+        if self.slot.get(device_runs.model_of(trace)).info.weight_hash != trace.model.weight_hash:
             raise ValueError("this run was made with other weights than the loaded model's; generate it again before branching")
 
     def branching(self, trace: Trace, changes: dict[str, Any], edits: str = "") -> Iterator[str | Made]:
         """Progress messages of a branch and its end, by way of the line. Closing it leaves; what nobody waits for stops."""
 
+        model = device_runs.model_of(trace)
+
         def make() -> Job:
             return Job(
-                work=lambda together: device_runs.stream_branch(self.slot_number, trace.model.id, trace, changes),
+                work=lambda together: device_runs.stream_branch(self.slot_number, model, trace, changes),
                 runs=(),
                 cost=max(1, int(trace.config["num_steps"]) - changes["at_step"]),
                 grid=trace.model.grid,
                 keep=lambda finished: self.keep(finished, edits),
-                shared_device=self.slot.shares_cores(trace.model.id),
-                gate=self.slot.gate(trace.model.id),
+                shared_device=self.slot.shares_cores(model),
+                gate=self.slot.gate(model),
             )
 
         for item in self.line.follow(None, make):
@@ -447,12 +480,12 @@ class Handlers:
         return self.shown([identity], chosen, edits, opened=True), trace
 
 
-def _counts(orders: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:
-    """Of each order: how many of its runs the scorer calls fully correct, of how many that it judged."""
+def _counts(titles: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:
+    """Of each row: how many of its runs the scorer calls fully correct, of how many that it judged."""
     counts = []
-    for number, order in enumerate(orders):
-        said = [v for v in finished.verdicts[number * columns : (number + 1) * columns] if v is not None]
-        counts.append({"title": order_of(order).title, "correct": sum(v.all_correct for v in said), "judged": len(said)})
+    for number, title in enumerate(titles):
+        judged = [v for v in finished.verdicts[number * columns : (number + 1) * columns] if v is not None]
+        counts.append({"title": title, "correct": sum(v.all_correct for v in judged), "judged": len(judged)})
     return counts
 
 

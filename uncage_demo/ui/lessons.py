@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.bench.scorers_detector import wrong_objects
+from uncage_demo.types import Subject, Verdict
 from uncage_demo.ui.examples import Examples
 
 FOLDER = Path(__file__).parent / "static"
@@ -18,12 +21,51 @@ def all_lessons() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("lesson-*.json")))
 
 
+def shown_in(verdict: Verdict, subjects: Sequence[Subject], grid: tuple[int, int]) -> dict[str, list[int]]:
+    """Where a run's finished picture shows what a goal `finds` asks for: the cells, row by row, on which a click finds it.
+
+    Args:
+        verdict: the detector's, of the run.
+        subjects: of its prompt.
+        grid: (rows, columns) of cells.
+
+    Returns:
+        "leaked", "mixture": the cells of the objects that show it; "missing", "bound": every cell of a picture that lacks an object, or has
+        every object in its colour.
+    """
+    everywhere = list(range(grid[0] * grid[1]))
+    wrong = wrong_objects(verdict, subjects)
+    return {
+        **{kind: sorted({cell for one in found for cell in _cells(one.box, grid)}) for kind, found in wrong.items()},
+        "missing": [] if all(verdict.objects_found) else everywhere,
+        "bound": everywhere if all(verdict.objects_found) and all(verdict.colors_right) else [],
+    }
+
+
+def _cells(box: Sequence[float], grid: tuple[int, int]) -> list[int]:
+    """The cells whose middle is in a box (top, left, bottom, right), 0..1."""
+    rows, columns = grid
+    return [
+        row * columns + column
+        for row in range(rows)
+        for column in range(columns)
+        if box[0] <= (row + 0.5) / rows < box[2] and box[1] <= (column + 0.5) / columns < box[3]
+    ]
+
+
+def _shown(examples: Examples, stem: str) -> dict[str, list[int]]:
+    entry = examples.entry(stem)
+    if entry.verdict is None:
+        return {}
+    return shown_in(entry.verdict, entry.trace.prompt.subjects, entry.trace.grid)
+
+
 def lesson_text(examples: Examples, data: Any) -> str:
     """JSON text of one lesson with the ids of its runs, or the list of lessons for number 0.
 
     Args:
         examples: the shipped examples.
-        data: {"number": 0..6} from the browser.
+        data: {"number": 0 or a lesson's} from the browser.
     """
     lessons = all_lessons()
     number = data.get("number") if isinstance(data, dict) else None
@@ -36,4 +78,7 @@ def lesson_text(examples: Examples, data: Any) -> str:
         return json.dumps({"error": "No finished example is installed, so there is nothing to look at yet."})
     wanted = lesson.get("stages")
     ids = [i for i in example.ids if i.rpartition(".")[2] in wanted] if wanted else example.ids
-    return json.dumps({**lesson, "number": number, "count": len(lessons), "ids": (ids or example.ids)[:6]})
+    ids = (ids or example.ids)[:6]
+    asks = any("finds" in step["goal"] for step in lesson["steps"])
+    shown = [_shown(examples, identity.removeprefix("example:")) for identity in ids] if asks else []
+    return json.dumps({**lesson, "number": number, "count": len(lessons), "ids": ids, "shown": shown})

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from uncage_demo.backends.ages import ages_in, without_age
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.devices import parse_device
 from uncage_demo.backends.embedded.vocab import VOCABULARY, tokenize
@@ -25,10 +26,11 @@ MAX_THREADS = MOST_IN_LINE + 64
 
 
 def _load(name: str, allow_download: bool) -> Backend:
-    if name in EMBEDDED:
+    model, age = without_age(name)
+    if model in EMBEDDED:
         from uncage_demo.backends import load_backend
 
-        return load_backend(name, device=str(parse_device()))
+        return load_backend(model, device=str(parse_device()), age=age or None)
     from uncage_demo.backends.large.hub import load_large
 
     return load_large(name, device=parse_device(), download=allow_download)
@@ -36,10 +38,10 @@ def _load(name: str, allow_download: bool) -> Backend:
 
 @dataclass
 class ModelSlot:
-    """Loaded backends by name: embedded models stay, of the others only the last used one does.
+    """Loaded backends by name, with the age where it is not the whole (see `ages.aged`): embedded ones stay, of others the last used one.
 
     Args:
-        load: (name, download allowed) -> backend; injectable so that tests use a tiny real model.
+        load: (name with age, download allowed) -> backend; injectable so that tests use a tiny real model.
     """
 
     load: Callable[[str, bool], Backend] = _load
@@ -59,11 +61,14 @@ class ModelSlot:
         Raises:
             ValueError: for a model that this deployment does not offer, or that is not here and may not be fetched.
         """
-        if name not in {model for _, model in model_choices()}:
-            raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(m for _, m in model_choices())}")
+        model, age = without_age(name)
+        if model not in {offer for _, offer in model_choices()}:
+            raise ValueError(f"model {model!r} is not offered here; choose one of {', '.join(m for _, m in model_choices())}")
+        if age and age not in kept_ages(model):
+            raise ValueError(f"age={age!r}: {title_of(model)} keeps {', '.join(kept_ages(model)) or 'no weights of its training'}")
         with self._loading:
             if name not in self._backends:
-                for other in [n for n in self._backends if n not in EMBEDDED]:
+                for other in [n for n in self._backends if not is_embedded(n)]:
                     del self._backends[other]
                 self._backends[name] = self.load(name, allow_download)
             return self._backends[name]
@@ -72,11 +77,11 @@ class ModelSlot:
         """What can parse a prompt for a model without loading it: its own words where they are known, else plain words."""
         if name in self._backends:
             return self._backends[name]
-        return EmbeddedReader() if name in EMBEDDED else WordReader()
+        return EmbeddedReader() if is_embedded(name) else WordReader()
 
     def title(self, name: str) -> str:
         """Readable name of a model, without loading it."""
-        return self._backends[name].info.title if name in self._backends else title_of(name)
+        return self._backends[name].info.title if name in self._backends else title_of(without_age(name)[0])
 
     @property
     def one_device(self) -> bool:
@@ -85,7 +90,7 @@ class ModelSlot:
 
     def shares_cores(self, name: str) -> bool:
         """Whether runs of this model go side by side: embedded ones on a CPU, where one run keeps one core busy."""
-        return name in EMBEDDED and not self.one_device
+        return is_embedded(name) and not self.one_device
 
     def gate(self, name: str) -> AbstractContextManager[Any]:
         """What a run of this model holds during each step: nothing where others may compute beside it."""
@@ -107,9 +112,19 @@ def title_of(name: str) -> str:
     return next((entry.title for entry in offered() if entry.id == name), name)
 
 
+def is_embedded(name: str) -> bool:
+    """Whether this is a model that ships with the project, at any age."""
+    return without_age(name)[0] in EMBEDDED
+
+
+def kept_ages(name: str) -> tuple[str, ...]:
+    """The ages of a model that are here beside the whole, youngest first; () for a model that keeps none."""
+    return tuple(map(str, ages_in(EMBEDDED[name]))) if name in EMBEDDED else ()
+
+
 def own_steps(name: str) -> int:
     """The number of steps that a model takes where the settings leave it open, without loading it; the first model's for an unknown one."""
-    entries = offered()
+    name, entries = without_age(name)[0], offered()
     return next((entry for entry in entries if entry.id == name), entries[0]).default_steps
 
 
@@ -121,7 +136,7 @@ def about(name: str) -> dict[str, Any]:
     """
     for entry in offered():
         if entry.id == name:
-            return describe([entry])[0]
+            return {**describe([entry])[0], "ages": list(kept_ages(name))}
     raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(e.id for e in offered())}")
 
 

@@ -9,17 +9,16 @@ import gradio as gr
 
 from uncage_demo.config import parse_seeds
 from uncage_demo.orders.table import order_choices
-from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers, explained, message
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, is_embedded, kept_ages
 from uncage_demo.ui.panel import Panel
 
 
 def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Panel) -> None:
-    """Up to six orders by four seeds on one clock. Prompt and the other settings are those of the first tab."""
+    """Up to six orders, or all ages of the model, by four seeds on one clock. Prompt and other settings are those of the first tab."""
     with gr.Row(elem_classes="uc-settings-row", elem_id="uc-compare-ask"):
         orders = gr.Dropdown(
             order_choices(),
@@ -32,6 +31,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         )
         seeds = gr.Textbox("0-3", label="Seeds, up to 4", placeholder="0-3 or 5, 8, 13", scale=1, min_width=110, elem_id="uc-seeds")
         run = gr.Button("Compare", variant="primary", elem_id="uc-compare", scale=0, min_width=112)
+        grown = gr.Button("All ages", visible=bool(kept_ages(panel.model.value)), elem_id="uc-compare-ages", scale=0, min_width=112)
         stop = gr.Button("Cancel", elem_id="uc-compare-cancel", scale=0, min_width=112)
     place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue")
     first = handlers.plan(prompt.value, orders.value, seeds.value, panel.shared["num_steps"].value, panel.model.value)
@@ -68,23 +68,37 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         for news in handlers.compare(text, chips.edits_for(kept, text), setting, parse_seeds(typed, options.MAX_SEEDS)):
             yield news or gr.skip()
 
-    event = run.click(
-        start,
-        [prompt, edits, orders, seeds, *panel.inputs],
-        grid,
-        concurrency_limit=MOST_IN_LINE,
-        concurrency_id=DEVICE_QUEUE,
+    @explained
+    def start_ages(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
+        setting = panel.settings(values, chosen)
+        for news in handlers.compare_ages(text, chips.edits_for(kept, text), setting, parse_seeds(typed, options.MAX_SEEDS)):
+            yield news or gr.skip()
+
+    device: dict[str, Any] = {
+        "concurrency_limit": MOST_IN_LINE,
+        "concurrency_id": DEVICE_QUEUE,
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": place,
+        "trigger_mode": "once",
+    }
+    asks = [prompt, edits, orders, seeds, *panel.inputs]
+    events = [run.click(start, asks, grid, **device), grown.click(start_ages, asks, grid, **device)]
+    for event in events:
+        event.failure(None, None, None, js="() => window.UncageGrid && window.UncageGrid.settle()")
+    panel.model.change(
+        lambda model: gr.update(visible=bool(kept_ages(model))),
+        panel.model,
+        grown,
         api_visibility="private",
-        show_progress="minimal",
-        show_progress_on=place,
-        trigger_mode="once",
+        show_progress="hidden",
+        queue=False,
     )
-    event.failure(None, None, None, js="() => window.UncageGrid && window.UncageGrid.settle()")
     stop.click(
         lambda: message("stopped", text="Stopped."),
         None,
         grid,
-        cancels=[event],
+        cancels=events,
         queue=False,
         api_visibility="private",
         show_progress="hidden",
@@ -92,7 +106,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
 
 
 def learn(handlers: Handlers) -> gr.HTML:
-    """Six lessons on shipped runs; everything happens in the browser."""
+    """Lessons on shipped runs; everything happens in the browser."""
 
     def lesson(data: Any) -> str:
         return lessons.lesson_text(handlers.examples, data)
@@ -116,7 +130,7 @@ def shipped_vocabulary(model: str) -> Vocabulary | None:
     """What a shipped run's model can draw, without loading it."""
     from uncage_demo.backends.embedded.vocab import VOCABULARY
 
-    return VOCABULARY if model in EMBEDDED else None
+    return VOCABULARY if is_embedded(model) else None
 
 
 def results(handlers: Handlers) -> None:

@@ -11,7 +11,7 @@ import gradio as gr
 from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
 from uncage_demo.orders.table import COMPARED, order_choices
 from uncage_demo.setting import Setting
-from uncage_demo.ui.models import own_steps
+from uncage_demo.ui.models import kept_ages, own_steps
 from uncage_demo.ui.presets import PRESETS, preset
 from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
 
@@ -26,18 +26,20 @@ class Panel:
 
     Args:
         model, order_a, order_b: the model and the order of each stage.
+        age: how much of its training the model has had; hidden for a model that keeps no ages.
         shared: setting -> its input; a pair has two, see `input_names`.
     """
 
     model: gr.Dropdown
     order_a: gr.Dropdown
     order_b: gr.Dropdown
+    age: gr.Radio
     shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[Any]:
         """All inputs."""
-        return [self.model, self.order_a, self.order_b, *self.shared.values()]
+        return [self.model, self.order_a, self.order_b, self.age, *self.shared.values()]
 
     def settings(self, values: Sequence[Any], orders: Sequence[str] | None = None) -> Settings:
         """What the inputs say, validated.
@@ -45,13 +47,14 @@ class Panel:
         Raises:
             ValueError: naming the field, the value and what is allowed.
         """
-        model, order_a, order_b, *rest = values
+        model, order_a, order_b, age, *rest = values
         given = dict(zip(self.shared, rest, strict=True))
         shared = {}
         for name in SHARED_FIELDS:
             parts = [given[key] for key in input_names(name)]
             shared[name] = tidy(name, parts[0] if len(parts) == 1 else tuple(parts))
-        return Settings(str(model), tuple(dict.fromkeys((order_a, order_b) if orders is None else orders)), shared)
+        of_model = str(age or "") if kept_ages(str(model)) else ""
+        return Settings(str(model), tuple(dict.fromkeys((order_a, order_b) if orders is None else orders)), shared, of_model)
 
     def values(self, chosen: Settings) -> list[Any]:
         """Inverse of settings(): what to put into the inputs. A run of more than two orders shows its first two."""
@@ -60,18 +63,25 @@ class Panel:
         for name in SHARED_FIELDS:
             keys, value = input_names(name), shown_value(name, getattr(config, name), chosen.model)
             shown |= dict(zip(keys, value if isinstance(value, tuple) else [value] * len(keys), strict=True))
-        return [chosen.model, *(*chosen.orders, *chosen.orders)[:2], *(shown[key] for key in self.shared)]
+        orders = (*chosen.orders, *chosen.orders)[:2]
+        return [chosen.model, *orders, gr.update(**age_input(chosen.model, chosen.age)), *(shown[key] for key in self.shared)]
 
     def apply_preset(self, name: str, values: Sequence[Any]) -> list[Any]:
         """The inputs' values after choosing a preset: everything to its default but model, seed and steps."""
         chosen = preset(name)
-        model, _, _, *rest = values
+        model, _, _, age, *rest = values
         given = dict(zip(self.shared, rest, strict=True))
         kept: Mapping[str, Any] = {k: tidy(k, given[k]) for k in ("seed", "num_steps")}
         shared = {**kept, **chosen.shared}
         if shared.get("contrast_steps") is not None and shared["num_steps"] is not None:
             shared["contrast_steps"] = min(shared["contrast_steps"], shared["num_steps"])  # "in every step" of however many there are
-        return self.values(Settings(str(model), chosen.orders, shared))
+        return self.values(Settings(str(model), chosen.orders, shared, str(age or "")))
+
+
+def age_input(model: str, age: str = "") -> dict[str, Any]:
+    """What the input of the age shows for a model: its ages, or nothing at all where it keeps none."""
+    kept = kept_ages(model)
+    return {"choices": [*((f"{one}", one) for one in kept), ("all of it", "")], "value": age if age in kept else "", "visible": bool(kept)}
 
 
 def input_names(name: str) -> tuple[str, ...]:
@@ -102,6 +112,12 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
         chosen = gr.Dropdown([("as set here", ""), *((p.name, p.name) for p in PRESETS)], value="", label="Preset", min_width=170)
         name = gr.Dropdown(list(models), value=model, label="Model", min_width=150)
     about = gr.HTML("", elem_id="uc-preset-about", apply_default_css=False)
+    age = gr.Radio(
+        **age_input(model),
+        label="How much has it learnt?",
+        info="The same model after a part of its training. Everything else stays, so what changes is what it has learnt.",
+        elem_id="uc-age",
+    )
     shared: dict[str, Any] = {}
     with gr.Row(elem_classes="uc-settings-row"):
         with gr.Row(elem_id="uc-seed-row"):
@@ -114,14 +130,14 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
         for group in ("contrast", "guidance", "schedule"):
             with gr.Row(elem_classes="uc-settings-row"):
                 shared |= _group(group, model)
-    panel = Panel(name, order_a, order_b, shared)
+    panel = Panel(name, order_a, order_b, age, shared)
     own = [key for key, setting in SETTINGS.items() if setting.left_open == LEFT_TO_MODEL]
 
     def left_to(model: str) -> list[Any]:
-        return [shown_value(key, None, model) for key in own for _ in input_names(key)]
+        return [gr.update(**age_input(model)), *(shown_value(key, None, model) for key in own for _ in input_names(key))]
 
     # A visitor's own choice of a model, not a link or an example, which name settings of their own.
-    inputs = [shared[part] for key in own for part in input_names(key)]
+    inputs = [age, *(shared[part] for key in own for part in input_names(key))]
     name.input(left_to, name, inputs, api_visibility="private", show_progress="hidden", queue=False)
     return panel, chosen, about, new_seed
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from uncage_demo.backends.ages import aged
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import SETTINGS, DecodingConfig
 from uncage_demo.orders.table import COMPARED
 
@@ -31,6 +33,7 @@ class Settings:
         model: name of the backend.
         orders: one a stage, 1 to 6.
         shared: DecodingConfig fields other than `order`; missing ones take their defaults.
+        age: the part of its training after which the model's weights were kept, such as "1/5"; "" = all of it.
 
     Raises:
         ValueError: naming the field, the value and what is allowed.
@@ -39,14 +42,21 @@ class Settings:
     model: str = "embedded"
     orders: tuple[str, ...] = COMPARED
     shared: Mapping[str, Any] = field(default_factory=dict)
+    age: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "age", ModelOptions(age=self.age or None).age or "")
         if not 1 <= len(self.orders) <= MAX_STAGES:
             raise ValueError(f"{len(self.orders)} orders: choose 1 to {MAX_STAGES}")
         unknown = sorted(set(self.shared) - set(SHARED_FIELDS))
         if unknown:
             raise ValueError(f"unknown setting(s) {', '.join(unknown)}; allowed: {', '.join(SHARED_FIELDS)}")
         self.configs()
+
+    @property
+    def backend(self) -> str:
+        """What the model slot knows the model by: its name with its age."""
+        return aged(self.model, self.age)
 
     def configs(self) -> list[DecodingConfig]:
         """One validated config a stage."""
@@ -76,6 +86,8 @@ def tidy(name: str, value: Any) -> Any:
 def to_query(prompt: str, settings: Settings, edits: str = "") -> dict[str, str]:
     """Query parameters of a link that restores prompt, corrections and settings (the page adds the step)."""
     query = {"prompt": prompt, "model": settings.model, "orders": ",".join(settings.orders)}
+    if settings.age:
+        query["age"] = settings.age
     for name, value in settings.changed().items():
         query[name] = SETTINGS[name].to_text(value)
     if edits:
@@ -98,7 +110,7 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
     step = query.get("step", "")
     if step and not _WHOLE.fullmatch(str(step)):
         raise ValueError(f"step={step!r} in the link: give a whole number from 0")
-    settings = Settings(str(query.get("model", "embedded")), orders, shared)
+    settings = Settings(str(query.get("model", "embedded")), orders, shared, str(query.get("age", "")))
     return prompt, settings, int(step) if step else None, str(query.get("edits", ""))
 
 
@@ -107,7 +119,7 @@ def settings_of_traces(traces: Sequence[Any]) -> Settings:
     first = traces[0]
     shared = {k: v for k, v in first.config.items() if k in SHARED_FIELDS}
     orders = tuple(str(t.config.get("order", "meissonic")) for t in traces)[:MAX_STAGES]
-    return Settings(first.model.id, orders, {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()})
+    return Settings(first.model.id, orders, {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()}, first.age)
 
 
 def _from_link(name: str, text: str) -> Any:

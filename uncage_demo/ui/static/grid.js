@@ -79,7 +79,7 @@
     }
 
     document.addEventListener("click", (event) => {
-      if (event.target instanceof Element && event.target.closest("#uc-compare")) busy("Starting…");
+      if (event.target instanceof Element && event.target.closest("#uc-compare, #uc-compare-ages")) busy("Starting…");
     }, true);
     page.watchQueue(".uc-queue", "uc-comparing", (text) => progress.waiting(text));
     watch("value", receive);

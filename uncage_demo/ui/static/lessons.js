@@ -40,6 +40,7 @@
     what_if_weight: ({ wanted, state }) => Boolean(state.whatIf) && Math.abs(state.whatIf.weight - wanted) < 0.051,
     what_if_weight_at_least: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf.weight >= wanted,
     what_if_off: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf[wanted] === false,
+    finds: ({ wanted, state, seen }) => state.pin >= 0 && seen.shown(wanted, state.touched, state.pin),
     unlocked: ({ state }) => state.locked === false,
   };
 
@@ -164,7 +165,7 @@
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);
       /** @type {any} */
-      const seen = { ...known };
+      const seen = { ...known, shown: (kind, run, cell) => ((lesson.shown[run] || {})[kind] || []).includes(cell) };
       const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
       forget();
       let current = 0;
@@ -181,6 +182,8 @@
         if (!met(lesson.steps[current].goal, state, seen)) return;
         current += 1;
         forget();
+        // what was clicked for this goal must not meet the next one
+        if (lesson.steps[current - 1].goal.finds) player.setState({ pin: -1 });
         element.dataset.step = String(current);
         if (current === lesson.steps.length) remember(lesson.number);
         render(lesson, current);
