@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from uncage_demo.backends.embedded.files import compacted
 from uncage_demo.files import replacing, write_atomically
 
 MAX_FILE_BYTES = 10_000_000
@@ -24,6 +25,17 @@ def save_half(module: nn.Module, path: Path, notes: Mapping[str, str] | None = N
     """
     state = {key: value.detach().cpu().to(torch.float16).contiguous() for key, value in module.state_dict().items()}
     save_file(state, path, metadata={"format": "pt", **(notes or {})})
+    path.chmod(0o644)
+
+
+def save_compact(module: nn.Module, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write a module's weights at half the size of `save_half` (see `files.compacted`): for weights that are kept to be looked at.
+
+    Args:
+        module: any. path: a .safetensors file. notes: further metadata of the file.
+    """
+    state = {key: value.detach().cpu() for key, value in module.state_dict().items()}
+    save_file(compacted(state), path, metadata={"format": "pt", **(notes or {})})
     path.chmod(0o644)
 
 

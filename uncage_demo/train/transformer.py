@@ -21,7 +21,7 @@ from uncage_demo.files import replacing
 from uncage_demo.train import loop
 from uncage_demo.train.binding import COLOR_IDS, head_table
 from uncage_demo.train.captions import OPPOSITE, PLACE_OWNER
-from uncage_demo.train.export import save_half
+from uncage_demo.train.export import save_compact
 from uncage_demo.train.optimizers import learning_rate, make_optimizers
 from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
@@ -186,7 +186,7 @@ def save_age(network: SceneTransformer, folder: Path, age: Fraction, progress: l
     path.parent.mkdir(parents=True, exist_ok=True)
     seen = {"images": str(progress.images), "steps": str(progress.step), "seconds_s": str(round(progress.seconds_s))}
     with replacing(path) as place:
-        save_half(network, place, seen)
+        save_compact(network, place, seen)
 
 
 @torch.no_grad()

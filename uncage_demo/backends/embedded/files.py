@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from uncage_demo.backends.ages import WHOLE, age_file, ages_in
 from uncage_demo.backends.embedded.detector import Detector
@@ -21,6 +23,7 @@ from uncage_demo.backends.embedded.transformer import SceneTransformer
 
 PARTS = ("tokenizer", "transformer", "detector")
 SHARED_PARTS = ("tokenizer", "detector")
+_SCALE = ".scale"
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,43 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def compacted(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights at a quarter of their size: each row of a matrix as whole numbers -127..127 and one scale; all else in half precision.
+
+    Args:
+        state: float weights by name.
+
+    Returns:
+        What `restored` reads: "NAME" int8 "r ..." with "NAME.scale" float16 "r", or "NAME" float16.
+    """
+    packed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if value.ndim < 2:
+            packed[name] = value.to(torch.float16).contiguous()
+            continue
+        rows = value.float().flatten(1)
+        # Scales are rounded first, so that the whole numbers fit to what is stored.
+        scale = (rows.abs().amax(dim=1) / 127).clamp(min=1e-7).to(torch.float16)
+        whole = (rows / scale.float().clamp(min=1e-7)[:, None]).round().clamp(-127, 127)
+        packed[name], packed[f"{name}{_SCALE}"] = whole.to(torch.int8).reshape(value.shape).contiguous(), scale
+    return packed
+
+
+def restored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float32 weights from a file's: half precision, or what `compacted` made."""
+    whole = {name: value.float() for name, value in state.items() if not name.endswith(_SCALE)}
+    for name in whole:
+        if f"{name}{_SCALE}" in state:
+            scale = state[f"{name}{_SCALE}"].float().clamp(min=1e-7)
+            whole[name] = whole[name] * scale.reshape(-1, *[1] * (whole[name].ndim - 1))
+    return whole
+
+
 def _fill(module: nn.Module, path: Path, name: str, config_path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+        module.load_state_dict(restored(load_file(path)))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold the {name} that {config_path} describes: {error}") from error
