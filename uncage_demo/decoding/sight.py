@@ -5,7 +5,7 @@ turtle appears because the empty meadow reads "turtle" too. When the draft is fu
 a cell's attention to the others' words is masked. That costs nothing: it is the same forward with a mask.
 Numpy only. Shapes: o objects, w words, n image tokens (y x grid, row-major), t text tokens.
 
-Source: this project. Related: regions bound to phrases by masked cross-attention, given by hand (2302.08908) or found on the way
+Source: this project. Related: regions bound to phrases by masked cross-attention, given by hand (2302.08113) or found on the way
 (2403.16990).
 """
 
