@@ -80,7 +80,8 @@ def test_the_colour_is_decided_where_the_last_leader_began_to_lead():
     table = binding_table(small(), SEEN)
     assert table is not None
     turtle, apple = table.decisions
-    assert turtle is not None and apple is not None
+    assert turtle is not None
+    assert apple is not None
     # The turtle read blue (2 against 0.5) in step 0; with cell 1 the mean of pink, 1.75, passes that of blue, 1.5.
     assert (turtle.word, turtle.commitment.step, turtle.commitment.cell) == (PINK, 1, 1)
     assert turtle.commitment.last
@@ -127,7 +128,8 @@ def test_no_table_without_objects_or_attention_and_plain_data_with_them():
     assert view is not None
     assert view["objects"][0]["times"] == [1.5, 2.0, 1.75, 0.0]
     assert view["objects"][0]["peaks"][2] == [1, 1]
-    assert view["objects"][0]["decision"] == {
+    lead = {"confidence": 0.0, "noise": 0.0}
+    assert view["objects"][0]["decision"] == {"word": PINK, "step": 1, "cell": 1, "lead": lead, "needed": [], "last": True}
         "word": PINK,
         "step": 1,
         "cell": 1,
