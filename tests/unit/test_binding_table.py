@@ -130,13 +130,6 @@ def test_no_table_without_objects_or_attention_and_plain_data_with_them():
     assert view["objects"][0]["peaks"][2] == [1, 1]
     lead = {"confidence": 0.0, "noise": 0.0}
     assert view["objects"][0]["decision"] == {"word": PINK, "step": 1, "cell": 1, "lead": lead, "needed": [], "last": True}
-        "word": PINK,
-        "step": 1,
-        "cell": 1,
-        "lead": {"confidence": 0.0, "noise": 0.0},
-        "needed": [],
-        "last": True,
-    }
 
 
 def test_a_cell_drawn_again_counts_when_it_was_committed_last():
