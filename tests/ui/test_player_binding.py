@@ -35,7 +35,7 @@ def test_a_click_goes_to_the_step_and_the_cell(open_page, tmp_path, sent):
     made = apple["decision"]
     page.locator(".up-decision").nth(1).get_by_role("button", name=f"Show step {made['step'] + 1}").click()
     assert (state(page)["step"], state(page)["pin"]) == (made["step"], made["cell"])
-    assert page.locator(".up-decision [data-action=drop]").count() == 0  # nobody decodes in a file
+    assert page.locator(".up-decision [data-wait]").count() == 0  # nobody decodes in a file
     late = int(np.flatnonzero(make_trace(0, steps=12).steps[11].committed)[0])
     put(page, step=11, pin=late)
     assert page.locator(".up-sight").inner_text() == "This cell read only the words of: pink apple."
@@ -60,7 +60,7 @@ def test_waiting_is_asked_for_at_the_deciding_cell_and_boxes_are_drawn(open_page
     objects = sent["runs"][0]["binding"]["objects"]
     waiting = [o["decision"] for o in objects if o["decision"] and not o["decision"]["last"]]
     assert waiting
-    page.locator(".up-decision [data-action=drop]").first.click()
+    page.locator(".up-decision [data-wait]").first.click()
     told = [detail for name, detail in page.evaluate("() => window.heard") if name == "branch"]
     assert [(d["step"], d["cell"], d["action"]) for d in told] == [(waiting[0]["step"], waiting[0]["cell"], "drop")]
     put(page, layer="picture", step=11, pin=-1)

@@ -128,14 +128,8 @@ def test_no_table_without_objects_or_attention_and_plain_data_with_them():
     assert view is not None
     assert view["objects"][0]["times"] == [1.5, 2.0, 1.75, 0.0]
     assert view["objects"][0]["peaks"][2] == [1, 1]
-    assert view["objects"][0]["decision"] == {
-        "word": PINK,
-        "step": 1,
-        "cell": 1,
-        "lead": {"confidence": 0.0, "noise": 0.0},
-        "needed": [],
-        "last": True,
-    }
+    lead = {"confidence": 0.0, "noise": 0.0}
+    assert view["objects"][0]["decision"] == {"word": PINK, "step": 1, "cell": 1, "lead": lead, "needed": [], "last": True}
 
 
 def test_a_cell_drawn_again_counts_when_it_was_committed_last():

@@ -152,7 +152,7 @@
           parts.actions.askBranch(player, run, made.step, made.cell, "drop");
         });
         wait.title = "Decode again from this step; this cell is not committed in it";
-        wait.dataset.action = "drop";
+        wait.dataset.wait = String(o);
         line.append(wait);
       }
       item.append(said, this.alternatives(run, s, made.cell), line);
