@@ -69,7 +69,7 @@ def test_one_prompt_at_all_ages(growing):
 
 def test_models_without_ages_say_so(growing):
     assert list(map(str, ages_of("embedded-web"))) == [*ALL[:-1], "1"]
-    with pytest.raises(ValueError, match="model 'embedded' keeps no weights of its training.*embedded-web does"):
+    with pytest.raises(ValueError, match=r"model 'embedded' keeps no weights of its training.*embedded-web does"):
         ages_of("embedded")
 
 
