@@ -15,7 +15,7 @@ from uncage_demo.files import replacing, write_atomically
 from uncage_demo.types import Verdict
 
 if TYPE_CHECKING:
-    from uncage_demo.trace.record import Trace, stem_of
+    from uncage_demo.trace.record import Trace
 
 FORMATS = {
     "png": "finished pictures, and all runs side by side",
@@ -115,6 +115,8 @@ def write_run(
     Returns:
         The files, as `planned_files` lists them.
     """
+    from uncage_demo.trace.record import stem_of
+
     check_formats(formats)
     ages = len({t.age for t in traces}) > 1
     stems = [stem_of(str(t.config["order"]), (t.age or "1") if ages else "") for t in traces]

@@ -230,7 +230,7 @@ def as_wanted(want: Want, verdict: Verdict, prompt: Prompt) -> bool:
     if want == "unbound":
         return not (all(verdict.objects_found) and all(verdict.colors_right))
     shown = {kind for kind, is_shown in failures(verdict, prompt.subjects).items() if is_shown}
-    return want in shown and shown <= {want, "duplicate"}
+    return not verdict.all_correct and want in shown and shown <= {want, "duplicate"}
 
 
 def find(models: Models, wanted: Wanted, taken: set[tuple[str, int]]) -> Found:
