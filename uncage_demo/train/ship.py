@@ -28,9 +28,10 @@ from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.types import Prompt, Verdict
 
 ORDERS = ("meissonic", "uncage")
+MENDED = ("meissonic", "mend")
 OPENING = "embedded-web.mended"
 # The README's moving pictures: file -> the example and the runs of it that are shown.
-MOVING = {ASSETS / "readme.webp": (OPENING, ORDERS), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
+MOVING = {ASSETS / "readme.webp": (OPENING, MENDED), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
 MOVING_PICTURE_BYTES = 2_500_000
 
 # What a run of an example should show: fully correct or not, a kind of failure (`scorers_detector.FAILURES`) and no other failure of
@@ -102,9 +103,10 @@ _BASELINES = ("meissonic",)
 WANTED = {
     OPENING: Wanted(
         "A binding failure, mended",
-        "The baseline binds a colour or an object wrongly. UNCAGE, from the same seed, draws both right.",
+        "The baseline binds a colour or an object wrongly. Draft and mend, from the same seed, draws both right.",
         _TWO_COLORS,
-        ("unbound", True),
+        ("leaked", True),
+        MENDED,
         model="embedded-web",
         num_steps=None,
         seeds=12,
@@ -112,10 +114,10 @@ WANTED = {
     ),
     "embedded-web.not-mended": Wanted(
         "Nothing mends it",
-        "The baseline binds wrongly, and neither UNCAGE nor Draft and mend puts it right.",
+        "The baseline binds wrongly, and Draft and mend does not put it right either.",
         _TWO_COLORS[::-1],
-        ("unbound", "unbound", "unbound"),
-        ("meissonic", "uncage", "mend"),
+        ("unbound", "unbound"),
+        MENDED,
         model="embedded-web",
         num_steps=None,
         seeds=12,
@@ -145,12 +147,6 @@ WANTED = {
         seeds=12,
         frames=3,
     ),
-    "turtle-apple": Wanted(
-        "A turtle and a pink apple",
-        "One seed, two orders: where they part, and what comes of it.",
-        ("a turtle and a pink apple on a meadow",),
-        (False, True),
-    ),
     "rescue": Wanted(
         "Guidance helps",
         "The baseline gets something wrong that the guided order draws right.",
@@ -164,27 +160,14 @@ WANTED = {
         (False, False),
         num_steps=12,
     ),
-    "three": Wanted(
-        "Three objects",
-        "More objects compete for the same cells.",
-        ("a cat, a blue bow and a red car on a beach",),
-        (False, True),
-    ),
     "redraw": Wanted(
-        "One place an object",
-        "Twelve steps keep many cells at once, and an object is begun in two places. The anchored order lets the second place wait; "
-        "draft and redraw keeps the first and draws the rest again.",
+        "One place per object",
+        "Twelve steps keep many cells at once, and an object is begun in two places. Draft and redraw keeps one of them and draws the rest "
+        "again.",
         ("a blue bow and a red car at night", "a green backpack and a purple clock at night", "a yellow balloon and a blue chair at night"),
-        (False, None, True),
-        ("meissonic", "anchored", "redraw"),
-        num_steps=12,
-    ),
-    "company": Wanted(
-        "Two frogs and a crown",
-        "Numbers and places are words too. Draft and redraw keeps as many places as the prompt asks for.",
-        ("two frogs and a red crown in the sea",),
         (False, True),
         ("meissonic", "redraw"),
+        num_steps=12,
     ),
 }
 
