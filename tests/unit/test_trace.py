@@ -106,6 +106,10 @@ def test_shipped_files_open_bit_for_bit(path) -> None:
     again = json.loads(write_header(header_of(trace, header["present"])))
     for subject in header["prompt"]["subjects"]:
         subject.setdefault("count", 1)
+    # What came after these files, as it was for their model.
+    header["prompt"].setdefault("given", "")
+    later = {"default_negative_prompt": "", "default_noise_temperature": [1.0, 0.01], "default_schedule": "cosine"}
+    header["model"] = {**later, **header["model"]}
     assert again == header
     for name in ("tokens", "unmask_step", "image"):
         assert_same_array(getattr(trace, name), stored[name])
@@ -433,7 +437,7 @@ GOOD_LINE = {
     "parent": "f" * 16,
     "at_step": 2,
     "edits": {"keep": [1], "drop": [2], "forbid": [[3, [4, 5]]], "suppress_word": None},
-    "parent_config": {},
+    "parent_config": json.loads(json.dumps(TRACE.config)),
     "earlier": [],
 }
 
