@@ -8,4 +8,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, which is later
 
 # The tables of `orders` are checked by pyright: their settings are a protocol, which costs a check of every field at run time.
-install_import_hook(["uncage_demo.decoding", "uncage_demo.orders.contrast", "uncage_demo.orders.halton"], "beartype.beartype")
+# What `run` and `sampler` are given comes from users, and is refused by their own checks.
+_CHECKED = [f"uncage_demo.decoding.{module}" for module in ("noise", "order", "redraw", "schedule", "sight", "tokens")]
+install_import_hook([*_CHECKED, "uncage_demo.orders.contrast", "uncage_demo.orders.halton"], "beartype.beartype")

@@ -26,7 +26,7 @@ def test_table1_has_the_papers_rows_and_ours() -> None:
     experiment = EXPERIMENTS["table1"](SETTING)
     assert set(experiment.methods) == {
         "random", "confidence", "meissonic", "maskgit", "halton", "margin", "entropy",
-        "uncage, negative only", "uncage, positive only", "uncage", "uncage, all steps", "anchored", "redraw",
+        "uncage, negative only", "uncage, positive only", "uncage", "uncage, all steps", "anchored", "redraw", "mend",
     }  # fmt: skip
     assert experiment.methods["uncage"].guided_steps == 8
     assert experiment.methods["uncage, all steps"].guided_steps == 32

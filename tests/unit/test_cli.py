@@ -225,7 +225,7 @@ def test_interruption_ends_with_130(capsys, monkeypatch, toy, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(uncage_demo.runner, "compare", interrupted)
+    monkeypatch.setattr(uncage_demo.runner, "stream_together", interrupted)
     assert cli.main(["compare", "a cat", "--out", str(tmp_path / "o"), "--quiet"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

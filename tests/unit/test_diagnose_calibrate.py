@@ -191,7 +191,9 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     """The command over given traces (decoding itself is the runner's affair)."""
     judged = [make(text) for text in (TEXT, "the turtle and a pink apple") for make in (good, without_apple, pink_turtle, two_turtles)]
     monkeypatch.setattr(diagnose_calibrate, "_generate", lambda args: judged)
-    monkeypatch.setattr(diagnose_calibrate, "calibration", lambda: Calibration(EXACT))  # not what the shipped weights happen to need
+    monkeypatch.setattr(
+        diagnose_calibrate, "calibration_of", lambda model: Calibration(EXACT)
+    )  # not what the shipped weights happen to need
     assert main(["--out", str(tmp_path / "c.json")]) == 0
     shown = capsys.readouterr().out
     assert "| missing |" in shown

@@ -25,7 +25,7 @@ def test_plan_covers_what_is_shipped(tmp_path):
     steps = wanted(tmp_path)
     assert list(steps) == ["examples", "README pictures", "golden grids", "model card"]
     files = {path for step in steps.values() for path in step.files()}
-    shipped = set((ASSETS / "examples").iterdir()) | {ASSETS / "readme.webp", ASSETS / "redraw.webp", refresh.GOLDEN}
+    shipped = set((ASSETS / "examples").iterdir()) | {ASSETS / "readme.webp", refresh.GOLDEN}
     shipped |= {path for path in EMOJI_SCENES.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
     assert shipped <= files
 

@@ -43,7 +43,9 @@ def assert_same(one: list[StepRecord], other: list[StepRecord], names: tuple[str
 DECIDED = ("step", "sampled", "committed", "masked_before", "confidence", "noise", "weight", "scores", "cutoff")
 
 
-@pytest.mark.parametrize("order", [order for order in ORDER_NAMES if not ORDERS[order].redraws])  # their story: test_redraw, test_sight
+@pytest.mark.parametrize(
+    "order", [order for order in ORDER_NAMES if not ORDERS[order].redraw_share]
+)  # their story: test_redraw, test_sight
 @pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
 def test_every_run_commits_each_position_once_and_never_changes_it(order: str, schedule: str) -> None:
     masked, held = np.ones(N, bool), np.full(N, -1)

@@ -36,7 +36,7 @@ def test_guidance_ramps_from_1_to_the_scale() -> None:
     assert [guidance_at(config, s) for s in range(5)] == [1, 3, 5, 7, 9]
     assert [guidance_at(config.with_(guidance_schedule="constant"), s) for s in (0, 4)] == [9, 9]
     assert guidance_at(config.with_(num_steps=1), 0) == 9
-    with pytest.raises(ValueError, match="guidance_scale=None"):
+    with pytest.raises(ValueError, match="guidance_scale is left to the model"):
         guidance_at(config.with_(guidance_scale=None), 0)
 
 

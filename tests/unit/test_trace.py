@@ -110,6 +110,8 @@ def test_shipped_files_open_bit_for_bit(path) -> None:
     header["prompt"].setdefault("given", "")
     later = {"default_negative_prompt": "", "default_noise_temperature": [1.0, 0.01], "default_schedule": "cosine"}
     header["model"] = {**later, **header["model"]}
+    # How the pictures are packed is a note of the file, not of the trace.
+    header["versions"].pop("frames.npy", None)
     assert again == header
     for name in ("tokens", "unmask_step", "image"):
         assert_same_array(getattr(trace, name), stored[name])

@@ -30,8 +30,8 @@ from uncage_demo.types import Prompt, Verdict
 ORDERS = ("meissonic", "uncage")
 MENDED = ("meissonic", "mend")
 OPENING = "embedded-web.mended"
-# The README's moving pictures: file -> the example and the runs of it that are shown.
-MOVING = {ASSETS / "readme.webp": (OPENING, MENDED), ASSETS / "redraw.webp": ("redraw", ("meissonic", "redraw"))}
+# The README's moving picture: file -> the example and the runs of it that are shown.
+MOVING = {ASSETS / "readme.webp": (OPENING, MENDED)}
 MOVING_PICTURE_BYTES = 2_500_000
 
 # What a run of an example should show: fully correct or not, a kind of failure (`scorers_detector.FAILURES`) and no other failure of
@@ -99,18 +99,24 @@ _TWO_COLORS = (
     "a purple frog and a red crown",
     "an orange bird and a blue chair",
 )
+_TWO_THINGS = (
+    "a red car and a blue bench",
+    "a yellow balloon and a purple suitcase",
+    "a green backpack and an orange chair",
+    "a pink bowl and a black clock",
+)
 _BASELINES = ("meissonic",)
 WANTED = {
     OPENING: Wanted(
         "A binding failure, mended",
-        "The baseline binds a colour or an object wrongly. Draft and mend, from the same seed, draws both right.",
-        _TWO_COLORS,
+        "The baseline puts a colour on the wrong object. Draft and mend, from the same seed, draws both right.",
+        _TWO_THINGS,
         ("leaked", True),
         MENDED,
         model="embedded-web",
         num_steps=None,
         seeds=12,
-        frames=2,
+        frames=3,
     ),
     "embedded-web.not-mended": Wanted(
         "Nothing mends it",
@@ -121,7 +127,7 @@ WANTED = {
         model="embedded-web",
         num_steps=None,
         seeds=12,
-        frames=3,
+        frames=6,
     ),
     "embedded-web.failures": Wanted(
         "A leak, a mixture, a missing object",
@@ -133,7 +139,7 @@ WANTED = {
         own_seeds=True,
         num_steps=None,
         seeds=12,
-        frames=3,
+        frames=6,
     ),
     "embedded-web.ages": Wanted(
         "One prompt, four ages",
@@ -145,7 +151,7 @@ WANTED = {
         ages=(*map(str, AGES), ""),
         num_steps=None,
         seeds=12,
-        frames=3,
+        frames=6,
     ),
     "rescue": Wanted(
         "Guidance helps",
@@ -158,15 +164,6 @@ WANTED = {
         "The guided order fails too: attention can err as well.",
         _PROMPTS[2:],
         (False, False),
-        num_steps=12,
-    ),
-    "redraw": Wanted(
-        "One place per object",
-        "Twelve steps keep many cells at once, and an object is begun in two places. Draft and redraw keeps one of them and draws the rest "
-        "again.",
-        ("a blue bow and a red car at night", "a green backpack and a purple clock at night", "a yellow balloon and a blue chair at night"),
-        (False, True),
-        ("meissonic", "redraw"),
         num_steps=12,
     ),
 }
