@@ -287,7 +287,7 @@ def test_verdicts_are_marked_as_a_detectors(player):
 
 
 def test_findings_lead_to_their_evidence(player):
-    player.get_by_role("button", name=re.compile("Show step 3")).click()
+    player.get_by_role("button", name=re.compile("Show step 3: Both words")).click()
     now = state(player)
     assert (now["step"], now["layer"], now["object"], now["pin"]) == (2, "object", 1, 40)
 

@@ -1,0 +1,57 @@
+"""The shipped results and the documents made of them: every line is read and every interval drawn, which takes its time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from uncage_demo.bench.ages import WHOLE, age_of
+from uncage_demo.bench.records import read_many
+from uncage_demo.bench.report import HEADLINE_MARKS, current_section, disagreement, load_speed
+from uncage_demo.bench.results import shipped_weights
+from uncage_demo.shipped import RESULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_documents_agree_with_the_shipped_results() -> None:
+    """docs/RESULTS.md and the README's table: numbers, costs, and the weights that they are about."""
+    records = read_many([RESULTS])
+    speed = load_speed([RESULTS])
+    for page in (ROOT / "docs/RESULTS.md", ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        assert disagreement(text, records, speed=speed) == "", (
+            "run `python -m uncage_demo bench-report assets/results --readme docs/RESULTS.md README.md`"
+        )
+        # The results page names every model, the README's table the clean one; ages are told by their part of the training.
+        named = {record["model"]["weight_hash"] for record in records if age_of(record) == WHOLE}
+        for weights in named if page.name == "RESULTS.md" else named & {shipped_weights()}:
+            assert weights in text
+    section = current_section((ROOT / "docs/RESULTS.md").read_text(encoding="utf-8"))
+    shown = set(re.findall(r"\(\.\./assets/results/([^)]+)\)", section))
+    assert len(shown) > 10
+    assert shown <= {path.name for path in RESULTS.iterdir()}, "the section names files that are not there"
+
+
+def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from uncage_demo.bench.records import write_records
+    from uncage_demo.cli.main import main
+
+    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
+    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
+    short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
+    whole.parent.mkdir()
+    short.write_text("\n".join(HEADLINE_MARKS))
+    whole.write_text(TEXT)
+    command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
+    assert main([*command, "--check"]) == 1
+    assert main(command) == 0
+    assert main([*command, "--check"]) == 0
+    assert "| uncage | 100.0 [" in short.read_text()
+    assert "](../results/table1-s.png)" in whole.read_text()
+    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
+    capsys.readouterr()
+    assert main([*command, "--check"]) == 1
+    assert "90.0" in capsys.readouterr().out
