@@ -93,7 +93,7 @@ def fixture() -> dict[str, Any]:
             for change in CHANGES
         ],
         "words": [[float(v) for v in traces[1].word_maps(2)[w]] for w in range(len(traces[1].prompt.words))],
-        "binding": [[_plain(row) for row in table.times] for table in tables],
+        "binding": [[_plain(row) for row in table.times] for table in tables if table is not None],
         "boxes": [["turtle", False], ["turtle", True], ["red apple", True]],
         "forced": {"step": 3, "keep": edits["keep"], "drop": edits["drop"]},
     }

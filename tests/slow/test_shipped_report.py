@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from uncage_demo.bench.ages import WHOLE, age_of
 from uncage_demo.bench.records import read_many
-from uncage_demo.bench.report import HEADLINE_MARKS, current_section, disagreement, load_speed
+from uncage_demo.bench.report import current_section, disagreement, load_speed
 from uncage_demo.bench.results import shipped_weights
 from uncage_demo.shipped import RESULTS
 
@@ -33,25 +31,3 @@ def test_documents_agree_with_the_shipped_results() -> None:
     shown = set(re.findall(r"\(\.\./assets/results/([^)]+)\)", section))
     assert len(shown) > 10
     assert shown <= {path.name for path in RESULTS.iterdir()}, "the section names files that are not there"
-
-
-def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from uncage_demo.bench.records import write_records
-    from uncage_demo.cli.main import main
-
-    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
-    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
-    short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
-    whole.parent.mkdir()
-    short.write_text("\n".join(HEADLINE_MARKS))
-    whole.write_text(TEXT)
-    command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
-    assert main([*command, "--check"]) == 1
-    assert main(command) == 0
-    assert main([*command, "--check"]) == 0
-    assert "| uncage | 100.0 [" in short.read_text()
-    assert "](../results/table1-s.png)" in whole.read_text()
-    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
-    capsys.readouterr()
-    assert main([*command, "--check"]) == 1
-    assert "90.0" in capsys.readouterr().out

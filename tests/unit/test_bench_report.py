@@ -12,7 +12,7 @@ from tests.result_lines import LINES, line, make
 from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import read_many
-from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, load_speed, replace_section, write_report
+from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, current_section, disagreement, load_speed, replace_section, write_report
 from uncage_demo.bench.results import OUTCOMES, detector_error, load_shipped
 from uncage_demo.bench.section import against_paper, finding, results_section
 from uncage_demo.bench.tables import build_table
@@ -271,3 +271,25 @@ def test_merged_lines_can_become_part_of_an_experiment(tmp_path: Path, capsys: p
     assert [r["image_key"] for r in merged] == [r["image_key"] for r in lines]
     assert main(["bench-merge", str(tmp_path / "e1.jsonl"), "--title", "Ideas", "--out", str(out)]) == 2
     assert "--experiment" in capsys.readouterr().err
+
+
+def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from uncage_demo.bench.records import write_records
+    from uncage_demo.cli.main import main
+
+    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
+    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
+    short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
+    whole.parent.mkdir()
+    short.write_text("\n".join(HEADLINE_MARKS))
+    whole.write_text(TEXT)
+    command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
+    assert main([*command, "--check"]) == 1
+    assert main(command) == 0
+    assert main([*command, "--check"]) == 0
+    assert "| uncage | 100.0 [" in short.read_text()
+    assert "](../results/table1-s.png)" in whole.read_text()
+    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
+    capsys.readouterr()
+    assert main([*command, "--check"]) == 1
+    assert "90.0" in capsys.readouterr().out
