@@ -212,7 +212,7 @@ def _decision(
     mine = np.array(sorted(cells, key=lambda cell: (unmask[cell], cell)))
     when = unmask[mine]
     steps = np.unique(when)
-    running = np.stack([times[np.ix_(rows, mine[when <= step])].mean(axis=1) for step in steps])  # s w
+    running = np.stack([times[np.ix_(rows, mine[when <= step])].mean(axis=1) for step in steps])  # s w  # pyright: ignore[reportArgumentType, reportCallIssue]
     leaders = running.argmax(axis=1)
     other = np.flatnonzero(leaders != leaders[-1])
     first = int(steps[other[-1] + 1 if len(other) else 0])

@@ -98,7 +98,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         lambda: message("stopped", text="Stopped."),
         None,
         grid,
-        cancels=events,
+        cancels=events,  # pyright: ignore[reportArgumentType]
         queue=False,
         api_visibility="private",
         show_progress="hidden",
