@@ -40,8 +40,8 @@ def maskgit_noise(settings: OrderSettings, step: int) -> float:
     return MASKGIT_CHOICE_TEMPERATURE * (1.0 - (step + 1) / settings.total_steps)
 
 
-def published_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarray:
-    """F_a as published (2508.05399 eq. 2 and 3)."""
+def published_contrast(read: AttentionRead, settings: OrderSettings, anchor_radius: float | None = None) -> np.ndarray:
+    """F_a as published (2508.05399 eq. 2 and 3); with a radius, F_n (see `contrast.attention_contrast`)."""
     from uncage_demo.orders.contrast import attention_contrast
 
     return attention_contrast(
@@ -52,23 +52,13 @@ def published_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarr
         sigma=read.sigma,
         rescale=settings.contrast_rescale,
         mode=settings.contrast_mode,
+        anchor_radius=anchor_radius,
     )
 
 
 def anchored_contrast(read: AttentionRead, settings: OrderSettings) -> np.ndarray:
     """F_n: the published contrast, held to one place per object (this project; see `contrast.anchored_score`)."""
-    from uncage_demo.orders.contrast import attention_contrast
-
-    return attention_contrast(
-        read.attention,
-        read.words,
-        read.subjects,
-        grid=read.grid,
-        sigma=read.sigma,
-        rescale=settings.contrast_rescale,
-        mode=settings.contrast_mode,
-        anchor_radius=settings.anchor_radius,
-    )
+    return published_contrast(read, settings, settings.anchor_radius)
 
 
 def halton_visits(height: int, width: int) -> np.ndarray:
