@@ -65,6 +65,7 @@ def engine_pick(backend: ToyBackend, trace: Trace, step: int, change: dict[str, 
 def times_read(trace: Trace, box: tuple[int, int, int, int]) -> list[float]:
     """How much a region's cells read each word when they were decided, as a multiple of the picture's mean."""
     maps = np.stack([trace.word_maps(step) for step in range(len(trace.steps))])  # s w n
+    maps = maps.max() * (np.rint(np.sqrt(maps / maps.max()) * 255) / 255) ** 2  # as the payload sends them
     when = trace.unmask_step.reshape(-1) - trace.steps[0].step
     read = maps[when, :, np.arange(when.size)].T  # w n
     top, left, bottom, right = box

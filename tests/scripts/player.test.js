@@ -53,7 +53,7 @@ test("a region tells which words its cells read when they were decided", () => {
   const run = model.runs[1];
   for (const { box, times } of truth.regions) {
     const cells = parts.data.cellsOf(box, model.grid[1]);
-    times.forEach((wanted, w) => close(run.timesRead(w, cells), wanted, 0.05 * wanted, `word ${w} of region ${box}`));
+    times.forEach((wanted, w) => close(run.timesRead(w, cells), wanted, 0.001 * wanted, `word ${w} of region ${box}`));
   }
   assert.deepEqual(parts.data.regionOf(3 * 12 + 5, 1 * 12 + 2, 12), [1, 2, 3, 5]);
   assert.equal(parts.phrases.area([1, 2, 3, 2]), "Rows 2 to 4, column 3");

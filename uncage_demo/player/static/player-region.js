@@ -53,18 +53,18 @@
       this.clear = button("up-pill", "Clear", () => this.set(null));
       this.select = button("up-pill up-touch-only", "Select", () => player.setState({ selecting: !player.state.selecting }));
       head.append(this.select, this.clear);
-      this.where = make("p", "up-where");
+      this.where = make("p", "up-region-where");
       this.hint = make("p", "up-hint", "Drag over a part of a picture, or move with Shift and the arrow keys.");
       this.rows = [];
       const list = make("div", "up-region-words");
-      const letters = make("div", "up-attend up-attend-head");
+      const letters = make("div", "up-region-row up-attend-head");
       const names = make("span", "up-attend-values");
       for (const run of model.runs) names.append(make("span", "up-attend-value", run.letter));
       letters.append(make("span", "up-attend-word"), make("span", "up-attend-bars"), names);
       if (model.runs.length > 1) list.append(letters);
       const words = model.words.map((_, i) => i).filter((i) => !model.words[i].mark && model.runs.every((run) => run.hasWord(i)));
       for (const word of words) {
-        const row = button("up-attend", "", () => player.setState({ layer: "word", word }));
+        const row = button("up-region-row", "", () => player.setState({ layer: "word", word }));
         const subject = model.subjects[model.words[word].subject];
         if (subject) parts.words.tint(row, subject.color);
         row.title = `Show the map of “${model.words[word].text}”`;
