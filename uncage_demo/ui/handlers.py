@@ -71,6 +71,25 @@ def explained(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
+def beside_the_field(function: Callable[..., Any], answers: int = 1) -> Callable[..., Any]:
+    """A generator handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
+
+    Args:
+        function: a generator of messages, or of tuples that begin with one.
+        answers: how many outputs it has.
+    """
+
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        try:
+            yield from function(*args, **kwargs)
+        except Exception as error:
+            told = message("problem", text=str(_told(error).message))
+            yield told if answers == 1 else (told, *[gr.skip()] * (answers - 1))
+
+    return generator
+
+
 def _is_generator(function: Callable[..., Any]) -> bool:
     import inspect
 
@@ -300,7 +319,7 @@ class Handlers:
             yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…"), None
         prompt, backend = self.understood_prompt(text, edits, chosen.backend, allow_download)
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
-        yield message("progress", phase="Starting…"), shown
+        yield message("progress", phase="Starting…", query=options.to_query(prompt.text, chosen, edits)), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
         for answer in self.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], labels, edits):

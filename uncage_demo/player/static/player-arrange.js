@@ -20,6 +20,8 @@
     const frame = make("div", "up-frame");
     frame.append(canvas);
     box.append(head, frame);
+    const told = parts.phrases.knockedOut(model, run);
+    if (told && !compact) box.append(make("p", "up-knocked", told));
     const verdict = parts.words.verdict(run, model);
     if (verdict) box.append(verdict);
     return { box, canvas, head };
@@ -81,6 +83,7 @@
     };
     if (!model.grid_view) {
       for (const run of model.runs) add(run, home, false);
+      parts.actions.seedButton(player, out[out.length - 1].box.querySelector(".up-stage-head"));
       return out;
     }
     const rows = new Map();
