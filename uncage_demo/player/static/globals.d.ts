@@ -24,7 +24,7 @@ interface PlayerOptions {
   autoplay?: boolean;
   actions?: string[];
   onEvent?: (name: string, detail: any) => void;
-  heads?: (detail: { id: string; step: number; word: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
+  heads?: (detail: { id: string; step: number; word: number; other?: string }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 
 interface Window {

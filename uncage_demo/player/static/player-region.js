@@ -117,6 +117,7 @@
       const { region } = state;
       for (const node of [this.clear, this.where, this.list, this.note]) node.hidden = !region;
       this.hint.hidden = Boolean(region);
+      this.box.classList.toggle("up-on", Boolean(region));
       this.box.classList.toggle("up-sheet", Boolean(region) && state.pin < 0);
       if (!region) return;
       this.where.textContent = parts.phrases.area(region);
