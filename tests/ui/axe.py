@@ -8,7 +8,8 @@ import pytest
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 _RUN = """async ([where, tags]) => { const said = await axe.run(where, {runOnly: {type: 'tag', values: tags}});
-    return said.violations.flatMap((found) => found.nodes.map((node) => [found.id, node.target.join(' '), [...node.any, ...node.all, ...node.none][0].message].join(': '))); }"""
+    const why = (node) => [...node.any, ...node.all, ...node.none].map((check) => check.message)[0];
+    return said.violations.flatMap((found) => found.nodes.map((node) => [found.id, node.target.join(' '), why(node)].join(': '))); }"""
 
 
 def violations(page: Any, where: str = "body") -> list[str]:
