@@ -351,6 +351,7 @@ def _build_trace(
         token_pictures=cache.token_pictures(ids),
         versions=_versions() | recorded(backend) | ({FRAMES_KEY: f"every {every}"} if every > 1 else {}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=None if run.start is None else run.start.origin,
     )
 
 
