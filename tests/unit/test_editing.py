@@ -288,3 +288,62 @@ def test_what_does_not_fit_is_named(parent: Trace, call, message: str) -> None:
 
 def test_the_public_names() -> None:
     assert (ud.edit, ud.extend, ud.compose, ud.remix, ud.look) == (edit, extend, compose, remix, look)
+
+
+def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
+    from uncage_demo.trace.reproduce import command_line, python_snippet
+
+    first = edit(TINY, parent, ERASED, prompt=OTHER)
+    second = extend(TINY, first, (0, 2))
+    code = (
+        python_snippet([parent, first, second])
+        .replace("ud.load_backend('tiny-0')", "backend")
+        .replace("ud.load_backend('embedded')", "TINY")
+    )
+    made: dict = {"TINY": TINY}
+    exec(code, made)
+    assert made["edit_1"].id == first.id
+    assert made["edit_2"].id == second.id
+    for alone in (first, compose(TINY, PAIR, pins={0: 1}, config=CONFIG)):
+        with pytest.raises(ValueError, match="make it again with uncage_demo"):
+            python_snippet([alone])
+        with pytest.raises(ValueError, match="make it again with uncage_demo"):
+            command_line([alone])
+
+
+def test_stages_say_what_an_edit_did(parent: Trace) -> None:
+    from uncage_demo.player.payload import edit_made
+
+    assert edit_made(parent) == ""
+    assert edit_made(edit(TINY, parent, ERASED)) == "12 cells drawn again"
+    assert edit_made(extend(TINY, parent, (-2, 1))) == "Moved 2 up and 1 right"
+    assert edit_made(remix(TINY, parent, OTHER, strength=0.1, rounds=1)[0]) == "Round 1, 4 cells"
+    assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
+    assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
+    titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
+    assert titles == ["Baseline, seed 3", "12 cells drawn again · Baseline, seed 4"]
+
+
+def test_a_request_says_the_same_in_plain_values(parent: Trace) -> None:
+    from uncage_demo.editing.request import EditRequest, checked_orders, cost_of, stream_request
+    from uncage_demo.runner import finish
+
+    erased = tuple(np.flatnonzero(ERASED).tolist())
+    asked = EditRequest("edit", cells=erased, prompt=OTHER, orders=("meissonic", "halton"), seed=9)
+    one, two = finish(stream_request(TINY, parent, asked))
+    assert one.id == edit(TINY, parent, ERASED, prompt=OTHER, config=CONFIG.with_(seed=9)).id
+    assert two.config["order"] == "halton"
+    assert cost_of(asked, 6) == 12
+    rounds = finish(stream_request(TINY, parent, EditRequest("remix", prompt=OTHER, strength=0.3, rounds=2, orders=("halton",))))
+    assert [(r.config["order"], r.config["seed"]) for r in rounds] == [("halton", 4), ("halton", 5)]
+    for request, message in (
+        (EditRequest("remix", orders=("halton", "random")), "one order at a time"),
+        (EditRequest("edit", cells=(0,), orders=("best",)), "order='best'"),
+        (EditRequest("paint"), "kind='paint'"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match=message):
+            finish(stream_request(TINY, parent, request))
+    with pytest.raises(ValueError, match="edit needs a run or a picture"):
+        finish(stream_request(TINY, None, EditRequest("edit", cells=(0,))))
+    with pytest.raises(ValueError, match="at most 2 different"):
+        checked_orders(("halton", "halton"), 2)

@@ -5,11 +5,12 @@ What is not erased stays token for token. A trace's `origin` says where its give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.run import Run
 from uncage_demo.editing.plans import Given, check_remix, plan_compose, plan_edit, plan_extend, plan_picture, plan_remix, prompt_of
 from uncage_demo.runner import Frames, OnStep, Progress, finish, stream
 from uncage_demo.trace.record import Trace
@@ -124,7 +125,7 @@ def remix(
     """Edit without a mask: in some rounds, the cells that a new prompt finds least likely are opened and drawn.
 
     Args:
-        backend, given, config, on_step, frames: as `edit`. Each round takes the next seed.
+        backend, given, config, on_step, frames: as `edit`. Each round after the first takes the settings of the one before, next seed.
         prompt: what the picture should become.
         strength: the share of all cells that the rounds open together, above 0, at most 1. A cell may be opened more than once.
         rounds: 1..16.
@@ -150,9 +151,14 @@ def stream_remix(
     strength: float = 0.5,
     rounds: int = 3,
     config: DecodingConfig | None = None,
+    adjust: Callable[[Run], Run] = lambda run: run,
     frames: Frames = True,
 ) -> Iterator[Progress]:
     """As `remix`, telling after every step as `runner.stream` does; the last item carries the traces of all rounds.
+
+    Args:
+        backend, given, prompt, strength, rounds, config, frames: as `remix`.
+        adjust: last changes of the first round's run.
 
     Raises:
         ValueError: as `remix`, before the first forward.
@@ -161,9 +167,10 @@ def stream_remix(
     asked = prompt_of(backend, given, prompt)
     made: list[Trace] = []
     for number in range(1, rounds + 1):
-        settings = None if config is None else config.with_(seed=config.seed + number - 1)
         latest: Given = made[-1] if made else given
+        settings = None if made else config
         run = plan_remix(backend, latest, asked, strength=strength, rounds=rounds, number=number, config=settings)
+        run = run if made else adjust(run)
         for item in stream(backend, [run], frames=frames):
             if item.traces is None:
                 yield item
