@@ -235,6 +235,7 @@ class Trace:
         return load_trace(path)
 
 
-def stem_of(order: str, age: str = "") -> str:
-    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5")."""
-    return order + (f"-age-{age.replace('/', '-')}" if age else "")
+def stem_of(order: str, age: str = "", number: int | None = None) -> str:
+    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5"), and
+    with the round's number for the rounds of a remix ("uncage-round-2")."""
+    return order + (f"-age-{age.replace('/', '-')}" if age else "") + (f"-round-{number}" if number else "")
