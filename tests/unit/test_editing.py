@@ -295,11 +295,7 @@ def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
 
     first = edit(TINY, parent, ERASED, prompt=OTHER)
     second = extend(TINY, first, (0, 2))
-    code = (
-        python_snippet([parent, first, second])
-        .replace("ud.load_backend('tiny-0')", "backend")
-        .replace("ud.load_backend('embedded')", "TINY")
-    )
+    code = python_snippet([parent, first, second]).replace("ud.load_backend('embedded')", "TINY")
     made: dict = {"TINY": TINY}
     exec(code, made)
     assert made["edit_1"].id == first.id

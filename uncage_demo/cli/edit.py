@@ -158,10 +158,10 @@ def _check_one_way(options: argparse.Namespace, trace: Trace | None) -> None:
             raise ValueError(f"{chosen[0]}: give the run or picture to edit")
     elif chosen == ["--pin or --patch"]:
         raise ValueError(f"--pin and --patch start from an empty canvas: leave {options.given} out")
+    elif options.region and not erased:
+        raise ValueError("--region needs an empty canvas, or erased cells to draw the object in")
     elif trace is not None and not chosen:
         raise ValueError("nothing to do: give --erase, --erase-box, --erase-object, --mask, --shift or --strength")
-    if options.region and options.given is not None and not erased:
-        raise ValueError("--region needs an empty canvas, or erased cells to draw the object in")
     if (options.keep or options.margin or options.after_step is not None) and not erased:
         raise ValueError("--keep, --margin and --after-step go with --erase, --erase-box, --erase-object or --mask")
 
@@ -198,7 +198,7 @@ def _own_picture(options: argparse.Namespace, backend: Backend) -> OwnPicture:
         print(note)
     worst = divmod(int(own.error.argmax()), own.error.shape[1])
     print(
-        f"as tokens: {own.error.mean():.1f} of 255 off on average, at most {own.error.max():.1f} (row {worst[0] + 1}, column {worst[1] + 1})"
+        f"as tokens: {own.error.mean():.1f} of 255 off on average, {own.error.max():.0f} at most (row {worst[0] + 1}, column {worst[1] + 1})"
     )
     return own
 

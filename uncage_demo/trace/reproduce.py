@@ -254,10 +254,9 @@ def _check(traces: Sequence[Trace]) -> None:
         raise ValueError("0 traces: give at least one")
     for trace in traces:
         if trace.origin:
-            source = f"run {trace.origin.source}" if trace.origin.source else "what was put down before the first step"
-            raise ValueError(
-                f"this run is an edit ({trace.origin.kind}) of {source}: make it again with uncage_demo.{_CALLS[trace.origin.kind]}"
-            )
+            kind, source = trace.origin.kind, trace.origin.source
+            of = f"run {source}" if source else "what was put down before the first step"
+            raise ValueError(f"this run is an edit ({kind}) of {of}: make it again with uncage_demo.{_CALLS[kind]}")
         if trace.lineage:
             parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")
