@@ -112,4 +112,3 @@ def _difference(graph: str, name: str, made: np.ndarray, wanted: np.ndarray) -> 
         if other.any():
             raise ValueError(f"{graph}.onnx: the greatest entry of {name} is another one than PyTorch's at {int(other.sum())} places")
     return difference
-

@@ -26,7 +26,7 @@ from uncage_demo.backends.embedded.transformer import SceneTransformer, _heads, 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18
+OPSET = 20
 # Smaller constants stay as they are: a conversion costs more than it saves.
 _LEAST_VALUES = 64
 

@@ -10,6 +10,8 @@ from uncage_demo.backends.embedded import verdict, vocab
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.backends.options import recorded
 from uncage_demo.orders.table import ORDERS, order_choices
+from uncage_demo.player.payload import array
+from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, subject_colors, subject_table
 
 MANIFEST_VERSION = 1
 NAME = "manifest.json"
@@ -31,6 +33,7 @@ def manifest_of(backend: EmbeddedBackend) -> dict[str, Any]:
         "mask_id": backend.mask_id,
         "text_length": transformer.text_length,
         "words": list(vocab.WORDS),
+        "aliases": dict(vocab.ALIASES),
         # A word that is read over keeps its place in the text with the id of padding.
         "read_over": [word for word in vocab.FUNCTION_WORDS if word not in vocab.CAPTION_WORDS],
         "ids": {"pad": vocab.PAD, "start": vocab.START, "end": vocab.END},
@@ -51,5 +54,15 @@ def manifest_of(backend: EmbeddedBackend) -> dict[str, Any]:
             "paper_tolerance": verdict.PAPER_TOLERANCE,
             "least_paper_frac": verdict.LEAST_PAPER_FRAC,
         },
-        "orders": [{"name": name, "title": title, "about": ORDERS[name].about} for title, name in order_choices()],
+        "orders": [
+            {"name": name, "title": title, "about": ORDERS[name].about, "guided": ORDERS[name].guided} for title, name in order_choices()
+        ],
+        "display": {
+            "tables": {
+                "sequential": array(color_table(SEQUENTIAL_MAP)),
+                "order": array(color_table(ORDER_MAP)),
+                "diverging": array(color_table(DIVERGING_MAP)),
+            },
+            "subjects": [{"color": color, "ramp": array(subject_table(color))} for color in subject_colors(vocab.MOST_OBJECTS)],
+        },
     }

@@ -188,3 +188,60 @@ export interface Trace {
   versions: { [name: string]: string };
   created: string;
 }
+
+export interface Wish { kind: string; label: string; met: boolean }
+export interface Verdict {
+  objects_found: boolean[];
+  colors_right: boolean[];
+  extra_objects: number;
+  all_correct: boolean;
+  detections: FoundObject[];
+  scorer: string;
+  wishes: Wish[];
+}
+
+/** One object chosen from the menus; "" for no colour and no side. */
+export interface Choice { noun: string; color: string; count: number; side: string }
+
+/** What the runner tells after every step; traces come with the last one. */
+export interface Progress {
+  step: number;
+  num_steps: number;
+  records: StepRecord[];
+  frames: Uint8Array[];
+  elapsed_s: number;
+  traces: Trace[] | null;
+}
+
+/** As uncage_demo/browser/manifest.py writes it. */
+export interface Manifest {
+  version: number;
+  model: ModelInfo;
+  recorded: { [name: string]: string };
+  blur: number;
+  attention_heads: number[][];
+  mask_id: number;
+  text_length: number;
+  words: string[];
+  aliases: { [word: string]: string };
+  read_over: string[];
+  ids: { pad: number; start: number; end: number };
+  nouns: string[];
+  plurals: { [noun: string]: string };
+  colors: string[];
+  places: { [place: string]: string };
+  positions: { [position: string]: string };
+  numbers: { [word: string]: number };
+  most_objects: number;
+  styles: string[];
+  papers: { [place: string]: number[] };
+  detector: { threshold: number; rival: number; object_cells: number };
+  verdict: { scorer: string; clearly_frac: number; aside_frac: number; paper_tolerance: number; least_paper_frac: number };
+  orders: { name: string; title: string; about: string; guided: boolean }[];
+  display: {
+    tables: { [map: string]: { t: string; s: number[]; d: string } };
+    subjects: { color: string; ramp: { t: string; s: number[]; d: string } }[];
+  };
+  files: { [part: string]: { file: string; bytes: number; sha256: string } };
+  checked: { [output: string]: number };
+}
