@@ -210,7 +210,7 @@ class EmbeddedBackend:
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits
             return ForwardOutput(output.logits, uncond, output.attention, output.attention_full)
-        both = self.transformer(torch.cat([tokens, tokens]), torch.cat([text, self._null(len(tokens))]), request=request)
+        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request)
         b = len(tokens)
         return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full)
 
