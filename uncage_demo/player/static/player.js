@@ -33,6 +33,7 @@
       this.binding = new parts.binding.Binding(this);
       this.curves = new parts.curves.Curves(this);
       this.heads = new parts.heads.Heads(this);
+      this.brush = new parts.edit.Brush(this);
       this.changed = new Set();
       this.cleanups = [];
       this.model = parts.data.parse(payload);
@@ -121,6 +122,7 @@
       this.binding.build();
       this.curves.build();
       this.heads.build();
+      this.brush.build();
       this.clock.drawForks();
       this.preload();
     }
@@ -210,6 +212,7 @@
       for (const stage of this.stages) {
         stage.resize();
         stage.draw(view);
+        this.brush.draw(stage);
       }
       this.clock.update(changed);
       this.words.update(changed);
@@ -219,6 +222,7 @@
       this.binding.update(changed);
       this.curves.update(changed);
       this.heads.update(changed);
+      this.brush.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
       if (SHARED.some((k) => changed.has(k)) && !state.playing) this.emit("state", this.pickState(state));
       this.lastFrameMs = performance.now() - started;
