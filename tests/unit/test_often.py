@@ -7,7 +7,8 @@ import pytest
 
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.statistics import mcnemar_exact
-from uncage_demo.ui.handlers import Handlers, beside_the_field, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import beside_the_field, message
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.often import SEEDS_AT_ONCE, how_often, tally, wilson
 from uncage_demo.ui.settings import Settings

@@ -22,7 +22,7 @@ from uncage_demo.orders.base import Term
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
 from uncage_demo.player.binding_view import binding_view, sight_view
-from uncage_demo.prompt.judging import match, too_many
+from uncage_demo.prompt.judging import counted, match, too_many
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import (
     DIVERGING_MAP,
@@ -34,6 +34,7 @@ from uncage_demo.render.palette import (
     subject_table,
 )
 from uncage_demo.trace.lineage import Edits, lineage_json
+from uncage_demo.trace.origin import origin_json
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt, Verdict
 
@@ -197,6 +198,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
     return {
         "config": trace.config,
         "lineage": lineage_json(trace.lineage),
+        "origin": origin_json(trace.origin),
         "order": trace.config["order"],
         "guided": order_of(trace.config["order"]).guided,
         "seed": str(trace.config["seed"]),
@@ -315,9 +317,28 @@ def _titles(traces: Sequence[Trace]) -> list[str]:
     names = []
     for t in traces:
         order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
+        order = f"{edit_made(t)} · {order}" if t.origin and t.origin.kind != "picture" else edit_made(t) or order
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
+
+
+def edit_made(trace: Trace) -> str:
+    """What an edit did, e.g. "25 cells drawn again"; "" for a run from an empty grid."""
+    origin = trace.origin
+    if origin is None:
+        return ""
+    drawn = int(trace.steps[0].masked_before.sum())
+    if origin.kind == "extend":
+        ways = zip(origin.shift, (("down", "up"), ("right", "left")), strict=True)
+        return "Moved " + " and ".join(f"{abs(by)} {names[by < 0]}" for by, names in ways if by)
+    if origin.kind == "remix":
+        return f"Round {origin.round}, {counted(drawn, 'cell')}"
+    if origin.kind == "compose":
+        pinned = trace.tokens.size - drawn
+        parts = [counted(pinned, "pin")] if pinned else []
+        return "With " + " and ".join(parts + ([counted(len(origin.regions), "region")] if origin.regions else []))
+    return "Your picture" if origin.kind == "picture" else f"{counted(drawn, 'cell')} drawn again"
 
 
 def branch_change(trace: Trace) -> str:

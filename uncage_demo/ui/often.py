@@ -11,7 +11,9 @@ from uncage_demo import runner
 from uncage_demo.bench.statistics import mcnemar_exact
 from uncage_demo.orders.table import order_of
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.handlers import Handlers, checked_steps, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import message
+from uncage_demo.ui.runs import checked_steps
 from uncage_demo.ui.settings import Settings
 
 SEEDS_AT_ONCE = 4  # one request to the line; others get their turn between two of them

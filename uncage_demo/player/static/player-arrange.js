@@ -48,7 +48,7 @@
         const x = Math.max(0, Math.min(columns - 1, (from % columns) + moves[event.key][0]));
         const y = Math.max(0, Math.min(rows - 1, Math.floor(from / columns) + moves[event.key][1]));
         const cell = at >= 0 ? y * columns + x : from;
-        if (event.shiftKey) {
+        if (event.shiftKey && !player.brush.on) {
           if (!player.state.region || !(stage.anchor >= 0)) stage.anchor = from;
           player.setState({ hover: cell, region: parts.data.regionOf(stage.anchor, cell, columns), touched: stage.run.index });
           player.region.told();

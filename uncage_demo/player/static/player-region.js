@@ -13,8 +13,8 @@
     let dragged = false;
     canvas.addEventListener("pointerdown", (event) => {
       dragged = false;
-      // another tool took the pointer; a finger scrolls unless it was said that it selects
-      if (event.defaultPrevented || event.button !== 0 || (event.pointerType === "touch" && !player.state.selecting)) return;
+      // the brush has the pointer; a finger scrolls unless it was said that it selects
+      if (player.brush.on || event.button !== 0 || (event.pointerType === "touch" && !player.state.selecting)) return;
       from = stage.cellAt(event);
       if (from >= 0) canvas.setPointerCapture(event.pointerId);
     });

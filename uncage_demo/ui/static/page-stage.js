@@ -26,6 +26,7 @@
         keepView = true;
         trigger("another_seed", {});
       }
+      if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
         busy(name === "branch" ? "Branching…" : "Knocking the word out…");
         trigger("branch", { ids: shared.ids, event: { ...detail, name } });
@@ -53,6 +54,7 @@
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       shared.restoreStep = null;
       const options = { onEvent, autoplay: Boolean(message.autoplay) && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
+      page.edits.prepare(options, message);
       options.heads = async (detail) => parse(await server.heads(detail));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
