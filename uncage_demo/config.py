@@ -232,7 +232,7 @@ class DecodingConfig:
         0.33,
         "number",
         "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2",
-        "Reach of an anchor",
+        "Anchor radius",
         group="contrast",
         low=0.02,
         high=2,
@@ -243,7 +243,7 @@ class DecodingConfig:
         None,
         "whole",
         "of the T steps, how many draw again all but one place per object, 0 to T-1",
-        "Steps that redraw",
+        "Redraw steps",
         group="contrast",
         low=0,
         high=255,
@@ -273,7 +273,7 @@ class DecodingConfig:
         metavar="SOURCE",
         check=parse_attention_source,
     )
-    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Roll Halton by the seed", group="schedule")
+    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Shift Halton order by seed", group="schedule")
 
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
