@@ -119,5 +119,5 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { KNOCKOUT, knockedOut, number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  parts.phrases = { plural, KNOCKOUT, knockedOut, number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));
