@@ -266,6 +266,15 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> 
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
         sight=at.sight,
+        likelihoods=_likelihoods_before(trace, at_step),
+    )
+
+
+def _likelihoods_before(trace: Trace, at_step: int) -> tuple[np.ndarray, ...]:
+    """What a revision remembers of the steps before this one: log p of the tokens that were there, NaN where masked."""
+    before = trace.steps[: at_step - trace.steps[0].step]
+    return tuple(
+        np.where(record.masked_before, np.float32(np.nan), record.likelihood) for record in before if record.likelihood is not None
     )
 
 

@@ -121,6 +121,7 @@ def test_every_setting_reaches_the_config():
         token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
         contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
         halton_randomize=True, anchor_radius=0.2, redraw_steps=2, redraw_words="own",
+        revise="critic", revise_strength=0.25,
     )  # fmt: skip
     trace = make_trace(steps=7)
     trace.config = given.to_dict()

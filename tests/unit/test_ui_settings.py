@@ -74,6 +74,8 @@ def test_every_field_of_the_config_travels_in_a_link():
         "use_noise": False,
         "attention_source": "layers:0-1",
         "halton_randomize": True,
+        "revise": "plan",
+        "revise_strength": 0.5,
     }
     assert set(values) == set(settings.SHARED_FIELDS)
     chosen = Settings(shared=values)

@@ -12,6 +12,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.orders.base import Term
 from uncage_demo.orders.table import ORDERS
+from uncage_demo.trace.check import settings_at
 from uncage_demo.trace.record import Trace
 
 
@@ -24,18 +25,6 @@ def noise_scale(config: DecodingConfig, step: int) -> float:
 def weight_at(config: DecodingConfig, step: int) -> float:
     """w_a in force at a step: contrast_weight where the contrast is one of the order's terms, else 0."""
     return float(config.contrast_weight) if "contrast" in ORDERS[config.order].terms_at(config, step) else 0.0
-
-
-def settings_at(trace: Trace, step: int) -> DecodingConfig:
-    """The settings that a step was decoded with: the trace's own, or, before a branch took over, the parent's.
-
-    Args:
-        trace: any run.
-        step: counted over the whole run from 0.
-    """
-    later = [line for line in trace.branches if line.at_step > step]
-    data = min(later, key=lambda line: line.at_step).parent_config if later else trace.config
-    return DecodingConfig.from_dict(data)
 
 
 def recorded_terms(trace: Trace) -> list[tuple[Term, ...] | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,7 @@ class Start:
         hold: masked positions that the first step that runs must not commit.
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
         sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's.
+        likelihoods: of each earlier step, "n" float32 log p of the tokens that were there, NaN where masked: what a revision remembers.
     """
 
     tokens: np.ndarray
@@ -37,6 +38,7 @@ class Start:
     hold: frozenset[int] = frozenset()
     forbid: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     sight: np.ndarray | None = None
+    likelihoods: Sequence[np.ndarray] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from uncage_demo.decoding.order import recorded_terms
 from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
+from uncage_demo.orders.revise import REASONS
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
 from uncage_demo.player.binding_view import binding_view, sight_view
@@ -219,10 +220,27 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
         "health": _health(trace),
         "sight": sight_view(trace),
+        "taken_back": taken_back_view(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
         "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
         "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
     }
+
+
+def taken_back_view(trace: Trace) -> dict[str, Any] | None:
+    """Which cells each step opened again and why: {"reasons": sentences, "steps": of each step [cell, reason, log p or None]}; None for a
+    run that took nothing back, or whose file is from before this was recorded."""
+    if all(record.reopened is None for record in trace.steps):
+        return None
+    steps = []
+    for record in trace.steps:
+        cells = [] if record.reopened is None else np.flatnonzero(record.reopened).tolist()
+        # A cell that was committed in this very step had no token before it.
+        told = record.likelihood if record.likelihood is not None else np.zeros(trace.tokens.size)
+        known = np.zeros(trace.tokens.size, bool) if record.likelihood is None else ~record.masked_before
+        codes = record.reopened if record.reopened is not None else np.zeros(trace.tokens.size, np.uint8)
+        steps.append([[cell, int(codes[cell]), round(float(told[cell]), 4) if known[cell] else None] for cell in cells])
+    return {"reasons": [reason.told for reason in REASONS], "steps": steps}
 
 
 def _health(trace: Trace) -> dict[str, Any]:

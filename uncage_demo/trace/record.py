@@ -59,6 +59,12 @@ class StepRecord:
         alternatives: "n a" int32 ids of the most probable tokens; alternative_probs: "n a" float32.
         entropy: "n" float32, nats, of p at each position.
         sight: "n" uint16: bit o says that the position could read the words of the prompt's subject o; None where all could read all.
+        reopened: "n" uint8: the reason (a place in `orders.revise.REASONS`) why a position was masked again when the step ended, 0 where it
+            was not; None where the step opened none, and in traces from before this was recorded.
+        likelihood: "n" float32: log p of the token that each committed position held when the step began, 0 where masked; None where
+            nothing asked for it.
+        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice); None in
+            traces from before this was recorded.
     """
 
     step: int
@@ -77,6 +83,9 @@ class StepRecord:
     alternative_probs: np.ndarray | None = None
     entropy: np.ndarray | None = None
     sight: np.ndarray | None = None
+    reopened: np.ndarray | None = None
+    likelihood: np.ndarray | None = None
+    passes: float | None = None
 
     def same_commits(self, other: StepRecord) -> bool:
         """Whether both steps committed the same cells with the same tokens."""

@@ -11,8 +11,9 @@ from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.config import CONTRAST_MODES, ORDER_NAMES, SETTINGS
+from uncage_demo.config import ORDER_NAMES, SETTINGS
 from uncage_demo.files import replacing
+from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict

@@ -10,7 +10,7 @@ import gradio as gr
 
 from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
 from uncage_demo.orders.table import COMPARED, order_choices
-from uncage_demo.setting import Setting
+from uncage_demo.setting import GROUPS, Setting
 from uncage_demo.ui.models import kept_ages, own_steps
 from uncage_demo.ui.presets import PRESETS, preset
 from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
@@ -127,7 +127,8 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
         shared |= _group("first", model)
     with gr.Accordion("More settings", open=False, elem_id="uc-more-settings"):
-        for group in ("contrast", "guidance", "schedule"):
+        for group, heading in GROUPS.items():
+            gr.HTML(heading, elem_classes="uc-settings-heading", apply_default_css=False)
             with gr.Row(elem_classes="uc-settings-row"):
                 shared |= _group(group, model)
     panel = Panel(name, order_a, order_b, age, shared)
@@ -157,7 +158,9 @@ def _group(group: str, model: str) -> dict[str, Any]:
 
 def _input(setting: Setting, label: str, value: Any) -> Any:
     """The input that fits a setting."""
-    wide: dict[str, Any] = {"label": label, "min_width": 140}
+    # A setting that may cost forwards says what it does and what that takes.
+    info = f"{setting.help[0].upper()}{setting.help[1:]}. Cost: {setting.cost}." if setting.cost else None
+    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":

@@ -218,6 +218,17 @@
       return Array.from({ length: 16 }, (_, o) => o).filter((o) => (bits >> o) & 1);
     }
 
+    // Where a cell was last opened again, up to and with step s: {step, why, logp}; null for a cell that never was.
+    takenBack(s, i) {
+      const said = this.raw.taken_back;
+      if (!said) return null;
+      for (let k = s; k >= 0; k--) {
+        const found = said.steps[k].find(([cell]) => cell === i);
+        if (found) return { step: this.firstStep + k, why: said.reasons[found[1]], logp: found[2] };
+      }
+      return null;
+    }
+
     // What the detector saw: [{box, label, color, wrong}]. An object that nobody asked for, or in a wrong colour, is wrong.
     boxes(subjects) {
       /** @type {PayloadVerdict | null} */

@@ -87,5 +87,12 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  // When and why a cell was taken back. `found` is of Run.takenBack.
+  function takenBack(found) {
+    if (!found) return "";
+    const chance = found.logp === null ? "" : ` Its token had a probability of ${percent(Math.exp(found.logp))} by then.`;
+    return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
+  }
+
+  parts.phrases = { takenBack, number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));
