@@ -266,8 +266,17 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> 
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
         sight=at.sight,
+        before=_seen_before(trace, at_step),
         likelihoods=_likelihoods_before(trace, at_step),
     )
+
+
+def _seen_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """What the model saw one step earlier: tokens, -1 = masked, and sight; None at the first step on record."""
+    if at_step == trace.steps[0].step:
+        return None
+    record = trace.steps[at_step - 1 - trace.steps[0].step]
+    return np.where(record.masked_before, -1, record.sampled).astype(np.int64), record.sight
 
 
 def _likelihoods_before(trace: Trace, at_step: int) -> tuple[np.ndarray, ...]:

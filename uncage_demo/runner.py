@@ -204,7 +204,7 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: Frames = True, reco
     progress = None
     for latest in decode_many(backend, runs, record=record, timings_s=timings_s):
         moved = [i for i, one in enumerate(latest) if not records[i] or records[i][-1] is not one]
-        due = [i for i in moved if every and (len(records[i]) % every == 0 or latest[i].step == configs[i].total_steps - 1)]
+        due = [i for i in moved if every and (len(records[i]) % every == 0 or latest[i].leaves_nothing)]
         drawn = dict(zip(due, cache.draw([latest[i].sampled for i in due]) if due else [], strict=True))
         for i in moved:
             records[i].append(latest[i])

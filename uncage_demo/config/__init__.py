@@ -20,6 +20,7 @@ from uncage_demo.config.usual import (
     UsualSettings,
     parse_attention_source,
 )
+from uncage_demo.orders.counts import COUNTS
 from uncage_demo.orders.revise import REVISIONS, Revision
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.setting import declared
@@ -86,6 +87,8 @@ class DecodingConfig(LaboratorySettings):
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.checked(name, getattr(self, name)))
+        if self.guidance_interval[0] > self.guidance_interval[1]:
+            raise ValueError(f"guidance_interval={self.guidance_interval}: give a start that is not after the end")
         if self.redraw_steps is not None and self.num_steps is not None and self.redraw_steps >= self.num_steps:
             raise ValueError(f"redraw_steps={self.redraw_steps}: give a whole number from 0 to {self.num_steps - 1}")
 
@@ -136,6 +139,11 @@ class DecodingConfig(LaboratorySettings):
             share = ORDERS[self.order].redraw_share
             return self.total_steps // share if share else 0
         return self.redraw_steps
+
+    @property
+    def varies(self) -> bool:
+        """Whether a run may end before its last step, because the model or chance decides how many cells a step commits."""
+        return COUNTS[self.how_many].varies
 
     @property
     def revision(self) -> Revision | None:

@@ -6,7 +6,7 @@ Shapes: n image tokens (y x grid, row-major), v codebook, k recorded text column
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,17 @@ import torch
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request
+from uncage_demo.decoding.logits import away_from_weaker, composed, entropy_temperature, grown, noise_amount, normal_noise
 from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, uniforms
 from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
-from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.schedule import stay_masked
 from uncage_demo.decoding.sight import hidden_tokens, places_reopened
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
+from uncage_demo.orders.counts import ENTROPY
 from uncage_demo.orders.halton import visiting_rank
 from uncage_demo.orders.revise import REASON_CODE, Committed
 from uncage_demo.orders.table import ORDERS, published_contrast
@@ -96,6 +98,7 @@ class Sample:
         rank: "n" place in the order's visiting list; None for an order without one.
         sight: "n" uint16, whose words each cell may read; None = everybody's.
         likelihoods: of every step so far that a revision looked at, "n" float32 log p of the tokens that were there, NaN where masked.
+        previous: "n v" probabilities of the step before, where differential sampling compares with them.
         passes: of the network, for one sample, in the step at hand; a guided forward takes two.
     """
 
@@ -114,6 +117,7 @@ class Sample:
     rank: np.ndarray | None
     sight: np.ndarray | None = None
     likelihoods: list[np.ndarray] = field(default_factory=list)
+    previous: torch.Tensor | None = None
     passes: float = 0.0
     empty: np.ndarray = field(init=False)
 
@@ -123,7 +127,10 @@ class Sample:
 
     @property
     def finished(self) -> bool:
-        return self.step >= self.config.total_steps
+        if self.step >= self.config.total_steps:
+            return True
+        # Where the model decides how many, a run is over when it is full; it has one step at least, to have something to tell.
+        return self.config.varies and self.step > self.start.step and not (self.tokens < 0).any()
 
     @property
     def phase(self) -> tuple[DecodingConfig, int]:
@@ -162,15 +169,24 @@ class Sample:
         columns = self.columns if self.options.full_attention else None
         return Capture(self.config.attention_source, columns, self.options.full_attention)
 
-    def request(self, tokens: np.ndarray | None = None, capture: Capture | None = None) -> Request:
+    def request(
+        self,
+        tokens: np.ndarray | None = None,
+        capture: Capture | None = None,
+        suppress: tuple[int, ...] = (),
+        unconditional: bool | None = None,
+    ) -> Request:
         """A forward of this step, counted.
 
         Args:
             tokens: "n" what the model is to see; None = what it sees at this step.
             capture: attention wanted.
+            suppress: further text tokens hidden from the model's attention.
+            unconditional: also run the unconditional half; None = where guidance, or a product of experts, needs it.
         """
         config, step = self.phase
-        unconditional = guidance_at(config, step) != 1.0
+        if unconditional is None:
+            unconditional = guidance_at(config, step) != 1.0 or (config.composition > 0 and len(self.run.prompt.subjects) > 1)
         self.passes += 1 + unconditional
         return Request(
             tokens=self.seen_tokens() if tokens is None else tokens,
@@ -180,7 +196,7 @@ class Sample:
             text_length=len(self.run.prompt.tokens),
             unconditional=unconditional,
             capture=capture,
-            suppress=self.run.suppress,
+            suppress=tuple(sorted({*self.run.suppress, *suppress})) if suppress else self.run.suppress,
             hidden=None if self.sight is None else hidden_tokens(self.sight, self.run.prompt),
         )
 
@@ -189,23 +205,28 @@ class Sample:
         config, step = self.phase
         at, sight, masked = self.step, self.sight, self.tokens < 0
         order = ORDERS[config.order]
+        needs = order.needs | ({"entropy"} if config.how_many == ENTROPY or config.entropy_heat > 0 else set())
         first = at == self.start.step
         self.passes = 0.0
+        yield from self._look_back()
         output = yield self.request(capture=self.capture())
+        logits = yield from self._logits(output, masked)
         with torch.inference_mode():
-            sampled, opinion = self._choose_tokens(forbid_ids(self._guided(output), self.start.forbid), masked, first)
+            opinion = TokenOpinion.from_logits(forbid_ids(logits, self.start.forbid))
+            entropy = opinion.entropy() if self.options.level == "full" or "entropy" in needs else None
+            temperature = self._temperature(entropy)
+            sampled = self._choose_tokens(opinion, temperature, masked, first)
             likelihood = opinion.confidence(sampled)
             confidence = np.where(masked, likelihood, np.float32(0))
-            entropy = opinion.entropy() if self.options.level == "full" or "entropy" in order.needs else None
             alternatives = opinion.top(self.options.alternatives) if self.options.level == "full" else (None, None)
-            margin = opinion.margin() if "margin" in order.needs else None
+            margin = opinion.margin() if "margin" in needs else None
         attention, attention_full = self._read_attention(output)
         context = StepContext(
             step=step,
             num_steps=config.total_steps,
             masked=masked,
             confidence=confidence,
-            noise=self._noise(masked),
+            noise=self._noise(masked, temperature),
             contrast=self._contrast(attention),
             weight=weight_at(config, step) if self.words is not None else 0.0,
             margin=margin,
@@ -213,9 +234,7 @@ class Sample:
             rank=self.rank,
         )
         scores = np.where(masked, order.score(context, config), np.float32(-np.inf)).astype(np.float32)
-        stay = mask_count(
-            config.mask_schedule, step, config.total_steps, int(self.scheduled.sum()), int(masked.sum()), config.schedule_power
-        )
+        stay = stay_masked(config, step, int(self.scheduled.sum()), masked, scores, confidence, entropy)
         opened = yield from self._take_back(masked, likelihood, confidence, stay)
         committed, cutoff = self._choose_positions(scores, masked, int(masked.sum()) - stay + int((opened > 0).sum()), first)
         self.tokens = np.where(opened > 0, -1, np.where(committed, sampled, self.tokens))
@@ -251,16 +270,71 @@ class Sample:
         """Logits "n v" after classifier-free guidance."""
         return apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(*self.phase))
 
-    def _choose_tokens(self, logits: torch.Tensor, masked: np.ndarray, first: bool) -> tuple[np.ndarray, TokenOpinion]:
+    def _logits(self, output: ForwardOutput, masked: np.ndarray) -> Generator[Request, ForwardOutput, torch.Tensor]:
+        """Logits "n v" of a step after everything that is done to them; asks for the further forwards that this takes."""
+        config, step = self.phase
+        cond, weight = output.cond[0], config.self_guidance
+        experts = []
+        for others in self._others_words() if config.composition > 0 else ():
+            one = yield self.request(self.seen_tokens(), suppress=others, unconditional=False)
+            experts.append(one.cond[0])
+        weaker = None
+        if weight > 0 and not masked.all():
+            hidden = np.where(~masked & self._half(), -1, self.tokens)
+            weaker = (yield self.request(hidden, unconditional=False)).cond[0]
+        with torch.inference_mode():
+            logits = self._guided(output)
+            if experts:
+                assert output.uncond is not None
+                logits = composed(cond, output.uncond[0], experts, guidance_at(config, step), config.composition)
+            if weaker is not None:
+                logits = away_from_weaker(logits, cond, weaker, weight)
+            amount = noise_amount(config.logit_noise, step, config.total_steps)
+            if amount > 0:
+                noise = normal_noise(self.config.seed, self.step, (logits.shape[0], logits.shape[1]))
+                logits = logits + amount * torch.from_numpy(noise).to(logits)
+        return logits
+
+    def _others_words(self) -> list[tuple[int, ...]]:
+        """For each object of the prompt the text tokens of all others; nothing for a prompt of fewer than two."""
+        prompt = self.run.prompt
+        own = [{t for group in s.groups for w in group for t in prompt.words[w].tokens} for s in prompt.subjects]
+        return [tuple(sorted(set().union(*own) - mine)) for mine in own] if len(own) > 1 else []
+
+    def _look_back(self) -> Generator[Request, ForwardOutput, None]:
+        """A run that is continued asks once more what the model said one step earlier, where differential sampling compares with it."""
+        before = self.start.before
+        if self.config.differential == 0 or self.previous is not None or before is None or self.step == 0:
+            return
+        earlier = replace(self, tokens=np.array(before[0], np.int64), sight=before[1], step=self.step - 1)
+        output = yield earlier.request()
+        logits = yield from earlier._logits(output, earlier.tokens < 0)
+        self.previous = TokenOpinion.from_logits(forbid_ids(logits, self.start.forbid)).probabilities()
+
+    def _temperature(self, entropy: np.ndarray | None) -> float | np.ndarray:
+        """Of token sampling: one number, or one a position where it follows the entropy."""
+        config = self.config
+        if config.entropy_heat == 0:
+            return config.token_temperature
+        assert entropy is not None
+        return entropy_temperature(entropy, config.entropy_heat, config.entropy_decay, config.token_temperature)
+
+    def _choose_tokens(self, opinion: TokenOpinion, temperature: float | np.ndarray, masked: np.ndarray, first: bool) -> np.ndarray:
         """Which token: x0 at masked positions, the committed id elsewhere."""
-        opinion = TokenOpinion.from_logits(logits)
-        drawn = opinion.sample(uniforms(self.config.seed, self.step, "token", len(masked)), self.config.token_temperature)
+        drawn_from = opinion
+        if self.config.differential > 0:
+            now, before = opinion.probabilities(), self.previous
+            self.previous = now
+            if before is not None:
+                chances, rows = grown(now, before, masked, self.config.differential)
+                drawn_from = TokenOpinion.from_logits(chances.log()) if rows.any() else opinion
+        drawn = drawn_from.sample(uniforms(self.config.seed, self.step, "token", len(masked)), temperature)
         sampled = np.where(masked, drawn, self.tokens)
         if first:
             for position, token in self.start.keep.items():
                 sampled[position] = token
                 self.pinned[position] = True
-        return sampled, opinion
+        return sampled
 
     def _choose_positions(self, scores: np.ndarray, masked: np.ndarray, count: int, first: bool) -> tuple[np.ndarray, float]:
         """Where next: the `count` committed positions and the lowest score that won its place (inf when none did)."""
@@ -269,7 +343,7 @@ class Sample:
             forced[list(self.start.keep)] = True
             candidates = masked.copy()
             candidates[list(self.start.hold)] = False
-        committed = select(scores, candidates, count, forced)
+        committed = select(scores, candidates, count, forced, grid=self.backend.info.grid, spacing=self.config.spacing)
         earned = scores[committed & ~forced]
         return committed, float(earned.min()) if len(earned) else float("inf")
 
@@ -333,11 +407,14 @@ class Sample:
         self.scheduled = self.tokens < 0
         return opened
 
-    def _noise(self, masked: np.ndarray) -> np.ndarray:
+    def _noise(self, masked: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+        """F_g; where the temperature follows the entropy, it does so on this noise, too (2510.09012)."""
         scale = noise_scale(*self.phase)
         if scale == 0:
             return self.empty
-        return np.where(masked, np.float32(scale) * gumbel(self.config.seed, self.step, len(masked)), np.float32(0))
+        noise = np.float32(scale) * gumbel(self.config.seed, self.step, len(masked))
+        heat = temperature.astype(np.float32) if isinstance(temperature, np.ndarray) else np.float32(1)
+        return np.where(masked, heat * noise, np.float32(0))
 
     def _contrast(self, attention: np.ndarray | None) -> np.ndarray:
         if attention is None or self.words is None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import phase_at
-from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.schedule import stay_masked
+from uncage_demo.orders.counts import ENTROPY
 from uncage_demo.trace.check import reopened_by, reopening_steps
 from uncage_demo.trace.record import StepRecord, Trace
 
@@ -21,7 +22,7 @@ class Health:
     """The invariants of one run.
 
     Args:
-        scheduled: tokens that the schedule asks for in each step: as many more as the step took back.
+        scheduled: tokens that the schedule, or whatever else decides how many, asks for in each step: as many more as the step took back.
         counts_ok: whether each step committed that many.
         changed: committed tokens that a later step altered although no step had taken them back; 0 in a healthy run.
         taken_back: committed tokens that steps took back, by their own account.
@@ -56,7 +57,10 @@ def health(trace: Trace) -> Health:
         at_work, step = phase_at(config, record.step)
         if config.redrawn_steps and step == 0 and record.step:
             total = masked
-        stay = mask_count(config.mask_schedule, step, at_work.total_steps, total, masked, config.schedule_power)
+        if config.how_many == ENTROPY and record.entropy is None:
+            stay = masked - int(record.committed.sum())  # nothing was recorded that could tell
+        else:
+            stay = stay_masked(at_work, step, total, record.masked_before, record.scores, record.confidence, record.entropy)
         # A draft that is full is opened when its last step ends; the redraw's schedule counts from there.
         ends_draft = config.redrawn_steps > 0 and record.step == config.draft_steps - 1
         scheduled.append(masked - stay + (0 if ends_draft else int(np.sum(reopened_by(record)))))

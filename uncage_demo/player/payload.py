@@ -113,7 +113,7 @@ def build_payload(
         "version": PAYLOAD_VERSION,
         "detail": level,
         "grid": list(first.grid),
-        "num_steps": max(int(t.config["num_steps"]) for t in traces),
+        "num_steps": max(t.length for t in traces),
         "model": {"id": first.model.id, "title": first.model.title, "weights": first.model.weight_hash},
         "prompt": prompt_view(first.prompt),
         "scales": _scales(traces),
@@ -200,7 +200,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "order": trace.config["order"],
         "guided": order_of(trace.config["order"]).guided,
         "seed": str(trace.config["seed"]),
-        "num_steps": int(trace.config["num_steps"]),
+        "num_steps": trace.length,
         "first_step": int(steps[0].step),
         "steps_done": len(steps),
         "masked": array(np.packbits(masked, axis=1, bitorder="little")),
@@ -223,7 +223,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "taken_back": taken_back_view(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
         "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
-        "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
+        "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == trace.length else None,
     }
 
 
@@ -298,7 +298,7 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
         if kind.key != "noise" and kind.scale:
             limits = heatmaps.map_limits(traces, kind.key)
             scales[kind.key] = [limits.low, limits.high]
-    scales["order"] = [0.0, float(max(int(t.config["num_steps"]) for t in traces) - 1)]
+    scales["order"] = [0.0, float(max(t.length for t in traces) - 1)]
     if all(r.attention is not None for t in traces for r in t.steps):
         objects = heatmaps.map_limits(traces, "attention")
         words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)

@@ -16,6 +16,7 @@ import numpy as np
 
 from uncage_demo.backends.ages import said
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
+from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -87,6 +88,11 @@ class StepRecord:
     likelihood: np.ndarray | None = None
     passes: float | None = None
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether every position is committed when the step ends."""
+        return not (self.masked_before & ~self.committed).any() and self.reopened is None
+
     def same_commits(self, other: StepRecord) -> bool:
         """Whether both steps committed the same cells with the same tokens."""
         if not np.array_equal(self.committed, other.committed):
@@ -130,6 +136,13 @@ class Trace:
     timings_s: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
+
+    @property
+    def length(self) -> int:
+        """Number of steps of the whole run: as many as there were where the model decided how many, else num_steps."""
+        last = self.steps[-1]
+        varies = COUNTS[str(self.config.get("how_many", SCHEDULED))].varies
+        return last.step + 1 if varies and last.leaves_nothing else int(self.config["num_steps"])
 
     @property
     def grid(self) -> tuple[int, int]:
