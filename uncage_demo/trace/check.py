@@ -81,10 +81,8 @@ def check_trace(trace: Trace) -> None:
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
     begins = trace.steps[0].step if config.varies else config.total_steps - len(trace.steps)
-    _require(
-        0 <= begins <= config.total_steps - len(trace.steps),
-        f"step {begins} is the first of {len(trace.steps)} (num_steps={config.total_steps})",
-    )
+    fits = 0 <= begins <= config.total_steps - len(trace.steps)
+    _require(fits, f"{len(trace.steps)} steps from {begins} on are more than num_steps={config.total_steps}")
     for index, record in enumerate(trace.steps):
         expected = begins + index
         _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")

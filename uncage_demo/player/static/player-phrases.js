@@ -22,7 +22,7 @@
     return {
       word: data.picked ? "picked" : "waits",
       note: forced ? "forced by this branch" : delayed ? "delayed by this branch" : data.edited === "forbid" ? "a token is forbidden here" : "",
-      margin: forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
+      margin: !data.picked && !delayed && data.margin > 0 ? "exceeds, but is too near to another pick" : forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
         : data.margin === 0 ? "just enough" : data.margin > 0 ? "exceeds" : "lacks",
     };
   }
