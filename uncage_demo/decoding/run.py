@@ -12,6 +12,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig, parse_attention_source
 from uncage_demo.orders.contrast import untokenized_words
 from uncage_demo.orders.table import ORDERS
+from uncage_demo.trace.origin import Origin
 from uncage_demo.types import Prompt
 
 
@@ -27,7 +28,8 @@ class Start:
         keep: {masked position: id} committed with this id in the first step that runs, whatever its score.
         hold: masked positions that the first step that runs must not commit.
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
-        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's.
+        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's, or what the regions say.
+        origin: how the tokens came about; its regions say where objects are asked for (see `sampler`).
         before: what the model saw one step earlier, tokens "n" and sight: differential sampling compares with it. None = nothing.
         likelihoods: of each earlier step, "n" float32 log p of the tokens that were there, NaN where masked: what a revision remembers.
     """
@@ -41,6 +43,7 @@ class Start:
     sight: np.ndarray | None = None
     before: tuple[np.ndarray, np.ndarray | None] | None = None
     likelihoods: Sequence[np.ndarray] = ()
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

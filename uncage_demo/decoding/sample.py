@@ -29,9 +29,12 @@ from uncage_demo.orders.counts import ENTROPY
 from uncage_demo.orders.halton import visiting_rank
 from uncage_demo.orders.revise import REASON_CODE, Committed
 from uncage_demo.orders.table import ORDERS, published_contrast
+from uncage_demo.trace.origin import region_cells, region_sight
 from uncage_demo.trace.record import StepRecord
 
 Step = Generator[Request, ForwardOutput, StepRecord]
+# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
+LEADING_SHARE = 4
 
 
 def begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> Sample:
@@ -65,6 +68,7 @@ def begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dic
     scheduled = ~given
     if config.redrawn_steps and start.step >= config.draft_steps and start.unmask_step is not None:
         scheduled = (tokens < 0) | (np.asarray(start.unmask_step) >= config.draft_steps)
+    regions = region_cells(start.origin, len(run.prompt.subjects), backend.info.grid)
     return Sample(
         backend=backend,
         run=run,
@@ -79,7 +83,8 @@ def begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dic
         columns=columns,
         words=word_matrix(run.prompt, columns) if readable else None,
         rank=rank,
-        sight=start.sight,
+        sight=region_sight(regions) if regions is not None and start.sight is None else start.sight,
+        regions=regions,
         likelihoods=list(start.likelihoods),
     )
 
@@ -97,6 +102,7 @@ class Sample:
         columns, words: recorded text columns, and the matrix that averages them into words (None where guidance cannot read them).
         rank: "n" place in the order's visiting list; None for an order without one.
         sight: "n" uint16, whose words each cell may read; None = everybody's.
+        regions: "o n" bool, where each object is asked for; None where nothing says so.
         likelihoods: of every step so far that a revision looked at, "n" float32 log p of the tokens that were there, NaN where masked.
         previous: "n v" probabilities of the step before, where differential sampling compares with them.
         passes: of the network, for one sample, in the step at hand; a guided forward takes two.
@@ -116,6 +122,7 @@ class Sample:
     words: np.ndarray | None
     rank: np.ndarray | None
     sight: np.ndarray | None = None
+    regions: np.ndarray | None = None
     likelihoods: list[np.ndarray] = field(default_factory=list)
     previous: torch.Tensor | None = None
     passes: float = 0.0
@@ -343,6 +350,12 @@ class Sample:
             forced[list(self.start.keep)] = True
             candidates = masked.copy()
             candidates[list(self.start.hold)] = False
+        if self.regions is not None and self.step < max(1, self.config.draft_steps // LEADING_SHARE):
+            inside = candidates & self.regions.any(axis=0)
+            if inside.sum() >= count:
+                candidates = inside
+            else:
+                forced |= inside
         committed = select(scores, candidates, count, forced, grid=self.backend.info.grid, spacing=self.config.spacing)
         earned = scores[committed & ~forced]
         return committed, float(earned.min()) if len(earned) else float("inf")
@@ -402,7 +415,7 @@ class Sample:
             radius_frac=config.anchor_radius,
         )
         opened = np.where(self.pinned, np.uint8(0), opened)
-        self.sight = self.sight if sight is None else sight
+        self.sight = self.sight if sight is None or self.regions is not None else sight
         self.tokens = np.where(opened > 0, -1, self.tokens)
         self.scheduled = self.tokens < 0
         return opened
