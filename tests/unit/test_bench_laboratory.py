@@ -20,7 +20,7 @@ from uncage_demo.decoding.sampler import decode
 from uncage_demo.types import Prompt
 
 BASE = DecodingConfig(num_steps=8).resolved(TINY.info.defaults, 0.5)
-SETTING = Setting(BASE, TINY.info, 0.5)
+SETTING = Setting(DecodingConfig(num_steps=8), TINY.info, 0.5)  # the rest is left to the model, as the command line does
 
 
 @pytest.mark.parametrize("label", METHODS)

@@ -14,6 +14,8 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions
 from uncage_demo.decoding.sample import mean_since_committed
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.diagnosis.diagnose import diagnose
+from uncage_demo.diagnosis.evidence import swapped_picks
 from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.revise import REASON_CODE, REASONS, REVISIONS, Committed, Revision, lots_drawn, outranked, tapered
 from uncage_demo.player.payload import build_payload
@@ -213,3 +215,25 @@ def test_a_redraw_tells_its_reasons_too() -> None:
     assert told.reopened is not None
     assert np.array_equal(told.reopened > 0, trace.steps[told.step + 1].masked_before)
     assert set(told.reopened[told.reopened > 0].tolist()) <= {REASON_CODE["elsewhere"], REASON_CODE["unvouched"]}
+
+
+def test_the_diagnosis_counts_what_was_taken_back(traces: dict[str, Trace]) -> None:
+    trace = traces["remask"]
+    (told,) = (finding for finding in diagnose(trace) if finding.kind == "redraw")
+    opened = [(r.sampled, np.flatnonzero(r.reopened)) for r in trace.steps if r.reopened is not None]
+    assert told.evidence["opened"] == sum(len(cells) for _, cells in opened)
+    assert told.evidence["changed"] == sum(int((s[cells] != trace.tokens.reshape(-1)[cells]).sum()) for s, cells in opened) > 0
+    assert not [finding for finding in diagnose(generate(TINY, PAIR, DecodingConfig(num_steps=4))) if finding.kind == "redraw"]
+
+
+def test_guidance_is_not_blamed_for_what_spacing_picks() -> None:
+    trace = generate(TINY, PAIR, DecodingConfig(order="uncage", num_steps=8, contrast_steps=8, spacing=3.0))
+    for record in trace.steps:
+        record.scores = np.where(record.masked_before, record.scores - record.weight * record.contrast, record.scores)
+        record.contrast = np.zeros_like(record.contrast)
+    plain = generate(TINY, PAIR, DecodingConfig(num_steps=8, spacing=3.0))
+    for record in plain.steps:
+        record.weight = 1.0
+        record.contrast = np.zeros_like(record.contrast)
+    assert set(swapped_picks(plain).values()) == {0}
+    assert sum(swapped_picks(trace).values()) > 0

@@ -100,7 +100,7 @@ def growth(setting: Setting) -> Experiment:
 def laboratory(setting: Setting) -> Experiment:
     """Every training-free method at as many forwards as the baseline has steps (see `laboratory`)."""
     count = setting.base.total_steps
-    methods = methods_at(setting.base, count)
+    methods = methods_at(setting.base.resolved(setting.info.defaults, setting.blur), count)
     return Experiment(f"{LABORATORY}-{count}", f"The laboratory at {count} forwards", methods, BASELINE)
 
 
