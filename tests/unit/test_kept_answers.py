@@ -33,7 +33,9 @@ def served() -> tuple[KeptAnswers, list[str]]:
 
     async def server(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
-        await send({"type": "http.response.start", "status": 500 if len(asked) == 1 and scope["path"] == "/config/" else 200, "headers": []})
+        await send(
+            {"type": "http.response.start", "status": 500 if len(asked) == 1 and scope["path"] == "/config/" else 200, "headers": []}
+        )
         await send({"type": "http.response.body", "body": b"answer ", "more_body": True})
         await send({"type": "http.response.body", "body": str(len(asked)).encode()})
 
