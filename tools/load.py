@@ -75,8 +75,8 @@ class Report:
         return (
             f"{self.visitors} visitors, {self.equal} of them alike: {self.refused} refused, {self.mixed_up} mixed up; load before "
             f"{self.load_before:.1f}\n  one alone {self.single_s:.2f} s; last {self.last_s:.2f} s = {self.last_ratio:.1f} times (at most "
-            f"{self.last_limit:g}); median {self.median_s:.2f} s\n  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); "
-            f"memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
+            f"{self.last_limit:g}); median {self.median_s:.2f} s\n"
+            f"  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
         )
 
 
