@@ -55,7 +55,7 @@ def test_a_graph_that_is_not_the_model_is_refused():
     data = written(graph)
     assert max(check(graph, data).values()) < 1e-4
     tiny.transformer.output_bias[:4] += 1.0
-    with pytest.raises(ValueError, match="differs from PyTorch's by 1; allowed is 0.001"):
+    with pytest.raises(ValueError, match=r"differs from PyTorch's by 1; allowed is 0\.001"):
         check(graph, data)
 
 

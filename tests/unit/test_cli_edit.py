@@ -81,7 +81,7 @@ def test_an_empty_canvas_with_regions_pins_and_patches(parent: Path, tmp_path: P
 def test_a_picture_of_ones_own(tmp_path: Path, capsys) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(tmp_path / "mine.png")
     assert uncage(tmp_path / "seen", tmp_path / "mine.png", "--prompt", "a turtle") == 0
-    assert "of 255 off on average" in capsys.readouterr().out
+    assert "as tokens: off by" in capsys.readouterr().out
     assert {"own-picture.png", "own-tokens.png", "own-error.png"} <= {path.name for path in (tmp_path / "seen").iterdir()}
     assert uncage(tmp_path / "mine", tmp_path / "mine.png", "--prompt", "a turtle", "--erase", "0-9", "--num-steps", "2") == 0
     made = Trace.load(tmp_path / "mine" / "uncage.npz")

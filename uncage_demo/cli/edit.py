@@ -198,7 +198,7 @@ def _own_picture(options: argparse.Namespace, backend: Backend) -> OwnPicture:
         print(note)
     worst = divmod(int(own.error.argmax()), own.error.shape[1])
     print(
-        f"as tokens: {own.error.mean():.1f} of 255 off on average, {own.error.max():.0f} at most (row {worst[0] + 1}, column {worst[1] + 1})"
+        f"as tokens: off by {own.error.mean():.1f} of 255, at most {own.error.max():.0f} (row {worst[0] + 1}, column {worst[1] + 1})"
     )
     return own
 
@@ -254,14 +254,14 @@ def _erased(options: argparse.Namespace, backend: Backend, given: Trace | np.nda
     grid = backend.info.grid
     chosen = np.zeros(grid[0] * grid[1], bool)
     if options.erase:
-        chosen |= cells_of.mask_of(_cells(options.erase, grid[0] * grid[1]), grid)
+        chosen |= cells_of.mask_of(cells_of.cells_named(options.erase, grid, "--erase"), grid)
     for text in options.erase_box:
         top, left, bottom, right = cells_of.check_box(_numbers(text, 4, "--erase-box", "T,L,B,R"), grid, "--erase-box")
         chosen |= cells_of.rectangle(top, left, bottom, right, grid)
     for noun in options.erase_object:
         if not isinstance(given, Trace):
             raise ValueError(f"--erase-object {noun}: only a run tells where its objects are; use --erase-box or --mask")
-        index = _object(noun, given.prompt, "--erase-object")
+        index = cells_of.object_named(noun, given.prompt, "--erase-object")
         verdict = backend.judge(given, given.prompt)
         seen = () if verdict is None else [one for one in verdict.detections if one.noun == given.prompt.subjects[index].noun]
         chosen |= cells_of.seen_cells(seen, grid) if seen else cells_of.object_cells(given, index)
@@ -297,21 +297,13 @@ def _pins(options: argparse.Namespace, backend: Backend) -> dict[int, int]:
 
 
 def _region(text: str, prompt: Prompt) -> tuple[int, tuple[int, int, int, int]]:
+    from uncage_demo.editing.cells import object_named
+
     noun, equals, box = text.rpartition("=")
     if not equals:
         raise ValueError(f"--region {text!r}: write NOUN=TOP,LEFT,BOTTOM,RIGHT")
     top, left, bottom, right = _numbers(box, 4, "--region", "NOUN=T,L,B,R")
-    return _object(noun, prompt, "--region"), (top, left, bottom, right)
-
-
-def _object(name: str, prompt: Prompt, flag: str) -> int:
-    """The object of a prompt that a noun or label names."""
-    wanted = name.strip().lower()
-    for index, subject in enumerate(prompt.subjects):
-        if wanted in (subject.noun.lower(), subject.label.lower()):
-            return index
-    known = ", ".join(subject.label for subject in prompt.subjects) or "none"
-    raise ValueError(f"{flag} {name!r}: the prompt {prompt.text!r} has {known}")
+    return object_named(noun, prompt, "--region"), (top, left, bottom, right)
 
 
 def _numbers(text: str, count: int, flag: str, form: str) -> list[int]:
@@ -319,15 +311,6 @@ def _numbers(text: str, count: int, flag: str, form: str) -> list[int]:
     if len(parts) != count or not all(re.fullmatch(r"\s*-?\d{1,9}\s*", part, re.ASCII) for part in parts):
         raise ValueError(f"{flag} {text!r}: write {form} in whole numbers")
     return [int(part) for part in parts]
-
-
-def _cells(text: str, count: int) -> list[int]:
-    from uncage_demo.config import parse_seeds
-
-    try:
-        return list(parse_seeds(text, count))
-    except ValueError as error:
-        raise ValueError(f"--erase {text!r}: give cells from 0 to {count - 1} such as 0-5,14") from error
 
 
 def _write_own(folder: Path, own: OwnPicture) -> list[Path]:

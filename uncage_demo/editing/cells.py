@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from uncage_demo.config import parse_seeds
 from uncage_demo.decoding.redraw import OWNED_CONTRAST, object_places
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
 from uncage_demo.setting import shortened
@@ -50,6 +51,33 @@ def mask_of(mask: Any, grid: Grid) -> Bool[np.ndarray, " n"]:
     chosen = np.zeros(count, bool)
     chosen[values] = True
     return chosen
+
+
+def cells_named(text: str, grid: Grid, name: str) -> list[int]:
+    """Cells as people type them: "0-5,14".
+
+    Raises:
+        ValueError: naming what was typed and what is allowed.
+    """
+    count = grid[0] * grid[1]
+    try:
+        return list(parse_seeds(text, count))
+    except ValueError as error:
+        raise ValueError(f"{name} {text!r}: give cells from 0 to {count - 1} such as 0-5,14") from error
+
+
+def object_named(text: str, prompt: Prompt, name: str) -> int:
+    """The object of a prompt that a noun ("apple") or a label ("pink apple") names.
+
+    Raises:
+        ValueError: naming the objects that there are.
+    """
+    wanted = text.strip().lower()
+    for index, subject in enumerate(prompt.subjects):
+        if wanted in (subject.noun.lower(), subject.label.lower()):
+            return index
+    known = ", ".join(subject.label for subject in prompt.subjects) or "no object"
+    raise ValueError(f"{name} {text!r}: the prompt {prompt.text!r} has {known}")
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, grid: Grid) -> Bool[np.ndarray, " n"]:

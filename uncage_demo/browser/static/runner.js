@@ -1,6 +1,6 @@
 // From runs to finished traces, told step by step; as runner.py.
 
-/** @import { Progress, Run, StepRecord, Trace } from "./types" */
+/** @import { Config, Progress, Run, StepRecord, Trace } from "./types" */
 /** @import { EmbeddedBackend } from "./backends/embedded.js" */
 import { decodeMany } from "./decoding/sampler.js";
 import { recordedColumns, resolve } from "./decoding/run.js";
@@ -9,7 +9,7 @@ import { recordedColumns, resolve } from "./decoding/run.js";
  * Decode runs in lockstep and tell after every step; close the generator to cancel.
  * @param {EmbeddedBackend} backend
  * @param {Run[]} runs at least one
- * @returns {AsyncGenerator<Progress, void, void>} a Progress after every step, and a last one with the finished traces
+ * @returns {AsyncGenerator<Progress, void, void>} after every step the traces so far, and a last time the finished ones
  */
 export async function* stream(backend, runs) {
   const began = performance.now();
@@ -45,40 +45,55 @@ export async function* stream(backend, runs) {
       }
       timings.decode += (performance.now() - from) / 1000;
       step = Math.max(...latest.map((record) => record.step));
-      yield { step, num_steps, records: latest, frames: frames.map((all) => /** @type {Uint8Array} */ (all.at(-1))), elapsed_s: (performance.now() - began) / 1000, traces: null };
+      const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
+      yield { step, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
     }
   } finally {
     await steps.return();
   }
-  /** @type {Trace[]} */
-  const traces = [];
-  for (let i = 0; i < runs.length; i++) {
-    const tokens = runs[i].start ? Int32Array.from(/** @type {NonNullable<Run["start"]>} */ (runs[i].start).tokens) : new Int32Array(backend.info.grid[0] * backend.info.grid[1]).fill(-1);
-    const since = runs[i].start?.unmask_step;
-    const unmask = tokens.map((token, k) => (token >= 0 && since ? since[k] : -1));
-    for (const record of records[i]) {
-      record.committed.forEach((chosen, k) => {
-        if (chosen) [tokens[k], unmask[k]] = [record.sampled[k], record.step];
-      });
-    }
-    const ids = new Set(records[i].flatMap((record) => Array.from(record.alternatives || [])));
-    traces.push({
-      prompt: runs[i].prompt,
-      config: configs[i],
-      model: backend.info,
-      columns: recordedColumns(runs[i].prompt),
-      steps: records[i],
-      tokens,
-      unmask_step: unmask,
-      image: await draw(tokens),
-      frames: frames[i],
-      token_pictures: await backend.tokenPictures([...ids].sort((a, b) => a - b)),
-      lineage: null,
-      timings_s: timings,
-      versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web },
-      created: `${new Date().toISOString().slice(0, 19)}+00:00`,
-    });
+  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
+  for (const trace of traces) {
+    const ids = new Set(trace.steps.flatMap((record) => Array.from(record.alternatives || [])));
+    trace.image = await draw(trace.tokens);
+    trace.token_pictures = await backend.tokenPictures([...ids].sort((a, b) => a - b));
   }
   timings.total = (performance.now() - began) / 1000;
-  yield { step, num_steps, records: records.map((all) => /** @type {StepRecord} */ (all.at(-1))), frames: frames.map((all) => /** @type {Uint8Array} */ (all.at(-1))), elapsed_s: timings.total, traces };
+  yield { step, num_steps, elapsed_s: timings.total, traces, finished: true };
+}
+
+/**
+ * The trace of what was decoded so far, without the pictures of tokens.
+ * @param {EmbeddedBackend} backend
+ * @param {Run} run
+ * @param {Config} config resolved
+ * @param {StepRecord[]} steps at least one
+ * @param {Uint8Array[]} frames one a step
+ * @param {Record<string, number>} timings_s
+ * @returns {Trace}
+ */
+function traceOf(backend, run, config, steps, frames, timings_s) {
+  const { start } = run;
+  const tokens = start ? Int32Array.from(start.tokens) : new Int32Array(steps[0].sampled.length).fill(-1);
+  const unmask_step = tokens.map((token, i) => (token >= 0 && start && start.unmask_step ? start.unmask_step[i] : -1));
+  for (const record of steps) {
+    record.committed.forEach((chosen, i) => {
+      if (chosen) [tokens[i], unmask_step[i]] = [record.sampled[i], record.step];
+    });
+  }
+  return {
+    prompt: run.prompt,
+    config,
+    model: backend.info,
+    columns: recordedColumns(run.prompt),
+    steps: steps.slice(),
+    tokens,
+    unmask_step,
+    image: frames[frames.length - 1],
+    frames: frames.slice(),
+    token_pictures: new Map(),
+    lineage: null,
+    timings_s,
+    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web },
+    created: `${new Date().toISOString().slice(0, 19)}+00:00`,
+  };
 }

@@ -203,15 +203,8 @@ export interface Verdict {
 /** One object chosen from the menus; "" for no colour and no side. */
 export interface Choice { noun: string; color: string; count: number; side: string }
 
-/** What the runner tells after every step; traces come with the last one. */
-export interface Progress {
-  step: number;
-  num_steps: number;
-  records: StepRecord[];
-  frames: Uint8Array[];
-  elapsed_s: number;
-  traces: Trace[] | null;
-}
+/** What the runner tells after every step: the runs so far; token pictures come with the finished ones. */
+export interface Progress { step: number; num_steps: number; elapsed_s: number; traces: Trace[]; finished: boolean }
 
 /** As uncage_demo/browser/manifest.py writes it. */
 export interface Manifest {
@@ -239,8 +232,8 @@ export interface Manifest {
   verdict: { scorer: string; clearly_frac: number; aside_frac: number; paper_tolerance: number; least_paper_frac: number };
   orders: { name: string; title: string; about: string; guided: boolean }[];
   display: {
-    tables: { [map: string]: { t: string; s: number[]; d: string } };
-    subjects: { color: string; ramp: { t: string; s: number[]; d: string } }[];
+    tables: { sequential: PackedArray; order: PackedArray; diverging: PackedArray };
+    subjects: { color: string; ramp: PackedArray }[];
   };
   files: { [part: string]: { file: string; bytes: number; sha256: string } };
   checked: { [output: string]: number };

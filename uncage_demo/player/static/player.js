@@ -34,6 +34,7 @@
       this.curves = new parts.curves.Curves(this);
       this.heads = new parts.heads.Heads(this);
       this.region = new parts.region.Region(this);
+      this.brush = new parts.edit.Brush(this);
       this.changed = new Set();
       this.cleanups = [];
       this.present = new parts.present.Present(this);
@@ -127,6 +128,7 @@
       this.binding.build();
       this.curves.build();
       this.heads.build();
+      this.brush.build();
       this.clock.drawForks();
       this.preload();
     }
@@ -216,6 +218,7 @@
       for (const stage of this.stages) {
         stage.resize();
         stage.draw(view);
+        this.brush.draw(stage);
       }
       this.clock.update(changed);
       this.words.update(changed);
@@ -227,6 +230,7 @@
       this.heads.update(changed);
       this.region.update(changed);
       this.present.update(changed);
+      this.brush.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
       if (SHARED.some((k) => changed.has(k)) && !state.playing) this.emit("state", this.pickState(state));
       this.lastFrameMs = performance.now() - started;
