@@ -166,7 +166,8 @@ interface PayloadRun {
   findings: PayloadFinding[];
 }
 
-interface HeadMaps { step: number; word: number; layers: number; heads: number; max: number; codes: PackedArray }
+/** word: -1 where `other` names one that is not in the prompt. */
+interface HeadMaps { step: number; word: number; other?: string; layers: number; heads: number; max: number; codes: PackedArray }
 
 interface Payload {
   version: 2;

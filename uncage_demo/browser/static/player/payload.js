@@ -129,6 +129,7 @@ function runOf(trace, maps) {
   return {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
+    origin: null,
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
@@ -147,6 +148,7 @@ function runOf(trace, maps) {
     cutoff: packedList(Float32Array.from(steps, (record) => record.cutoff)),
     terms,
     attention: maps && attentionView(maps, shown),
+    marks: marksOf(trace),
     mass: maps && packed(Float32Array.from(maps.flatMap((step) => prompt.subjects.map((subject) => massOf(subject.object.map((w) => step[w]))))), [steps.length, prompt.subjects.length]),
     overlap: maps && packed(Float32Array.from(maps.flatMap((step) => pairs.map(([a, b]) => overlap(objectMap(step, prompt.subjects[a].object), objectMap(step, prompt.subjects[b].object))))), [steps.length, pairs.length]),
     pairs,
@@ -201,6 +203,23 @@ function attentionView(maps, shown) {
   const max = most > 0 ? most : 1;
   const codes = Uint8Array.from(maps.flatMap((step) => shown.flatMap((w) => Array.from(step[w], (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
   return { words: shown, max, codes: packed(codes, [maps.length, shown.length, maps[0][0].length]) };
+}
+
+/** Attention to the start and the end token, which stand for no word, coded as words are; null where none was recorded. @param {Trace} trace */
+function marksOf(trace) {
+  const { names, maps } = markMaps(trace);
+  if (!names.length) return null;
+  const { max, codes } = attentionView(maps, names.map((_, k) => k));
+  return { names, max, codes };
+}
+
+/** @param {Trace} trace @returns {{ names: string[], maps: Float64Array[][] }} */
+function markMaps(trace) {
+  if (trace.steps.some((record) => !record.attention)) return { names: [], maps: [] };
+  const rows = new Map(trace.columns.map((token, k) => [trace.prompt.tokens[token].special ? trace.prompt.tokens[token].text.replace(/[<>|]/g, "") : "", k]));
+  const names = ["start", "end"].filter((name) => rows.has(name));
+  const row = (/** @type {StepRecord} */ record, /** @type {string} */ name) => Float64Array.from((/** @type {Float32Array[]} */ (record.attention))[/** @type {number} */ (rows.get(name))]);
+  return { names, maps: trace.steps.map((record) => names.map((name) => row(record, name))) };
 }
 
 /** Mean of an object's words. @param {Float64Array[]} step @param {number[]} words */
@@ -324,6 +343,10 @@ function scalesOf(traces, maps) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
     scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];
     scales.word = [0, quantile(steps.flatMap(({ step }) => step.flatMap((map) => Array.from(map))), QUANTILE) || 1];
+  }
+  if (maps.every(Boolean)) {
+    const marks = traces.flatMap((trace) => markMaps(trace).maps.flat());
+    scales.mark = [0, marks.length ? Math.max(...marks.map((map) => Math.max(...map))) : 1];
   }
   return scales;
 }
