@@ -216,7 +216,7 @@ def test_places_and_times_are_told_and_leaving_frees_the_place() -> None:
 
 
 def test_a_full_line_tells_how_long_and_keeps_the_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from uncage_demo.ui.handlers import said_place
+    from uncage_demo.ui.messages import said_place
 
     monkeypatch.setattr(lines, "FULL", 1)
     line, hold = Line(workers=1), threading.Event()
