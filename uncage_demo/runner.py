@@ -328,6 +328,7 @@ def _build_trace(
         token_pictures=cache.token_pictures(ids),
         versions=_versions() | recorded(backend) | recorded_frames(every if every else False),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=None if run.start is None else run.start.origin,
     )
 
 

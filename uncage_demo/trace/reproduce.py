@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from uncage_demo.backends.ages import AGES
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
@@ -16,11 +18,13 @@ from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Lineage
+from uncage_demo.trace.origin import Origin
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import TextToken
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
 PROGRAM = ("python", "-m", "uncage_demo")
+_CALLS = {"edit": "edit", "extend": "extend", "remix": "remix", "compose": "compose", "picture": "look"}
 
 
 def command_line(
@@ -92,10 +96,10 @@ def python_snippet(
     Raises:
         ValueError: as `command_line`, except that a branch of a run that is given, too, is possible.
     """
-    roots = [t for t in traces if t.lineage is None]
+    roots = [t for t in traces if t.lineage is None and t.origin is None]
     names = {t.id: f"traces[{number}]" for number, t in enumerate(roots)}
     given_ids = {t.id for t in traces}
-    _check([t for t in traces if t.lineage is None or t.lineage.parent not in given_ids])
+    _check([t for t in traces if _parent(t) not in given_ids])
     first = traces[0]
     overrides = correction_of(first) if overrides is None else overrides
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
@@ -108,13 +112,15 @@ def python_snippet(
     lines += ["]", f"traces = ud.compare(backend, prompt, configs{_frames(first)})"]
     number = 0
     for trace in traces:
-        if trace.lineage is None:
+        parent = _parent(trace)
+        if parent is None:
             continue
-        if trace.lineage.parent not in names:
-            raise ValueError("a branch comes before the run that it continues; give them in the order in which they were made")
+        if parent not in names:
+            raise ValueError("a branch or an edit comes before the run that it continues; give them in the order in which they were made")
         number += 1
-        name = f"branch_{number}"
-        lines.append(f"{name} = {_branch_call(trace, trace.lineage, names[trace.lineage.parent])}")
+        name = f"branch_{number}" if trace.lineage else f"edit_{number}"
+        call = _branch_call(trace, trace.lineage, names[parent]) if trace.lineage else _edit_call(trace, trace.origin, names[parent])
+        lines.append(f"{name} = {call}")
         names[trace.id] = name
     return "\n".join(lines)
 
@@ -203,6 +209,26 @@ def _branch_call(trace: Trace, lineage: Lineage, parent: str) -> str:
     return f"ud.branch(backend, {parent}, {', '.join(arguments)})"
 
 
+def _parent(trace: Trace) -> str | None:
+    """Id of the run that a branch or an edit comes from; "" for one of something else, None for a run of its own."""
+    if trace.lineage is not None:
+        return trace.lineage.parent
+    return None if trace.origin is None else trace.origin.source
+
+
+def _edit_call(trace: Trace, origin: Origin | None, source: str) -> str:
+    """The call that makes an edit of a run again: whatever its kind, it draws the cells that its first step found masked."""
+    assert origin is not None
+    if origin.kind == "extend":
+        return f"ud.extend(backend, {source}, {origin.shift!r}, prompt={trace.prompt.text!r}, config={_config(trace.config)})"
+    cells = np.flatnonzero(trace.steps[0].masked_before).tolist()
+    given = {"mask": cells, "prompt": trace.prompt.text}
+    if origin.regions:
+        given["regions"] = {region.subject: region.box for region in origin.regions}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"ud.edit(backend, {source}, {arguments}, config={_config(trace.config)})"
+
+
 def _settings(trace: Trace, without: tuple[str, ...]) -> dict[str, Any]:
     """The run's settings that differ from their defaults."""
     return {n: v for n, v in trace.config.items() if n in _DEFAULTS and n not in without and v != _DEFAULTS[n]}
@@ -236,6 +262,10 @@ def _check(traces: Sequence[Trace]) -> None:
     if not traces:
         raise ValueError("0 traces: give at least one")
     for trace in traces:
+        if trace.origin:
+            kind, source = trace.origin.kind, trace.origin.source
+            of = f"run {source}" if source else "what was put down before the first step"
+            raise ValueError(f"this run is an edit ({kind}) of {of}: make it again with uncage_demo.{_CALLS[kind]}")
         if trace.lineage:
             parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")

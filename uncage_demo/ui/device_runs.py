@@ -63,14 +63,14 @@ def branch_seconds_for(slot: int, model: str, trace: Trace, changes: dict[str, A
 def stream(slot: int, model: str, runs: Sequence[Any], frames: Frames = True) -> Iterator[runner.Progress | Finished]:
     """runner.stream on the slot's model; the scorer reads the finished runs before the device is given back."""
     backend = _SLOTS[slot].get(model)
-    yield from _judged(backend, runner.stream(backend, runs, frames=frames))
+    yield from judged(backend, runner.stream(backend, runs, frames=frames))
 
 
 @borrows_gpu(branch_seconds_for)
 def stream_branch(slot: int, model: str, trace: Trace, changes: dict[str, Any]) -> Iterator[runner.Progress | Finished]:
     """branching.stream_branch on the slot's model, judged before the device is given back."""
     backend = _SLOTS[slot].get(model)
-    yield from _judged(backend, branching.stream_branch(backend, trace, **changes))
+    yield from judged(backend, branching.stream_branch(backend, trace, **changes))
 
 
 @borrows_gpu(ages_seconds_for)
@@ -86,10 +86,11 @@ def stream_ages(slot: int, models: Sequence[str], runs: Sequence[Any], frames: F
     backends = [_SLOTS[slot].get(model) for model in models]
     each = len(runs) // len(models)
     items = runner.stream_together([runner.stream(one, runs[each * i :][:each], frames=frames) for i, one in enumerate(backends)])
-    yield from _judged(backends[0], items)  # the ages share one detector
+    yield from judged(backends[0], items)  # the ages share one detector
 
 
-def _judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:
+def judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:
+    """A stream that ends with what the model's own scorer says of the finished runs."""
     for item in items:
         if item.traces is None:
             yield item

@@ -84,7 +84,7 @@ class Handlers(PromptHandlers, RunHandlers):
             python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
         except ValueError:  # a branch whose parent is not on stage
             python = None
-        if chosen is None or any(trace.lineage for trace in traces):
+        if chosen is None or any(trace.lineage or trace.origin for trace in traces):
             return {"ids": list(ids), "query": None, "command": None, "python": python}
         one_age = len({trace.age for trace in traces}) == 1  # a link names one
         linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
