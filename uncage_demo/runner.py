@@ -28,7 +28,7 @@ from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.frames import Frames, parse_frames, recorded_frames
-from uncage_demo.trace.record import StepRecord, Trace
+from uncage_demo.trace.record import StepRecord, Trace, Traces
 from uncage_demo.types import Prompt
 
 OnStep = Callable[[int, int, list[StepRecord]], None]
@@ -285,14 +285,14 @@ def finish(items: Iterator[Progress], on_step: OnStep | None = None) -> list[Tra
         items: from `stream` (or `branch.stream_branch`).
         on_step: called after every step with (step, num_steps, records); may raise Cancelled.
     """
-    traces = None
+    traces: list[Trace] | None = None
     for item in items:
         if item.traces is not None:
             traces = item.traces
         elif on_step is not None:
             on_step(item.step, item.num_steps, item.records)
     assert traces is not None
-    return traces
+    return Traces(traces)
 
 
 def _build_trace(
