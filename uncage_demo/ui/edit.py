@@ -27,12 +27,7 @@ from uncage_demo.types import Prompt
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.device_runs import Finished
-<<<<<<< HEAD
-from uncage_demo.ui.handlers import Handlers, Made
-from uncage_demo.ui.messages import explained, message
-=======
 from uncage_demo.ui.handlers import Handlers
->>>>>>> large
 from uncage_demo.ui.inputs import checked_number
 from uncage_demo.ui.line import Job, Shown, check_cost
 from uncage_demo.ui.messages import explained, message
