@@ -122,14 +122,17 @@ def shown_values(name: str, value: Any, model: str) -> list[Any]:
         model: whose own value is said, with its options or without.
     """
     setting, own = SETTINGS[name], own_value(name, model)
+    count = len(input_names(name))
+    parts = list(value) if isinstance(value, (tuple, list)) else [value] * count
     if setting.slider:
-        return [own if value is None else value]
-    if setting.left_open != LEFT_TO_MODEL:
-        return ["" if value is None and setting.kind == "choice" else value]
+        return [own if part is None else part for part in parts]
     if setting.kind == "choice":
-        return [gr.update(value=value or "", choices=_choices(setting, own))]
-    parts = value if setting.kind == "pair" and value is not None else [value] * len(input_names(name))
-    owns = own if setting.kind == "pair" and own is not None else [own] * len(parts)
+        parts = [part or "" for part in parts]
+    if setting.left_open != LEFT_TO_MODEL:
+        return parts
+    if setting.kind == "choice":
+        return [gr.update(value=part, choices=_choices(setting, own)) for part in parts]
+    owns = own if isinstance(own, tuple) else [own] * count
     return [gr.update(value=part, placeholder=_left_open(setting, one)) for part, one in zip(parts, owns, strict=True)]
 
 
@@ -246,8 +249,10 @@ def _group(group: str, model: str) -> dict[str, Any]:
             labels = [setting.label] if setting.kind != "pair" else [f"{setting.label}, {end}" for end in _ENDS]
             own = own_value(name, model)
             owns = own if isinstance(own, tuple) else [own] * len(labels)
-            for key, label, one in zip(input_names(name), labels, owns, strict=True):
-                made[key] = _input(setting, label, getattr(_DEFAULT, name), one)
+            usual = getattr(_DEFAULT, name)
+            starts = usual if isinstance(usual, tuple) else [usual] * len(labels)
+            for key, label, start, one in zip(input_names(name), labels, starts, owns, strict=True):
+                made[key] = _input(setting, label, start, one)
     return made
 
 
