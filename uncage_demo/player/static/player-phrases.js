@@ -87,5 +87,5 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  parts.phrases = { plural, number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));
