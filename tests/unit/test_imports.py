@@ -57,9 +57,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "render": FLOOR | {"trace"},
     "player": FLOOR | {"trace", "render", "decoding", "diagnosis"},
     "export": FLOOR | {"trace", "render", "player", "diagnosis"},
+    "browser": FLOOR | {"backends", "trace", "render", "player"},
     "bench": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "editing", "diagnosis", "render"},
-    "train": FLOOR | {"backends", "trace", "decoding", "runner", "render", "bench", "player"},
-    "ui": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "editing", "diagnosis", "render", "player", "export", "bench"},
+    "train": FLOOR | {"backends", "trace", "decoding", "runner", "diagnosis", "render", "bench", "player"},
+    "ui": FLOOR
+    | {"backends", "trace", "decoding", "runner", "branching", "editing", "diagnosis", "render", "player", "export", "browser", "bench"},
 }
 # The faces: the public names, `python -m uncage_demo` and the command line stand on everything.
 FACES = {"__init__", "__main__", "cli"}

@@ -69,7 +69,7 @@ def object_contrasts(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject]
 
 def anchors(
     maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject], grid: tuple[int, int], radius_frac: float
-) -> list[Int[np.ndarray, " c"]]:
+) -> list[Int[np.ndarray, " _"]]:
     """The cells around which each object is being built: where the attention to its noun, gathered over a neighbourhood, is greatest.
 
     An object that is asked for more than once ("two cats") has as many anchors, at least APART_FRAC of the grid's side apart.
@@ -97,14 +97,14 @@ def anchors(
     return found
 
 
-def squared_distances(places: Sequence[Int[np.ndarray, " c"]], grid: tuple[int, int]) -> Int[np.ndarray, "o n"]:
+def squared_distances(places: Sequence[Int[np.ndarray, " _"]], grid: tuple[int, int]) -> Int[np.ndarray, "o n"]:
     """Squared distance, in cells, of every cell from the nearest anchor of each object: "o n"."""
     y, x = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
     return np.stack([((y - y[own][:, None]) ** 2 + (x - x[own][:, None]) ** 2).min(axis=0) for own in places])
 
 
 def anchored_score(
-    contrasts: Float[np.ndarray, "o n"], places: Sequence[Int[np.ndarray, " c"]], grid: tuple[int, int], radius_frac: float
+    contrasts: Float[np.ndarray, "o n"], places: Sequence[Int[np.ndarray, " _"]], grid: tuple[int, int], radius_frac: float
 ) -> Float[np.ndarray, " n"]:
     """F_n: a cell that belongs to an object is hurried near the object's anchor and held back away from it.
 

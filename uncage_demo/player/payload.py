@@ -62,6 +62,7 @@ class CandidateMap:
     scale: bool
 
 
+MARKS = ("start", "end")  # text tokens that stand for no word and take much of the attention
 CANDIDATE_MAPS = (
     CandidateMap("confidence", lambda record: record.confidence, scale=True),
     CandidateMap("noise", lambda record: record.noise, scale=False),
@@ -216,6 +217,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,
         "attention": _attention(trace, objects_only=large or level == "grid"),
+        "marks": None if large or level == "grid" else _marks(trace),
         "mass": _curve(trace, heatmaps.attention_mass),
         "overlap": _curve(trace, heatmaps.pair_overlap),
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
@@ -255,6 +257,24 @@ def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
     return {"words": chosen, "max": top, "codes": array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")}
 
 
+def _marks(trace: Trace) -> dict[str, Any] | None:
+    """Attention to the start and the end token, which stand for no word: {"names", "max", "codes"} as `_attention` codes words."""
+    names, maps = _mark_maps(trace)
+    if not names:
+        return None
+    top = float(maps.max()) or 1.0
+    return {"names": names, "max": top, "codes": array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")}
+
+
+def _mark_maps(trace: Trace) -> tuple[list[str], np.ndarray]:
+    """("start" and "end" as far as they were recorded, their attention "s k n")."""
+    if any(r.attention is None for r in trace.steps):
+        return [], np.zeros((0, 0, 0), np.float32)
+    rows = {trace.prompt.tokens[token].text.strip("<>|"): k for k, token in enumerate(trace.columns) if trace.prompt.tokens[token].special}
+    names = [name for name in MARKS if name in rows]
+    return names, np.stack([r.attention[[rows[name] for name in names]] for r in trace.steps])  # pyright: ignore[reportOptionalSubscript]
+
+
 def _curve(trace: Trace, function: Any) -> dict[str, Any] | None:
     return None if any(r.attention is None for r in trace.steps) else array(function(trace), "float32")
 
@@ -287,6 +307,7 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
         objects = heatmaps.map_limits(traces, "attention")
         words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)
         scales["object"], scales["word"] = [objects.low, objects.high], [words.low, words.high]
+        scales["mark"] = [0.0, max((float(maps.max()) for maps in (_mark_maps(t)[1] for t in traces) if maps.size), default=1.0)]
     return {k: [float(v) for v in pair] for k, pair in scales.items()}
 
 

@@ -16,6 +16,7 @@ from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.shipped import EMBEDDED
+from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Lineage
 from uncage_demo.trace.origin import Origin
 from uncage_demo.trace.record import Trace
@@ -53,7 +54,8 @@ def command_line(
     full_grid = sorted((str(t.config["order"]), int(t.config["seed"])) for t in traces) == sorted((o, s) for o in orders for s in seeds)
     several_ages = options is None and len(_ages(traces)) > 1
     all_ages = several_ages and _are_all_ages(traces)
-    alike = full_grid and not several_ages and all(s == shared[0] for s in shared)
+    frames = [frames_told(t.versions) for t in traces]
+    alike = full_grid and not several_ages and all(one == (shared[0], frames[0]) for one in zip(shared, frames, strict=True))
     if len(traces) > 1 and not all_ages and not alike:
         given: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
         return "\n".join(command_line([t], out=f"{out}/{i + 1}", **given) for i, t in enumerate(traces))
@@ -71,6 +73,7 @@ def command_line(
             parts += [f"--{flag}" if value else f"--no-{flag}"]
         else:
             parts += [f"--{flag}", *(map(_text, value) if isinstance(value, list) else [_text(value)])]
+    parts += ["--frames", frames[0]] if frames[0] != "all" else []
     parts += ["--subjects", subjects] if subjects else []
     # the prompt comes last, after "--", so that one that begins with a dash is not taken for an option
     return shlex.join([*parts, "--out", out, "--", first.prompt.text])
@@ -106,7 +109,7 @@ def python_snippet(
     lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({model or first.model.id!r}{loaded})"]
     lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
     lines += [f"    {_config(trace.config)}," for trace in roots]
-    lines += ["]", "traces = ud.compare(backend, prompt, configs)"]
+    lines += ["]", f"traces = ud.compare(backend, prompt, configs{_frames(first)})"]
     number = 0
     for trace in traces:
         parent = _parent(trace)
@@ -126,7 +129,7 @@ def _python_of_ages(traces: Sequence[Trace], model: str, overrides: str) -> str:
     """Python of runs that differ in the model's age: one call where they are all ages of one run, else every run by itself."""
     if _are_all_ages(traces):
         of_seeds = {trace.config["seed"]: trace for trace in traces}.values()
-        calls = [f"ud.compare_ages({model!r}, {t.prompt.text!r}, {_config(t.config)}{overrides})" for t in of_seeds]
+        calls = [f"ud.compare_ages({model!r}, {t.prompt.text!r}, {_config(t.config)}{overrides}{_frames(t)})" for t in of_seeds]
         return f"import uncage_demo as ud\n\ntraces = {' + '.join(calls)}"
     if any(trace.lineage for trace in traces):
         raise ValueError("runs of several ages with a branch among them: give those of one age")
@@ -135,7 +138,7 @@ def _python_of_ages(traces: Sequence[Trace], model: str, overrides: str) -> str:
         age = f", age={trace.age!r}" if trace.age else ""
         lines.append(f"backend = ud.load_backend({model!r}{age})")
         prompt = f"ud.parse_prompt({trace.prompt.text!r}, backend{overrides})"
-        lines.append(f"traces.append(ud.generate(backend, {prompt}, {_config(trace.config)}))")
+        lines.append(f"traces.append(ud.generate(backend, {prompt}, {_config(trace.config)}{_frames(trace)}))")
     return "\n".join(lines)
 
 
@@ -229,6 +232,12 @@ def _edit_call(trace: Trace, origin: Origin | None, source: str) -> str:
 def _settings(trace: Trace, without: tuple[str, ...]) -> dict[str, Any]:
     """The run's settings that differ from their defaults."""
     return {n: v for n, v in trace.config.items() if n in _DEFAULTS and n not in without and v != _DEFAULTS[n]}
+
+
+def _frames(trace: Trace) -> str:
+    """The argument of Python's functions that says of which steps pictures are kept; "" for all of them."""
+    said = frames_told(trace.versions)
+    return "" if said == "all" else f", frames={said!r}"
 
 
 def _options(trace: Trace) -> ModelOptions:

@@ -7,15 +7,16 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.decoding.presets import named_preset
 from uncage_demo.ui import chips, exports, head_requests, pages, theme
 from uncage_demo.ui import edit as editing
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
-from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
-from uncage_demo.ui.presets import preset as preset_named
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
@@ -189,7 +190,7 @@ def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.
 
     @explained
     def apply(name: str | None, *values: Any) -> Any:
-        return [preset_named(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
+        return [named_preset(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
 
     preset.input(apply, [preset, *panel.inputs], [about, *panel.inputs], **quiet)
 

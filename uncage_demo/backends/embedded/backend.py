@@ -17,10 +17,11 @@ from torch import nn
 from uncage_demo.backends.ages import WHOLE, parse_age
 from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
-from uncage_demo.backends.embedded.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.backends.threads import one_thread
@@ -210,7 +211,7 @@ class EmbeddedBackend:
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits
             return ForwardOutput(output.logits, uncond, output.attention, output.attention_full)
-        both = self.transformer(torch.cat([tokens, tokens]), torch.cat([text, self._null(len(tokens))]), request=request)
+        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request)
         b = len(tokens)
         return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full)
 

@@ -16,7 +16,7 @@ interface PlayerHandle {
 interface PlayerParts {
   skeleton: string;
   dom: any; phrases: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
-  heads: any; arrange: any; binding: any; edit: any;
+  heads: any; arrange: any; binding: any; region: any; present: any; edit: any;
 }
 
 interface PlayerOptions {

@@ -144,6 +144,8 @@ interface PayloadRun {
   terms: ScoreTerms[];
   /** "s w n" 8-bit codes q of attention, max * (q / 255)^2, of the words whose indices are given. */
   attention: { words: number[]; max: number; codes: PackedArray } | null;
+  /** "s k n" codes as those of `attention`, of the text tokens that stand for no word. */
+  marks: { names: string[]; max: number; codes: PackedArray } | null;
   /** "s o" and "s pairs" float32. */
   mass: PackedArray | null;
   overlap: PackedArray | null;

@@ -1,0 +1,114 @@
+// The browser's engine decides as the Python engine did (see make_fixture.py): given the same logits, every decision of every order.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import test from "node:test";
+import { DEFAULTS } from "../../uncage_demo/browser/static/config.js";
+import { PURPOSES, gumbel, rollOffset, uniforms } from "../../uncage_demo/browser/static/decoding/noise.js";
+import { decodeMany } from "../../uncage_demo/browser/static/decoding/sampler.js";
+import { maskCount } from "../../uncage_demo/browser/static/decoding/schedule.js";
+import { haltonOrder } from "../../uncage_demo/browser/static/orders/halton.js";
+import { MISSING, ORDERS } from "../../uncage_demo/browser/static/orders/table.js";
+
+const folder = process.env.UNCAGE_ENGINE_FIXTURE;
+const options = { skip: folder ? false : "UNCAGE_ENGINE_FIXTURE names no folder; tests/browser/test_engine.py writes one" };
+const truth = folder ? JSON.parse(fs.readFileSync(path.join(folder, "runs.json"), "utf-8")) : null;
+const bytes = folder ? fs.readFileSync(path.join(folder, "arrays.bin")) : null;
+const floats = bytes && new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+
+const array = (entry) => entry && floats.subarray(entry.at, entry.at + entry.shape.reduce((a, b) => a * b, 1));
+const rows = (entry) => {
+  const all = array(entry);
+  return all && Array.from({ length: entry.shape[0] }, (_, k) => all.subarray(k * entry.shape[1], (k + 1) * entry.shape[1]));
+};
+const places = (mask) => Array.from(mask.keys()).filter((i) => mask[i]);
+
+/** A model that answers with what the Python model answered, step by step. */
+function recorded(run) {
+  let step = 0;
+  return {
+    info: truth.model,
+    default_blur: truth.blur,
+    encode: () => run.text,
+    async forward(request) {
+      const given = run.given[step++];
+      assert.equal(request.unconditional, given.uncond !== null, "guided as in Python");
+      return { cond: array(given.cond), uncond: array(given.uncond), attention: rows(given.attention), attention_full: null };
+    },
+  };
+}
+
+function close(got, wanted, tolerance, what) {
+  assert.equal(got.length, wanted.length, what);
+  for (let i = 0; i < got.length; i++) {
+    const limit = tolerance * Math.max(1, Math.abs(wanted[i]));
+    assert.ok(Math.abs(got[i] - wanted[i]) <= limit || (wanted[i] === Math.fround(-1e30) && got[i] === -Infinity), `${what} at cell ${i}: ${got[i]} instead of ${wanted[i]}`);
+  }
+}
+
+test("the noise is that of Python, bit for bit", options, () => {
+  for (const { seed, step, uniforms: wanted, gumbel: bits, offset } of truth.noise) {
+    for (const purpose of Object.keys(PURPOSES)) {
+      const got = uniforms(seed, step, purpose, wanted[purpose].length);
+      assert.deepEqual(Array.from(got), wanted[purpose].map(fromHex), `seed ${seed}, step ${step}, ${purpose}`);
+    }
+    assert.deepEqual(Array.from(new Uint32Array(gumbel(seed, step, bits.length).buffer)), bits, `Gumbel noise of seed ${seed}`);
+    assert.equal(rollOffset(seed, 144), offset);
+  }
+});
+
+/** Python's float.hex() of a number in 0..1, exactly. */
+function fromHex(text) {
+  const [, whole, digits, power] = /^0x([01])\.([0-9a-f]{13})p([+-]\d+)$/.exec(text);
+  return (Number(whole) + Number(BigInt(`0x${digits}`)) / 2 ** 52) * 2 ** Number(power);
+}
+
+test("every schedule counts as Python does", options, () => {
+  for (const [name, step, steps, tokens, stay] of truth.schedule) {
+    assert.equal(maskCount(name, step, steps, tokens, tokens, 1.7), stay, `${name}, step ${step} of ${steps}, ${tokens} tokens`);
+  }
+});
+
+test("the Halton list is Python's", options, () => {
+  for (const [size, cells] of Object.entries(truth.halton)) assert.deepEqual(Array.from(haltonOrder(...size.split(" ").map(Number))), cells);
+});
+
+test("the browser has every order of Python, or says why not", options, () => {
+  const here = new Set([...Object.keys(ORDERS), ...Object.keys(MISSING)]);
+  const lost = Object.keys(truth.orders).filter((name) => !here.has(name));
+  assert.deepEqual(lost, [], "add it to static/orders/table.js, or to MISSING there with the reason");
+  for (const [name, order] of Object.entries(ORDERS)) {
+    const got = {
+      redraw_share: order.redrawShare || 0, own_words: Boolean(order.ownWords), guided: Boolean(order.contrast),
+      needs: [...(order.needs || [])].sort(), terms: Boolean(order.terms),
+    };
+    assert.deepEqual(got, truth.orders[name], name);
+  }
+});
+
+test("settings that are not given are Python's", options, () => {
+  assert.deepEqual({ ...DEFAULTS }, truth.defaults);
+});
+
+for (const run of truth ? truth.runs : []) {
+  if (run.config.order in MISSING) continue;
+  test(`decides as Python: ${run.name}`, async () => {
+    const start = run.start && { ...run.start, tokens: Int32Array.from(run.start.tokens), unmask_step: run.start.unmask_step && Int32Array.from(run.start.unmask_step) };
+    const made = [];
+    for await (const [record] of decodeMany(recorded(run), [{ prompt: run.prompt, config: run.config, start, suppress: run.suppress }])) made.push(record);
+    assert.equal(made.length, run.steps.length, "steps");
+    made.forEach((record, s) => {
+      const wanted = run.steps[s];
+      const what = `step ${wanted.step}`;
+      assert.equal(record.step, wanted.step);
+      assert.deepEqual(places(record.masked_before), wanted.masked, `${what}: masked cells`);
+      assert.deepEqual(Array.from(record.sampled), wanted.sampled, `${what}: tokens`);
+      assert.deepEqual(places(record.committed), wanted.committed, `${what}: committed cells`);
+      assert.deepEqual(record.sight && Array.from(record.sight), wanted.sight, `${what}: whose words`);
+      assert.equal(record.weight, wanted.weight, `${what}: weight`);
+      close([Number.isFinite(record.cutoff) ? record.cutoff : 0], [wanted.cutoff ?? 0], 1e-5, `${what}: cutoff`);
+      assert.deepEqual(Array.from(record.noise), Array.from(array(wanted.noise)), `${what}: noise, bit for bit`);
+      for (const name of ["confidence", "contrast", "scores", "entropy", "alternative_probs"]) close(record[name], array(wanted[name]), 1e-5, `${what}: ${name}`);
+    });
+  });
+}

@@ -1,0 +1,64 @@
+"""Whole runs with the exported model in node: from menus to verdict, the same tokens as the Python engine."""
+
+import json
+import os
+
+import pytest
+
+from tests.browser import test_engine
+from tests.browser.test_engine import ROOT, node_test, passed
+from tests.browser.whole_runs import write
+from tests.golden.regenerate import load
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.browser.export_model import MAX_FILE_BYTES, check, export_model
+from uncage_demo.browser.graphs import graphs_of
+from uncage_demo.shipped import EMBEDDED
+
+node = test_engine.node
+
+
+@pytest.fixture(scope="module", autouse=True)
+def web() -> None:
+    """The packages of the extra "web", and the runtime for node."""
+    for name in ("onnx", "onnxruntime"):
+        try:
+            __import__(name)
+        except ImportError:
+            _absent(f"no {name}: pip install -r requirements-web.txt")
+    if not (ROOT / "node_modules/onnxruntime-web").exists():
+        _absent("no node_modules/onnxruntime-web: run `npm ci`")
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("UNCAGE_REQUIRE_NODE"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.mark.parametrize(("name", "count"), [("embedded", 60), ("embedded-web", 12)])
+def test_whole_runs_are_those_of_python(name, count, tmp_path):
+    write(EmbeddedBackend.load(EMBEDDED[name]), tmp_path, count)
+    files = json.loads((tmp_path / "manifest.json").read_text())["files"]
+    assert set(files) == {"transformer", "decoder", "detector"}
+    assert all((tmp_path / one["file"]).stat().st_size == one["bytes"] < MAX_FILE_BYTES for one in files.values())
+    done = node_test("whole.test.mjs", UNCAGE_WEB_MODEL=str(tmp_path))
+    assert passed(done) >= 4
+    print("\n".join(line for line in done.stdout.splitlines() if "runs equal" in line or "first at step" in line))
+
+
+def test_a_graph_that_is_not_the_model_is_refused():
+    tiny = load("tiny")
+    parts = {"transformer": tiny.transformer, "tokenizer": tiny.tokenizer, "detector": tiny.detector}
+    graph = graphs_of(parts)[0]
+    from uncage_demo.browser.graphs import written
+
+    data = written(graph)
+    assert max(check(graph, data).values()) < 1e-4
+    tiny.transformer.output_bias[:4] += 1.0
+    with pytest.raises(ValueError, match=r"differs from PyTorch's by 1; allowed is 0\.001"):
+        check(graph, data)
+
+
+def test_an_unknown_model_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
+        export_model(str(tmp_path / "nothing"), tmp_path / "out")

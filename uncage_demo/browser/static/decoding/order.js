@@ -1,0 +1,48 @@
+// Where next: an order's scores pick the positions that are committed; as decoding/order.py.
+
+/** @import { Config } from "../types" */
+import { ORDERS, termsAt } from "../orders/table.js";
+
+/**
+ * Factor of the Gumbel noise in the score at a step; 0 where the noise is not one of the terms.
+ * @param {Config} config resolved
+ * @param {number} step s
+ */
+export function noiseScale(config, step) {
+  const order = ORDERS[config.order];
+  return termsAt(order, config, step).includes("noise") && order.noise ? order.noise(config, step) : 0;
+}
+
+/**
+ * w_a in force at a step: contrast_weight where the contrast is one of the order's terms, else 0.
+ * @param {Config} config resolved
+ * @param {number} step s
+ */
+export function weightAt(config, step) {
+  return termsAt(ORDERS[config.order], config, step).includes("contrast") ? config.contrast_weight : 0;
+}
+
+/**
+ * The `count` candidates of highest score; ties go to the lower index.
+ * @param {Float32Array} scores "n"
+ * @param {Uint8Array} candidates "n"; others are never looked at
+ * @param {number} count how many; limited by the number of candidates
+ * @param {Uint8Array} [forced] "n" candidates taken first, whatever their score; they use up places of `count`
+ * @returns {Uint8Array} "n"
+ * @throws {Error} where a candidate's score is not a number
+ */
+export function select(scores, candidates, count, forced) {
+  const chosen = new Uint8Array(scores.length);
+  const free = [];
+  let taken = 0;
+  for (let i = 0; i < scores.length; i++) {
+    if (!candidates[i]) continue;
+    if (forced && forced[i]) taken += chosen[i] = 1;
+    else free.push(i);
+  }
+  const lost = free.filter((i) => Number.isNaN(scores[i])).length;
+  if (lost) throw new Error(`${lost} of ${free.length} scores are NaN: the model's logits are not finite`);
+  free.sort((a, b) => scores[b] - scores[a] || a - b);
+  for (const i of free.slice(0, Math.max(0, count - taken))) chosen[i] = 1;
+  return chosen;
+}

@@ -1,0 +1,164 @@
+// Which token: guidance, forbidden ids, sampling, and what the model thought of every position; as decoding/tokens.py.
+// Shapes: n positions, v codebook; "n v" lies in one Float32Array, row by row.
+
+/** @import { Config, Forbidden } from "../types" */
+
+const f = Math.fround;
+const LOG_OF_NOTHING = -1e4;
+
+/**
+ * Guidance scale in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last.
+ * @param {Config} config resolved
+ * @param {number} step s
+ */
+export function guidanceAt(config, step) {
+  if (config.guidance_schedule === "constant" || config.num_steps === 1) return config.guidance_scale;
+  return 1 + ((config.guidance_scale - 1) * step) / (config.num_steps - 1);
+}
+
+/**
+ * Classifier-free guidance l = u + g (c - u), in float32.
+ * @param {Float32Array} cond "n v"
+ * @param {Float32Array | null} uncond "n v"; null where the scale is 1
+ * @param {number} scale g
+ * @returns {Float32Array} a new array, or `cond` where there is nothing to do
+ */
+export function applyGuidance(cond, uncond, scale) {
+  if (scale === 1) return cond;
+  if (!uncond) throw new RangeError(`guidance scale ${scale} needs unconditional logits`);
+  const g = f(scale);
+  const out = new Float32Array(cond.length);
+  for (let i = 0; i < out.length; i++) out[i] = uncond[i] + f(g * f(cond[i] - uncond[i]));
+  return out;
+}
+
+/**
+ * A copy of the logits with the forbidden ids of each position at minus infinity; the same array when nothing is forbidden.
+ * @param {Float32Array} logits "n v"
+ * @param {Forbidden} forbidden [position, ids] pairs
+ * @param {number} codebook v
+ */
+export function forbidIds(logits, forbidden, codebook) {
+  if (!forbidden.length) return logits;
+  const out = logits.slice();
+  for (const [position, ids] of forbidden) for (const id of ids) out[position * codebook + id] = -Infinity;
+  return out;
+}
+
+/** What the model thinks of every position: p = softmax(l) after guidance. */
+export class TokenOpinion {
+  /**
+   * @param {Float32Array} logits "n v"; minus infinity means never
+   * @param {number} codebook v
+   */
+  constructor(logits, codebook) {
+    this.codebook = codebook;
+    this.count = logits.length / codebook;
+    /** "n v": logits minus the maximum of their row. */
+    this.shifted = new Float32Array(logits.length);
+    /** "n v": exp(shifted). */
+    this.weights = new Float32Array(logits.length);
+    /** "n": row sums of the weights. */
+    this.total = new Float64Array(this.count);
+    for (let row = 0, at = 0; row < this.count; row++, at += codebook) {
+      let most = -Infinity;
+      for (let i = at; i < at + codebook; i++) if (logits[i] > most || Number.isNaN(logits[i])) most = logits[i];
+      let sum = 0;
+      for (let i = at; i < at + codebook; i++) {
+        this.shifted[i] = Math.max(logits[i] - most, LOG_OF_NOTHING);
+        this.weights[i] = Math.exp(this.shifted[i]);
+        sum += this.weights[i];
+      }
+      this.total[row] = sum;
+    }
+  }
+
+  /**
+   * Sample one id a position by inverse CDF.
+   * @param {Float64Array} uniforms "n" in (0, 1)
+   * @param {number} temperature >= 0; 0 takes the most probable id
+   * @returns {Int32Array} "n"
+   */
+  sample(uniforms, temperature = 1) {
+    const { codebook, count, shifted } = this;
+    const ids = new Int32Array(count);
+    const cdf = new Float64Array(codebook);
+    const divisor = f(temperature);
+    for (let row = 0; row < count; row++) {
+      const at = row * codebook;
+      if (temperature === 0) {
+        ids[row] = shifted.subarray(at, at + codebook).indexOf(0);
+        continue;
+      }
+      let sum = 0;
+      for (let i = 0; i < codebook; i++) {
+        sum += temperature === 1 ? this.weights[at + i] : f(Math.exp(f(shifted[at + i] / divisor)));
+        cdf[i] = sum;
+      }
+      const target = uniforms[row] * sum;
+      let low = 0, high = codebook;
+      // The first id whose CDF exceeds the target, so an id of probability 0 is never drawn.
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (cdf[middle] > target) high = middle; else low = middle + 1;
+      }
+      ids[row] = Math.min(low, codebook - 1);
+    }
+    return ids;
+  }
+
+  /**
+   * F_c = log p of the given ids.
+   * @param {Int32Array} ids "n"
+   * @returns {Float32Array} "n"
+   */
+  confidence(ids) {
+    return Float32Array.from(ids, (id, row) => this.shifted[row * this.codebook + id] - Math.log(this.total[row]));
+  }
+
+  /** Entropy of p, "n", nats. */
+  entropy() {
+    const out = new Float32Array(this.count);
+    for (let row = 0, at = 0; row < this.count; row++, at += this.codebook) {
+      let sum = 0;
+      for (let i = at; i < at + this.codebook; i++) sum += this.weights[i] * this.shifted[i];
+      out[row] = Math.log(this.total[row]) - f(sum) / this.total[row];
+    }
+    return out;
+  }
+
+  /**
+   * The most probable ids and their probabilities, most probable first.
+   * @param {number} wanted how many
+   * @returns {{ ids: Int32Array, probs: Float32Array, ranks: number }} "n a" each; a = ranks
+   */
+  top(wanted) {
+    const ranks = Math.min(wanted, this.codebook);
+    const ids = new Int32Array(this.count * ranks);
+    const probs = new Float32Array(this.count * ranks);
+    const best = new Float64Array(ranks);
+    for (let row = 0; row < this.count; row++) {
+      best.fill(-1);
+      const from = row * this.codebook, to = row * ranks;
+      for (let i = 0; i < this.codebook; i++) {
+        const value = this.weights[from + i];
+        if (value <= best[ranks - 1]) continue;
+        let k = ranks - 1;
+        for (; k > 0 && best[k - 1] < value; k--) {
+          best[k] = best[k - 1];
+          ids[to + k] = ids[to + k - 1];
+        }
+        best[k] = value;
+        ids[to + k] = i;
+      }
+      for (let k = 0; k < ranks; k++) probs[to + k] = best[k] / this.total[row];
+    }
+    return { ids, probs, ranks };
+  }
+
+  /** p(1st) - p(2nd), "n"; 1 for a codebook of one. */
+  margin() {
+    const { probs, ranks } = this.top(2);
+    return Float32Array.from({ length: this.count }, (_, row) => (ranks > 1 ? probs[row * 2] - probs[row * 2 + 1] : 1));
+  }
+}

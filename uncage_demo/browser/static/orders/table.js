@@ -1,0 +1,84 @@
+// Every order that the browser draws in, one entry each; as orders/table.py, where their titles are.
+// To add one: its entry here, beside its entry there. A test compares the two tables and decodes with both.
+
+/** @import { AttentionRead, Config, Order, Term } from "../types" */
+import { guidedSteps } from "../config.js";
+import { sumTerms } from "./base.js";
+import { attentionContrast } from "./contrast.js";
+import { haltonOrder } from "./halton.js";
+
+const MASKGIT_CHOICE_TEMPERATURE = 4.5;
+
+/** Orders of the Python table that the browser does not have: name -> why. Empty is best. @type {Record<string, string>} */
+export const MISSING = {};
+
+/** F = F_c + F_g; use_confidence and use_noise drop a term. @param {Config} config @returns {Term[]} */
+function baselineTerms(config) {
+  /** @type {Term[]} */
+  const terms = [];
+  if (config.use_confidence) terms.push("confidence");
+  if (config.use_noise) terms.push("noise");
+  return terms;
+}
+
+/** F = F_c + F_g + w_a F_a during the guided steps, afterwards the whole baseline. @param {Config} config @param {number} step @returns {Term[]} */
+function guidedTerms(config, step) {
+  return step < guidedSteps(config) ? [...baselineTerms(config), "contrast"] : ["confidence", "noise"];
+}
+
+/** From noise_temperature[0] at the first step to noise_temperature[1] at the last. @param {Config} config @param {number} step */
+function annealedNoise(config, step) {
+  const [start, end] = config.noise_temperature;
+  return config.num_steps === 1 ? start : start + ((end - start) * step) / (config.num_steps - 1);
+}
+
+/** 4.5 (1 - (s+1)/T). @param {Config} config @param {number} step */
+function maskgitNoise(config, step) {
+  return MASKGIT_CHOICE_TEMPERATURE * (1 - (step + 1) / config.num_steps);
+}
+
+/** F_a as published; with a radius, F_n. @param {AttentionRead} read @param {Config} config @param {number | null} [anchorRadius] */
+export function publishedContrast(read, config, anchorRadius = null) {
+  return attentionContrast(read, { rescale: config.contrast_rescale, mode: config.contrast_mode, anchorRadius });
+}
+
+/** F_n: the published contrast, held to one place per object. @param {AttentionRead} read @param {Config} config */
+function anchoredContrast(read, config) {
+  return publishedContrast(read, config, config.anchor_radius);
+}
+
+/** @type {Record<string, Order>} */
+export const ORDERS = {
+  random: { terms: () => ["noise"], noise: () => 1 },
+  confidence: { terms: () => ["confidence"] },
+  meissonic: { terms: baselineTerms, noise: annealedNoise },
+  maskgit: { terms: baselineTerms, noise: maskgitNoise },
+  halton: { value: ({ rank }) => Float32Array.from(/** @type {Int32Array} */ (rank), (place) => -place), needs: ["rank"], visits: haltonOrder },
+  margin: { value: ({ margin }) => /** @type {Float32Array} */ (margin), needs: ["margin"] },
+  entropy: { value: ({ entropy }) => Float32Array.from(/** @type {Float32Array} */ (entropy), (nats) => -nats), needs: ["entropy"] },
+  uncage: { terms: guidedTerms, noise: annealedNoise, contrast: publishedContrast },
+  anchored: { terms: guidedTerms, noise: annealedNoise, contrast: anchoredContrast },
+  redraw: { terms: baselineTerms, noise: annealedNoise, redrawShare: 4 },
+  mend: { terms: guidedTerms, noise: annealedNoise, contrast: publishedContrast, redrawShare: 3, ownWords: true },
+};
+
+/**
+ * The terms that an order's score is the sum of at a step; none for a score that is a value of its own.
+ * @param {Order} order
+ * @param {Config} config resolved
+ * @param {number} step s
+ * @returns {readonly Term[]}
+ */
+export function termsAt(order, config, step) {
+  return order.terms ? order.terms(config, step) : [];
+}
+
+/**
+ * The score of every position, "n".
+ * @param {Order} order
+ * @param {import("../types").StepContext} context
+ * @param {Config} config resolved
+ */
+export function scoreOf(order, context, config) {
+  return order.value ? order.value(context) : sumTerms(context, termsAt(order, config, context.step));
+}

@@ -1,0 +1,99 @@
+// From runs to finished traces, told step by step; as runner.py.
+
+/** @import { Config, Progress, Run, StepRecord, Trace } from "./types" */
+/** @import { EmbeddedBackend } from "./backends/embedded.js" */
+import { decodeMany } from "./decoding/sampler.js";
+import { recordedColumns, resolve } from "./decoding/run.js";
+
+/**
+ * Decode runs in lockstep and tell after every step; close the generator to cancel.
+ * @param {EmbeddedBackend} backend
+ * @param {Run[]} runs at least one
+ * @returns {AsyncGenerator<Progress, void, void>} after every step the traces so far, and a last time the finished ones
+ */
+export async function* stream(backend, runs) {
+  const began = performance.now();
+  const timings = { forward: 0, decode: 0, total: 0 };
+  const configs = runs.map((run) => resolve(backend, run));
+  /** @type {StepRecord[][]} */
+  const records = runs.map(() => []);
+  /** @type {Uint8Array[][]} */
+  const frames = runs.map(() => []);
+  const num_steps = Math.max(...configs.map((config) => config.num_steps));
+  /** @type {Map<string, Uint8Array>} */
+  const drawn = new Map();
+  const draw = async (/** @type {Int32Array} */ grid) => {
+    const key = grid.join();
+    const known = drawn.get(key) || (await backend.decodeTokens([grid]))[0];
+    if (drawn.size > 16) drawn.clear();
+    drawn.set(key, known);
+    return known;
+  };
+  const steps = decodeMany(backend, runs);
+  let step = 0;
+  try {
+    for (;;) {
+      let from = performance.now();
+      const { value: latest, done } = await steps.next();
+      timings.forward += (performance.now() - from) / 1000;
+      if (done || !latest) break;
+      from = performance.now();
+      for (let i = 0; i < runs.length; i++) {
+        if (records[i].at(-1) === latest[i]) continue;
+        records[i].push(latest[i]);
+        frames[i].push(await draw(latest[i].sampled));
+      }
+      timings.decode += (performance.now() - from) / 1000;
+      step = Math.max(...latest.map((record) => record.step));
+      const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
+      yield { step, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
+    }
+  } finally {
+    await steps.return();
+  }
+  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
+  for (const trace of traces) {
+    const ids = new Set(trace.steps.flatMap((record) => Array.from(record.alternatives || [])));
+    trace.image = await draw(trace.tokens);
+    trace.token_pictures = await backend.tokenPictures([...ids].sort((a, b) => a - b));
+  }
+  timings.total = (performance.now() - began) / 1000;
+  yield { step, num_steps, elapsed_s: timings.total, traces, finished: true };
+}
+
+/**
+ * The trace of what was decoded so far, without the pictures of tokens.
+ * @param {EmbeddedBackend} backend
+ * @param {Run} run
+ * @param {Config} config resolved
+ * @param {StepRecord[]} steps at least one
+ * @param {Uint8Array[]} frames one a step
+ * @param {Record<string, number>} timings_s
+ * @returns {Trace}
+ */
+function traceOf(backend, run, config, steps, frames, timings_s) {
+  const { start } = run;
+  const tokens = start ? Int32Array.from(start.tokens) : new Int32Array(steps[0].sampled.length).fill(-1);
+  const unmask_step = tokens.map((token, i) => (token >= 0 && start && start.unmask_step ? start.unmask_step[i] : -1));
+  for (const record of steps) {
+    record.committed.forEach((chosen, i) => {
+      if (chosen) [tokens[i], unmask_step[i]] = [record.sampled[i], record.step];
+    });
+  }
+  return {
+    prompt: run.prompt,
+    config,
+    model: backend.info,
+    columns: recordedColumns(run.prompt),
+    steps: steps.slice(),
+    tokens,
+    unmask_step,
+    image: frames[frames.length - 1],
+    frames: frames.slice(),
+    token_pictures: new Map(),
+    lineage: null,
+    timings_s,
+    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web },
+    created: `${new Date().toISOString().slice(0, 19)}+00:00`,
+  };
+}

@@ -1,0 +1,240 @@
+// What the modules of the browser's engine hand to each other. Names of data are those of the Python side.
+// Shapes: n image tokens (y x grid, row-major), v codebook, t text tokens, k recorded text columns, w words, o objects, l layers, h heads.
+
+export type Term = "confidence" | "noise" | "contrast";
+export type Forbidden = [number, number[]][];
+
+export interface TextToken { text: string; start: number; end: number; special: boolean }
+export interface Word { text: string; start: number; end: number; tokens: number[]; kind: string }
+export interface Subject { object: number[]; attributes: number[][]; label: string; noun: string; colors: string[]; count: number }
+
+/** As dataclasses.asdict gives a Python Prompt. */
+export interface Prompt {
+  text: string;
+  tokens: TextToken[];
+  words: Word[];
+  subjects: Subject[];
+  unknown: { word: number; suggestions: string[] }[];
+  truncated: string;
+  given: string;
+}
+
+/** Settings with nothing left to the model; seeds may exceed what a double holds. */
+export interface Config {
+  order: string;
+  num_steps: number;
+  seed: number | string | bigint;
+  schedule: string;
+  schedule_power: number;
+  guidance_scale: number;
+  guidance_schedule: string;
+  token_temperature: number;
+  noise_temperature: [number, number];
+  contrast_weight: number;
+  contrast_steps: number | null;
+  contrast_blur: number;
+  contrast_mode: string;
+  contrast_rescale: string;
+  anchor_radius: number;
+  redraw_steps: number | null;
+  redraw_words: string | null;
+  use_confidence: boolean;
+  use_noise: boolean;
+  attention_source: string;
+  halton_randomize: boolean;
+}
+
+/** As asked for: what is missing or null is left to the model. */
+export type GivenConfig = { [name in keyof Config]?: Config[name] | null };
+
+export interface ModelInfo {
+  id: string;
+  title: string;
+  weight_hash: string;
+  grid: [number, number];
+  codebook_size: number;
+  image_size_px: [number, number];
+  attention_grid: [number, number];
+  single_layers: number;
+  num_heads: number;
+  default_source: string;
+  default_steps: number;
+  default_guidance_scale: number;
+  description: string;
+  default_noise_temperature: [number, number];
+  default_schedule: string;
+  default_negative_prompt: string;
+}
+
+export interface StepContext {
+  step: number;
+  num_steps: number;
+  masked: Uint8Array;
+  confidence: Float32Array;
+  noise: Float32Array;
+  contrast: Float32Array;
+  weight: number;
+  margin: Float32Array | null;
+  entropy: Float32Array | null;
+  rank: Int32Array | null;
+}
+
+export interface AttentionRead {
+  /** "k" rows of "n". */
+  attention: Float32Array[];
+  /** "w" rows of "k". */
+  words: Float64Array[];
+  subjects: Subject[];
+  grid: [number, number];
+  sigma: number;
+}
+
+export interface Order {
+  terms?: (config: Config, step: number) => Term[];
+  value?: (context: StepContext) => Float32Array;
+  noise?: (config: Config, step: number) => number;
+  contrast?: (read: AttentionRead, config: Config) => Float32Array;
+  needs?: readonly ("margin" | "entropy" | "rank")[];
+  visits?: (height: number, width: number) => Int32Array;
+  redrawShare?: number;
+  ownWords?: boolean;
+}
+
+/** Where decoding begins, when not from an all-masked grid. */
+export interface Start {
+  tokens: Int32Array;
+  step: number;
+  unmask_step?: Int32Array | null;
+  keep?: [number, number][];
+  hold?: number[];
+  forbid?: Forbidden;
+  sight?: Uint16Array | null;
+}
+
+export interface Run { prompt: Prompt; config: GivenConfig; start?: Start | null; suppress?: number[] }
+
+export interface Request {
+  tokens: Int32Array;
+  step: number;
+  num_steps: number;
+  text: number[];
+  unconditional: boolean;
+  source: string | null;
+  full: boolean;
+  suppress: number[];
+  /** "n t", 1 where an image token may not attend to a text token. */
+  hidden: Uint8Array | null;
+}
+
+export interface ForwardOutput {
+  cond: Float32Array;
+  uncond: Float32Array | null;
+  /** "t" rows of "n": attention to every text token, averaged over the source's layers and heads. */
+  attention: Float32Array[] | null;
+  /** "l h t n" in one array. */
+  attention_full: Float32Array | null;
+}
+
+export interface Backend {
+  info: ModelInfo;
+  default_blur: number;
+  /** Text ids "t" of a prompt. */
+  encode(prompt: Prompt): number[];
+  /** One sample. */
+  forward(request: Request): Promise<ForwardOutput>;
+}
+
+export interface StepRecord {
+  step: number;
+  sampled: Int32Array;
+  committed: Uint8Array;
+  masked_before: Uint8Array;
+  confidence: Float32Array;
+  noise: Float32Array;
+  contrast: Float32Array;
+  weight: number;
+  scores: Float32Array;
+  cutoff: number;
+  /** "k" rows of "n". */
+  attention: Float32Array[] | null;
+  attention_full: Float32Array | null;
+  /** "n a" */
+  alternatives: Int32Array | null;
+  alternative_probs: Float32Array | null;
+  entropy: Float32Array | null;
+  sight: Uint16Array | null;
+}
+
+export interface Edits { keep: number[]; drop: number[]; forbid: Forbidden; suppress_word: number | null }
+export interface Lineage { parent: string; at_step: number; edits: Edits; parent_config: Config; earlier: Lineage[] | null }
+
+export interface FoundObject { noun: string; color: string; score: number; box: [number, number, number, number]; rival: string }
+
+/** The finished record of one run; see trace/record.py. */
+export interface Trace {
+  prompt: Prompt;
+  config: Config;
+  model: ModelInfo;
+  columns: number[];
+  steps: StepRecord[];
+  tokens: Int32Array;
+  unmask_step: Int32Array;
+  /** "H W 3" */
+  image: Uint8Array;
+  frames: Uint8Array[] | null;
+  token_pictures: Map<number, Uint8Array>;
+  lineage: Lineage | null;
+  timings_s: { [stage: string]: number };
+  versions: { [name: string]: string };
+  created: string;
+}
+
+export interface Wish { kind: string; label: string; met: boolean }
+export interface Verdict {
+  objects_found: boolean[];
+  colors_right: boolean[];
+  extra_objects: number;
+  all_correct: boolean;
+  detections: FoundObject[];
+  scorer: string;
+  wishes: Wish[];
+}
+
+/** One object chosen from the menus; "" for no colour and no side. */
+export interface Choice { noun: string; color: string; count: number; side: string }
+
+/** What the runner tells after every step: the runs so far; token pictures come with the finished ones. */
+export interface Progress { step: number; num_steps: number; elapsed_s: number; traces: Trace[]; finished: boolean }
+
+/** As uncage_demo/browser/manifest.py writes it. */
+export interface Manifest {
+  version: number;
+  model: ModelInfo;
+  recorded: { [name: string]: string };
+  blur: number;
+  attention_heads: number[][];
+  mask_id: number;
+  text_length: number;
+  words: string[];
+  aliases: { [word: string]: string };
+  read_over: string[];
+  ids: { pad: number; start: number; end: number };
+  nouns: string[];
+  plurals: { [noun: string]: string };
+  colors: string[];
+  places: { [place: string]: string };
+  positions: { [position: string]: string };
+  numbers: { [word: string]: number };
+  most_objects: number;
+  styles: string[];
+  papers: { [place: string]: number[] };
+  detector: { threshold: number; rival: number; object_cells: number };
+  verdict: { scorer: string; clearly_frac: number; aside_frac: number; paper_tolerance: number; least_paper_frac: number };
+  orders: { name: string; title: string; about: string; guided: boolean }[];
+  display: {
+    tables: { sequential: PackedArray; order: PackedArray; diverging: PackedArray };
+    subjects: { color: string; ramp: PackedArray }[];
+  };
+  files: { [part: string]: { file: string; bytes: number; sha256: string } };
+  checked: { [output: string]: number };
+}
