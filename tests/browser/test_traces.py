@@ -68,7 +68,20 @@ def test_the_player_is_told_what_the_server_would_tell(drawn):
     assert payload["atlas"]["ids"] == ours["atlas"]["ids"]
     for made, wanted in zip(payload["runs"], ours["runs"], strict=True):
         assert made.keys() == wanted.keys()
-        for key in ("order", "guided", "seed", "num_steps", "first_step", "steps_done", "title", "divergence", "pairs", "terms", "sight", "lineage"):
+        for key in (
+            "order",
+            "guided",
+            "seed",
+            "num_steps",
+            "first_step",
+            "steps_done",
+            "title",
+            "divergence",
+            "pairs",
+            "terms",
+            "sight",
+            "lineage",
+        ):
             assert made[key] == wanted[key], key
         for key in ("masked", "committed", "drawn", "tokens", "unmask_step"):
             assert _array(made[key]).tolist() == _array(wanted[key]).tolist(), key

@@ -197,9 +197,7 @@ def _own_picture(options: argparse.Namespace, backend: Backend) -> OwnPicture:
     for note in own.notes:
         print(note)
     worst = divmod(int(own.error.argmax()), own.error.shape[1])
-    print(
-        f"as tokens: off by {own.error.mean():.1f} of 255, at most {own.error.max():.0f} (row {worst[0] + 1}, column {worst[1] + 1})"
-    )
+    print(f"as tokens: off by {own.error.mean():.1f} of 255, at most {own.error.max():.0f} (row {worst[0] + 1}, column {worst[1] + 1})")
     return own
 
 
