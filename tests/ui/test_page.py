@@ -150,7 +150,7 @@ def test_runs_can_be_taken_away_and_opened_again(page, tmp_path):
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
     assert page.locator("#uc-stage .up-stage").count() == 1
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a trace")
-    page.set_input_files("input[type=file]", tmp_path / "broken.npz")
+    page.set_input_files("input[accept='.npz']", tmp_path / "broken.npz")
     page.wait_for_selector(".toast-wrap >> visible=true")
     assert len(shared(page, "ids")) == 1, "the run on stage stays"
 
@@ -268,7 +268,7 @@ def test_an_opened_trace_is_never_markup(browser, site, tmp_path):
     path = tmp_path / "hostile.npz"
     make_trace(3, steps=4, prompt_text=HOSTILE).save(path)
     for page in visit(browser, site, WIDE):
-        page.set_input_files("input[type=file]", path)
+        page.set_input_files("input[accept='.npz']", path)
         page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
         page.wait_for_function("() => document.querySelector('#uc-stage').innerText.includes('onerror')")
         assert page.evaluate("() => window.hacked") is None

@@ -137,7 +137,7 @@ def test_fingers_paint_on_a_phone_and_nothing_is_too_wide(browser, site):
 def test_an_own_picture_is_read_and_can_be_painted(browser, site, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(tmp_path / "mine.png")
     for page in visit(browser, site, WIDE):
-        field = page.locator("#uc-own").locator("xpath=..").locator("input[type=file]")
+        field = page.locator("#uc-bar input[accept*='.png']")
         wait_for_next(page, lambda field=field: field.set_input_files(tmp_path / "mine.png"))
         assert page.locator("#uc-stage .uc-own img").count() == 3
         assert "from 90 x 60" in page.inner_text("#uc-stage .uc-own")
