@@ -51,7 +51,7 @@ def seconds_for(slot: int, model: str, given: Given | None, request: EditRequest
 @borrows_gpu(seconds_for)
 def stream_edit(slot: int, model: str, given: Given | None, request: EditRequest) -> Iterator[runner.Progress | Finished]:
     """editing.request.stream_request on the slot's model, judged before the device is given back."""
-    backend = device_runs.model_named(slot, model)
+    backend = device_runs.backend_of(slot, model)
     yield from device_runs.judged(backend, stream_request(backend, given, request))
 
 
