@@ -307,7 +307,25 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> 
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
         sight=at.sight,
+        before=_seen_before(trace, at_step),
+        likelihoods=_likelihoods_before(trace, at_step),
         origin=trace.origin,
+    )
+
+
+def _seen_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """What the model saw one step earlier: tokens, -1 = masked, and sight; None at the first step on record."""
+    if at_step == trace.steps[0].step:
+        return None
+    record = trace.steps[at_step - 1 - trace.steps[0].step]
+    return np.where(record.masked_before, -1, record.sampled).astype(np.int64), record.sight
+
+
+def _likelihoods_before(trace: Trace, at_step: int) -> tuple[np.ndarray, ...]:
+    """What a revision remembers of the steps before this one: log p of the tokens that were there, NaN where masked."""
+    before = trace.steps[: at_step - trace.steps[0].step]
+    return tuple(
+        np.where(record.masked_before, np.float32(np.nan), record.likelihood) for record in before if record.likelihood is not None
     )
 
 

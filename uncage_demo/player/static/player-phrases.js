@@ -54,7 +54,7 @@
     return {
       word: data.picked ? "picked" : "waits",
       note: forced ? "forced by this branch" : delayed ? "delayed by this branch" : data.edited === "forbid" ? "a token is forbidden here" : "",
-      margin: forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
+      margin: !data.picked && !delayed && data.margin > 0 ? "exceeds, but is too near to another pick" : forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
         : data.margin === 0 ? "just enough" : data.margin > 0 ? "exceeds" : "lacks",
     };
   }
@@ -119,5 +119,12 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { plural, KNOCKOUT, knockedOut, number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  // When and why a cell was taken back. `found` is of Run.takenBack.
+  function takenBack(found) {
+    if (!found) return "";
+    const chance = found.logp === null ? "" : ` Its token had a probability of ${percent(Math.exp(found.logp))} by then.`;
+    return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
+  }
+
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -6,6 +6,7 @@ import { redrawnSteps } from "../config.js";
 import { phaseAt } from "../decoding/redraw.js";
 import { maskCount } from "../decoding/schedule.js";
 import { wordMaps, wordMatrix } from "../orders/contrast.js";
+import { REASONS } from "../orders/revise.js";
 import { ORDERS } from "../orders/table.js";
 import { match, tooMany } from "../prompt/judging.js";
 import { base64, encodePicture } from "./pictures.js";
@@ -153,6 +154,7 @@ function runOf(trace, maps) {
     pairs,
     health: healthOf(trace),
     sight: sightOf(steps),
+    taken_back: takenBackOf(steps),
     alternatives: complete ? alternativesOf(steps, candidates, n) : null,
     frames: trace.frames && trace.frames.map((frame) => pictureOf(frame, height, width)),
     image: complete ? pictureOf(trace.image, height, width) : null,
@@ -257,7 +259,9 @@ function healthOf(trace) {
     });
   });
   const counts = steps.map((record) => record.committed.reduce((a, b) => a + b, 0));
-  return { scheduled, counts_ok: counts.every((count, s) => count === scheduled[s]), changed: altered, special: specialOf(trace) };
+  const takenBack = steps.reduce((sum, { reopened }) => sum + (reopened ? reopened.filter(Boolean).length : 0), 0);
+  const right = counts.every((count, s) => count === scheduled[s]);
+  return { scheduled, counts_ok: right, changed: altered, taken_back: takenBack, special: specialOf(trace) };
 }
 
 /** Share of the attention on start, end and padding tokens. @param {Trace} trace */
@@ -274,6 +278,13 @@ function specialOf({ steps, columns, prompt }) {
     });
   });
   return packed(out, [steps.length, 3]);
+}
+
+/** Which cells each step opened again and why; null where none did. @param {StepRecord[]} steps */
+function takenBackOf(steps) {
+  if (steps.every(({ reopened }) => !reopened)) return null;
+  const told = steps.map(({ reopened }) => Array.from(reopened || [], (code, cell) => [cell, code, null]).filter(([, code]) => code));
+  return { reasons: [...REASONS], steps: told };
 }
 
 /** Whose words each cell could read; null where every cell read all words. @param {StepRecord[]} steps */
