@@ -222,6 +222,9 @@ CHECKED: dict[str, Callable[[], bool]] = {
     "One age earlier the turtle is red although its cells attend to neither colour much: attention is a hint, not the whole story.": lambda: (
         entries(7)[-2].verdict.colors_right[0] and (colours_read()[-2][0] < 0.5).all()  # pyright: ignore[reportOptionalMemberAccess]
     ),
+    "Stage A has a mistake.": lambda: not right(entries(8)[0]) and right(entries(8)[1]),
+    "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: traces(8)[1].config["order"] == "mend",
+    "One word’s colour went to another object.": lambda: "leaked" in kinds(entries(8)[0]),
 }
 
 # Sentences that define, point or advise; what they say of the code is tested where it is built.
@@ -272,7 +275,17 @@ PLAIN = json.loads(
     "Here the detector finds both objects, each in the colour that the prompt gives it.",
     "On the first tab, choose this model and how much it has learnt.",
     "“All ages” on the tab “Compare” draws your own prompt at every age.",
-    "One prompt proves nothing: the model card counts every kind of failure at every age."
+    "One prompt proves nothing: the model card counts every kind of failure at every age.",
+    "A masked model needs no special training to edit.",
+    "Mask some cells of a finished picture again, and it draws just these, with all the others in view.",
+    "Here you do that by hand.", "All its cells must go; one that stays would tell the model to draw the same thing again.",
+    "Painted cells are masked again.",
+    "“Undo” takes a stroke back, and a stroke that starts on a painted cell takes cells away.",
+    "The margin gives the new tokens room to fit what stays.", "Cells that are not painted keep their tokens, whatever is drawn.",
+    "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
+    "Another seed may draw something else: paint and press again.",
+    "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",
+    "How often that works in each order stands in the results."
     ]"""
 )
 

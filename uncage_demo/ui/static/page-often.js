@@ -4,6 +4,7 @@
 
   const { make, button } = page;
   const percent = (share) => `${Math.round(100 * share)} %`;
+  const along = (share) => `${(100 * share).toFixed(2)}%`; // a place in the bar, as style sheets write it
 
   function against(row, name) {
     if (row.p === null) return "the others are compared with this one";
@@ -25,9 +26,9 @@
       line.append(make("h3", "", row.title), make("strong", "uc-often-count", `${row.correct} of ${row.judged}`));
       const bar = make("span", "uc-often-bar");
       const interval = make("i", "uc-often-interval"), dot = make("i", "uc-often-dot");
-      interval.style.left = percent(row.low);
-      interval.style.width = percent(row.high - row.low);
-      dot.style.left = percent(row.correct / row.judged);
+      interval.style.left = along(row.low);
+      interval.style.width = along(row.high - row.low);
+      dot.style.left = along(row.correct / row.judged);
       bar.append(interval, dot);
       bar.setAttribute("role", "img");
       bar.setAttribute("aria-label", `${percent(row.correct / row.judged)}, 95 % interval ${percent(row.low)} to ${percent(row.high)}`);
