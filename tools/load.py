@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -261,6 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
         classes = ((options.visitors, options.equal, limit),)
     runs = options.runs if alone else MEMORY_LATE
     good = True
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the page is stopped, too
     with tempfile.TemporaryDirectory(prefix="uncage-load-") as scratch:
         process, address = start(Path(scratch))
         try:

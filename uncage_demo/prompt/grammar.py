@@ -1,7 +1,7 @@
 """The grammar of picture prompts: words with spans -> noun phrases with their attributes.
 
-A rule-based reader in two passes: every word gets a part of speech (`tagging`); then one scan from left to right builds the phrases. No model,
-no download, linear in the length of the text.
+A rule-based reader in two passes: every word gets a part of speech (`tagging`); then one scan from left to right builds the phrases.
+No model, no download, linear in the length of the text.
 
 What it does not know: which of several nouns a trailing clause means ("a cat and a dog that are black" gives "black" to the dog, the
 nearest), gapping ("a red and a blue car" leaves "red" without an object), or languages other than English. The page lets users correct it.
