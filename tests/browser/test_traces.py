@@ -68,7 +68,21 @@ def test_the_player_is_told_what_the_server_would_tell(drawn):
     assert payload["atlas"]["ids"] == ours["atlas"]["ids"]
     for made, wanted in zip(payload["runs"], ours["runs"], strict=True):
         assert made.keys() == wanted.keys()
-        for key in ("order", "guided", "seed", "num_steps", "first_step", "steps_done", "title", "divergence", "pairs", "terms", "sight", "lineage"):
+        for key in (
+            "order",
+            "guided",
+            "seed",
+            "num_steps",
+            "first_step",
+            "steps_done",
+            "title",
+            "divergence",
+            "pairs",
+            "terms",
+            "sight",
+            "lineage",
+            "taken_back",
+        ):
             assert made[key] == wanted[key], key
         for key in ("masked", "committed", "drawn", "tokens", "unmask_step"):
             assert _array(made[key]).tolist() == _array(wanted[key]).tolist(), key
@@ -81,6 +95,7 @@ def test_the_player_is_told_what_the_server_would_tell(drawn):
         assert made["health"]["scheduled"] == wanted["health"]["scheduled"]
         assert made["health"]["counts_ok"] is wanted["health"]["counts_ok"] is True
         assert made["health"]["changed"] == wanted["health"]["changed"] == 0
+        assert made["health"]["taken_back"] == wanted["health"]["taken_back"]
         assert _array(made["health"]["special"]) == pytest.approx(_array(wanted["health"]["special"]), rel=1e-5, nan_ok=True)
         assert made["attention"]["words"] == wanted["attention"]["words"]
         codes = _array(made["attention"]["codes"]).astype(int), _array(wanted["attention"]["codes"]).astype(int)

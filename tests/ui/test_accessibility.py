@@ -16,7 +16,7 @@ DESK = {"width": 1280, "height": 800}
 FOCUSED = """() => { const node = document.activeElement, look = getComputedStyle(node), outer = getComputedStyle(node.parentElement);
     const drawn = (one) => (one.outlineStyle !== 'none' && parseFloat(one.outlineWidth) >= 2) || /0px 0px 0px [2-9]px/.test(one.boxShadow);
     const name = node.getAttribute('aria-label') || node.labels && node.labels[0] && node.labels[0].innerText || node.innerText || node.id;
-    return { tag: node.tagName, name: (name || '').trim().slice(0, 60), id: node.id, seen: drawn(look) || drawn(outer), up: node.dataset.up || '',
+    return { tag: node.tagName, name: (name || '').trim().slice(0, 60), id: node.id, seen: drawn(look) || drawn(outer),
         css: node.className, inStage: Boolean(node.closest('#uc-stage')) }; }"""
 
 

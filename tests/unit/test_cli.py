@@ -121,6 +121,9 @@ def test_every_setting_reaches_the_config():
         token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
         contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
         halton_randomize=True, anchor_radius=0.2, redraw_steps=2, redraw_words="own",
+        revise="critic", revise_strength=0.25, guidance_interval=(0.1, 0.75), composition=0.5, self_guidance=0.25, logit_noise=2.0,
+        differential=0.125, entropy_heat=0.5, entropy_decay=2.0, how_many="entropy", entropy_budget=3.0, confidence_threshold=0.5,
+        spacing=2.0,
     )  # fmt: skip
     trace = make_trace(steps=7)
     trace.config = given.to_dict()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uncage_demo.bench.best_of import candidates
+from uncage_demo.bench.laboratory import NAME as LABORATORY
+from uncage_demo.bench.laboratory import methods_at
 from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
@@ -95,6 +97,13 @@ def growth(setting: Setting) -> Experiment:
     return Experiment("growth", TITLES["growth"], methods, BASELINE)
 
 
+def laboratory(setting: Setting) -> Experiment:
+    """Every training-free method at as many forwards as the baseline has steps (see `laboratory`)."""
+    count = setting.base.total_steps
+    methods = methods_at(setting.base.resolved(setting.info.defaults, setting.blur), count)
+    return Experiment(f"{LABORATORY}-{count}", f"The laboratory at {count} forwards", methods, BASELINE)
+
+
 def weights(setting: Setting) -> Experiment:
     """The weight of the contrast from 0 to 5 by 0.5; 0 is the baseline exactly. Source: 2508.05399, Figure 4."""
     guided = setting.base.with_(order="uncage")
@@ -145,6 +154,7 @@ EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
     "binding": binding,
     "growth": growth,
+    LABORATORY: laboratory,
     "weights": weights,
     "guided-steps": guided_steps,
     "blur": blur,

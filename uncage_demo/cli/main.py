@@ -200,6 +200,11 @@ def add_files(command: argparse.ArgumentParser) -> None:
         help='pictures of the steps: all, final (or none: the finished one only), or "every K"; at 1024 px one costs more than a step '
         "(default: %(default)s)",
     )
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw the grid in colour in the terminal as it fills (only at the end where the output is no terminal; NO_COLOR is heeded)",
+    )
     files.add_argument("--quiet", action="store_true", help="no progress bar and no list of files")
 
 

@@ -61,7 +61,7 @@ class Handlers(PromptHandlers, RunHandlers):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…"), None
         prompt, backend = self.understood_prompt(text, edits, chosen.backend, allow_download)
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
-        yield message("progress", phase="Starting…"), shown
+        yield message("progress", phase="Starting…", query=options.to_query(prompt.text, chosen, edits)), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
         for answer in self.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], labels, edits, frames=chosen.frames):

@@ -12,7 +12,7 @@ from uncage_demo.backends.options import ModelOptions, named
 from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset
 from uncage_demo.orders.table import COMPARED, order_choices
-from uncage_demo.setting import Setting
+from uncage_demo.setting import GROUPS, Setting
 from uncage_demo.ui.messages import explained
 from uncage_demo.ui.model_options import build_inputs, options_from, updates_for
 from uncage_demo.ui.models import entry_of, folders_allowed, kept_ages, option_facts, own_settings
@@ -190,7 +190,8 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
         shared |= _group("first", model)
     with gr.Accordion("More settings", open=False, elem_id="uc-more-settings"):
-        for group in ("contrast", "guidance", "schedule"):
+        for group, heading in GROUPS.items():
+            gr.HTML(heading, elem_classes="uc-settings-heading", apply_default_css=False)
             with gr.Row(elem_classes="uc-settings-row"):
                 shared |= _group(group, model)
         frames = gr.Dropdown(
@@ -252,7 +253,9 @@ def _group(group: str, model: str) -> dict[str, Any]:
 
 def _input(setting: Setting, label: str, value: Any, own: Any) -> Any:
     """The input that fits a setting; where the value is left open, it says the model's own."""
-    wide: dict[str, Any] = {"label": label, "min_width": 140}
+    # A setting that may cost forwards says what it does and what that takes.
+    info = f"{setting.help[0].upper()}{setting.help[1:]}. Cost: {setting.cost}." if setting.cost else None
+    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":

@@ -90,26 +90,20 @@
     const { make, button, parse } = page;
     const { element, props, server, watch } = context;
     const list = element.querySelector(".uc-lesson-list");
+    const terms = element.querySelector(".uc-terms");
     const text = element.querySelector(".uc-lesson");
     const host = element.querySelector(".uc-player-host");
     let lastSeq = null;
     let player = null;
     let timer = 0;
     let ticket = 0;
+    let shown = 0; // the lesson in view, 0 for the list
 
     function stop() {
       clearInterval(timer);
       if (player) player.destroy();
       player = null;
       host.replaceChildren();
-    }
-
-    function address(number) {
-      const link = new URL(window.location.href);
-      link.searchParams.delete("prompt");
-      if (number) link.searchParams.set("lesson", String(number));
-      else link.searchParams.delete("lesson");
-      history.replaceState(null, "", link);
     }
 
     async function showList() {
@@ -121,8 +115,12 @@
       const finished = done();
       list.hidden = false;
       list.replaceChildren();
+      const first = button("uc-lesson-card uc-tour-start");
+      first.append(make("span", "uc-lesson-number", "▷"), make("strong", "", "First play"),
+        make("span", "uc-muted", "Four callouts on the Play tab: prompt, attention, score, pick."), make("span", "uc-muted uc-lesson-minutes", "half a minute"));
+      list.append(first);
       answer.lessons.forEach((lesson, index) => {
-        const card = button("uc-lesson-card", undefined, () => open(index + 1));
+        const card = button("uc-lesson-card", undefined, () => visit(index + 1));
         card.append(
           make("span", "uc-lesson-number", finished.has(index + 1) ? "✓" : String(index + 1)),
           make("strong", "", lesson.title),
@@ -132,6 +130,15 @@
         card.setAttribute("aria-label", `Lesson ${index + 1}: ${lesson.title}${finished.has(index + 1) ? ", done" : ""}`);
         list.append(card);
       });
+      terms.hidden = false;
+      terms.replaceChildren(make("h2", "", "Terms"), make("dl", ""));
+      for (const { term, says } of answer.terms) terms.lastElementChild.append(make("dt", "", term), make("dd", "", says));
+    }
+
+    // As a visitor goes: with an entry of its own, so that Back leads here again.
+    function visit(number) {
+      page.address.place("learn", number);
+      open(number);
     }
 
     function tell(answer) {
@@ -141,10 +148,8 @@
 
     async function open(number) {
       const mine = ++ticket;
-      if (!number) {
-        address(0);
-        return showList();
-      }
+      shown = number;
+      if (!number) return showList();
       stop();
       const lesson = parse(await server.lesson({ number }));
       if (mine !== ticket) return;
@@ -152,8 +157,7 @@
       const answer = parse(await server.payload({ ids: lesson.ids }));
       if (mine !== ticket) return;
       if (!answer || answer.error) return tell(answer);
-      address(number);
-      list.hidden = true;
+      list.hidden = terms.hidden = true;
       element.classList.add("uc-in-lesson");
       run(lesson, answer.payload);
     }
@@ -193,7 +197,7 @@
     function render(lesson, current) {
       text.replaceChildren();
       const top = make("div", "uc-lesson-top");
-      top.append(button("uc-small", "All lessons", () => open(0)), make("span", "uc-muted", `Lesson ${lesson.number} of ${lesson.count}`));
+      top.append(button("uc-small", "All lessons", () => visit(0)), make("span", "uc-muted", `Lesson ${lesson.number} of ${lesson.count}`));
       text.append(top, make("h2", "", lesson.title));
       for (const paragraph of lesson.intro) text.append(make("p", "", paragraph));
       const steps = make("ol", "uc-lesson-steps");
@@ -210,7 +214,7 @@
       else {
         text.append(make("p", "uc-lesson-end", filled(lesson.end, lesson.words)));
         const next = lesson.number < lesson.count;
-        text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => open(next ? lesson.number + 1 : 0)));
+        text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => visit(next ? lesson.number + 1 : 0)));
       }
     }
 
@@ -221,6 +225,9 @@
       if (message.kind === "lesson") open(message.number);
     }
 
+    document.addEventListener("uc-lesson", (event) => {
+      if (event.detail.number !== shown) open(event.detail.number);
+    });
     watch("value", receive);
     receive();
   }

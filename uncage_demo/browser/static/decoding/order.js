@@ -1,7 +1,7 @@
 // Where next: an order's scores pick the positions that are committed; as decoding/order.py.
 
 /** @import { Config } from "../types" */
-import { ORDERS, termsAt } from "../orders/table.js";
+import { ORDERS, readsContrast, termsAt } from "../orders/table.js";
 
 /**
  * Factor of the Gumbel noise in the score at a step; 0 where the noise is not one of the terms.
@@ -14,12 +14,12 @@ export function noiseScale(config, step) {
 }
 
 /**
- * w_a in force at a step: contrast_weight where the contrast is one of the order's terms, else 0.
+ * w_a in force at a step: contrast_weight where the order's score reads the contrast, else 0.
  * @param {Config} config resolved
  * @param {number} step s
  */
 export function weightAt(config, step) {
-  return termsAt(ORDERS[config.order], config, step).includes("contrast") ? config.contrast_weight : 0;
+  return readsContrast(ORDERS[config.order], config, step) ? config.contrast_weight : 0;
 }
 
 /**

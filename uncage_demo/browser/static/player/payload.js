@@ -6,6 +6,7 @@ import { redrawnSteps } from "../config.js";
 import { phaseAt } from "../decoding/redraw.js";
 import { maskCount } from "../decoding/schedule.js";
 import { wordMaps, wordMatrix } from "../orders/contrast.js";
+import { REASONS } from "../orders/revise.js";
 import { ORDERS } from "../orders/table.js";
 import { match, tooMany } from "../prompt/judging.js";
 import { base64, encodePicture } from "./pictures.js";
@@ -128,6 +129,7 @@ function runOf(trace, maps) {
   return {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
+    origin: null,
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
@@ -146,11 +148,13 @@ function runOf(trace, maps) {
     cutoff: packedList(Float32Array.from(steps, (record) => record.cutoff)),
     terms,
     attention: maps && attentionView(maps, shown),
+    marks: marksOf(trace),
     mass: maps && packed(Float32Array.from(maps.flatMap((step) => prompt.subjects.map((subject) => massOf(subject.object.map((w) => step[w]))))), [steps.length, prompt.subjects.length]),
     overlap: maps && packed(Float32Array.from(maps.flatMap((step) => pairs.map(([a, b]) => overlap(objectMap(step, prompt.subjects[a].object), objectMap(step, prompt.subjects[b].object))))), [steps.length, pairs.length]),
     pairs,
     health: healthOf(trace),
     sight: sightOf(steps),
+    taken_back: takenBackOf(steps),
     alternatives: complete ? alternativesOf(steps, candidates, n) : null,
     frames: trace.frames && trace.frames.map((frame) => pictureOf(frame, height, width)),
     image: complete ? pictureOf(trace.image, height, width) : null,
@@ -201,6 +205,23 @@ function attentionView(maps, shown) {
   return { words: shown, max, codes: packed(codes, [maps.length, shown.length, maps[0][0].length]) };
 }
 
+/** Attention to the start and the end token, which stand for no word, coded as words are; null where none was recorded. @param {Trace} trace */
+function marksOf(trace) {
+  const { names, maps } = markMaps(trace);
+  if (!names.length) return null;
+  const { max, codes } = attentionView(maps, names.map((_, k) => k));
+  return { names, max, codes };
+}
+
+/** @param {Trace} trace @returns {{ names: string[], maps: Float64Array[][] }} */
+function markMaps(trace) {
+  if (trace.steps.some((record) => !record.attention)) return { names: [], maps: [] };
+  const rows = new Map(trace.columns.map((token, k) => [trace.prompt.tokens[token].special ? trace.prompt.tokens[token].text.replace(/[<>|]/g, "") : "", k]));
+  const names = ["start", "end"].filter((name) => rows.has(name));
+  const row = (/** @type {StepRecord} */ record, /** @type {string} */ name) => Float64Array.from((/** @type {Float32Array[]} */ (record.attention))[/** @type {number} */ (rows.get(name))]);
+  return { names, maps: trace.steps.map((record) => names.map((name) => row(record, name))) };
+}
+
 /** Mean of an object's words. @param {Float64Array[]} step @param {number[]} words */
 function objectMap(step, words) {
   return step[words[0]].map((_, i) => words.reduce((sum, w) => sum + step[w][i], 0) / words.length);
@@ -238,7 +259,9 @@ function healthOf(trace) {
     });
   });
   const counts = steps.map((record) => record.committed.reduce((a, b) => a + b, 0));
-  return { scheduled, counts_ok: counts.every((count, s) => count === scheduled[s]), changed: altered, special: specialOf(trace) };
+  const takenBack = steps.reduce((sum, { reopened }) => sum + (reopened ? reopened.filter(Boolean).length : 0), 0);
+  const right = counts.every((count, s) => count === scheduled[s]);
+  return { scheduled, counts_ok: right, changed: altered, taken_back: takenBack, special: specialOf(trace) };
 }
 
 /** Share of the attention on start, end and padding tokens. @param {Trace} trace */
@@ -255,6 +278,13 @@ function specialOf({ steps, columns, prompt }) {
     });
   });
   return packed(out, [steps.length, 3]);
+}
+
+/** Which cells each step opened again and why; null where none did. @param {StepRecord[]} steps */
+function takenBackOf(steps) {
+  if (steps.every(({ reopened }) => !reopened)) return null;
+  const told = steps.map(({ reopened }) => Array.from(reopened || [], (code, cell) => [cell, code, null]).filter(([, code]) => code));
+  return { reasons: [...REASONS], steps: told };
 }
 
 /** Whose words each cell could read; null where every cell read all words. @param {StepRecord[]} steps */
@@ -313,6 +343,10 @@ function scalesOf(traces, maps) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
     scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];
     scales.word = [0, quantile(steps.flatMap(({ step }) => step.flatMap((map) => Array.from(map))), QUANTILE) || 1];
+  }
+  if (maps.every(Boolean)) {
+    const marks = traces.flatMap((trace) => markMaps(trace).maps.flat());
+    scales.mark = [0, marks.length ? Math.max(...marks.map((map) => Math.max(...map))) : 1];
   }
   return scales;
 }
