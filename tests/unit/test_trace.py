@@ -10,37 +10,11 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from tests.trace_files import DATA, TRACE, packed, read_header, with_array
+from tests.trace_files import DATA, TRACE, assert_equal, assert_same_array, packed, read_header
 from uncage_demo.shipped import EXAMPLES
-from uncage_demo.trace import file as trace_io
 from uncage_demo.trace import layout
 from uncage_demo.trace.header import header_of, write_header
 from uncage_demo.trace.record import Trace, TraceFormatError
-
-
-def assert_equal(one: Trace, other: Trace) -> None:
-    for name in ("prompt", "config", "model", "columns", "lineage", "timings_s", "versions", "created"):
-        assert getattr(one, name) == getattr(other, name), name
-    for name in ("tokens", "unmask_step", "image", "frames"):
-        assert_same_array(getattr(one, name), getattr(other, name))
-    assert one.token_pictures.keys() == other.token_pictures.keys()
-    for token, picture in one.token_pictures.items():
-        assert_same_array(picture, other.token_pictures[token])
-    assert len(one.steps) == len(other.steps)
-    for a, b in zip(one.steps, other.steps, strict=True):
-        for name, value in vars(a).items():
-            if isinstance(value, np.ndarray):
-                assert_same_array(value, getattr(b, name))
-            else:
-                assert value == getattr(b, name), name
-
-
-def assert_same_array(one: np.ndarray | None, other: np.ndarray | None) -> None:
-    if one is None or other is None:
-        assert one is other
-    else:
-        assert one.dtype == other.dtype
-        assert np.array_equal(one, other)
 
 
 def test_round_trip_is_exact_and_the_same_trace_gives_the_same_bytes() -> None:
@@ -92,23 +66,6 @@ def test_the_header_says_how_frames_are_stored() -> None:
     assert "modulo 256" in read_header()["versions"]["frames.npy"]
     assert "frames.npy" not in TRACE.versions
     assert "frames.npy" not in Trace.from_bytes(DATA).versions
-
-
-def test_large_arrays_are_looked_through_before_they_are_kept(monkeypatch) -> None:
-    monkeypatch.setattr(trace_io, "_LOOK_THROUGH_BYTES", 0)
-    monkeypatch.setattr(trace_io, "_PIECE_BYTES", 64)
-    assert_equal(Trace.from_bytes(DATA), TRACE)
-    kept: list[str] = []
-    unpack = trace_io._unpack
-
-    def counted(archive, member, check=None, keep=True):
-        kept.extend([member.name] * keep)
-        return unpack(archive, member, check, keep)
-
-    monkeypatch.setattr(trace_io, "_unpack", counted)
-    with pytest.raises(TraceFormatError, match="entropy has a minimum"):
-        Trace.from_bytes(with_array("entropy", poked("entropy", (4, 35), -5.0)))
-    assert not {"frames", "attention", "entropy", "pictures"} & set(kept)
 
 
 def test_a_list_of_members_is_bounded_before_it_is_read() -> None:

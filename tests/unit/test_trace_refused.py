@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from tests.trace_files import DATA, TRACE, array, members, packed, read_header, with_array, with_header
+from tests.trace_files import DATA, TRACE, array, assert_equal, members, packed, read_header, with_array, with_header
 from uncage_demo.trace import file as trace_io
 from uncage_demo.trace import header as trace_header
 from uncage_demo.trace import layout
@@ -299,3 +299,20 @@ def test_an_invalid_trace_is_not_written() -> None:
     trace.steps.pop()
     with pytest.raises(TraceFormatError, match=r"frames|num_steps"):
         trace.validate()
+
+
+def test_large_arrays_are_looked_through_before_they_are_kept(monkeypatch) -> None:
+    monkeypatch.setattr(trace_io, "_LOOK_THROUGH_BYTES", 0)
+    monkeypatch.setattr(trace_io, "_PIECE_BYTES", 64)
+    assert_equal(Trace.from_bytes(DATA), TRACE)
+    kept: list[str] = []
+    unpack = trace_io._unpack
+
+    def counted(archive, member, check=None, keep=True):
+        kept.extend([member.name] * keep)
+        return unpack(archive, member, check, keep)
+
+    monkeypatch.setattr(trace_io, "_unpack", counted)
+    with pytest.raises(TraceFormatError, match="entropy has a minimum"):
+        Trace.from_bytes(with_array("entropy", poked("entropy", (4, 35), -5.0)))
+    assert not {"frames", "attention", "entropy", "pictures"} & set(kept)
