@@ -159,9 +159,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
     with gr.Row(elem_classes="uc-settings-row"):
         order_a = gr.Dropdown(orders, value=COMPARED[0], label="Stage A: order", min_width=150)
         order_b = gr.Dropdown(orders, value=COMPARED[1], label="Stage B: order", min_width=150)
-        chosen = gr.Dropdown(
-            [("as set here", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170
-        )
+        chosen = gr.Dropdown([("Custom", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170)
         by_folder = "Or type the path of a model's folder on the server." if folders_allowed() else None
         name = gr.Dropdown(
             list(models),
@@ -258,9 +256,10 @@ def _group(group: str, model: str) -> dict[str, Any]:
 
 def _input(setting: Setting, label: str, value: Any, own: Any) -> Any:
     """The input that fits a setting; where the value is left open, it says the model's own."""
-    # A setting that may cost forwards says what it does and what that takes.
-    info = f"{setting.help[0].upper()}{setting.help[1:]}. Cost: {setting.cost}." if setting.cost else None
-    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
+    wide: dict[str, Any] = {"label": label, "min_width": 140}
+    if setting.group != "first":  # what is tucked away is explained where it stands, and says what it takes
+        cost = f" Cost: {setting.cost}." if setting.cost else ""
+        wide["info"] = f"{setting.help[:1].upper()}{setting.help[1:]}.{cost}"
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":
