@@ -97,7 +97,7 @@ def test_axe_finds_nothing_in_a_lesson(page, theme):
     page.locator('#uc-tabs button[role="tab"]', has_text="Learn").click()
     if page.locator("#uc-learn .uc-lesson-card >> visible=true").count():
         assert violations(page, "#uc-learn") == []
-        page.locator("#uc-learn .uc-lesson-card").first.click()
+        page.click("#uc-learn .uc-lesson-card[aria-label^='Lesson 1']")
         page.wait_for_selector("#uc-learn .uc-now")
     page.wait_for_timeout(300)
     assert violations(page, "#uc-learn") == []

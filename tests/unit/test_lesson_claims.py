@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def starts_few(trace: Trace) -> bool:
 def settles(trace: Trace) -> bool:
     same = [float((a.sampled == b.sampled)[b.masked_before].mean()) for a, b in zip(trace.steps, trace.steps[1:-1], strict=False)]
     half = len(same) // 2
-    return np.mean(same[:half]) < np.mean(same[half:])
+    return bool(np.mean(same[:half]) < np.mean(same[half:]))
 
 
 def brightens() -> bool:
@@ -126,7 +127,7 @@ def step_of(number: int) -> Trace:
 
 
 # Sentence -> whether it holds on the lesson's runs.
-CHECKED: dict[str, Callable[[], bool]] = {
+CHECKED: dict[str, Callable[[], Any]] = {
     "A masked generative transformer starts from a grid in which every cell is hidden.": lambda: step_of(1).steps[0].masked_before.all(),
     "In each step it guesses all hidden cells at once, keeps a few of the guesses, and hides the rest again.": lambda: all(
         (b.masked_before == (a.masked_before & ~a.committed)).all() for a, b in zip(step_of(1).steps, step_of(1).steps[1:], strict=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uncage_demo.bench.best_of import candidates
@@ -97,6 +97,13 @@ def growth(setting: Setting) -> Experiment:
     return Experiment("growth", TITLES["growth"], methods, BASELINE)
 
 
+def editing(setting: Setting) -> Experiment:
+    """One object erased and asked for in another colour (see `bench.editing`), in every order that has its own way of choosing."""
+    names = (BASELINE, "random", "confidence", "halton", "uncage", "anchored", "redraw", "mend")
+    title = "Editing: one object erased and asked for in another colour"
+    return Experiment("editing", title, {name: setting.base.with_(order=name) for name in names}, BASELINE)
+
+
 def laboratory(setting: Setting) -> Experiment:
     """Every training-free method at as many forwards as the baseline has steps (see `laboratory`)."""
     count = setting.base.total_steps
@@ -153,6 +160,7 @@ def sources(setting: Setting) -> Experiment:
 EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
     "binding": binding,
+    "editing": editing,
     "growth": growth,
     LABORATORY: laboratory,
     "weights": weights,
@@ -161,6 +169,19 @@ EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "terms": terms,
     "sources": sources,
 }
+
+
+def only(experiment: Experiment, methods: list[str]) -> Experiment:
+    """An experiment with some of its methods; its baseline stays.
+
+    Raises:
+        ValueError: naming a method that it does not have.
+    """
+    for name in methods:
+        if name not in experiment.methods:
+            raise ValueError(f"method {name!r}: {experiment.name} has {', '.join(experiment.methods)}")
+    kept = {name: config for name, config in experiment.methods.items() if name in methods or name == experiment.baseline}
+    return replace(experiment, methods=kept, best_of={name: count for name, count in experiment.best_of.items() if name in kept})
 
 
 def grid(setting: Setting, axes: list[str], name: str = "grid") -> Experiment:

@@ -195,9 +195,19 @@ def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[D
     return tokens, _draw(backend, tokens)
 
 
+def tokens_and_images(backend: Backend, runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Token grids "b n" int32 and pictures "b H W 3" uint8 of runs that may have a starting point."""
+    tokens, _ = _decoded(backend, runs)
+    return tokens, _draw(backend, tokens)
+
+
 def _make_tokens(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
+    """As _decoded, of runs from an empty grid."""
+    return _decoded(backend, [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)])
+
+
+def _decoded(backend: Backend, runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     """Token grids "b n" int32, and "b" float64 how many forwards each took (1 = the whole grid, with and without the prompt)."""
-    runs = [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)]
     last: list[StepRecord] | None = None
     passes = np.zeros(len(runs))
     for records in decode_many(backend, runs, record=RecordOptions(level="minimal")):
@@ -269,11 +279,16 @@ def replay(backend: Backend, record: Record) -> Replay:
             f"the line was made by {model['id']} with weights {model['weight_hash']}; "
             f"this is {backend.info.id} with {backend.info.weight_hash}"
         )
-    prompt = parse_prompt(record["prompt"], backend)
-    config = DecodingConfig.from_dict(record["config"])
-    tokens, images = make_images(backend, [prompt], [config])
-    same = (digest(tokens[0].tobytes()), digest(images[0].tobytes())) == (record["tokens_hash"], record["image_hash"])
-    return Replay(images[0], tokens[0], same, prompt, config)
+    if "edit" in record:
+        from uncage_demo.bench.editing import replay_edit
+
+        tokens, image, prompt, config = replay_edit(backend, record)
+    else:
+        prompt = parse_prompt(record["prompt"], backend)
+        config = DecodingConfig.from_dict(record["config"])
+        tokens, image = (made[0] for made in make_images(backend, [prompt], [config]))
+    same = (digest(tokens.tobytes()), digest(image.tobytes())) == (record["tokens_hash"], record["image_hash"])
+    return Replay(image, tokens, same, prompt, config)
 
 
 def package_version() -> str:

@@ -45,6 +45,7 @@ METRICS = {
         Metric("colored", "asked colours right"),
         Metric("bound", "every object in its colour"),
         Metric("correct", "fully correct"),
+        Metric("seam", "whole at the seam"),
         Metric("missing", "missing object", higher_is_better=False),
         Metric("mixture", "mixture", higher_is_better=False),
         Metric("miscolored", "objects there, a colour wrong", higher_is_better=False),
@@ -57,7 +58,7 @@ METRICS = {
         Metric("text_text", "BLIP text-text", percent=False, digits=2),
     )
 }
-SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "text_image", "min_object", "text_text")
+SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "seam", "text_image", "min_object", "text_text")
 FAILED = ("missing", "mixture", "miscolored", "leaked", "duplicate", "extra")
 COST = ("forwards",)
 PRIMARY = ("correct", "min_object", "text_image")

@@ -198,7 +198,7 @@ class UsualSettings:
         0.33,
         "number",
         "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2",
-        "Reach of an anchor",
+        "Anchor radius",
         group="where",
         low=0.02,
         high=2,
@@ -209,7 +209,7 @@ class UsualSettings:
         None,
         "whole",
         "of the T steps, how many draw again all but one place per object, 0 to T-1",
-        "Steps that redraw",
+        "Redraw steps",
         group="where",
         low=0,
         high=255,
@@ -239,4 +239,4 @@ class UsualSettings:
         metavar="SOURCE",
         check=parse_attention_source,
     )
-    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Roll Halton by the seed", group="how_many")
+    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Shift Halton order by seed", group="how_many")

@@ -78,6 +78,12 @@ class Reading:
     tags: list[int]
 
 
+def _compounds(spans: Sequence[Span]) -> list[int]:
+    """Where a name of two words begins ("hot dog", "teddy bears")."""
+    pairs = ((i, spans[i].lower, spans[i + 1].lower) for i in range(len(spans) - 1) if not spans[i].stop and not spans[i + 1].stop)
+    return [i for i, first, second in pairs if {(first, second), (first, second.removesuffix("s"))} & lex.COMPOUNDS]
+
+
 def read(spans: Sequence[Span], meanings: Sequence[Meaning | None] | None = None) -> Reading:
     """Noun phrases of a text.
 
@@ -103,6 +109,8 @@ class _Reader:
         else:
             passed = requests(spans) | style_spans(spans, base)
             base = [OTHER if i in passed and tag != BREAK else tag for i, tag in enumerate(base)]
+            for i in _compounds(spans):
+                base[i] = base[i + 1] = NOUN
         self.tags, self.leads, self.direct = settle(spans, base, guess=meanings is None)
         counted = 0
         self.words = [span for span in spans if not span.stop]

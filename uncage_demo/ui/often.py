@@ -10,7 +10,6 @@ from typing import Any
 from uncage_demo import runner
 from uncage_demo.bench.statistics import mcnemar_exact
 from uncage_demo.orders.table import order_of
-from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.runs import checked_steps
@@ -107,6 +106,6 @@ def how_often(handlers: Handlers, text: str, edits: str, chosen: Settings, seeds
             for number, own in enumerate(correct):
                 own += judged[number * len(part) : (number + 1) * len(part)]
             for place, seed in enumerate(part):
-                query = options.to_query(prompt.text, chosen.with_shared(seed=seed), edits)
-                rows.append({"seed": seed, "ids": answer.ids[place :: len(part)], "query": query})
+                ids = answer.ids[place :: len(part)]
+                rows.append({"seed": seed, **handlers.told(ids, chosen.with_shared(seed=seed), edits)})
         yield message("often", prompt=prompt.text, of=seeds, tally=tally(titles, correct), rows=rows)

@@ -126,5 +126,5 @@
     return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
   }
 
-  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -42,6 +42,9 @@
     what_if_off: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf[wanted] === false,
     finds: ({ wanted, state, seen }) => state.pin >= 0 && seen.shown(wanted, state.touched, state.pin),
     unlocked: ({ state }) => state.locked === false,
+    paints: ({ wanted, seen }) => seen.covers(seen.shownCells(wanted)),
+    paints_around: ({ wanted, seen }) => seen.covers(seen.around(seen.shownCells(wanted))),
+    asks: ({ seen }) => seen.asked,
   };
 
   // A goal is a set of conditions on the player's state, all of which must hold at once.
@@ -78,6 +81,21 @@
       leaves: (step, cell) => one.hidden(one.local(step), cell),
       differs: (step, cell) => Boolean(two) && kept(one, step, cell) !== kept(two, step, cell),
       words: Object.fromEntries(Object.entries(WORDS).map(([name, say]) => [name, say({ model, guided, one, two, sentence })])),
+    };
+  }
+
+  // What a visitor painted, against what there is to paint: the cells of stage A that show a failure, and those around them.
+  function brushed(player, shown) {
+    const [rows, columns] = player.model.grid;
+    const cells = () => (player.brush.on && player.brush.run === 0 ? player.brush.cells : []);
+    return {
+      asked: false,
+      shownCells: (kind) => (shown[0] || {})[kind] || [],
+      covers: (wanted) => wanted.length > 0 && wanted.every((cell) => cells()[cell]),
+      around: (wanted) => Array.from({ length: rows * columns }, (_, i) => i).filter((i) => wanted.some((cell) => {
+        const down = Math.abs(Math.floor(cell / columns) - Math.floor(i / columns)), across = Math.abs((cell % columns) - (i % columns));
+        return Math.max(down, across) <= 1;
+      })),
     };
   }
 
@@ -164,19 +182,27 @@
 
     function run(lesson, payload) {
       const { guided_step: guidedStep, ...start } = lesson.start || {};
-      player = window.UncagePlayer.mount(host, payload, { state: start });
+      const asksToEdit = lesson.steps.some(({ goal }) => goal.asks);
+      player = window.UncagePlayer.mount(host, payload, { state: start, actions: asksToEdit ? ["edit"] : [], onEvent });
       const known = facts(player.player.model, payload);
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);
       /** @type {any} */
-      const seen = { ...known, shown: (kind, run, cell) => ((lesson.shown[run] || {})[kind] || []).includes(cell) };
+      const seen = { ...known, ...brushed(player.player, lesson.shown), shown: (kind, run, cell) => ((lesson.shown[run] || {})[kind] || []).includes(cell) };
+      // What the brush asks for is drawn on the first tab, where the model is.
+      function onEvent(name, detail) {
+        if (name !== "edit") return;
+        seen.asked = true;
+        look();
+        page.edits.fromLesson(lesson.ids, detail);
+      }
       const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
       forget();
       let current = 0;
       render(lesson, current);
       element.dataset.lesson = String(lesson.number);
       element.dataset.step = "0";
-      timer = setInterval(() => {
+      const look = () => {
         if (!player || current >= lesson.steps.length || element.offsetParent === null) return;
         const state = player.state;
         seen.layers.add(state.layer);
@@ -191,7 +217,8 @@
         element.dataset.step = String(current);
         if (current === lesson.steps.length) remember(lesson.number);
         render(lesson, current);
-      }, CHECK_MS);
+      };
+      timer = setInterval(look, CHECK_MS);
     }
 
     function render(lesson, current) {

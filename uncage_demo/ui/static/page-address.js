@@ -46,6 +46,7 @@
   const embedded = new URLSearchParams(window.location.search).get("embed") === "1";
   document.documentElement.classList.toggle("uc-embed", embedded);
 
+  const arrival = new URLSearchParams(window.location.search);
   let arriving = true; // the first runs on stage are those that the address asked for
   let first = "";
   let timer = 0;
@@ -64,6 +65,7 @@
 
   // Runs that are asked for, or came on stage: their address, a new entry where they are others than before.
   function runs(names) {
+    if (arriving && runPart(window.location.href)) return; // the link that was followed stays as it is
     const link = new URL(window.location.pathname, window.location.origin);
     for (const [name, value] of Object.entries(names)) link.searchParams.set(name, value);
     if (embedded) link.searchParams.set("embed", "1");
@@ -120,7 +122,7 @@
     clearTimeout(timer);
     looked = null;
     const names = named(event.detail);
-    if (arriving) first = new URLSearchParams(Object.entries(names)).toString();
+    if (arriving && (event.detail.autoplay || event.detail.example || runPart(window.location.href))) first = new URLSearchParams(Object.entries(names)).toString();
     else runs(names);
     arriving = false;
     tellFull();
@@ -143,6 +145,7 @@
     page.openTab(lesson ? "learn" : params.get("tab") || "play");
     document.dispatchEvent(new CustomEvent("uc-lesson", { detail: { number: whole(lesson) || 0 } }));
     if (page.shared.stage) page.shared.stage.setState({ ...START, ...viewOf(params, columnsOf()) });
+    before = now;
   });
   for (const name of ["pushState", "replaceState"]) {
     const plain = history[name].bind(history);
@@ -152,5 +155,5 @@
     };
   }
 
-  page.address = { runs, place, view, shareLink, embedCode, embedded, asked: (columns) => (arriving ? viewOf(new URLSearchParams(window.location.search), columns) : {}) };
+  page.address = { runs, place, view, shareLink, embedCode, embedded, asked: (columns) => (arriving ? viewOf(arrival, columns) : {}) };
 })(window.UncagePage);

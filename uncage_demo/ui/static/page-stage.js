@@ -120,7 +120,7 @@
       }
     }
 
-    // A trace file dropped on the stage takes the same way as one chosen with the button.
+    // A trace file or a picture dropped on the stage takes the same way as one chosen with its button.
     element.addEventListener("dragover", (event) => {
       if (![...event.dataTransfer.types].includes("Files")) return;
       event.preventDefault();
@@ -130,9 +130,9 @@
     element.addEventListener("drop", (event) => {
       event.preventDefault();
       element.classList.remove("uc-drop");
-      const open = document.querySelector("#uc-open");
-      const field = open && open.parentElement.querySelector('input[type="file"]');
       const file = event.dataTransfer.files[0];
+      const kind = file && file.type.startsWith("image/") ? "png" : "npz";
+      const field = document.querySelector(`#uc-bar input[type="file"][accept*=".${kind}"]`);
       if (!field || !file) return;
       const files = new DataTransfer();
       files.items.add(file);
@@ -141,6 +141,7 @@
     });
     page.watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
     page.busy = busy;
+    page.edits.stage = { trigger, show };
     page.showOnStage = (message) => {
       page.openTab("play");
       show({ seq: Date.now(), ...message });
