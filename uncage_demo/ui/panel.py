@@ -256,10 +256,10 @@ def _group(group: str, model: str) -> dict[str, Any]:
 
 def _input(setting: Setting, label: str, value: Any, own: Any) -> Any:
     """The input that fits a setting; where the value is left open, it says the model's own."""
-    wide: dict[str, Any] = {"label": label, "min_width": 140}
-    if setting.group != "first":  # what is tucked away is explained where it stands, and says what it takes
-        cost = f" Cost: {setting.cost}." if setting.cost else ""
-        wide["info"] = f"{setting.help[:1].upper()}{setting.help[1:]}.{cost}"
+    # What is tucked away says what it does, and what it takes where it may cost forwards.
+    info = f"{setting.help[0].upper()}{setting.help[1:]}." if setting.group != "first" or setting.cost else None
+    info = f"{info} Cost: {setting.cost}." if setting.cost else info
+    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":

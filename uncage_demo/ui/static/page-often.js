@@ -6,7 +6,7 @@
   const percent = (share) => `${Math.round(100 * share)} %`;
 
   function against(row, name) {
-    if (row.p === null) return "compared with the others below";
+    if (row.p === null) return "the others are compared with this one";
     if (!row.better && !row.worse) return `the same seeds as ${name}`;
     const p = row.p < 0.001 ? "p < 0.001" : `p = ${row.p.toFixed(3)}`;
     return `right where ${name} is wrong: ${row.better}; the other way round: ${row.worse} (${p})`;
