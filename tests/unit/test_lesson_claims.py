@@ -212,6 +212,11 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "The pictures differ, and neither is right.": lambda: (
         not any(right(entry) for entry in entries(6)) and not np.array_equal(traces(6)[0].tokens, traces(6)[1].tokens)
     ),
+    "Stage A has a mistake.": lambda: not right(entries(8)[0]),
+    "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: (
+        traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
+    ),
+    "One word’s colour went to another object.": lambda: failures(entries(8)[0].verdict, traces(8)[0].prompt.subjects)["leaked"],
     "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),
@@ -273,7 +278,19 @@ PLAIN = json.loads(
     "Here the detector finds both objects, each in the colour that the prompt gives it.",
     "On the first tab, choose this model and how much it has learnt.",
     "“All ages” on the tab “Compare” draws your own prompt at every age.",
-    "One prompt proves nothing: the model card counts every kind of failure at every age."
+    "One prompt proves nothing: the model card counts every kind of failure at every age.",
+    "A masked model needs no special training to edit.",
+    "Mask some cells of a finished picture again, and it draws just these, with all the others in view.",
+    "Here you do that by hand.",
+    "All its cells must go; one that stays would tell the model to draw the same thing again.",
+    "Painted cells are masked again.",
+    "“Undo” takes a stroke back, and a stroke that starts on a painted cell takes cells away.",
+    "The margin gives the new tokens room to fit what stays.",
+    "Cells that are not painted keep their tokens, whatever is drawn.",
+    "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
+    "Another seed may draw something else: paint and press again.",
+    "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",
+    "How often that works in each order stands in the results."
     ]"""
 )
 
