@@ -17,17 +17,17 @@ def choose(page: Any, title: str) -> None:
 
 def test_switching_the_model_switches_settings_and_options_visibly(browser: Any, site: str) -> None:
     for page in visit(browser, site, WIDE):
-        page.get_by_role("button", name="Settings", exact=True).first.click()
+        page.click("#uc-settings > button")
         assert page.locator("#uc-model-options").count() == 0 or not page.locator("#uc-model-options").is_visible()
         choose(page, "Meissonic 1024")
         page.wait_for_selector("#uc-model-options", state="visible")
         steps = page.locator("input[aria-label='number input for Steps']")
         page.wait_for_function("(box) => box.value === '64'", arg=steps.element_handle())
-        page.get_by_role("button", name="More settings").click()
+        page.click("#uc-more-settings > button")
         scale = page.get_by_label("Guidance scale (CFG)")
         assert scale.get_attribute("placeholder") == "the model's own: 9"
         assert scale.input_value() == ""
-        page.get_by_role("button", name="Options of this model").click()
+        page.click("#uc-model-options > button")
         negative = page.locator("#uc-option-negative_prompt input")
         assert negative.input_value().startswith("the model's own: worst quality, low quality")
         assert page.locator("#uc-option-image_size_px").is_visible()

@@ -1,5 +1,6 @@
 """The laboratory: equal forwards, counted forwards, tables against each rival, and the plot."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ class _Scorer:
 
     name = "even"
 
-    def score(self, images: np.ndarray, prompts: list[Prompt]) -> list[dict]:
+    def score(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[dict]:
         return [{"metrics": {"correct": int(image[0, 0, 0] % 2 == 0)}, "scorer": "even"} for image in images]
 
 

@@ -160,11 +160,13 @@ def test_runs_that_differ_only_in_order_and_seed_are_one_command():
     assert "--contrast-weight 9.0" in command_line(different).split("\n")[1]
 
 
-def test_a_branch_is_not_claimed_to_come_from_a_prompt():
+def test_a_branch_names_the_run_that_it_continues():
     trace = make_trace()
     trace.lineage = Lineage("abc", 3, Edits((), (), (), None), trace.config)
+    words = shlex.split(command_line([trace]))
+    assert json.loads(words[words.index("--branch") + 1]) == {"at_step": 3, "of": "abc"}
     with pytest.raises(ValueError, match="branched off run abc at step 3"):
-        command_line([trace])
+        python_snippet([trace])
 
 
 def test_orders_are_read_and_refused():

@@ -66,7 +66,7 @@ def test_what_may_differ_is_asked_anew(served: tuple[KeptAnswers, list[str]], ot
 
 def test_the_answer_names_the_address_it_was_asked_at(served: tuple[KeptAnswers, list[str]]) -> None:
     app, _ = served
-    ways: list[dict[str, str]] = [{}, {"x_forwarded_host": "elsewhere"}, {"x_forwarded_proto": "https"}, {"host": "there"}]
+    ways: list[dict[str, Any]] = [{}, {"x_forwarded_host": "elsewhere"}, {"x_forwarded_proto": "https"}, {"host": "there"}]
     assert [ask(app, **way)[1] for way in ways] == [b"answer 1", b"answer 2", b"answer 3", b"answer 4"]
     assert ask(app, x_forwarded_host="elsewhere")[1] == b"answer 2"
 

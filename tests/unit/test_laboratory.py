@@ -1,6 +1,7 @@
 """The laboratory's other decisions: how many, where, which token. Neutral settings change nothing; the rest does what its formula says."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -267,3 +268,9 @@ def test_a_temperature_of_each_position_is_that_of_all_where_they_are_equal() ->
 def test_an_interval_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(ValueError, match="guidance_interval="):
         DecodingConfig(guidance_interval=(0.6, 0.4))
+
+
+def test_halton_from_the_objects_is_halton_where_the_prompt_has_none() -> None:
+    bare = replace(PAIR, subjects=())
+    decided = ("step", "sampled", "committed", "masked_before", "confidence")
+    assert_same(records(PLAIN.with_(order="halton"), bare), records(PLAIN.with_(order="halton_aware"), bare), decided)

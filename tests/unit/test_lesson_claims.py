@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def starts_few(trace: Trace) -> bool:
 def settles(trace: Trace) -> bool:
     same = [float((a.sampled == b.sampled)[b.masked_before].mean()) for a, b in zip(trace.steps, trace.steps[1:-1], strict=False)]
     half = len(same) // 2
-    return np.mean(same[:half]) < np.mean(same[half:])
+    return bool(np.mean(same[:half]) < np.mean(same[half:]))
 
 
 def brightens() -> bool:
@@ -126,7 +127,7 @@ def step_of(number: int) -> Trace:
 
 
 # Sentence -> whether it holds on the lesson's runs.
-CHECKED: dict[str, Callable[[], bool]] = {
+CHECKED: dict[str, Callable[[], Any]] = {
     "A masked generative transformer starts from a grid in which every cell is hidden.": lambda: step_of(1).steps[0].masked_before.all(),
     "In each step it guesses all hidden cells at once, keeps a few of the guesses, and hides the rest again.": lambda: all(
         (b.masked_before == (a.masked_before & ~a.committed)).all() for a, b in zip(step_of(1).steps, step_of(1).steps[1:], strict=False)
@@ -211,6 +212,11 @@ CHECKED: dict[str, Callable[[], bool]] = {
     "The pictures differ, and neither is right.": lambda: (
         not any(right(entry) for entry in entries(6)) and not np.array_equal(traces(6)[0].tokens, traces(6)[1].tokens)
     ),
+    "Stage A has a mistake.": lambda: not right(entries(8)[0]),
+    "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: (
+        traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
+    ),
+    "One word’s colour went to another object.": lambda: failures(entries(8)[0].verdict, traces(8)[0].prompt.subjects)["leaked"],
     "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),
@@ -222,9 +228,6 @@ CHECKED: dict[str, Callable[[], bool]] = {
     "One age earlier the turtle is red although its cells attend to neither colour much: attention is a hint, not the whole story.": lambda: (
         entries(7)[-2].verdict.colors_right[0] and (colours_read()[-2][0] < 0.5).all()  # pyright: ignore[reportOptionalMemberAccess]
     ),
-    "Stage A has a mistake.": lambda: not right(entries(8)[0]) and right(entries(8)[1]),
-    "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: traces(8)[1].config["order"] == "mend",
-    "One word’s colour went to another object.": lambda: "leaked" in kinds(entries(8)[0]),
 }
 
 # Sentences that define, point or advise; what they say of the code is tested where it is built.
@@ -278,10 +281,12 @@ PLAIN = json.loads(
     "One prompt proves nothing: the model card counts every kind of failure at every age.",
     "A masked model needs no special training to edit.",
     "Mask some cells of a finished picture again, and it draws just these, with all the others in view.",
-    "Here you do that by hand.", "All its cells must go; one that stays would tell the model to draw the same thing again.",
+    "Here you do that by hand.",
+    "All its cells must go; one that stays would tell the model to draw the same thing again.",
     "Painted cells are masked again.",
     "“Undo” takes a stroke back, and a stroke that starts on a painted cell takes cells away.",
-    "The margin gives the new tokens room to fit what stays.", "Cells that are not painted keep their tokens, whatever is drawn.",
+    "The margin gives the new tokens room to fit what stays.",
+    "Cells that are not painted keep their tokens, whatever is drawn.",
     "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
     "Another seed may draw something else: paint and press again.",
     "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",

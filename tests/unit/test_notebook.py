@@ -35,9 +35,11 @@ def payload(page: str) -> Any:
 def value_of(source: str, names: dict[str, Any]) -> Any:
     """Run a cell as a notebook does: the value of its last expression is what it shows."""
     tree = ast.parse(source)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1]
+    if isinstance(last, ast.Expr):
+        del tree.body[-1]
     exec(compile(tree, "cell", "exec"), names)
-    return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names) if isinstance(last, ast.Expr) else None
 
 
 def test_the_shipped_notebook_runs_and_shows_players(monkeypatch: pytest.MonkeyPatch) -> None:

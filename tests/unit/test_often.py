@@ -45,6 +45,7 @@ def test_every_seed_is_judged_once_and_can_be_put_on_the_stage():
         assert [(e.trace.config["order"], e.trace.config["seed"]) for e in entries] == [("meissonic", row["seed"]), ("halton", row["seed"])]
         assert row["query"]["seed"] == str(row["seed"])
         for entry, counted in zip(entries, last["tally"], strict=True):
+            assert entry.verdict is not None
             assert counted["seeds"][place] == entry.verdict.all_correct
 
 

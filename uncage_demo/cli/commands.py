@@ -14,6 +14,7 @@ from typing import Any
 from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, chosen_orders, config_fields, parse_orders
+from uncage_demo.cli.branches import BranchWish, branched, parse_branch
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED, order_of
@@ -40,7 +41,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Decode a prompt in one order from each seed."""
-    return _decode(options, (chosen_order(options),))
+    wishes = [parse_branch(text) for text in options.branches]
+    if wishes and options.seeds is not None:
+        raise ValueError(f"--branch with --seeds {options.seeds}: a branch continues one run; give --seed")
+    return _decode(options, (chosen_order(options),), branches=wishes)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -89,7 +93,7 @@ def models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = ()) -> int:
+def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = (), branches: Sequence[BranchWish] = ()) -> int:
     # everything that can be wrong with the request is found before a model is loaded
     seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
@@ -133,6 +137,8 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
                 titles = [order_of(order).title if not age else f"{said(age)}" for age in ages or ("",) for order in orders]
                 items = watched(items, backend.info.grid, titles)
             traces = finish(items, advance)
+        if branches:
+            traces = [branched(backend, traces[0], branches)]
         verdicts = [backend.judge(trace, prompt) for trace in traces]
         for trace, verdict in zip(traces, verdicts, strict=True):
             age = f", {trace.age_said}" if ages else ""
@@ -145,7 +151,8 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
             print(f"wrote {len(files)} files to {folders[seed]}: {', '.join(f.name for f in files)}")
         everything += [_without_arrays(trace) for trace in traces]
     print("\nto do this again:\n" + command_line(everything, subjects=options.subjects, out=str(options.out), **asked))
-    print("\nor in Python:\n" + python_snippet(everything, overrides=overrides, **asked))
+    if not branches:
+        print("\nor in Python:\n" + python_snippet(everything, overrides=overrides, **asked))
     return 0
 
 

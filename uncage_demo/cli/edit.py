@@ -109,7 +109,11 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     with tqdm(desc=request.kind, unit="step", disable=options.quiet, leave=False) as bar:
-        made = finish(stream_request(backend, given, request, frames=frames), lambda *_: bar.update(1) and None)
+
+        def advance(*_: Any) -> None:
+            bar.update(1)
+
+        made = finish(stream_request(backend, given, request, frames=frames), advance)
     verdicts = [backend.judge(one, one.prompt) for one in made]
     for one, verdict in zip(made, verdicts, strict=True):
         drawn = int(one.steps[0].masked_before.sum())

@@ -20,6 +20,7 @@ from uncage_demo.config.usual import (
     UsualSettings,
     parse_attention_source,
 )
+from uncage_demo.orders.base import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.orders.counts import COUNTS
 from uncage_demo.orders.revise import REVISIONS, Revision
 from uncage_demo.orders.table import ORDERS
@@ -27,6 +28,7 @@ from uncage_demo.setting import declared
 from uncage_demo.types import ModelDefaults
 
 __all__ = [
+    "CONTRAST_MODES",
     "DEFAULT_STEPS",
     "GUIDANCE_SCHEDULES",
     "GUIDED_ORDERS",
@@ -35,6 +37,7 @@ __all__ = [
     "MAX_SEED",
     "ORDER_NAMES",
     "REDRAW_WORDS",
+    "RESCALE_MODES",
     "SCHEDULE_NAMES",
     "SETTINGS",
     "DecodingConfig",

@@ -1,7 +1,7 @@
 """Word lists of the prompt parser: function words, describing words, colours, materials, and near meanings.
 
 Written for picture prompts, in English. A word that is in no list is taken for a noun, unless its ending and its place say otherwise
-(prompt_grammar.py), so the lists hold what is *not* a noun. Knows nothing of any model.
+(tagging.py, grammar.py), so the lists hold what is *not* a noun. Knows nothing of any model.
 """
 
 from __future__ import annotations

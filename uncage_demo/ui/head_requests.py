@@ -73,4 +73,4 @@ def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
 
 @borrows_gpu(GPU_S)
 def _read_other(slot: int, trace: Trace, step: int, word: str) -> np.ndarray:
-    return attention_to_other(device_runs.backend_of(slot, device_runs.model_of(trace)), trace, step, word)
+    return attention_to_other(device_runs.backend_of(slot, device_runs.model_of(slot, trace)), trace, step, word)

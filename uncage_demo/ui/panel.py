@@ -159,9 +159,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
     with gr.Row(elem_classes="uc-settings-row"):
         order_a = gr.Dropdown(orders, value=COMPARED[0], label="Stage A: order", min_width=150)
         order_b = gr.Dropdown(orders, value=COMPARED[1], label="Stage B: order", min_width=150)
-        chosen = gr.Dropdown(
-            [("as set here", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170
-        )
+        chosen = gr.Dropdown([("Custom", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170)
         by_folder = "Or type the path of a model's folder on the server." if folders_allowed() else None
         name = gr.Dropdown(
             list(models),

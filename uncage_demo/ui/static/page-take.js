@@ -93,9 +93,9 @@
       shared.link = shared.embed = event.detail.query || event.detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? "A branch continues another run: take its trace" : node.dataset.title;
+        node.title = node.disabled ? "This cannot say what was edited: take the trace" : node.dataset.title;
       }
-      status.textContent = shared.link ? "" : "Link and command describe whole runs; a branch continues another one: take its trace.";
+      status.textContent = shared.link ? "" : shared.command ? "A link describes whole runs; the command makes the branches, too." : "Link and command describe whole runs and branches, not edits: take the trace.";
       texts.hidden = true;
     });
   }
