@@ -4,10 +4,10 @@
 import { draftSteps, redrawnSteps, redrawsByOwnWords } from "../config.js";
 import { blurInCells, untokenizedWords, wordMaps, wordMatrix } from "../orders/contrast.js";
 import { visitingRank } from "../orders/halton.js";
-import { ORDERS, publishedContrast, scoreOf } from "../orders/table.js";
+import { ORDERS, publishedContrast } from "../orders/table.js";
 import { forwardAll } from "./batching.js";
 import { gumbel, rollOffset, uniforms } from "./noise.js";
-import { noiseScale, select, weightAt } from "./order.js";
+import { noiseScale, scoreOf, select, weightAt } from "./order.js";
 import { keptCells, objectPlaces, phaseAt } from "./redraw.js";
 import { ALTERNATIVES, recordedColumns, resolve } from "./run.js";
 import { maskCount } from "./schedule.js";
