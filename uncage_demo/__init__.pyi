@@ -7,6 +7,12 @@ from .decoding.presets import preset as preset
 from .decoding.sampler import decode as decode
 from .decoding.schedule import mask_count as mask_count
 from .diagnosis.diagnose import diagnose as diagnose
+from .editing.edit import compose as compose
+from .editing.edit import edit as edit
+from .editing.edit import extend as extend
+from .editing.edit import look as look
+from .editing.edit import remix as remix
+from .editing.picture import encode_picture as encode_picture
 from .orders.contrast import contrastive_score as contrastive_score
 from .orders.halton import halton_order as halton_order
 from .orders.table import ORDERS as ORDERS

@@ -18,6 +18,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run, Start
 from uncage_demo.decoding.sampler import decode
 from uncage_demo.runner import OnStep, Progress, finish, stream
+from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Edits, Lineage, within_limit
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
@@ -98,7 +99,7 @@ def stream_branch(backend: Backend, trace: Trace, at_step: int, **edits: Any) ->
     check_weights(backend, trace)
     check_same(ModelOptions.from_json(trace.versions.get(TRACE_KEY)), backend.options, trace.model, backend.info)
     branch_plan = plan(trace, at_step, **edits)
-    for item in stream(backend, [branch_plan.run], frames=trace.frames is not None):
+    for item in stream(backend, [branch_plan.run], frames=False if trace.frames is None else frames_told(trace.versions)):
         yield item if item.traces is None else replace(item, traces=[graft(trace, branch_plan, item.traces[0])])
 
 
@@ -266,6 +267,7 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> 
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
         sight=at.sight,
+        origin=trace.origin,
     )
 
 

@@ -119,7 +119,7 @@ def write_run(
 
     check_formats(formats)
     ages = len({t.age for t in traces}) > 1
-    stems = [stem_of(str(t.config["order"]), (t.age or "1") if ages else "") for t in traces]
+    stems = [stem_of(str(t.config["order"]), (t.age or "1") if ages else "", t.origin and t.origin.round) for t in traces]
     folder.mkdir(parents=True, exist_ok=True)
     files = planned_files(folder, stems, formats)
     by_stem = dict(zip(stems, traces, strict=True))

@@ -26,39 +26,16 @@ from uncage_demo.decoding.batching import in_batches
 from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
 from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.trace.frames import Frames, parse_frames, recorded_frames
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt
 
 OnStep = Callable[[int, int, list[StepRecord]], None]
-FRAMES_KEY = "step_pictures"  # where Trace.versions says that not every step has a picture of its own ("every 8")
 _LIBRARIES = ("uncage-demo", "torch", "numpy")
 # Grids remembered: enough for runs side by side that have not parted yet, and for the final picture.
 _REMEMBERED_GRIDS = 16
 
 _token_pictures: weakref.WeakKeyDictionary[Any, dict[int, np.ndarray]] = weakref.WeakKeyDictionary()
-
-
-Frames = bool | int | str
-
-
-def parse_frames(value: Frames) -> int:
-    """How often the picture of a step is decoded: every how many steps, 0 = of no step.
-
-    Args:
-        value: True or "all" = every step; False, "none" or "final" = only the finished picture; K or "every K" = the first step and every
-            K-th after it (the finished picture always comes).
-
-    Raises:
-        ValueError: naming the value and what is allowed.
-    """
-    text = str(value if isinstance(value, (bool, int, str)) else "").strip().lower().replace(":", " ")
-    named = {"true": 1, "all": 1, "false": 0, "none": 0, "final": 0}
-    if text in named:
-        return named[text]
-    count = text.removeprefix("every ").strip()
-    if count.isascii() and count.isdigit() and 1 <= int(count) <= 256:
-        return int(count)
-    raise ValueError(f'frames={value!r}: give "all", "final" (or "none") or "every K" with K from 1 to 256')
 
 
 class Cancelled(Exception):
@@ -349,8 +326,9 @@ def _build_trace(
         image=cache.draw([tokens])[0],
         frames=np.stack(pictures) if pictures else None,
         token_pictures=cache.token_pictures(ids),
-        versions=_versions() | recorded(backend) | ({FRAMES_KEY: f"every {every}"} if every > 1 else {}),
+        versions=_versions() | recorded(backend) | recorded_frames(every if every else False),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=None if run.start is None else run.start.origin,
     )
 
 

@@ -183,12 +183,13 @@ class Wish:
     """Something a prompt asks for besides objects and colours, and whether a scorer finds it in the picture.
 
     Args:
-        kind: "position" (where an object is, in the picture or seen from another one) or "place" (where the scene is).
-        label: readable, in the prompt's own words where possible ("cat on the left", "cat left of car", "night").
+        kind: "position" (where an object is, in the picture or seen from another one), "place" (where the scene is) or "region" (an
+            object has a box that it is asked for in).
+        label: readable, in the prompt's own words where possible ("cat on the left", "cat left of car", "night", "cat in its region").
         met: the scorer's judgement.
     """
 
-    kind: Literal["position", "place"]
+    kind: Literal["position", "place", "region"]
     label: str
     met: bool
 

@@ -22,6 +22,7 @@ from uncage_demo.types import FoundObject, Verdict
 
 FIXTURE = Path(__file__).parent / "fixture.json"
 STEPS = 8
+REGIONS = ((1, 2, 3, 4), (0, 0, 5, 4), (4, 4, 4, 4))  # first row and column, last row and column
 SEEN = (("turtle", ""), ("turtle", ""), ("apple", "red"))  # a turtle too many, and an apple that should be pink
 CHANGES: tuple[dict[str, Any], ...] = ({"weight": 7.5}, {"weight": 2.0, "noise": False}, {"confidence": False}, {"noise": False})
 
@@ -61,6 +62,26 @@ def engine_pick(backend: ToyBackend, trace: Trace, step: int, change: dict[str, 
     return np.flatnonzero(branch(backend, trace, step, config=other).steps[step].committed).tolist()
 
 
+def times_read(trace: Trace, box: tuple[int, int, int, int]) -> list[float]:
+    """How much a region's cells read each word when they were decided, as a multiple of the picture's mean."""
+    maps = np.stack([trace.word_maps(step) for step in range(len(trace.steps))])  # s w n
+    maps = maps.max() * (np.rint(np.sqrt(maps / maps.max()) * 255) / 255) ** 2  # as the payload sends them
+    when = trace.unmask_step.reshape(-1) - trace.steps[0].step
+    read = maps[when, :, np.arange(when.size)].T  # w n
+    top, left, bottom, right = box
+    inside = np.zeros(trace.grid, bool)
+    inside[top : bottom + 1, left : right + 1] = True
+    return [float(f"{row[inside.reshape(-1)].mean() / row.mean():.6g}") for row in read]
+
+
+def marks(trace: Trace) -> list[list[float]]:
+    """Attention "k n" to the start and end token at the last step."""
+    last = trace.steps[-1].attention
+    assert last is not None
+    rows = {trace.prompt.tokens[token].text.strip("<>"): row for token, row in zip(trace.columns, last, strict=True)}
+    return [[float(f"{value:.6g}") for value in rows[name].tolist()] for name in ("start", "end")]
+
+
 def _plain(row: np.ndarray) -> list[float | None]:
     """Four significant digits, as the payload sends them; None where a number is missing."""
     return [float(f"{value:.4g}") if np.isfinite(value) else None for value in row.tolist()]
@@ -77,6 +98,8 @@ def fixture() -> dict[str, Any]:
     tables = [binding_table(t, verdict) for t, verdict in zip(traces, (said, None, None), strict=True)]
     edits = lineage_json(traces[2].lineage)["edits"]
     truth = {
+        "marks": [marks(trace) for trace in traces[:2]],
+        "regions": [{"box": list(box), "times": times_read(traces[1], box)} for box in REGIONS],
         "hidden": [[np.flatnonzero(r.masked_before & ~r.committed).tolist() for r in t.steps] for t in traces],
         "tokens": [[r.sampled.tolist() for r in t.steps] for t in traces],
         "order": [t.unmask_step.reshape(-1).tolist() for t in traces],

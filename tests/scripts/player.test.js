@@ -49,6 +49,35 @@ test("what if picks the cells that the engine would", () => {
   assert.ok(moved > 5, "the changes change something");
 });
 
+test("a region tells which words its cells read when they were decided", () => {
+  const run = model.runs[1];
+  for (const { box, times } of truth.regions) {
+    const cells = parts.data.cellsOf(box, model.grid[1]);
+    times.forEach((wanted, w) => close(run.timesRead(w, cells), wanted, 0.001 * wanted, `word ${w} of region ${box}`));
+  }
+  assert.deepEqual(parts.data.regionOf(3 * 12 + 5, 1 * 12 + 2, 12), [1, 2, 3, 5]);
+  assert.equal(parts.phrases.area([1, 2, 3, 2]), "Rows 2 to 4, column 3");
+});
+
+test("the start and the end token have maps of their own, after the words", () => {
+  const first = payload.prompt.words.length;
+  assert.deepEqual(model.words.slice(first).map((word) => word.text), ["start token", "end token"]);
+  truth.marks.forEach((maps, index) => maps.forEach((map, k) => {
+    const run = model.runs[index], most = payload.runs[index].marks.max;
+    map.forEach((wanted, i) => close(run.wordAt(run.steps - 1, first + k, i), wanted, most * 0.005, `${model.words[first + k].text}, cell ${i}`));
+  }));
+  assert.equal(model.runs[0].hasWord(first + 2), false);
+  assert.equal(parts.data.cutPrompt(model.text, model.words.filter((word) => !word.mark)).map((piece) => piece.text).join(""), model.text);
+});
+
+test("a caption says what a step did", () => {
+  const { caption } = parts.phrases;
+  const fork = payload.runs[1].divergence;
+  const said = caption(model, { step: fork, layer: "object" }, "About the layer.");
+  assert.match(said, new RegExp(`^Step ${fork + 1} of 8: \\d+ cells? decided, ${truth.hidden[0][fork].length} still masked\\. Here .*B.* first differ`));
+  assert.ok(said.endsWith("About the layer."));
+});
+
 test("a card says whose words a cell could read", () => {
   const { readOnly } = parts.phrases;
   const [run] = fresh().runs;

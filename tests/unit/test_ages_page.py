@@ -11,7 +11,7 @@ import pytest
 
 from uncage_demo import runner
 from uncage_demo.backends import load_backend
-from uncage_demo.backends.ages import AGES, age_file, aged, ages_of, said, without_age
+from uncage_demo.backends.ages import AGES, age_file, ages_of, said
 from uncage_demo.backends.options import TRACE_KEY
 from uncage_demo.cli.main import main
 from uncage_demo.config import DecodingConfig
@@ -50,10 +50,8 @@ def last(messages):
     return json.loads(found[-1][0] if isinstance(found[-1], tuple) else found[-1])
 
 
-def test_ages_in_words_and_names():
+def test_ages_in_words():
     assert (said("1/5"), said(""), said("1")) == ("1/5 of its training", "all of its training", "all of its training")
-    assert without_age(aged("embedded-web", "1/5")) == ("embedded-web", "1/5")
-    assert without_age(aged("embedded")) == ("embedded", "")
 
 
 def test_one_prompt_at_all_ages(growing):

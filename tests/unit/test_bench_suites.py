@@ -105,6 +105,17 @@ def test_swapped_colours_come_in_pairs_that_only_swap() -> None:
         assert [w for w in one.split() if w in COLORS] == [w for w in two.split() if w in COLORS][::-1]
 
 
+def test_two_coloured_objects_are_fresh_prompts_of_every_pair() -> None:
+    prompts = build_suites(["two-coloured-objects"])
+    assert len({p.text for p in prompts}) == len(prompts) == 264
+    assert set(Counter(p.cluster for p in prompts).values()) == {4}
+    assert not {p.text for p in prompts} & {p.text for p in build_suites(["attend-excite"])}
+    for prompt in prompts:
+        colors = [w for w in prompt.text.split() if w in COLORS]
+        assert len(set(colors)) == 2
+        assert [w for w in prompt.text.split() if w in OBJECTS] == prompt.cluster.split()
+
+
 def test_other_suites() -> None:
     three = build_suites(["three-subjects"])
     assert len(three) == 60

@@ -52,14 +52,16 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "decoding": FLOOR | {"backends", "trace"},
     "runner": FLOOR | {"backends", "trace", "decoding"},
     "branching": FLOOR | {"backends", "trace", "decoding", "runner"},
+    "editing": FLOOR | {"backends", "trace", "decoding", "runner", "branching"},
     "diagnosis": FLOOR | {"trace", "decoding"},
     "render": FLOOR | {"trace"},
     "player": FLOOR | {"trace", "render", "decoding", "diagnosis"},
     "export": FLOOR | {"trace", "render", "player", "diagnosis"},
     "browser": FLOOR | {"backends", "trace", "render", "player"},
-    "bench": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render"},
-    "train": FLOOR | {"backends", "trace", "decoding", "runner", "render", "bench", "player"},
-    "ui": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "diagnosis", "render", "player", "export", "browser", "bench"},
+    "bench": FLOOR | {"backends", "trace", "decoding", "runner", "branching", "editing", "diagnosis", "render"},
+    "train": FLOOR | {"backends", "trace", "decoding", "runner", "diagnosis", "render", "bench", "player"},
+    "ui": FLOOR
+    | {"backends", "trace", "decoding", "runner", "branching", "editing", "diagnosis", "render", "player", "export", "browser", "bench"},
 }
 # The faces: the public names, `python -m uncage_demo` and the command line stand on everything.
 FACES = {"__init__", "__main__", "cli"}

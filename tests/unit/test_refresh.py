@@ -10,10 +10,11 @@ import pytest
 
 from tests.drawings import drawn_atlas
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.shipped import ASSETS, EMOJI_SCENES
+from uncage_demo.shipped import ASSETS, EMBEDDED
 from uncage_demo.train import parts, refresh
 from uncage_demo.train.refresh import Step, Wishes
 from uncage_demo.train.steps import Steps
+from uncage_demo.train.worlds import CLEAN, WORLDS, world_named
 
 
 def wanted(folder: Path, **options: Any) -> dict[str, Step]:
@@ -22,17 +23,19 @@ def wanted(folder: Path, **options: Any) -> dict[str, Step]:
 
 
 def test_plan_covers_what_is_shipped(tmp_path):
-    steps = wanted(tmp_path)
-    assert list(steps) == ["examples", "README pictures", "golden grids", "model card"]
-    files = {path for step in steps.values() for path in step.files()}
-    shipped = set((ASSETS / "examples").iterdir()) | {ASSETS / "readme.webp", refresh.GOLDEN}
-    shipped |= {path for path in EMOJI_SCENES.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
+    plans = [wanted(tmp_path, world=name) for name in WORLDS]
+    assert [list(steps) for steps in plans] == [["examples", "golden grids", "model card"], ["examples", "README pictures", "model card"]]
+    files = {path for steps in plans for step in steps.values() for path in step.files()}
+    # The index is of all worlds' examples; each rewrites its own part of it.
+    shipped = {*(ASSETS / "examples").glob("*.npz"), ASSETS / "readme.webp", refresh.GOLDEN}
+    for folder in EMBEDDED.values():
+        shipped |= {path for path in folder.iterdir() if path.suffix in (".md", ".webp") or path.name == "metrics.json"}
     assert shipped <= files
 
 
 def test_extras_come_when_they_are_wished_for(tmp_path):
     steps = wanted(tmp_path, calibrate=True, bench=("weights", "table1"))
-    assert list(steps)[4:] == ["diagnosis", "experiment weights", "experiment table1", "tables"]
+    assert list(steps)[3:] == ["diagnosis", "experiment weights", "experiment table1", "tables"]
 
 
 @pytest.mark.parametrize(("processes", "names"), [(1, ["table1.jsonl"]), (2, ["table1.0-of-2.jsonl", "table1.1-of-2.jsonl"])])
@@ -42,7 +45,7 @@ def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(pro
     monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results")
     step = wanted(tmp_path, bench=("table1",), bench_seeds="0-1", bench_steps=12, bench_processes=processes)["experiment table1"]
     step.work()
-    command = ("uncage_demo", "bench", "--experiment", "table1", "--seeds", "0-1", "--steps", "12", "--shard")
+    command = ("uncage_demo", "bench", "--model", "embedded", "--experiment", "table1", "--seeds", "0-1", "--steps", "12", "--shard")
     lines = tmp_path / "bench-tiny-0" / "table1.jsonl"
     assert sorted(said[:-1]) == [(*command, f"{i}/{processes}", "--out", str(lines)) for i in range(processes)]
     assert said[-1] == (
@@ -89,7 +92,23 @@ def test_results_of_other_weights_are_found(tmp_path, monkeypatch):
     for name in lines:
         (tmp_path / name).touch()
     monkeypatch.setattr("uncage_demo.bench.records.read_records", lambda path: lines[path.name])
-    assert [path.name for path in refresh.stale_results("a", tmp_path)] == ["old.jsonl"]
+    assert [path.name for path in refresh.stale_results(CLEAN, tmp_path, {"a"})] == ["old.jsonl"]
+
+
+def test_ages_are_run_one_after_another_and_shipped_in_one_file(tmp_path, monkeypatch):
+    said: list[tuple[str, ...]] = []
+    monkeypatch.setattr(refresh, "_command", lambda *words: said.append(words))
+    monkeypatch.setattr(refresh, "RESULTS", tmp_path / "results")
+    wanted(tmp_path, world="web", ages=True, bench_seeds="0")["experiment growth-web"].work()
+    assert [words[words.index("--age") + 1] for words in said[:-1]] == ["1/20", "1/5", "3/5", "1"]
+    assert all(words[words.index("--model") + 1] == "embedded-web" and "--steps" not in words for words in said[:-1])
+    assert said[-1][-4:] == ("--experiment", "growth-web", "--title", "Orders while the model learns; Emoji scenes, web-like captions")
+
+
+def test_weights_at_all_ages_belong_to_a_world():
+    hashes = refresh.weights_of(world_named("web"))
+    assert len(hashes) == 4
+    assert EmbeddedBackend.load(EMBEDDED["embedded-web"]).info.weight_hash in hashes
 
 
 @pytest.mark.parametrize(
@@ -98,6 +117,8 @@ def test_results_of_other_weights_are_found(tmp_path, monkeypatch):
         ({"seeds": 0}, "--seeds 0"),
         ({"bench_processes": 0}, "--bench-processes 0"),
         ({"bench": ("tabel1",)}, "tabel1: choose one of table1"),
+        ({"world": "wbe"}, "world 'wbe': choose from clean, web"),
+        ({"ages": True}, "--ages: the world 'clean' keeps none; choose one of web"),
     ],
 )
 def test_bad_wishes_are_refused(options, message):
@@ -112,6 +133,11 @@ class TestCheckpoints:
         assert not parts.has_checkpoints(tmp_path)
         (tmp_path / f"{parts.PARTS[-1]}.ckpt").touch()
         assert parts.has_checkpoints(tmp_path)
+
+    def test_shared_parts_need_none(self, tmp_path):
+        (tmp_path / "transformer.ckpt").touch()
+        assert parts.has_checkpoints(tmp_path, shared=tmp_path)
+        assert not parts.has_checkpoints(tmp_path)
 
     def test_a_missing_stage_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"tokenizer\.ckpt is missing; run the stage 'tokenizer' first"):

@@ -21,6 +21,7 @@ from uncage_demo.shipped import EMBEDDED, EMOJI_SCENES, EXAMPLES
 from uncage_demo.trace.record import Trace
 from uncage_demo.train.refresh import DIAGNOSIS, stale_results
 from uncage_demo.train.steps import file_hashes
+from uncage_demo.train.worlds import WORLDS
 
 ROOT = Path(__file__).parents[2]
 TRACES = sorted(EXAMPLES.glob("*.npz"))
@@ -44,9 +45,10 @@ def test_pictures_of_the_card_belong_to_its_figures():
         assert file_hashes([EMOJI_SCENES / name])[name] == metrics["pictures"][name], f"{name}: run `python -m uncage_demo model-card`"
 
 
-def test_results_belong_to_the_weights(backend):
-    stale = [path.name for path in stale_results(backend.info.weight_hash)]
-    assert stale == [], "other weights made these: run `python -m uncage_demo refresh --bench EXPERIMENT`"
+@pytest.mark.parametrize("world", WORLDS.values(), ids=lambda world: world.name)
+def test_results_belong_to_the_weights(world):
+    stale = [path.name for path in stale_results(world)]
+    assert stale == [], f"other weights made these: run `python -m uncage_demo refresh --world {world.name} --bench EXPERIMENT`"
 
 
 def test_calibration_says_which_weights_it_was_measured_on():

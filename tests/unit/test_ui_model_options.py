@@ -6,7 +6,8 @@ import gradio as gr
 import pytest
 
 from uncage_demo.backends.options import AUTHORS_NEGATIVE, OPTIONS, ModelOptions
-from uncage_demo.ui.model_options import build_inputs, options_from, shown_for, updates_for
+from uncage_demo.ui.model_options import build_inputs, options_from, updates_for
+from uncage_demo.ui.models import option_facts as shown_for
 
 
 def test_only_what_a_model_has_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,14 +25,21 @@ def test_only_what_a_model_has_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
 def test_inputs_follow_the_table_and_the_model() -> None:
     with gr.Blocks():
         inputs = build_inputs("meissonic")
-    assert list(inputs) == [one.name for one in OPTIONS if one.name != "family"]
+    assert list(inputs) == [one.name for one in OPTIONS]
     assert all(inputs[one.name].info == one.help for one in OPTIONS if one.name in inputs)
-    assert inputs["negative_prompt"].placeholder == AUTHORS_NEGATIVE
+    assert ("the model's own: " + AUTHORS_NEGATIVE, "") in inputs["negative_prompt"].choices
+    assert {"authors", "empty"} <= {value for _, value in inputs["negative_prompt"].choices}
     assert inputs["negative_prompt"].visible
     assert not inputs["text_encoder"].visible
+    assert not inputs["family"].visible
     changes = dict(zip(inputs, updates_for("embedded"), strict=True))
     assert not any(change["visible"] for change in changes.values())
-    assert updates_for("amused-256")[list(inputs).index("negative_prompt")]["placeholder"].startswith("empty")
+    shown = updates_for("amused-256", ModelOptions(image_size_px=(256, 384), negative_prompt=AUTHORS_NEGATIVE, offload=True))
+    values = dict(zip(inputs, shown, strict=True))
+    assert values["negative_prompt"]["choices"][0] == ("the model's own: an empty text", "")
+    assert [values[name]["value"] for name in ("image_size_px", "negative_prompt", "offload", "dtype")] == ["256x384", "authors", True, ""]
+    back = options_from("amused-256", {name: update["value"] for name, update in values.items()})
+    assert back == ModelOptions(image_size_px=(256, 384), negative_prompt=AUTHORS_NEGATIVE, offload=True)
 
 
 def test_what_is_entered_becomes_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +52,7 @@ def test_what_is_entered_becomes_options(monkeypatch: pytest.MonkeyPatch) -> Non
     assert options_from("embedded", given) == ModelOptions()
     monkeypatch.setenv("UNCAGE_FOLDERS", "1")
     assert options_from("meissonic", given).text_encoder == "/etc"
-    with pytest.raises(ValueError, match=r"picture size 'wide': give one number"):
+    with pytest.raises(ValueError, match=r"image_size_px='wide': give one number"):
         options_from("meissonic", blank | {"image_size_px": "wide"})
     with pytest.raises(ValueError, match="each side 1 to 4096"):
         options_from("meissonic", blank | {"image_size_px": "9000"})

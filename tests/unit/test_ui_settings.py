@@ -10,11 +10,11 @@ import pytest
 from tests.factories import make_prompt, make_trace
 from uncage_demo.backends.embedded.vocab import VOCABULARY
 from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.presets import NAMED, named_preset, preset
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
-from uncage_demo.ui.presets import PRESETS, preset
 from uncage_demo.ui.session import TraceStore, held_bytes
 from uncage_demo.ui.settings import Settings
 
@@ -91,10 +91,15 @@ def test_blank_fields_mean_defaults_only_where_there_are_some():
 
 
 def test_presets_are_valid_and_say_what_they_change():
-    for one in PRESETS:
-        assert Settings(orders=one.orders, shared=one.shared).configs()
-        assert one.about
-    assert preset("UNCAGE in every step").shared["contrast_steps"] >= 256
+    for one in NAMED.values():
+        configs = Settings(orders=one.orders, shared=one.shared).configs()
+        assert one.config in configs, "what the page sets is what the command line sets"
+        assert len(set(one.orders)) == 2
+        assert one.about.endswith((".", ")"))
+        assert named_preset(one.title) is one
+    assert len({one.title for one in NAMED.values()}) == len(NAMED)
+    assert named_preset("UNCAGE in every step").shared["contrast_steps"] >= 256
+    assert preset("uncage") == preset("paper")
     with pytest.raises(ValueError, match="choose"):
         preset("nonsense")
 

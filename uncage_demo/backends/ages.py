@@ -36,17 +36,6 @@ def parse_age(age: str | float | Fraction) -> Fraction:
     return part
 
 
-def aged(name: str, age: str = "") -> str:
-    """One name for a model at an age, "embedded-web@1/5"; the model's own for "", the whole of its training."""
-    return f"{name}@{age}" if age else name
-
-
-def without_age(aged_name: str) -> tuple[str, str]:
-    """Inverse of `aged`: (the model's name, its age or "")."""
-    name, _, age = aged_name.partition("@")
-    return name, age
-
-
 def said(age: str | float | Fraction) -> str:
     """An age in words: "1/5 of its training", "all of its training".
 

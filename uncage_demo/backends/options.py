@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -31,7 +32,7 @@ AUTHORS_NEGATIVE = (
     "worst quality, low quality, low res, blurry, distortion, watermark, logo, signature, text, jpeg artifacts, signature, sketch, "
     "duplicate, ugly, identifying mark"
 )
-NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE}  # name -> text
+NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE, "empty": ""}  # name -> text
 SIZE_CHOICES_PX = (256, 512, 768, 1024)  # what a page offers; others are typed
 TRACE_KEY = "model_options"  # where Trace.versions holds them
 
@@ -118,9 +119,9 @@ class ModelOptions:
     negative_prompt: str | None = _option(
         None,
         "Negative prompt",
-        f'what guidance steers away from, at most {MAX_NEGATIVE_CHARS} characters; "" = an empty text, "authors" = the text in the scripts '
-        f'of Meissonic, Monetico and Muddit ("{AUTHORS_NEGATIVE}") (default: the model\'s own, which is that text for these models and '
-        "empty for aMUSEd)",
+        f'what guidance steers away from, at most {MAX_NEGATIVE_CHARS} characters; "" or "empty" = an empty text, "authors" = the text '
+        f'in the scripts of Meissonic, Monetico and Muddit ("{AUTHORS_NEGATIVE}") (default: the model\'s own, which is that text for these '
+        "models and empty for aMUSEd)",
         "text",
         choices=tuple(NEGATIVE_PROMPTS),
         metavar="TEXT",
@@ -245,6 +246,31 @@ def options_for(family: str | None, *, local: bool = True) -> tuple[OptionFact, 
         local: also those that name folders of this machine.
     """
     return tuple(one for one in OPTIONS if (family is None or family in one.families) and (local or not one.local))
+
+
+def named(model: str, options: ModelOptions) -> str:
+    """One text for a model and what it is loaded with: "embedded-web@1/5", 'meissonic@{"dtype": "float16"}'; the model's own without any.
+
+    Args:
+        model: a name of the catalogue, or a folder.
+        options: see ModelOptions.
+    """
+    given = options.given()
+    if not given:
+        return model
+    return f"{model}@{options.age if list(given) == ['age'] else json.dumps(given, ensure_ascii=False, sort_keys=True)}"
+
+
+def without_options(name: str) -> tuple[str, ModelOptions]:
+    """Inverse of `named`: (the model, its options).
+
+    Raises:
+        ValueError: options that are not allowed.
+    """
+    found = re.fullmatch(r"(.+?)@(\{.*\}|\d+/\d+)", name, re.DOTALL)
+    if not found:
+        return name, ModelOptions()
+    return found[1], ModelOptions.from_json(found[2]) if found[2].startswith("{") else ModelOptions(age=found[2])
 
 
 def recorded(backend: Backend) -> dict[str, str]:

@@ -13,6 +13,17 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
 BASELINE = "meissonic"
+# The heading of each experiment's table.
+TITLES = {
+    "table1": "Orders (the paper's Table 1)",
+    "binding": "Orders where binding may fail",
+    "growth": "Orders while the model learns",
+    "weights": "Weight of the contrast (Figure 4)",
+    "guided-steps": "Number of guided steps (Table 3)",
+    "blur": "Blur of the attention maps (Table 4)",
+    "terms": "Terms of the score (Table 5)",
+    "sources": "Attention that guidance reads",
+}
 GUIDED_FRACTIONS = (0, 1 / 64, 2 / 64, 4 / 64, 8 / 64, 16 / 64, 32 / 64, 1)
 
 
@@ -69,20 +80,26 @@ def table1(setting: Setting) -> Experiment:
         "redraw": base.with_(order="redraw"),
         "mend": base.with_(order="mend"),
     }
-    return Experiment("table1", "Orders (the paper's Table 1)", methods, BASELINE)
+    return Experiment("table1", TITLES["table1"], methods, BASELINE)
 
 
 def binding(setting: Setting) -> Experiment:
     """The orders that are meant to help where binding fails, against the baseline: UNCAGE as published and this project's."""
     methods = {name: setting.base.with_(order=name) for name in (BASELINE, "halton", "uncage", "redraw", "mend")}
-    return Experiment("binding", "Orders where binding may fail", methods, BASELINE)
+    return Experiment("binding", TITLES["binding"], methods, BASELINE)
+
+
+def growth(setting: Setting) -> Experiment:
+    """What the published order and this project's gain at one age of a model; run at several, it shows how binding is learnt."""
+    methods = {name: setting.base.with_(order=name) for name in (BASELINE, "uncage", "mend")}
+    return Experiment("growth", TITLES["growth"], methods, BASELINE)
 
 
 def weights(setting: Setting) -> Experiment:
     """The weight of the contrast from 0 to 5 by 0.5; 0 is the baseline exactly. Source: 2508.05399, Figure 4."""
     guided = setting.base.with_(order="uncage")
     methods = {f"{w / 2:g}": guided.with_(contrast_weight=w / 2) for w in range(11)}
-    return Experiment("weights", "Weight of the contrast (Figure 4)", methods, "0")
+    return Experiment("weights", TITLES["weights"], methods, "0")
 
 
 def guided_steps(setting: Setting) -> Experiment:
@@ -90,7 +107,7 @@ def guided_steps(setting: Setting) -> Experiment:
     guided, total = setting.base.with_(order="uncage"), setting.base.total_steps
     counts = sorted({0 if fraction == 0 else max(1, round(fraction * total)) for fraction in GUIDED_FRACTIONS})
     methods = {f"{count} of {total}": guided.with_(contrast_steps=count) for count in counts}
-    return Experiment("guided-steps", "Number of guided steps (Table 3)", methods, f"0 of {total}")
+    return Experiment("guided-steps", TITLES["guided-steps"], methods, f"0 of {total}")
 
 
 def blur(setting: Setting) -> Experiment:
@@ -98,7 +115,7 @@ def blur(setting: Setting) -> Experiment:
     guided = setting.base.with_(order="uncage")
     sigmas = sorted({0.0, *(round(setting.blur * factor, 3) for factor in (0.5, 1, 2))} if setting.blur > 0 else {0.0, 0.5, 1.0})
     methods = {BASELINE: setting.base.with_(order=BASELINE)} | {f"sigma {s:g}": guided.with_(contrast_blur=s) for s in sigmas}
-    return Experiment("blur", "Blur of the attention maps (Table 4)", methods, BASELINE)
+    return Experiment("blur", TITLES["blur"], methods, BASELINE)
 
 
 def terms(setting: Setting) -> Experiment:
@@ -111,7 +128,7 @@ def terms(setting: Setting) -> Experiment:
         "F_a + F_g": guided.with_(use_confidence=False),
         "F_a alone": guided.with_(use_confidence=False, use_noise=False),
     }
-    return Experiment("terms", "Terms of the score (Table 5)", methods, "F_c + F_g (baseline)")
+    return Experiment("terms", TITLES["terms"], methods, "F_c + F_g (baseline)")
 
 
 def sources(setting: Setting) -> Experiment:
@@ -121,12 +138,13 @@ def sources(setting: Setting) -> Experiment:
     methods |= {"all layers": guided.with_(attention_source="all"), "chosen source": guided.with_(attention_source="default")}
     methods |= {f"layer {i} alone": guided.with_(attention_source=f"layers:{i}-{i}") for i in range(setting.info.single_layers)}
     methods |= {f"chosen source, rescaled: {mode}": guided.with_(contrast_rescale=mode) for mode in ("none", "max", "minmax", "mean")}
-    return Experiment("sources", "Attention that guidance reads", methods, BASELINE)
+    return Experiment("sources", TITLES["sources"], methods, BASELINE)
 
 
 EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
     "binding": binding,
+    "growth": growth,
     "weights": weights,
     "guided-steps": guided_steps,
     "blur": blur,

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
-from uncage_demo.decoding.presets import PRESETS, preset
+from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset, preset
 from uncage_demo.orders.table import COMPARED, ORDERS
 from uncage_demo.setting import Setting
 
@@ -20,7 +20,7 @@ _DEFAULT = DecodingConfig()
 def add_orders(command: argparse.ArgumentParser) -> None:
     """Add --orders."""
     usual = ",".join(COMPARED)
-    command.add_argument("--orders", metavar="A,B", help=f"1 to {MAX_ORDERS} of {_orders_told()} (default: {usual})")
+    command.add_argument("--orders", metavar="A,B", help=f"1 to {MAX_ORDERS} of {_orders_told()} (default: the preset's two, else {usual})")
 
 
 def add_order(command: argparse.ArgumentParser) -> None:
@@ -40,7 +40,8 @@ def add_seeds(command: argparse.ArgumentParser) -> None:
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Add --preset and an option for every setting that is declared."""
     group = command.add_argument_group("decoding settings", "What is given here counts before what --preset says.")
-    group.add_argument("--preset", choices=tuple(PRESETS), help="settings by name: those of a paper or of a model's authors")
+    told = "; ".join(f"{one.name}: {one.about.rstrip('.')}" for one in NAMED.values())
+    group.add_argument("--preset", choices=tuple(PRESETS), help=f"settings by name: {told}".replace("%", "%%"))
     for name, setting in SETTINGS.items():
         if name not in _OF_A_RUN:
             text = f"{setting.help} (default: {_default_told(setting, getattr(_DEFAULT, name))})"
@@ -62,6 +63,17 @@ def chosen_order(options: argparse.Namespace) -> str:
     if options.order is not None:
         return options.order
     return COMPARED[-1] if options.preset is None else preset(options.preset).order
+
+
+def chosen_orders(options: argparse.Namespace) -> tuple[str, ...]:
+    """The orders that `compare` is to use: those given, else the preset's two, else the usual two.
+
+    Raises:
+        ValueError: as parse_orders.
+    """
+    if options.orders:
+        return parse_orders(options.orders)
+    return COMPARED if options.preset is None else named_preset(options.preset).orders
 
 
 def parse_orders(text: str) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from typing import Any
 
 from uncage_demo.backends.ages import ages_of
 from uncage_demo.backends.arguments import load_model, options_from
-from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, config_fields, parse_orders
+from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, chosen_orders, config_fields, parse_orders
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.prompt.judging import too_many
+from uncage_demo.trace.frames import frames_said
 from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.types import Prompt, Verdict
@@ -26,7 +27,7 @@ _VIEW_OF_FORMAT = {"html": "player", "webp": "reveal", "gif": "reveal", "mp4": "
 def compare(options: argparse.Namespace) -> int:
     """Decode a prompt in several orders, or at all ages of the model, from each seed, write a folder per seed, print the verdicts."""
     if not options.ages:
-        return _decode(options, parse_orders(options.orders or ",".join(COMPARED)))
+        return _decode(options, chosen_orders(options))
     if options.age is not None:
         raise ValueError(f"--age {options.age} is one age and --ages is all of them: give one of the two")
     orders = parse_orders(options.orders or COMPARED[0])
@@ -88,12 +89,10 @@ def models(options: argparse.Namespace) -> int:
 
 def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = ()) -> int:
     # everything that can be wrong with the request is found before a model is loaded
-    from uncage_demo.runner import parse_frames
-
     seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
     configs = {seed: [DecodingConfig(order=order, seed=seed, **settings) for order in orders] for seed in seeds}
-    frames = parse_frames(options.frames)
+    frames = frames_said(options.frames)
     formats = tuple(dict.fromkeys(part.strip() for part in options.formats.split(",") if part.strip()))
     check_formats(formats)
     look = _look(options)

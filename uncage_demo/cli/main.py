@@ -19,6 +19,7 @@ from uncage_demo.cli.arguments import add_order, add_orders, add_seeds, add_sett
 
 # Commands that other parts of the package bring along: name -> (module with add_parsers, line for --help).
 DELEGATED = {
+    "edit": ("uncage_demo.cli.edit", "erase and draw again, extend, remix, pins and regions, your own picture"),
     "train": ("uncage_demo.train.commands", "make the embedded model: art, image tokenizer, transformer, detector"),
     "model-card": ("uncage_demo.train.commands", "measure the embedded model and write its card"),
     "refresh": ("uncage_demo.train.commands", "after training: weights, examples, pictures, golden grids, card, results anew"),
@@ -167,8 +168,6 @@ def _add_generate(commands: Any) -> None:
 
 
 def _add_run_options(command: argparse.ArgumentParser) -> None:
-    from uncage_demo.export import DEFAULT_FORMATS, FORMATS
-
     add_seeds(command)
     add_model_arguments(command)
     command.add_argument(
@@ -178,6 +177,13 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         help='correct what belongs together, by word numbers from 0: [{"object": [1], "attributes": [[0]]}]',
     )
     add_settings(command)
+    add_files(command)
+
+
+def add_files(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which files a command writes and where."""
+    from uncage_demo.export import DEFAULT_FORMATS, FORMATS
+
     files = command.add_argument_group("files")
     files.add_argument("--out", type=Path, default=Path("run"), metavar="FOLDER", help="folder to write, made when missing (default: run)")
     files.add_argument("--force", action="store_true", help="replace files of an earlier run; without it an occupied folder is an error")

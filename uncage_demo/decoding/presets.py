@@ -1,37 +1,191 @@
-"""Named settings: what the papers used, and what the embedded model does by default."""
+"""Named settings, one table for Python, command line, API and page: what a preset sets, and why someone would choose it."""
 
 from __future__ import annotations
 
-from uncage_demo.config import DecodingConfig
+from dataclasses import dataclass
+from typing import Any
 
+from uncage_demo.config import SETTINGS, DecodingConfig
+from uncage_demo.orders.table import COMPARED
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings.
+
+    Args:
+        name: what the command line, the API and Python call it.
+        title: what the page calls it.
+        about: one sentence for people.
+        config: the settings, with the order of a single picture; seed 0. What it leaves open is the model's.
+        beside: the order to compare it with; "" = one of COMPARED, the first that is not its own.
+        keeps_steps: whether the page keeps the number of steps where the preset leaves it open.
+    """
+
+    name: str
+    title: str
+    about: str
+    config: DecodingConfig
+    beside: str = ""
+    keeps_steps: bool = True
+
+    @property
+    def orders(self) -> tuple[str, str]:
+        """The orders of a comparison: the one beside it and its own, the order of COMPARED kept."""
+        own = self.config.order
+        beside = self.beside or next(order for order in COMPARED if order != own)
+        return (own, beside) if own == COMPARED[0] else (beside, own)
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The settings other than order and seed that differ from the defaults, by name."""
+        usual = DecodingConfig()
+        values = {name: getattr(self.config, name) for name in SETTINGS if name not in ("order", "seed")}
+        return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+_USUAL = DecodingConfig()
+_GUIDED = DecodingConfig(order="uncage")
 # Meissonic at 1024 px: 64 steps, guidance 9, order noise 1 -> 0.01 (2508.05399 section 4; its own pipeline runs 2 -> 0).
 _MEISSONIC = DecodingConfig(order="meissonic", num_steps=64, guidance_scale=9.0, noise_temperature=(1.0, 0.01))
 # The paper's guidance: weight 3, first 16 of 64 steps, blur 2.0 at the attention grid, every head of every single-modal block.
 _UNCAGE = _MEISSONIC.with_(
     order="uncage", contrast_weight=3.0, contrast_steps=16, contrast_blur=2.0, contrast_mode="both", attention_source="all"
 )
+_TABLE = (
+    Preset("embedded_uncage", "UNCAGE, as published", "Weight 3 in the first quarter of the steps, on the model's own settings.", _GUIDED),
+    Preset("embedded", "Baseline", "Confidence and noise, no guidance, on the model's own settings.", _USUAL),
+    Preset(
+        "authors",
+        "The model's own settings",
+        "What its authors draw with, whichever model it is: steps, guidance, noise and schedule.",
+        _USUAL,
+        keeps_steps=False,
+    ),
+    Preset(
+        "every_step",
+        "UNCAGE in every step",
+        "The paper's dagger: the contrast acts to the end.",
+        _GUIDED.with_(contrast_steps=256),
+    ),
+    Preset(
+        "anchored",
+        "Anchored: one place per object",
+        "UNCAGE's contrast, held to one place per object (this project's order).",
+        DecodingConfig(order="anchored"),
+        beside="uncage",
+    ),
+    Preset(
+        "twelve_steps",
+        "Twelve steps",
+        "More cells are kept at once, so doubles are common in the baseline; with 24 steps and more there are hardly any.",
+        DecodingConfig(order="anchored", num_steps=12),
+    ),
+    Preset(
+        "redraw",
+        "Draft and redraw",
+        "The last quarter of the steps keeps one place per object and draws the rest again (this project's method).",
+        DecodingConfig(order="redraw", num_steps=12),
+    ),
+    Preset(
+        "positive_only",
+        "Positive term only",
+        "Own words attract; other objects' words do not repel.",
+        _GUIDED.with_(contrast_mode="positive"),
+    ),
+    Preset(
+        "negative_only",
+        "Negative term only",
+        "Other objects' words repel; own words do not attract.",
+        _GUIDED.with_(contrast_mode="negative"),
+    ),
+    Preset("strong", "Strong guidance", "Weight 12: see what too much of it does.", _GUIDED.with_(contrast_weight=12.0)),
+    Preset(
+        "pipeline_noise",
+        "Meissonic pipeline noise",
+        "Order noise from 2 down to 0, as the released pipeline does.",
+        _GUIDED.with_(noise_temperature=(2.0, 0.0)),
+    ),
+    Preset(
+        "order_matters",
+        "Does order matter? Random and Halton",
+        "No confidence at all: chance against an even spread.",
+        DecodingConfig(order="halton"),
+        beside="random",
+    ),
+    Preset(
+        "greedy",
+        "Greedy confidence and noise",
+        "What the Gumbel noise is good for.",
+        DecodingConfig(order="meissonic"),
+        beside="confidence",
+    ),
+    Preset(
+        "paper",
+        "UNCAGE paper, Meissonic 1024",
+        "64 steps, guidance 9, noise 1 to 0.01, 16 guided steps, blur 2, every head.",
+        _UNCAGE,
+    ),
+    Preset("uncage_dagger", "UNCAGE paper, all 64 steps guided", "The paper's dagger.", _UNCAGE.with_(contrast_steps=64)),
+    Preset(
+        "uncage_positive",
+        "UNCAGE paper, positive term",
+        "The paper's ablation: own words attract.",
+        _UNCAGE.with_(contrast_mode="positive"),
+    ),
+    Preset(
+        "uncage_negative",
+        "UNCAGE paper, negative term",
+        "The paper's ablation: other objects' words repel.",
+        _UNCAGE.with_(contrast_mode="negative"),
+    ),
+    Preset("meissonic", "UNCAGE paper, baseline", "64 steps, guidance 9, noise 1 to 0.01, no guidance by attention.", _MEISSONIC),
+    Preset("random", "UNCAGE paper, random", "The paper's random order in 64 steps.", _MEISSONIC.with_(order="random")),
+    Preset("confidence", "UNCAGE paper, confidence", "The paper's order by confidence alone.", _MEISSONIC.with_(order="confidence")),
+    Preset(
+        "meissonic_pipeline",
+        "Meissonic's own settings",
+        "64 steps, guidance 9, noise 2 to 0, as its pipeline.",
+        _MEISSONIC.with_(noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
+    ),
+    Preset(
+        "amused",
+        "aMUSEd's own settings",
+        "12 steps, guidance 10, noise 2 to 0 (2401.01808 and its scheduler).",
+        DecodingConfig(num_steps=12, guidance_scale=10.0, noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
+    ),
+    Preset(
+        "maskgit",
+        "MaskGIT's own settings",
+        "12 steps, cosine, choice temperature 4.5, no guidance (2202.04200 and its configs).",
+        DecodingConfig(order="maskgit", num_steps=12, guidance_scale=1.0, schedule="cosine"),
+    ),
+    Preset(
+        "halton",
+        "Halton's own settings",
+        "32 steps, arccos schedule (2503.17076); guidance is the model's.",
+        DecodingConfig(order="halton", num_steps=32, schedule="arccos"),
+    ),
+)
+NAMED: dict[str, Preset] = {one.name: one for one in _TABLE}
+# A second name, from before there was a table.
+_ALSO = {"uncage": "paper"}
+PRESETS: dict[str, DecodingConfig] = {one.name: one.config for one in _TABLE} | {name: NAMED[same].config for name, same in _ALSO.items()}
 
-PRESETS: dict[str, DecodingConfig] = {
-    "embedded": DecodingConfig(),
-    "embedded_uncage": DecodingConfig(order="uncage"),
-    # What the model's authors draw with, whichever model it is: everything is left to it (ModelInfo.defaults).
-    "authors": DecodingConfig(order="meissonic"),
-    "paper": _UNCAGE,
-    "meissonic": _MEISSONIC,
-    "meissonic_pipeline": _MEISSONIC.with_(noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
-    "uncage": _UNCAGE,
-    "uncage_dagger": _UNCAGE.with_(contrast_steps=64),
-    "uncage_positive": _UNCAGE.with_(contrast_mode="positive"),
-    "uncage_negative": _UNCAGE.with_(contrast_mode="negative"),
-    "random": _MEISSONIC.with_(order="random"),
-    "confidence": _MEISSONIC.with_(order="confidence"),
-    # aMUSEd: 12 steps, guidance 10, order noise 2 -> 0 (2401.01808 and its scheduler's defaults).
-    "amused": DecodingConfig(order="meissonic", num_steps=12, guidance_scale=10.0, noise_temperature=(2.0, 0.0), schedule="cosine_float32"),
-    # MaskGIT: 12 steps, cosine, choice temperature 4.5, no guidance (2202.04200, google-research/maskgit configs).
-    "maskgit": DecodingConfig(order="maskgit", num_steps=12, guidance_scale=1.0, schedule="cosine"),
-    # Halton: 32 steps, arccos schedule (2503.17076); guidance is the model's.
-    "halton": DecodingConfig(order="halton", num_steps=32, schedule="arccos"),
-}
+
+def named_preset(name: str) -> Preset:
+    """A preset with its title, its sentence and the orders of a comparison.
+
+    Args:
+        name: a key of PRESETS, or the title that the page shows.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    for one in _TABLE:
+        if _ALSO.get(name, name) in (one.name, one.title):
+            return one
+    raise ValueError(f"preset={name!r}: choose one of {', '.join(PRESETS)}")
 
 
 def preset(name: str) -> DecodingConfig:
@@ -46,6 +200,4 @@ def preset(name: str) -> DecodingConfig:
     Raises:
         ValueError: an unknown name; the message lists the known ones.
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset={name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return named_preset(name).config

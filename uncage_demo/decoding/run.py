@@ -12,6 +12,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig, parse_attention_source
 from uncage_demo.orders.contrast import untokenized_words
 from uncage_demo.orders.table import ORDERS
+from uncage_demo.trace.origin import Origin
 from uncage_demo.types import Prompt
 
 
@@ -27,7 +28,8 @@ class Start:
         keep: {masked position: id} committed with this id in the first step that runs, whatever its score.
         hold: masked positions that the first step that runs must not commit.
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
-        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's.
+        sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's, or what the regions say.
+        origin: how the tokens came about; its regions say where objects are asked for (see `sampler`).
     """
 
     tokens: np.ndarray
@@ -37,6 +39,7 @@ class Start:
     hold: frozenset[int] = frozenset()
     forbid: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     sight: np.ndarray | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
 from uncage_demo.orders.halton import visiting_rank
 from uncage_demo.orders.table import ORDERS, published_contrast
+from uncage_demo.trace.origin import region_cells, region_sight
 from uncage_demo.trace.record import StepRecord
+
+# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
+LEADING_SHARE = 4
 
 __all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
 
@@ -109,6 +113,7 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
     scheduled = ~given
     if config.redrawn_steps and start.step >= config.draft_steps and start.unmask_step is not None:
         scheduled = (tokens < 0) | (np.asarray(start.unmask_step) >= config.draft_steps)
+    regions = region_cells(start.origin, len(run.prompt.subjects), backend.info.grid)
     return _State(
         backend=backend,
         run=run,
@@ -123,7 +128,8 @@ def _begin(backend: Backend, run: Run, options: RecordOptions, conditionings: di
         columns=columns,
         words=word_matrix(run.prompt, columns) if readable else None,
         rank=rank,
-        sight=start.sight,
+        sight=region_sight(regions) if regions is not None and start.sight is None else start.sight,
+        regions=regions,
     )
 
 
@@ -145,6 +151,7 @@ class _State:
     words: np.ndarray | None
     rank: np.ndarray | None
     sight: np.ndarray | None = None
+    regions: np.ndarray | None = None
     empty: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -279,6 +286,12 @@ class _State:
             forced[list(self.start.keep)] = True
             candidates = masked.copy()
             candidates[list(self.start.hold)] = False
+        if self.regions is not None and self.step < max(1, self.config.draft_steps // LEADING_SHARE):
+            inside = candidates & self.regions.any(axis=0)
+            if inside.sum() >= num_masked - stay:
+                candidates = inside
+            else:
+                forced |= inside
         committed = select(scores, candidates, num_masked - stay, forced)
         earned = scores[committed & ~forced]
         return committed, float(earned.min()) if len(earned) else float("inf")
@@ -300,7 +313,8 @@ class _State:
         )
         kept = kept_cells(*places, info.grid)
         if config.redraws_by_own_words:
-            self.sight = own_sight(kept, places[1], info.grid)
+            if self.regions is None:
+                self.sight = own_sight(kept, places[1], info.grid)
             maps = self.words @ attention.astype(np.float64)
             kept = np.delete(kept, doubtful_objects(maps, kept, subjects), axis=0)
         self.tokens = np.where(kept.any(axis=0) | self.pinned, self.tokens, -1)

@@ -12,6 +12,7 @@ from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 
 STATIC = Path(__file__).parent / "static"
 ORDER = "load-order.json"
+STYLES = ("player.css", "player-edit.css")
 
 
 def scripts_of(folder: Path) -> str:
@@ -32,7 +33,9 @@ def player_markup() -> str:
 def player_style() -> str:
     """The player's style sheet with the colours of both looks; every rule is under the class "up"."""
     light, dark = (theme_properties(theme, "up") for theme in (LIGHT, DARK))
-    return f'.up {{ {light} }}\n.up[data-up-theme="dark"] {{ {dark} }}\n' + (STATIC / "player.css").read_text(encoding="utf-8")
+    return f'.up {{ {light} }}\n.up[data-up-theme="dark"] {{ {dark} }}\n' + "".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in STYLES
+    )
 
 
 @lru_cache(maxsize=1)

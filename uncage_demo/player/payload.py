@@ -22,7 +22,7 @@ from uncage_demo.orders.base import Term
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
 from uncage_demo.player.binding_view import binding_view, sight_view
-from uncage_demo.prompt.judging import match, too_many
+from uncage_demo.prompt.judging import counted, match, too_many
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import (
     DIVERGING_MAP,
@@ -34,6 +34,7 @@ from uncage_demo.render.palette import (
     subject_table,
 )
 from uncage_demo.trace.lineage import Edits, lineage_json
+from uncage_demo.trace.origin import origin_json
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.types import Prompt, Verdict
 
@@ -61,6 +62,7 @@ class CandidateMap:
     scale: bool
 
 
+MARKS = ("start", "end")  # text tokens that stand for no word and take much of the attention
 CANDIDATE_MAPS = (
     CandidateMap("confidence", lambda record: record.confidence, scale=True),
     CandidateMap("noise", lambda record: record.noise, scale=False),
@@ -196,6 +198,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
     return {
         "config": trace.config,
         "lineage": lineage_json(trace.lineage),
+        "origin": origin_json(trace.origin),
         "order": trace.config["order"],
         "guided": order_of(trace.config["order"]).guided,
         "seed": str(trace.config["seed"]),
@@ -214,6 +217,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "cutoff": array(np.array([r.cutoff for r in steps]), "float32"),
         "terms": terms,
         "attention": _attention(trace, objects_only=large or level == "grid"),
+        "marks": None if large or level == "grid" else _marks(trace),
         "mass": _curve(trace, heatmaps.attention_mass),
         "overlap": _curve(trace, heatmaps.pair_overlap),
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
@@ -253,6 +257,24 @@ def _attention(trace: Trace, objects_only: bool) -> dict[str, Any] | None:
     return {"words": chosen, "max": top, "codes": array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")}
 
 
+def _marks(trace: Trace) -> dict[str, Any] | None:
+    """Attention to the start and the end token, which stand for no word: {"names", "max", "codes"} as `_attention` codes words."""
+    names, maps = _mark_maps(trace)
+    if not names:
+        return None
+    top = float(maps.max()) or 1.0
+    return {"names": names, "max": top, "codes": array(np.rint(np.sqrt(np.clip(maps / top, 0, 1)) * 255), "uint8")}
+
+
+def _mark_maps(trace: Trace) -> tuple[list[str], np.ndarray]:
+    """("start" and "end" as far as they were recorded, their attention "s k n")."""
+    if any(r.attention is None for r in trace.steps):
+        return [], np.zeros((0, 0, 0), np.float32)
+    rows = {trace.prompt.tokens[token].text.strip("<>|"): k for k, token in enumerate(trace.columns) if trace.prompt.tokens[token].special}
+    names = [name for name in MARKS if name in rows]
+    return names, np.stack([r.attention[[rows[name] for name in names]] for r in trace.steps])  # pyright: ignore[reportOptionalSubscript]
+
+
 def _curve(trace: Trace, function: Any) -> dict[str, Any] | None:
     return None if any(r.attention is None for r in trace.steps) else array(function(trace), "float32")
 
@@ -285,6 +307,7 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
         objects = heatmaps.map_limits(traces, "attention")
         words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)
         scales["object"], scales["word"] = [objects.low, objects.high], [words.low, words.high]
+        scales["mark"] = [0.0, max((float(maps.max()) for maps in (_mark_maps(t)[1] for t in traces) if maps.size), default=1.0)]
     return {k: [float(v) for v in pair] for k, pair in scales.items()}
 
 
@@ -294,9 +317,28 @@ def _titles(traces: Sequence[Trace]) -> list[str]:
     names = []
     for t in traces:
         order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
+        order = f"{edit_made(t)} · {order}" if t.origin and t.origin.kind != "picture" else edit_made(t) or order
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
+
+
+def edit_made(trace: Trace) -> str:
+    """What an edit did, e.g. "25 cells drawn again"; "" for a run from an empty grid."""
+    origin = trace.origin
+    if origin is None:
+        return ""
+    drawn = int(trace.steps[0].masked_before.sum())
+    if origin.kind == "extend":
+        ways = zip(origin.shift, (("down", "up"), ("right", "left")), strict=True)
+        return "Moved " + " and ".join(f"{abs(by)} {names[by < 0]}" for by, names in ways if by)
+    if origin.kind == "remix":
+        return f"Round {origin.round}, {counted(drawn, 'cell')}"
+    if origin.kind == "compose":
+        pinned = trace.tokens.size - drawn
+        parts = [counted(pinned, "pin")] if pinned else []
+        return "With " + " and ".join(parts + ([counted(len(origin.regions), "region")] if origin.regions else []))
+    return "Your picture" if origin.kind == "picture" else f"{counted(drawn, 'cell')} drawn again"
 
 
 def branch_change(trace: Trace) -> str:

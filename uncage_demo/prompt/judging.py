@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from uncage_demo.types import FoundObject, Subject, Verdict
+from uncage_demo.types import FoundObject, Subject, Verdict, Wish
 
 _IRREGULAR = {"mouse": "mice", "man": "men", "woman": "women", "child": "children", "person": "people"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
@@ -47,6 +47,24 @@ def match(subjects: Sequence[Subject], found: Sequence[FoundObject]) -> Matching
 def color_fits(found: FoundObject, subject: Subject) -> bool:
     """Whether a detection has a colour that was asked for; any will do where none was."""
     return not subject.colors or found.color in subject.colors
+
+
+def region_wishes(
+    subjects: Sequence[Subject], matched: Sequence[Sequence[FoundObject]], regions: Mapping[int, Sequence[float]]
+) -> list[Wish]:
+    """Whether objects are where a region asks for them: all that was found of an object has its middle in the region's box.
+
+    Args:
+        subjects: the prompt's objects.
+        matched: of each, the detections that stand for it.
+        regions: {subject: (top, left, bottom, right) as shares of the picture, 0..1}.
+    """
+    wishes = []
+    for index, (top, left, bottom, right) in sorted(regions.items()):
+        middles = [((one.box[0] + one.box[2]) / 2, (one.box[1] + one.box[3]) / 2) for one in matched[index]]
+        met = bool(middles) and all(top <= y <= bottom and left <= x <= right for y, x in middles)
+        wishes.append(Wish("region", f"{subjects[index].noun} in its region", met))
+    return wishes
 
 
 def too_many(subjects: Sequence[Subject], verdict: Verdict) -> list[str]:

@@ -6,12 +6,13 @@ The same check runs on traces that were just made and on traces from files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.trace.lineage import MAX_LINES, Lineage
+from uncage_demo.trace.origin import Kind, Origin
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -71,6 +72,7 @@ def check_trace(trace: Trace) -> None:
     columns = trace.columns
     check_columns(columns, trace.prompt)
     _check_lineage(trace)
+    _check_origin(trace)
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
@@ -205,6 +207,30 @@ def _check_lineage(trace: Trace) -> None:
         _require(fits, f"lineage.edits.forbid: give different token ids 0..{codebook - 1} for each position")
         word = edits.suppress_word
         _require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: there are {words} words")
+
+
+def _check_origin(trace: Trace) -> None:
+    """What a run began with names places and objects that exist."""
+    origin = trace.origin
+    if origin is None:
+        return
+    _require(isinstance(origin, Origin), f"origin is {type(origin).__name__}: give an Origin or None")
+    (height, width), subjects = trace.tokens.shape, len(trace.prompt.subjects)
+    _require(origin.kind in get_args(Kind), f"origin.kind={origin.kind!r}: choose one of {', '.join(get_args(Kind))}")
+    _require(len(origin.source) <= 64, f"origin.source has {len(origin.source)} characters: at most 64")
+    longest = len(origin.source_prompt)
+    _require(longest <= MAX_TEXT_CHARS, f"origin.source_prompt has {longest} characters: at most {MAX_TEXT_CHARS}")
+    step, number, strength = origin.after_step, origin.round, origin.strength
+    _require(step is None or 0 <= step < MAX_STEPS, f"origin.after_step={step}: give a step below {MAX_STEPS}")
+    _require(number is None or 1 <= number <= MAX_STEPS, f"origin.round={number}: give 1 to {MAX_STEPS}")
+    _require(strength is None or 0 <= strength <= 1, f"origin.strength={strength}: give 0 to 1")
+    down, right = origin.shift
+    _require(abs(down) < height and abs(right) < width, f"origin.shift={origin.shift}: less than the grid, {height} by {width} cells")
+    _require(_distinct([region.subject for region in origin.regions], subjects), f"origin.regions: give different objects below {subjects}")
+    for region in origin.regions:
+        top, left, bottom, right = region.box
+        fits = 0 <= top < bottom <= height and 0 <= left < right <= width
+        _require(fits, f"origin.regions: the box {region.box} is not within the grid of {height} by {width} cells")
 
 
 def _distinct(indices: Sequence[int], count: int) -> bool:

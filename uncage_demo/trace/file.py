@@ -172,6 +172,7 @@ def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> Trace:
         timings_s=header.timings_s,
         versions=header.versions,
         created=header.created,
+        origin=header.origin,
     )
     check_trace(trace)
     ids = arrays.get("picture_ids", np.zeros(0, np.int32)).tolist()

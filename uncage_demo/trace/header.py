@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from uncage_demo.setting import shortened
 from uncage_demo.trace.lineage import Lineage, lineage_json
+from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.trace.record import SCHEMA_VERSION, Trace, TraceFormatError
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -30,6 +31,7 @@ class Header:
         first_step: number of the first recorded step.
         present: optional array -> the places of the steps that have it.
         schema: version of the layout.
+        origin: as `Trace`; files of runs from an empty grid lack it.
     """
 
     prompt: Prompt
@@ -43,6 +45,7 @@ class Header:
     versions: dict[str, str]
     created: str
     schema: int
+    origin: Origin | None = None
 
 
 _HEADER = TypeAdapter(Header)
@@ -50,7 +53,7 @@ _HEADER = TypeAdapter(Header)
 
 def header_of(trace: Trace, present: dict[str, list[int]]) -> dict[str, Any]:
     """The JSON-able header of a trace; `present` maps an optional array to the places of the steps that have it."""
-    return {
+    header: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "prompt": asdict(trace.prompt),
         "config": trace.config,
@@ -63,6 +66,9 @@ def header_of(trace: Trace, present: dict[str, list[int]]) -> dict[str, Any]:
         "versions": trace.versions,
         "created": trace.created,
     }
+    if trace.origin is not None:
+        header["origin"] = origin_json(trace.origin)
+    return header
 
 
 def write_header(header: dict[str, Any]) -> bytes:
@@ -132,7 +138,7 @@ def read_json(adapter: TypeAdapter[T], text: bytes | str, what: str, explain: Ca
         ) from None
 
 
-_BRANCHES = frozenset({"bool", "int", "float", "str", "list[union[int,float]]", "Lineage", "dict[str,none]", "none"})
+_BRANCHES = frozenset({"bool", "int", "float", "str", "list[union[int,float]]", "Lineage", "Origin", "dict[str,none]", "none"})
 
 
 def _check_size(text: bytes) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from uncage_demo.backends.ages import said
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.trace.lineage import Lineage, lineage_json
+from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.types import ModelInfo, Prompt
 
 SCHEMA_VERSION = 1
@@ -105,6 +106,7 @@ class Trace:
         timings_s: seconds by stage ("forward", "decode", "total").
         versions: library versions; for a large model also what it was loaded with (see model_options.py).
         created: ISO 8601 time, UTC.
+        origin: what the run began with (see `editing`); None for a run from an empty grid.
     """
 
     prompt: Prompt
@@ -121,6 +123,7 @@ class Trace:
     timings_s: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
+    origin: Origin | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -161,7 +164,7 @@ class Trace:
 
     @property
     def id(self) -> str:
-        """First 16 hex digits of a hash over what was decoded: prompt, settings, model, lineage, tokens; the same run gives the same id."""
+        """First 16 hex digits of a hash over what was decoded: prompt, settings, model, lineage, origin, tokens."""
         said = [
             self.prompt.text,
             self.config,
@@ -170,6 +173,8 @@ class Trace:
             asdict(self.prompt)["subjects"],
             lineage_json(self.lineage),
         ]
+        if self.origin is not None:
+            said.append(origin_json(self.origin))
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.tokens, np.int32).tobytes())
         digest.update(np.ascontiguousarray(self.unmask_step, np.int32).tobytes())
@@ -230,6 +235,7 @@ class Trace:
         return load_trace(path)
 
 
-def stem_of(order: str, age: str = "") -> str:
-    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5")."""
-    return order + (f"-age-{age.replace('/', '-')}" if age else "")
+def stem_of(order: str, age: str = "", number: int | None = None) -> str:
+    """What the files of one run are called: its order, with the model's age where runs of several ages are written ("uncage-age-1-5"), and
+    with the round's number for the rounds of a remix ("uncage-round-2")."""
+    return order + (f"-age-{age.replace('/', '-')}" if age else "") + (f"-round-{number}" if number else "")

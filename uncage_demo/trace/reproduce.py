@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from uncage_demo.backends.ages import AGES
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.shipped import EMBEDDED
+from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Lineage
+from uncage_demo.trace.origin import Origin
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import TextToken
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
 PROGRAM = ("python", "-m", "uncage_demo")
+_CALLS = {"edit": "edit", "extend": "extend", "remix": "remix", "compose": "compose", "picture": "look"}
 
 
 def command_line(
@@ -49,7 +54,8 @@ def command_line(
     full_grid = sorted((str(t.config["order"]), int(t.config["seed"])) for t in traces) == sorted((o, s) for o in orders for s in seeds)
     several_ages = options is None and len(_ages(traces)) > 1
     all_ages = several_ages and _are_all_ages(traces)
-    alike = full_grid and not several_ages and all(s == shared[0] for s in shared)
+    frames = [frames_told(t.versions) for t in traces]
+    alike = full_grid and not several_ages and all(one == (shared[0], frames[0]) for one in zip(shared, frames, strict=True))
     if len(traces) > 1 and not all_ages and not alike:
         given: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
         return "\n".join(command_line([t], out=f"{out}/{i + 1}", **given) for i, t in enumerate(traces))
@@ -67,6 +73,7 @@ def command_line(
             parts += [f"--{flag}" if value else f"--no-{flag}"]
         else:
             parts += [f"--{flag}", *(map(_text, value) if isinstance(value, list) else [_text(value)])]
+    parts += ["--frames", frames[0]] if frames[0] != "all" else []
     parts += ["--subjects", subjects] if subjects else []
     # the prompt comes last, after "--", so that one that begins with a dash is not taken for an option
     return shlex.join([*parts, "--out", out, "--", first.prompt.text])
@@ -89,10 +96,10 @@ def python_snippet(
     Raises:
         ValueError: as `command_line`, except that a branch of a run that is given, too, is possible.
     """
-    roots = [t for t in traces if t.lineage is None]
+    roots = [t for t in traces if t.lineage is None and t.origin is None]
     names = {t.id: f"traces[{number}]" for number, t in enumerate(roots)}
     given_ids = {t.id for t in traces}
-    _check([t for t in traces if t.lineage is None or t.lineage.parent not in given_ids])
+    _check([t for t in traces if _parent(t) not in given_ids])
     first = traces[0]
     overrides = correction_of(first) if overrides is None else overrides
     given = "" if overrides is None else f", overrides={list(overrides)!r}"
@@ -102,16 +109,18 @@ def python_snippet(
     lines = ["import uncage_demo as ud", "", f"backend = ud.load_backend({model or first.model.id!r}{loaded})"]
     lines += [f"prompt = ud.parse_prompt({first.prompt.text!r}, backend{given})", "configs = ["]
     lines += [f"    {_config(trace.config)}," for trace in roots]
-    lines += ["]", "traces = ud.compare(backend, prompt, configs)"]
+    lines += ["]", f"traces = ud.compare(backend, prompt, configs{_frames(first)})"]
     number = 0
     for trace in traces:
-        if trace.lineage is None:
+        parent = _parent(trace)
+        if parent is None:
             continue
-        if trace.lineage.parent not in names:
-            raise ValueError("a branch comes before the run that it continues; give them in the order in which they were made")
+        if parent not in names:
+            raise ValueError("a branch or an edit comes before the run that it continues; give them in the order in which they were made")
         number += 1
-        name = f"branch_{number}"
-        lines.append(f"{name} = {_branch_call(trace, trace.lineage, names[trace.lineage.parent])}")
+        name = f"branch_{number}" if trace.lineage else f"edit_{number}"
+        call = _branch_call(trace, trace.lineage, names[parent]) if trace.lineage else _edit_call(trace, trace.origin, names[parent])
+        lines.append(f"{name} = {call}")
         names[trace.id] = name
     return "\n".join(lines)
 
@@ -120,7 +129,7 @@ def _python_of_ages(traces: Sequence[Trace], model: str, overrides: str) -> str:
     """Python of runs that differ in the model's age: one call where they are all ages of one run, else every run by itself."""
     if _are_all_ages(traces):
         of_seeds = {trace.config["seed"]: trace for trace in traces}.values()
-        calls = [f"ud.compare_ages({model!r}, {t.prompt.text!r}, {_config(t.config)}{overrides})" for t in of_seeds]
+        calls = [f"ud.compare_ages({model!r}, {t.prompt.text!r}, {_config(t.config)}{overrides}{_frames(t)})" for t in of_seeds]
         return f"import uncage_demo as ud\n\ntraces = {' + '.join(calls)}"
     if any(trace.lineage for trace in traces):
         raise ValueError("runs of several ages with a branch among them: give those of one age")
@@ -129,7 +138,7 @@ def _python_of_ages(traces: Sequence[Trace], model: str, overrides: str) -> str:
         age = f", age={trace.age!r}" if trace.age else ""
         lines.append(f"backend = ud.load_backend({model!r}{age})")
         prompt = f"ud.parse_prompt({trace.prompt.text!r}, backend{overrides})"
-        lines.append(f"traces.append(ud.generate(backend, {prompt}, {_config(trace.config)}))")
+        lines.append(f"traces.append(ud.generate(backend, {prompt}, {_config(trace.config)}{_frames(trace)}))")
     return "\n".join(lines)
 
 
@@ -200,9 +209,35 @@ def _branch_call(trace: Trace, lineage: Lineage, parent: str) -> str:
     return f"ud.branch(backend, {parent}, {', '.join(arguments)})"
 
 
+def _parent(trace: Trace) -> str | None:
+    """Id of the run that a branch or an edit comes from; "" for one of something else, None for a run of its own."""
+    if trace.lineage is not None:
+        return trace.lineage.parent
+    return None if trace.origin is None else trace.origin.source
+
+
+def _edit_call(trace: Trace, origin: Origin | None, source: str) -> str:
+    """The call that makes an edit of a run again: whatever its kind, it draws the cells that its first step found masked."""
+    assert origin is not None
+    if origin.kind == "extend":
+        return f"ud.extend(backend, {source}, {origin.shift!r}, prompt={trace.prompt.text!r}, config={_config(trace.config)})"
+    cells = np.flatnonzero(trace.steps[0].masked_before).tolist()
+    given = {"mask": cells, "prompt": trace.prompt.text}
+    if origin.regions:
+        given["regions"] = {region.subject: region.box for region in origin.regions}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"ud.edit(backend, {source}, {arguments}, config={_config(trace.config)})"
+
+
 def _settings(trace: Trace, without: tuple[str, ...]) -> dict[str, Any]:
     """The run's settings that differ from their defaults."""
     return {n: v for n, v in trace.config.items() if n in _DEFAULTS and n not in without and v != _DEFAULTS[n]}
+
+
+def _frames(trace: Trace) -> str:
+    """The argument of Python's functions that says of which steps pictures are kept; "" for all of them."""
+    said = frames_told(trace.versions)
+    return "" if said == "all" else f", frames={said!r}"
 
 
 def _options(trace: Trace) -> ModelOptions:
@@ -227,6 +262,10 @@ def _check(traces: Sequence[Trace]) -> None:
     if not traces:
         raise ValueError("0 traces: give at least one")
     for trace in traces:
+        if trace.origin:
+            kind, source = trace.origin.kind, trace.origin.source
+            of = f"run {source}" if source else "what was put down before the first step"
+            raise ValueError(f"this run is an edit ({kind}) of {of}: make it again with uncage_demo.{_CALLS[kind]}")
         if trace.lineage:
             parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.files import write_atomically
 
 if TYPE_CHECKING:
@@ -119,14 +118,16 @@ def add_parsers(subparsers: Any) -> None:
             "Says what it does and how long each step took; a killed run continues, and steps that are done are not done again."
         ),
     )
-    refresh.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="training folder; without checkpoints the weights stay")
+    _add_world(refresh, "whose weights")
+    refresh.add_argument(
+        "--folder", type=Path, default=None, help="training folder; without checkpoints the weights stay; default: runs/NAME"
+    )
     refresh.add_argument("--seeds", type=int, default=2, help="seeds a prompt of the model card, 1..64; default 2")
     refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
     refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
+    refresh.add_argument("--ages", action="store_true", help='also run the experiment "growth" at every age of the model')
     refresh.add_argument("--bench-seeds", default="0-3", metavar="LIST", help='seeds of the experiments, "0-3" or "0,2"; default 0-3')
-    refresh.add_argument(
-        "--bench-steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"their decoding steps, 1..256; default {DEFAULT_STEPS}"
-    )
+    refresh.add_argument("--bench-steps", type=int, metavar="N", help="their decoding steps, 1..256; default: the model's own")
     refresh.add_argument("--bench-processes", type=int, default=1, metavar="N", help="processes that share them, 1..64; default 1")
     refresh.add_argument("--again", action="store_true", help="do every step anew, also those that are done")
     refresh.set_defaults(run=run_refresh)
@@ -319,13 +320,17 @@ def run_refresh(args: argparse.Namespace) -> int:
     """Make everything that depends on the weights anew; returns the exit status."""
     from uncage_demo.train.refresh import Wishes, refresh
 
+    args.out = None
+    world = settle_world(args)
     wishes = Wishes(
+        world=world.name,
         seeds=args.seeds,
         calibrate=args.calibrate,
         bench=tuple(args.bench),
         bench_seeds=args.bench_seeds,
         bench_steps=args.bench_steps,
         bench_processes=args.bench_processes,
+        ages=args.ages,
         again=args.again,
     )
     refresh(args.folder, wishes)

@@ -83,9 +83,14 @@ def load_grown(folder: Path, parts: dict[str, Any]) -> None:
         module.load_state_dict(state)
 
 
-def has_checkpoints(folder: Path) -> bool:
-    """Whether every part has a checkpoint in the training folder."""
-    return all((folder / f"{part}.ckpt").exists() for part in PARTS)
+def own_parts(shared: Path | None) -> list[str]:
+    """The parts that a training folder trains itself; `shared`: the model folder whose tokenizer and detector it uses, None = its own."""
+    return [part for part in PARTS if shared is None or part not in SHARED_PARTS]
+
+
+def has_checkpoints(folder: Path, shared: Path | None = None) -> bool:
+    """Whether every part that the training folder trains itself has a checkpoint there (`shared` as in `own_parts`)."""
+    return all((folder / f"{part}.ckpt").exists() for part in own_parts(shared))
 
 
 def restore(folder: Path, stage: str, parts: dict[str, Any], part: str | None = None) -> None:
@@ -115,11 +120,13 @@ def restore_decoder(folder: Path, parts: dict[str, Any]) -> None:
         )
 
 
-def restored(folder: Path, atlas: SpriteAtlas, tiny: bool = False) -> dict[str, Any]:
-    """All parts as the training folder's checkpoints have them."""
+def restored(folder: Path, atlas: SpriteAtlas, tiny: bool = False, *, shared: Path | None = None) -> dict[str, Any]:
+    """All parts as the training folder's checkpoints have them, and those of the model folder `shared` that it uses."""
     parts = new_parts(tiny)
-    for part in PARTS:
+    for part in own_parts(shared):
         restore(folder, part, parts)
+    if shared is not None:
+        return parts | shared_parts(shared)
     if (folder / "decoder.ckpt").exists():
         restore_decoder(folder, parts)
     assign(parts["tokenizer"], atlas, folder)

@@ -11,17 +11,22 @@ from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.config import CONTRAST_MODES, ORDER_NAMES, SETTINGS
+from uncage_demo.backends.options import OPTIONS, TRACE_KEY, ModelOptions
+from uncage_demo.config import CONTRAST_MODES, ORDER_NAMES, SETTINGS, DecodingConfig
+from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset
 from uncage_demo.files import replacing
 from uncage_demo.orders.table import COMPARED
+from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.handlers import Handlers, Made, branch_arguments, checked_steps, explained
+from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number
+from uncage_demo.ui.messages import explained
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
 from uncage_demo.ui.panel import BROWSER_MAX
+from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
 
@@ -47,6 +52,9 @@ def add_api(handlers: Handlers) -> None:
         model: str,
         settings: str,
         age: str = "",
+        preset: str = "",
+        model_options: str = "",
+        frames: str = "all",
     ) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Generate one picture with a masked generative transformer and record every step.
 
@@ -62,12 +70,16 @@ def add_api(handlers: Handlers) -> None:
             model: name of the model, see list_models.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
+            preset: PRESETS
+            model_options: OPTIONS
+            frames: FRAMES
 
         Returns:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
         shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        for made in _finished(handlers, prompt, Settings(model, (order,), shared | _further(settings), age or "")):
+        chosen = _chosen(model, (order,), shared | _further(settings), age, preset, model_options, frames)
+        for made in _finished(handlers, prompt, chosen):
             yield made[0] if made else _skipped(3)
 
     @explained
@@ -81,6 +93,9 @@ def add_api(handlers: Handlers) -> None:
         model: str,
         settings: str,
         age: str = "",
+        preset: str = "",
+        model_options: str = "",
+        frames: str = "all",
     ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Generate one prompt in several decoding orders from one seed, side by side.
 
@@ -93,12 +108,16 @@ def add_api(handlers: Handlers) -> None:
             model: name of the model, see list_models.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
+            preset: PRESETS
+            model_options: OPTIONS
+            frames: FRAMES
 
         Returns:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
         shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        for made in _finished(handlers, prompt, Settings(model, tuple(orders or ()), shared | _further(settings), age or "")):
+        chosen = _chosen(model, tuple(orders or ()), shared | _further(settings), age, preset, model_options, frames)
+        for made in _finished(handlers, prompt, chosen):
             yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _skipped(3)
 
     @explained
@@ -181,6 +200,8 @@ def add_api(handlers: Handlers) -> None:
         mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
         scale = checked_number(-1, label="guidance_scale")
         age = gr.Textbox("", label="age")
+        named = gr.Dropdown(["", *PRESETS], value="", label="preset")
+        loaded, pictured = gr.Textbox("", label="model_options"), gr.Textbox("all", label="frames")
         model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
@@ -194,14 +215,14 @@ def add_api(handlers: Handlers) -> None:
         device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
         gr.Button().click(
             generate,
-            [prompt, order, seed, steps, weight, guided, mode, scale, model, further, age],
+            [prompt, order, seed, steps, weight, guided, mode, scale, model, further, age, named, loaded, pictured],
             [picture, trace_file, said],
             api_name="generate",
             **device,
         )
         gr.Button().click(
             compare,
-            [prompt, orders, seed, steps, weight, model, further, age],
+            [prompt, orders, seed, steps, weight, model, further, age, named, loaded, pictured],
             [pictures, trace_files, many_said],
             api_name="compare",
             **device,
@@ -250,7 +271,7 @@ def add_readers(handlers: Handlers) -> None:
         """The models on offer: name, what each can draw, what it costs.
 
         Returns:
-            A list of {"id", "title", "draws", "cost", "download_gb", "present", "ages"}.
+            A list of {"id", "title", "draws", "cost", "download_gb", "present", "ages", "settings" (its own), "options" (it has here)}.
         """
         return [about(name) for _, name in model_choices()]
 
@@ -268,7 +289,14 @@ def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
         "prompt": trace.prompt.text,
         "objects": [s.label for s in trace.prompt.subjects],
         "settings": trace.config,
-        "model": {"id": trace.model.id, "title": trace.model.title, "weights": trace.model.weight_hash, "age": trace.age},
+        "model": {
+            "id": trace.model.id,
+            "title": trace.model.title,
+            "weights": trace.model.weight_hash,
+            "age": trace.age,
+            "options": ModelOptions.from_json(trace.versions.get(TRACE_KEY)).given(),
+        },
+        "frames": frames_told(trace.versions),
         "steps": len(trace.steps),
         "timings_s": trace.timings_s,
         "verdict": None
@@ -312,12 +340,38 @@ def _further(text: str | None) -> dict[str, Any]:
     return {name: options.tidy(name, tuple(value) if isinstance(value, list) else value) for name, value in named.items()}
 
 
+def _chosen(
+    model: str, orders: tuple[str, ...], shared: dict[str, Any], age: str | None, preset: str | None, model_options: str, frames: str | None
+) -> Settings:
+    """What a program asks for. Of a preset holds what the arguments leave at their usual value: orders and settings alike.
+
+    Raises:
+        ValueError: naming the argument, the value and what is allowed.
+    """
+    if preset:
+        told, usual = named_preset(preset), DecodingConfig()
+        shared = told.shared | {name: value for name, value in shared.items() if value != getattr(usual, name)}
+        orders = {COMPARED[-1:]: (told.config.order,), COMPARED: told.orders}.get(orders, orders)
+    loaded = ModelOptions.from_json((model_options or "").strip())
+    if loaded.age and age:
+        raise ValueError(f"age={age!r}: the model options name an age, too; give one of the two")
+    return Settings(model, orders, shared, age or "", loaded, frames or "all")
+
+
 def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Write into a function's description which settings can be given by name; clients and models read it."""
+    """Write into a function's description what can be given by name; clients and models read it."""
     told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
-    function.__doc__ = (function.__doc__ or "").replace(
-        "FURTHER", f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).'
-    )
+    options_told = "; ".join(f"{one.name}: {one.help}" for one in OPTIONS)
+    presets_told = "; ".join(f"{one.name}: {one.about}" for one in NAMED.values())
+    texts = {
+        "FURTHER": f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).',
+        "OPTIONS": 'how a large model is loaded, as a JSON object such as {"image_size_px": 512}, or empty (list_models says which options '
+        f"a model has here; {options_told}).",
+        "PRESETS": f"settings by name, or empty; arguments that are not at their usual values count before it ({presets_told})",
+        "FRAMES": 'pictures of the steps: all, final (the finished one only) or "every K".',
+    }
+    for name, text in texts.items():
+        function.__doc__ = (function.__doc__ or "").replace(f": {name}\n", f": {text}\n")
     return function
 
 
@@ -331,7 +385,8 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[
     configs = chosen.configs()
     checked_steps(chosen)
     prompt, _ = handlers.understood_prompt(text, "", chosen.backend)
-    for answer in handlers.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], [c.order for c in configs]):
+    runs, labels = [runner.Run(prompt, c) for c in configs], [c.order for c in configs]
+    for answer in handlers.decode(chosen.backend, runs, labels, frames=chosen.frames):
         yield _files(answer) if isinstance(answer, Made) else []
 
 

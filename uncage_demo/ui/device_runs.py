@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uncage_demo import branching, runner
-from uncage_demo.backends.ages import aged
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.config import DecodingConfig
+from uncage_demo.trace.frames import Frames
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui.models import is_embedded, own_steps
@@ -30,14 +30,9 @@ def register(slot: ModelSlot) -> int:
     return len(_SLOTS) - 1
 
 
-def backend_of(slot: int, model: str) -> Backend:
-    """The model of a slot, loaded where it is not yet."""
-    return _SLOTS[slot].get(model)
-
-
-def model_of(trace: Trace) -> str:
-    """What the slot knows the model of a run by: its name with its age."""
-    return aged(trace.model.id, trace.age)
+def backend_of(slot: int, trace: Trace) -> Backend:
+    """The model of a slot that made a run, loaded where it is not yet."""
+    return _SLOTS[slot].get(_SLOTS[slot].of_trace(trace))
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,13 @@ class Finished:
     verdicts: list[Verdict | None]
 
 
-def seconds_for(slot: int, model: str, runs: Sequence[Any]) -> int:
+def seconds_for(slot: int, model: str, runs: Sequence[Any], frames: Frames = True) -> int:
     """GPU seconds to ask for: a generous bound, because a call that takes longer is cut off. Loading counts; 20 to 300."""
     steps = sum(run.config.num_steps or own_steps(model) for run in runs)
     return round(min(300.0, 20 + 0.1 * steps if is_embedded(model) else 60 + 1.0 * steps))
 
 
-def ages_seconds_for(slot: int, models: Sequence[str], runs: Sequence[Any]) -> int:
+def ages_seconds_for(slot: int, models: Sequence[str], runs: Sequence[Any], frames: Frames = True) -> int:
     """As seconds_for, for a model at several ages."""
     return seconds_for(slot, models[0], runs)
 
@@ -65,35 +60,37 @@ def branch_seconds_for(slot: int, model: str, trace: Trace, changes: dict[str, A
 
 
 @borrows_gpu(seconds_for)
-def stream(slot: int, model: str, runs: Sequence[Any]) -> Iterator[runner.Progress | Finished]:
+def stream(slot: int, model: str, runs: Sequence[Any], frames: Frames = True) -> Iterator[runner.Progress | Finished]:
     """runner.stream on the slot's model; the scorer reads the finished runs before the device is given back."""
     backend = _SLOTS[slot].get(model)
-    yield from _judged(backend, runner.stream(backend, runs))
+    yield from judged(backend, runner.stream(backend, runs, frames=frames))
 
 
 @borrows_gpu(branch_seconds_for)
 def stream_branch(slot: int, model: str, trace: Trace, changes: dict[str, Any]) -> Iterator[runner.Progress | Finished]:
     """branching.stream_branch on the slot's model, judged before the device is given back."""
     backend = _SLOTS[slot].get(model)
-    yield from _judged(backend, branching.stream_branch(backend, trace, **changes))
+    yield from judged(backend, branching.stream_branch(backend, trace, **changes))
 
 
 @borrows_gpu(ages_seconds_for)
-def stream_ages(slot: int, models: Sequence[str], runs: Sequence[Any]) -> Iterator[runner.Progress | Finished]:
+def stream_ages(slot: int, models: Sequence[str], runs: Sequence[Any], frames: Frames = True) -> Iterator[runner.Progress | Finished]:
     """As `stream`, of the slot's model at several ages, all on one clock.
 
     Args:
         slot: number of the slot.
         models: names with their ages.
         runs: as many of each model, the first model's first.
+        frames: as runner.stream.
     """
     backends = [_SLOTS[slot].get(model) for model in models]
     each = len(runs) // len(models)
-    items = runner.stream_together([runner.stream(one, runs[each * i :][:each]) for i, one in enumerate(backends)])
-    yield from _judged(backends[0], items)  # the ages share one detector
+    items = runner.stream_together([runner.stream(one, runs[each * i :][:each], frames=frames) for i, one in enumerate(backends)])
+    yield from judged(backends[0], items)  # the ages share one detector
 
 
-def _judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:
+def judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:
+    """A stream that ends with what the model's own scorer says of the finished runs."""
     for item in items:
         if item.traces is None:
             yield item

@@ -62,5 +62,5 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
 @borrows_gpu(GPU_S)
 def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
     recorded = trace.steps[step - trace.steps[0].step].attention_full is not None
-    backend = None if recorded else device_runs.backend_of(slot, device_runs.model_of(trace))
+    backend = None if recorded else device_runs.backend_of(slot, trace)
     return attention_at(backend, trace, step)

@@ -7,14 +7,16 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.decoding.presets import named_preset
 from uncage_demo.ui import chips, exports, head_requests, pages, theme
+from uncage_demo.ui import edit as editing
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
-from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
-from uncage_demo.ui.presets import preset as preset_named
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
@@ -45,6 +47,7 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
             with gr.Tab("Results", id="results"):
                 pages.results(handlers)
         add_api(handlers)
+        editing.add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
     # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
     demo.queue(max_size=None, default_concurrency_limit=16)
@@ -92,11 +95,12 @@ def _play(handlers: Handlers) -> dict[str, Any]:
             apply_default_css=False,
         )
         opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
+        own = editing.upload_button()
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
         "",
         html_template=theme.static_text("stage.html"),
-        js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch",)),
+        js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch", "edit")),
         server_functions=[exports.payload_function(handlers), head_requests.heads_function(handlers)],
         elem_id="uc-stage",
         apply_default_css=False,
@@ -110,7 +114,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     )
     _wire_prompt(handlers, prompt, edits, chip_line, panel)
     _wire_panel(panel, preset, about_preset, new_seed)
-    running = _wire_runs(handlers, prompt, edits, chip_line, panel, stage, (generate, place, download))
+    running = _wire_runs(handlers, prompt, edits, chip_line, panel, stage, (generate, place, download), own)
     cancel.click(
         lambda: message("idle", text="Stopped. The last finished run is still here."),
         None,
@@ -186,13 +190,20 @@ def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.
 
     @explained
     def apply(name: str | None, *values: Any) -> Any:
-        return [preset_named(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
+        return [named_preset(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
 
     preset.input(apply, [preset, *panel.inputs], [about, *panel.inputs], **quiet)
 
 
 def _wire_runs(
-    handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel, stage: gr.HTML, shown: tuple[Any, Any, Any]
+    handlers: Handlers,
+    prompt: gr.Textbox,
+    edits: gr.State,
+    chip_line: gr.HTML,
+    panel: Panel,
+    stage: gr.HTML,
+    shown: tuple[Any, Any, Any],
+    own: Any,
 ) -> list[Any]:
     """Generate by click and Enter, branches from the player; returns the events that Cancel stops."""
     generate, place, download = shown
@@ -225,7 +236,7 @@ def _wire_runs(
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
     for event in (started, taken, rest, branched):
         event.failure(None, None, None, js=settle)
-    return [started, rest, branched]
+    return [started, rest, branched, *editing.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
 
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:

@@ -6,38 +6,16 @@ that names the value.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
-from uncage_demo.backends.large.catalog import offered
-from uncage_demo.backends.large.settings import AUTHORS
-from uncage_demo.backends.options import NEGATIVE_PROMPTS, OPTIONS, ModelOptions, OptionFact, options_for
+from uncage_demo.backends.options import NEGATIVE_PROMPTS, OPTIONS, ModelOptions, OptionFact
+from uncage_demo.ui.models import entry_of, option_facts
+from uncage_demo.ui.settings import option_text, option_value
 
-USUAL = ""  # what a choice shows while the model's own way holds
-
-
-def folders_allowed() -> bool:
-    """Whether visitors may name folders of the server: only where its owner says so with UNCAGE_FOLDERS=1."""
-    return os.environ.get("UNCAGE_FOLDERS", "").strip().lower() in ("1", "true", "yes", "on")
-
-
-def shown_for(model: str) -> tuple[OptionFact, ...]:
-    """The options that the page offers for a model of the catalogue.
-
-    Args:
-        model: its name in the catalogue.
-
-    Raises:
-        ValueError: a model that is not on offer.
-    """
-    for entry in offered():
-        if entry.id == model:
-            return tuple(one for one in options_for(entry.family, local=folders_allowed()) if one.name != "family")
-    raise ValueError(f"model {model!r} is not offered here; choose one of {', '.join(e.id for e in offered())}")
+USUAL = ""  # what an input shows while the model's own way holds
 
 
 def build_inputs(model: str) -> dict[str, Any]:
@@ -49,20 +27,27 @@ def build_inputs(model: str) -> dict[str, Any]:
     Returns:
         {option: component}; their values go to `options_from`.
     """
-    shown = {one.name for one in shown_for(model)}
-    return {one.name: _input(one, model, one.name in shown) for one in OPTIONS if one.name != "family"}
+    shown = {one.name for one in option_facts(model)}
+    return {one.name: _input(one, model, one.name in shown) for one in OPTIONS}
 
 
-def updates_for(model: str) -> list[Any]:
-    """What to do with the inputs of `build_inputs`, in order, when another model is chosen: show what it has, forget what was entered."""
-    shown = {one.name for one in shown_for(model)}
-    return [
-        gr.update(visible=one.name in shown, value=False if one.kind == "switch" else USUAL, placeholder=_placeholder(one, model))
-        if one.kind in ("text", "place")
-        else gr.update(visible=one.name in shown, value=False if one.kind == "switch" else USUAL)
-        for one in OPTIONS
-        if one.name != "family"
-    ]
+def updates_for(model: str, options: ModelOptions | None = None) -> list[dict[str, Any]]:
+    """What to do with the inputs of `build_inputs`, in order, when another model is chosen: show what it has and nothing else.
+
+    Args:
+        model: the chosen one.
+        options: what the inputs then say; None = nothing, the model's own way.
+    """
+    shown = {one.name for one in option_facts(model)}
+    given = {} if options is None else options.given()
+    updates = []
+    for one in OPTIONS:
+        value: Any = False if one.kind == "switch" else USUAL
+        if one.name in given:
+            value = True if one.kind == "switch" else option_text(one.name, given[one.name])
+        choices: dict[str, Any] = {"choices": _choices(one, model)} if one.name == "negative_prompt" else {}
+        updates.append(gr.update(visible=one.name in shown, value=value, **choices))
+    return updates
 
 
 def options_from(model: str, values: Mapping[str, Any]) -> ModelOptions:
@@ -76,34 +61,32 @@ def options_from(model: str, values: Mapping[str, Any]) -> ModelOptions:
         ValueError: naming the option, the value and what is allowed.
     """
     given: dict[str, Any] = {}
-    for one in shown_for(model):
+    for one in option_facts(model):
         value = values.get(one.name)
-        if value in (None, USUAL, False):
-            continue
-        given[one.name] = _size(str(value)) if one.kind == "size" else value
+        if value not in (None, USUAL, False):
+            given[one.name] = option_value(one.name, str(value))
     return ModelOptions(**given)
 
 
 def _input(one: OptionFact, model: str, visible: bool) -> Any:
-    common: dict[str, Any] = {"label": one.label, "info": one.help, "visible": visible}
+    common: dict[str, Any] = {
+        "label": one.label,
+        "info": one.help,
+        "visible": visible,
+        "min_width": 200,
+        "elem_id": f"uc-option-{one.name}",
+    }
     if one.kind == "switch":
         return gr.Checkbox(value=False, **common)
-    if one.kind in ("choice", "size"):
-        usual = [("the model's usual", USUAL), *((name, name) for name in one.choices)]
-        return gr.Dropdown(usual, value=USUAL, allow_custom_value=one.kind == "size", **common)
-    return gr.Textbox(value=USUAL, placeholder=_placeholder(one, model), max_lines=3, **common)
+    if one.kind == "place":
+        return gr.Textbox(value=USUAL, placeholder="the model's own", **common)
+    return gr.Dropdown(_choices(one, model), value=USUAL, allow_custom_value=one.kind != "choice", **common)
 
 
-def _placeholder(one: OptionFact, model: str) -> str:
-    """What holds while an input is blank."""
+def _choices(one: OptionFact, model: str) -> list[tuple[str, str]]:
+    """(label, value) of what a dropdown offers; of a negative prompt with its text."""
     if one.name != "negative_prompt":
-        return "the model's own"
-    own = AUTHORS[model].negative_prompt if model in AUTHORS else ""
-    return own or f"empty; or one of: {', '.join(NEGATIVE_PROMPTS)}"
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"\s*(\d{1,5})(?:\s*[x×]\s*(\d{1,5}))?\s*", text, re.ASCII if "×" not in text else 0)
-    if not found:
-        raise ValueError(f"picture size {text!r}: give one number or HEIGHTxWIDTH, such as 512 or 512x768")
-    return int(found[1]), int(found[2] or found[1])
+        return [("the model's usual", USUAL), *((name, name) for name in one.choices)]
+    own = entry_of(model).negative_prompt
+    named = [(f"{name}: {text}" if text else "an empty text", name) for name, text in NEGATIVE_PROMPTS.items()]
+    return [(f"the model's own: {own or 'an empty text'}", USUAL), *named]

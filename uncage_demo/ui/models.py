@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.ages import ages_in, without_age
+from uncage_demo.backends.ages import ages_in
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.devices import parse_device
 from uncage_demo.backends.embedded.vocab import VOCABULARY, tokenize
-from uncage_demo.backends.large.catalog import describe, offered
+from uncage_demo.backends.large.catalog import CatalogEntry, describe, offered
+from uncage_demo.backends.large.download import is_folder
+from uncage_demo.backends.options import TRACE_KEY, ModelOptions, OptionFact, named, options_for, recorded, without_options
 from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.shipped import EMBEDDED
-from uncage_demo.types import TextToken
+from uncage_demo.trace.record import Trace
+from uncage_demo.types import ModelDefaults, TextToken
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
 # Requests that are in the line at once; each holds a thread that mostly sleeps. More wait in Gradio's queue and come in as these leave.
@@ -26,22 +31,18 @@ MAX_THREADS = MOST_IN_LINE + 64
 
 
 def _load(name: str, allow_download: bool) -> Backend:
-    model, age = without_age(name)
-    if model in EMBEDDED:
-        from uncage_demo.backends import load_backend
+    from uncage_demo.backends import load_backend
 
-        return load_backend(model, device=str(parse_device()), age=age or None)
-    from uncage_demo.backends.large.hub import load_large
-
-    return load_large(name, device=parse_device(), download=allow_download)
+    model, options = without_options(name)
+    return load_backend(model, device=str(parse_device()), download=allow_download, **options.given())
 
 
 @dataclass
 class ModelSlot:
-    """Loaded backends by name, with the age where it is not the whole (see `ages.aged`): embedded ones stay, of others the last used one.
+    """Loaded backends by name and options (see `options.named`): embedded ones stay, of others the last used one.
 
     Args:
-        load: (name with age, download allowed) -> backend; injectable so that tests use a tiny real model.
+        load: (name with options, download allowed) -> backend; injectable so that tests use a tiny real model.
     """
 
     load: Callable[[str, bool], Backend] = _load
@@ -59,19 +60,30 @@ class ModelSlot:
         """The backend of that name, loaded when needed.
 
         Raises:
-            ValueError: for a model that this deployment does not offer, or that is not here and may not be fetched.
+            ValueError: for a model or an option that this deployment does not offer, or a model that is not here and may not be fetched.
         """
-        model, age = without_age(name)
-        if model not in {offer for _, offer in model_choices()}:
-            raise ValueError(f"model {model!r} is not offered here; choose one of {', '.join(m for _, m in model_choices())}")
-        if age and age not in kept_ages(model):
-            raise ValueError(f"age={age!r}: {title_of(model)} keeps {', '.join(kept_ages(model)) or 'no weights of its training'}")
+        model, options = without_options(name)
+        check_options(model, options)
+        if options.age and options.age not in kept_ages(model):
+            raise ValueError(f"age={options.age!r}: {title_of(model)} keeps {', '.join(kept_ages(model)) or 'no weights of its training'}")
         with self._loading:
             if name not in self._backends:
                 for other in [n for n in self._backends if not is_embedded(n)]:
                     del self._backends[other]
                 self._backends[name] = self.load(name, allow_download)
             return self._backends[name]
+
+    def of_trace(self, trace: Trace) -> str:
+        """What this slot knows the model of a run by: its name with its options, a folder's path where that very model is loaded.
+
+        Raises:
+            ValueError: the trace's model options cannot be read.
+        """
+        for name, backend in self._backends.items():
+            same = (backend.info.id, backend.info.weight_hash) == (trace.model.id, trace.model.weight_hash)
+            if same and recorded(backend).get(TRACE_KEY) == trace.versions.get(TRACE_KEY):
+                return name
+        return named(trace.model.id, ModelOptions.from_json(trace.versions.get(TRACE_KEY)))
 
     def reader(self, name: str) -> Any:
         """What can parse a prompt for a model without loading it: its own words where they are known, else plain words."""
@@ -81,7 +93,7 @@ class ModelSlot:
 
     def title(self, name: str) -> str:
         """Readable name of a model, without loading it."""
-        return self._backends[name].info.title if name in self._backends else title_of(without_age(name)[0])
+        return self._backends[name].info.title if name in self._backends else title_of(without_options(name)[0])
 
     @property
     def one_device(self) -> bool:
@@ -107,14 +119,67 @@ def default_model() -> str:
     return offered()[0].id
 
 
+def folders_allowed() -> bool:
+    """Whether visitors may name folders of the server: only where its owner says so with UNCAGE_FOLDERS=1 (UNCAGE_MODELS still limits)."""
+    asked = os.environ.get("UNCAGE_FOLDERS", "").strip().lower() in ("1", "true", "yes", "on")
+    return asked and not os.environ.get("UNCAGE_MODELS", "").strip()
+
+
+def entry_of(model: str, family: str | None = None) -> CatalogEntry:
+    """What is known of a model before it is loaded.
+
+    Args:
+        model: its name in the catalogue; a folder of the server where its owner allows that.
+        family: of a folder whose config does not tell it.
+
+    Raises:
+        ValueError: a model that is not offered here, or a folder that holds none.
+    """
+    for entry in offered():
+        if entry.id == model:
+            return entry
+    if folders_allowed() and is_folder(model):
+        from uncage_demo.backends.large.hub import find
+        from uncage_demo.backends.large.layout import settings_in
+
+        folder = Path(model).expanduser()
+        return replace(find(model), draws=f"What the checkpoint in {folder} draws.", folder_settings=settings_in(folder, family))
+    more = "; or a folder of this server" if folders_allowed() else ""
+    raise ValueError(f"model {model!r} is not offered here; choose one of {', '.join(e.id for e in offered())}{more}")
+
+
+def option_facts(model: str) -> tuple[OptionFact, ...]:
+    """The options that a model has here; those that name folders of the server only where its owner allows that.
+
+    Raises:
+        ValueError: a model that is not offered here.
+    """
+    entry = entry_of(model)
+    facts = options_for(entry.family, local=folders_allowed())
+    return tuple(one for one in facts if one.name != "family" or entry.family is None)
+
+
+def check_options(model: str, options: ModelOptions) -> None:
+    """Nothing, unless an option is given that the model does not have here.
+
+    Raises:
+        ValueError: naming the options, and those that the model has.
+    """
+    allowed = [one.name for one in option_facts(model)]
+    refused = {name: value for name, value in options.given().items() if name not in (*allowed, "age")}
+    if refused:
+        said = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in refused.items())
+        raise ValueError(f"{said}: not an option of {title_of(model)} here; it has {', '.join(allowed) or 'none'}")
+
+
 def title_of(name: str) -> str:
     """Readable name of a model, without loading it."""
-    return next((entry.title for entry in offered() if entry.id == name), name)
+    return next((entry.title for entry in offered() if entry.id == name), Path(name).name or name)
 
 
 def is_embedded(name: str) -> bool:
     """Whether this is a model that ships with the project, at any age."""
-    return without_age(name)[0] in EMBEDDED
+    return without_options(name)[0] in EMBEDDED
 
 
 def kept_ages(name: str) -> tuple[str, ...]:
@@ -122,10 +187,22 @@ def kept_ages(name: str) -> tuple[str, ...]:
     return tuple(map(str, ages_in(EMBEDDED[name]))) if name in EMBEDDED else ()
 
 
+def own_settings(name: str) -> ModelDefaults:
+    """What holds where the settings leave it to the model, told without loading it; the first model's own for an unknown one.
+
+    Args:
+        name: with its options or without.
+    """
+    model, options = without_options(name)
+    try:
+        return entry_of(model, options.family).defaults
+    except ValueError:
+        return offered()[0].defaults
+
+
 def own_steps(name: str) -> int:
-    """The number of steps that a model takes where the settings leave it open, without loading it; the first model's for an unknown one."""
-    name, entries = without_age(name)[0], offered()
-    return next((entry for entry in entries if entry.id == name), entries[0]).default_steps
+    """The number of steps that a model takes where the settings leave it open."""
+    return own_settings(name).num_steps
 
 
 def about(name: str) -> dict[str, Any]:
@@ -134,10 +211,9 @@ def about(name: str) -> dict[str, Any]:
     Raises:
         ValueError: for a model that is not on offer.
     """
-    for entry in offered():
-        if entry.id == name:
-            return {**describe([entry])[0], "ages": list(kept_ages(name))}
-    raise ValueError(f"model {name!r} is not offered here; choose one of {', '.join(e.id for e in offered())}")
+    entry, facts = entry_of(name), option_facts(name)
+    own = asdict(entry.defaults) | ({"negative_prompt": entry.negative_prompt} if entry.negative_prompt else {})
+    return {**describe([entry])[0], "ages": list(kept_ages(name)), "settings": own, "options": [one.name for one in facts]}
 
 
 class WordReader:

@@ -12,7 +12,8 @@ from uncage_demo.orders.table import order_choices
 from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, is_embedded, kept_ages
 from uncage_demo.ui.panel import Panel
 

@@ -21,7 +21,8 @@ from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, theme
-from uncage_demo.ui.handlers import Handlers, explained, message
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from uncage_demo.backends.ages import aged
-from uncage_demo.backends.options import ModelOptions
+from uncage_demo.backends.options import NEGATIVE_PROMPTS, OPTIONS, TRACE_KEY, ModelOptions, named
 from uncage_demo.config import SETTINGS, DecodingConfig
 from uncage_demo.orders.table import COMPARED
+from uncage_demo.trace.frames import frames_said, frames_told
 
 MAX_STAGES = 6
 MAX_SEEDS = 4
@@ -34,6 +34,8 @@ class Settings:
         orders: one a stage, 1 to 6.
         shared: DecodingConfig fields other than `order`; missing ones take their defaults.
         age: the part of its training after which the model's weights were kept, such as "1/5"; "" = all of it.
+        options: what a large model is loaded with, its age aside.
+        frames: of which steps pictures are made: "all", "final" or "every K".
 
     Raises:
         ValueError: naming the field, the value and what is allowed.
@@ -43,9 +45,14 @@ class Settings:
     orders: tuple[str, ...] = COMPARED
     shared: Mapping[str, Any] = field(default_factory=dict)
     age: str = ""
+    options: ModelOptions = field(default_factory=ModelOptions)
+    frames: str = "all"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "age", ModelOptions(age=self.age or None).age or "")
+        age = ModelOptions(age=self.age or None).age or self.options.age
+        object.__setattr__(self, "age", age or "")
+        object.__setattr__(self, "options", replace(self.options, age=None))
+        object.__setattr__(self, "frames", frames_said(self.frames))
         if not 1 <= len(self.orders) <= MAX_STAGES:
             raise ValueError(f"{len(self.orders)} orders: choose 1 to {MAX_STAGES}")
         unknown = sorted(set(self.shared) - set(SHARED_FIELDS))
@@ -55,8 +62,13 @@ class Settings:
 
     @property
     def backend(self) -> str:
-        """What the model slot knows the model by: its name with its age."""
-        return aged(self.model, self.age)
+        """What the model slot knows the model by: its name with its age and options."""
+        return named(self.model, self.loaded)
+
+    @property
+    def loaded(self) -> ModelOptions:
+        """What the model is loaded with, its age included."""
+        return replace(self.options, age=self.age or None)
 
     def configs(self) -> list[DecodingConfig]:
         """One validated config a stage."""
@@ -88,6 +100,9 @@ def to_query(prompt: str, settings: Settings, edits: str = "") -> dict[str, str]
     query = {"prompt": prompt, "model": settings.model, "orders": ",".join(settings.orders)}
     if settings.age:
         query["age"] = settings.age
+    query |= {name: option_text(name, value) for name, value in settings.options.given().items()}
+    if settings.frames != "all":
+        query["frames"] = settings.frames
     for name, value in settings.changed().items():
         query[name] = SETTINGS[name].to_text(value)
     if edits:
@@ -110,7 +125,9 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
     step = query.get("step", "")
     if step and not _WHOLE.fullmatch(str(step)):
         raise ValueError(f"step={step!r} in the link: give a whole number from 0")
-    settings = Settings(str(query.get("model", "embedded")), orders, shared, str(query.get("age", "")))
+    loaded = {one.name: option_value(one.name, str(query[one.name])) for one in OPTIONS if one.name in query}
+    model, age, frames = str(query.get("model", "embedded")), str(query.get("age", "")), str(query.get("frames", "all"))
+    settings = Settings(model, orders, shared, age, ModelOptions(**loaded), frames)
     return prompt, settings, int(step) if step else None, str(query.get("edits", ""))
 
 
@@ -119,7 +136,35 @@ def settings_of_traces(traces: Sequence[Any]) -> Settings:
     first = traces[0]
     shared = {k: v for k, v in first.config.items() if k in SHARED_FIELDS}
     orders = tuple(str(t.config.get("order", "meissonic")) for t in traces)[:MAX_STAGES]
-    return Settings(first.model.id, orders, {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()}, first.age)
+    options = ModelOptions.from_json(first.versions.get(TRACE_KEY))
+    shared = {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()}
+    return Settings(first.model.id, orders, shared, first.age, options, frames_told(first.versions))
+
+
+def option_value(name: str, text: str) -> Any:
+    """A model's option as text (of a link, or typed into a field) -> as ModelOptions takes it.
+
+    Raises:
+        ValueError: naming the option and what is allowed.
+    """
+    kind = next(one.kind for one in OPTIONS if one.name == name)
+    if kind == "switch":
+        if text not in ("True", "False"):
+            raise ValueError(f"{name}={text[:40]!r}: give True or False")
+        return text == "True"
+    if kind != "size":
+        return text
+    found = re.fullmatch(r"\s*([0-9]{1,5})(?:\s*[x×]\s*([0-9]{1,5}))?\s*", text)
+    if not found:
+        raise ValueError(f"{name}={text[:40]!r}: give one number or HEIGHTxWIDTH, such as 512 or 512x768")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def option_text(name: str, value: Any) -> str:
+    """Inverse of option_value; a negative prompt that has a name by that name."""
+    if name == "negative_prompt":
+        return next((known for known, text in NEGATIVE_PROMPTS.items() if text == value), value)
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _from_link(name: str, text: str) -> Any:

@@ -17,10 +17,11 @@ from torch import nn
 from uncage_demo.backends.ages import WHOLE, parse_age
 from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
 from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
-from uncage_demo.backends.embedded.transformer import AttentionRequest, SceneTransformer
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.backends.threads import one_thread
@@ -210,7 +211,7 @@ class EmbeddedBackend:
             if unconditional:
                 uncond = self.transformer(tokens, self._null(len(tokens))).logits
             return ForwardOutput(output.logits, uncond, output.attention, output.attention_full)
-        both = self.transformer(torch.cat([tokens, tokens]), torch.cat([text, self._null(len(tokens))]), request=request)
+        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request)
         b = len(tokens)
         return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full)
 
@@ -238,7 +239,7 @@ class EmbeddedBackend:
             ValueError: a picture of another size or type.
         """
         check_picture(image, self.info.image_size_px)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
         return self.tokenizer.encode(pixels)[0].cpu().numpy()
 
     @torch.no_grad()
@@ -275,9 +276,14 @@ class EmbeddedBackend:
         return FoundObject(vocab.NOUNS[noun], STYLES[style], score, (top, left, bottom, right), rival)
 
     def judge(self, image: Any, prompt: Prompt) -> Verdict:
-        """What the detector says of one picture ("H W 3" uint8) or trace, for the prompt's subjects."""
-        picture = image if isinstance(image, np.ndarray) else image.image
-        return self.judge_many(picture[None], [prompt])[0]
+        """What the detector says of one picture ("H W 3" uint8) or trace, for the prompt's subjects; of a trace, also for their regions."""
+        if isinstance(image, np.ndarray):
+            return self.judge_many(image[None], [prompt])[0]
+        rows, columns = self.info.grid
+        asked = () if image.origin is None else image.origin.regions
+        regions = {one.subject: tuple(side / size for side, size in zip(one.box, (rows, columns) * 2, strict=True)) for one in asked}
+        place = place_of(image.image, self.papers) if self.papers else None
+        return verdict_of(self.detect(image.image[None])[0], prompt, place, regions)
 
     def judge_many(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[Verdict]:
         """Verdicts of pictures "b H W 3" uint8, one a prompt."""

@@ -5,7 +5,7 @@ single-modal blocks (one set of weights over both), whose attention from image t
 decoding, files or words.
 
 Shapes: b batch, n image tokens, t text tokens, d width, h heads, v codebook.
-Source: 2410.08261 (block layout), 2309.15505 (codes as digits), 2104.09864 (rotary positions).
+Source: 2410.08261 (block layout), 2309.15505 (codes as digits).
 """
 
 from __future__ import annotations
@@ -18,31 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import attention, broadcast_mask, scaled_dot_product_with_columns
+from uncage_demo.backends.attention import additive_mask
+from uncage_demo.backends.embedded.blocks import AttentionRequest, MultiBlock, SingleBlock, TextBlock, Texts, rotary_table, turns_after_text
 from uncage_demo.backends.embedded.tokenizer import FSQ
-
-
-@dataclass(frozen=True)
-class AttentionRequest:
-    """Which attention to return from a forward.
-
-    Args:
-        layers: (layer, head) pairs of the single-modal blocks to average over; None = all of them.
-        columns: text token indices.
-        full: also return every layer and head.
-        samples: read only the first `samples` of the batch (the conditional half); None = all.
-    """
-
-    layers: tuple[tuple[int, int], ...] | None
-    columns: tuple[int, ...]
-    full: bool = False
-    samples: int | None = None
-
-    def heads(self, layer: int, count: int) -> tuple[int, ...]:
-        """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
-        if self.full or self.layers is None:
-            return tuple(range(count))
-        return tuple(head for wanted, head in self.layers if wanted == layer)
 
 
 @dataclass
@@ -72,129 +50,7 @@ class Kept:
     state: tuple[Any, ...]
     code_tables: Tensor
     output_weight: Tensor
-    texts: dict[tuple[int, ...], tuple[Tensor, Tensor]]
-
-
-class _Mlp(nn.Sequential):
-    def __init__(self, width: int, ratio: int) -> None:
-        super().__init__(nn.Linear(width, ratio * width), nn.GELU(approximate="tanh"), nn.Linear(ratio * width, width))
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    b, m, d = x.shape
-    return x.view(b, m, heads, d // heads).transpose(1, 2)
-
-
-def _merge(x: Tensor) -> Tensor:
-    b, h, m, d = x.shape
-    return x.transpose(1, 2).reshape(b, m, h * d)
-
-
-def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
-    """Cosines and sines "2 n head_dim/2" of 2-D rotary positions: the first half of the pairs turn with y, the second with x."""
-    quarter = head_dim // 4
-    frequencies = 1.0 / (100.0 ** (torch.arange(quarter).float() / quarter))
-    y, x = torch.meshgrid(torch.arange(grid[0]).float(), torch.arange(grid[1]).float(), indexing="ij")
-    angles = torch.cat([y.reshape(-1, 1) * frequencies, x.reshape(-1, 1) * frequencies], dim=1)
-    return torch.stack([angles.cos(), angles.sin()])
-
-
-def table_after_text(table: Tensor, t: int) -> Tensor:
-    """The rotary table "2 t+n head_dim/2" of text followed by image: text has no position on the grid and turns by angle 0."""
-    still = torch.stack([table.new_ones(t, table.shape[-1]), table.new_zeros(t, table.shape[-1])])
-    return torch.cat([still, table], dim=1)
-
-
-def _rotate(x: Tensor, table: Tensor) -> Tensor:
-    cos, sin = table.to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-
-
-class _TextBlock(nn.Module):
-    def __init__(self, width: int, heads: int, ratio: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = _Mlp(width, ratio)
-
-    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
-        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm1(text)).chunk(3, dim=-1))
-        text = text + self.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
-        return text + self.mlp(self.norm2(text))
-
-
-class _Stream(nn.Module):
-    """One modality's half of a multi-modal block."""
-
-    def __init__(self, width: int, ratio: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = _Mlp(width, ratio)
-
-
-class _MultiBlock(nn.Module):
-    def __init__(self, width: int, heads: int, ratio: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.text, self.image = _Stream(width, ratio), _Stream(width, ratio)
-        self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
-
-    def read_text(self, text: Tensor) -> Tensor:
-        """Queries, keys and values "b t 3d" of the text alone."""
-        return self.text.qkv(self.text.norm1(text))
-
-    def forward(self, text: Tensor, image: Tensor, mask: Tensor, table: Tensor, text_read: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """New text and image activations.
-
-        Args:
-            mask: "b 1 1 t+n" bool, True where a key may be attended to, or "b 1 t+n t+n" where that differs by query.
-            table: rotary table of text and image (see `table_after_text`).
-            text_read: what `read_text` gives, where it is known already.
-        """
-        t = text.shape[1]
-        read = self.read_text(text) if text_read is None else text_read
-        joined = torch.cat([read, self.image.qkv(self.image.norm1(image))], dim=1)
-        q, k, v = (_heads(part, self.heads) for part in joined.chunk(3, dim=-1))
-        q, k = _rotate(self.norm_q(q), table), _rotate(self.norm_k(k), table)
-        mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
-        text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
-        return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
-
-
-class _SingleBlock(nn.Module):
-    """Attention and MLP side by side, one set of weights for both modalities."""
-
-    def __init__(self, width: int, heads: int, ratio: int) -> None:
-        super().__init__()
-        self.heads, self.split = heads, (width, width, width, ratio * width)
-        self.norm = nn.LayerNorm(width)
-        self.into, self.out = nn.Linear(width, sum(self.split)), nn.Linear(width + ratio * width, width)
-        self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
-
-    def forward(
-        self, x: Tensor, visible: Tensor, table: Tensor, t: int, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
-
-        Args:
-            visible: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
-            t: number of text tokens at the front.
-            request, read: what to read, and from which heads; nothing without either.
-        """
-        q, k, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
-        q, k, v = (_heads(part, self.heads) for part in (q, k, v))
-        q, k = _rotate(self.norm_q(q), table), _rotate(self.norm_k(k), table)
-        columns = None
-        if request is None or not read:
-            mixed = attention(q, k, v, key_mask=visible)
-        else:
-            mixed, columns = scaled_dot_product_with_columns(
-                q, k, v, request.columns, key_mask=visible, rows=slice(t, None), samples=slice(request.samples), heads=read
-            )
-        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)), q, k, columns
+    texts: dict[tuple[int, ...], Texts]
 
 
 class SceneTransformer(nn.Module):
@@ -259,9 +115,9 @@ class SceneTransformer(nn.Module):
         self.row_position = nn.Parameter(torch.zeros(self.grid[0], 1, width))
         self.column_position = nn.Parameter(torch.zeros(1, self.grid[1], width))
         self.local = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.text_blocks = nn.ModuleList(_TextBlock(width, heads, ratio) for _ in range(text_layers))
-        self.multi_blocks = nn.ModuleList(_MultiBlock(width, heads, ratio) for _ in range(multi_layers))
-        self.single_blocks = nn.ModuleList(_SingleBlock(width, heads, ratio) for _ in range(single_layers))
+        self.text_blocks = nn.ModuleList(TextBlock(width, heads, ratio) for _ in range(text_layers))
+        self.multi_blocks = nn.ModuleList(MultiBlock(width, heads, ratio) for _ in range(multi_layers))
+        self.single_blocks = nn.ModuleList(SingleBlock(width, heads, ratio) for _ in range(single_layers))
         self.final_norm, self.final = nn.LayerNorm(width), nn.Linear(width, width)
         self.code_output = nn.Embedding(self.codebook_size, width)
         self.digit_output = nn.Embedding(num_digits, width)
@@ -303,19 +159,16 @@ class SceneTransformer(nn.Module):
         """Weight "v d" that turns activations into logits, the digits' share added."""
         return self.code_output.weight + self.digit_output(self.digit_rows).sum(1)
 
-    def read_text(self, text_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What the text encoder makes of text ids "b t", before any image is seen.
-
-        Returns:
-            Activations "b t d", and the queries, keys and values "b t 3d" of the first multi-modal block.
-        """
-        text = self.word_embedding(text_ids) + self.word_position[: text_ids.shape[1]]
+    def read_text(self, text_ids: Tensor) -> Texts:
+        """What the text encoder and the text half of the first multi-modal block make of text ids "b t", before any image is seen."""
+        t = text_ids.shape[1]
+        text = self.word_embedding(text_ids) + self.word_position[:t]
         mask = (text_ids != 0)[:, None, None]
         for block in self.text_blocks:
             text = block(text, mask)
-        return text, self.multi_blocks[0].read_text(text)  # type: ignore[operator]
+        return text, *self.multi_blocks[0].read_text(text, turns_after_text(self.table[:, :0], t))  # type: ignore[operator]
 
-    def _known_text(self, text_ids: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+    def _known_text(self, text_ids: Tensor, kept: Kept) -> Texts:
         """As read_text, each caption read once and alone, so that its bits do not hang on its company."""
         rows = []
         for ids, row in zip(text_ids.tolist(), text_ids.split(1), strict=True):
@@ -325,7 +178,8 @@ class SceneTransformer(nn.Module):
                     kept.texts.clear()
                 kept.texts[key] = self.read_text(row)
             rows.append(kept.texts[key])
-        return torch.cat([text for text, _ in rows]), torch.cat([read for _, read in rows])
+        text, both, values = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return text, both, values
 
     def _kept(self) -> Kept | None:
         """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
@@ -352,40 +206,43 @@ class SceneTransformer(nn.Module):
 
         Args:
             tokens: "b n" int64, mask_id where masked.
-            text_ids: "b t" int64, 0 = padding (never attended to).
+            text_ids: "b t" int64, 0 = padding (never attended to); "c*b t" reads the same images with c texts each, and their results come
+                one after another ("c*b n v"): what an image is before it meets its text is then computed once.
             request: which attention to return.
             suppress: text token indices that nothing may attend to in the image blocks (word knock-out).
-            hidden: "b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
+            hidden: "c*b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
             return_text_logits: the grounded heads' attention logits to text, for training.
         """
-        t = text_ids.shape[1]
+        t, n = text_ids.shape[1], tokens.shape[1]
         kept = self._kept()
-        text, text_read = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
+        text, *text_read = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
         visible = text_ids != 0
         if suppress:
             visible = visible.clone()
             visible[:, list(suppress)] = False
         image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
-        key_mask = torch.cat([visible, visible.new_ones(tokens.shape)], dim=1)
+        key_mask = torch.cat([visible, visible.new_ones(len(text), n)], dim=1)
         if hidden is not None:
             # Text reads all visible tokens; an image token what is not hidden from it.
             key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
             key_mask[:, t:, :t] &= ~hidden
-        mask, table = broadcast_mask(key_mask), table_after_text(self.table, t)
+        mask, turns = additive_mask(key_mask, image.dtype), turns_after_text(self.table, t)
+        assert mask is not None
         for number, block in enumerate(self.multi_blocks):
-            text, image = block(text, image, mask, table, None if number else text_read)
+            text, image = block(text, image, mask, turns, None if number else text_read)
         x = torch.cat([text, image], dim=1)
         collected: list[Tensor] = []
         text_logits: list[Tensor] = []
+        last = len(self.single_blocks) - 1
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, q, k, columns = block(x, key_mask, table, t, request, read)
+            x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read)
             if columns is not None:
                 collected.append(columns)
             if return_text_logits:
                 grounded = list(self.grounded_heads)
-                text_logits.append((q[:, grounded, t:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
-        hidden = F.gelu(self.final(self.final_norm(x[:, t:])), approximate="tanh")
+                text_logits.append((q[:, grounded, -n:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
+        hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
         weight = self.output_weight() if kept is None else kept.output_weight
         output = TransformerOutput(F.linear(hidden, weight, self.output_bias))
         if return_text_logits:

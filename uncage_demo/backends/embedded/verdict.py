@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from uncage_demo.backends.embedded import vocab
-from uncage_demo.prompt.judging import color_fits, match
+from uncage_demo.prompt.judging import color_fits, match, region_wishes
 from uncage_demo.types import FoundObject, Prompt, Verdict, Wish
 
 SCORER = "emoji-scenes detector"
@@ -23,19 +23,22 @@ PAPER_TOLERANCE = 14
 LEAST_PAPER_FRAC = 0.1
 
 
-def verdict_of(found: Sequence[FoundObject], prompt: Prompt, place: str | None = None) -> Verdict:
+def verdict_of(
+    found: Sequence[FoundObject], prompt: Prompt, place: str | None = None, regions: Mapping[int, Sequence[float]] | None = None
+) -> Verdict:
     """The verdict on a picture: detections matched to the prompt's subjects (see `match`), what is left over is extra.
 
     Args:
         found: detections, strongest first.
         prompt: what was asked for.
         place: where the picture is (`place_of`); None = not judged.
+        regions: {subject: (top, left, bottom, right) as shares of the picture}: where objects were asked for.
     """
     matching = match(prompt.subjects, found)
     matched = [[found[i] for i in own] for own in matching.own]
     objects = tuple(len(own) == subject.count for subject, own in zip(prompt.subjects, matched, strict=True))
     colors = tuple(ok and all(color_fits(d, s) for d in own) for ok, s, own in zip(objects, prompt.subjects, matched, strict=True))
-    wishes = (*_positions(prompt, matched), *_places(prompt, place))
+    wishes = (*_positions(prompt, matched), *_places(prompt, place), *region_wishes(prompt.subjects, matched, regions or {}))
     correct = all(objects) and all(colors) and not matching.left and bool(objects) and all(wish.met for wish in wishes)
     return Verdict(objects, colors, len(matching.left), correct, tuple(found), SCORER, wishes)
 

@@ -13,6 +13,7 @@ from uncage_demo.backends.large.settings import AUTHORS, OwnSettings
 from uncage_demo.backends.large.sizes import MODELS, Sizes
 from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.shipped import EMBEDDED
+from uncage_demo.types import ModelDefaults
 
 Family = Literal["embedded", "meissonic", "muddit", "dimo", "amused"]
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
@@ -37,6 +38,7 @@ class CatalogEntry:
         subfolder: where in it the transformer's folder lies, "" = at the top.
         base: hub id of the repository that has everything but the transformer, "" = the same one.
         text_source: hub id of its text encoder where that is in neither.
+        folder_settings: of a local folder: the settings of the published model that it resembles.
     """
 
     id: str
@@ -47,19 +49,32 @@ class CatalogEntry:
     subfolder: str = ""
     base: str = ""
     text_source: str = ""
+    folder_settings: OwnSettings | None = None
 
     @property
     def settings(self) -> OwnSettings | None:
         """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
-        return AUTHORS.get(self.id)
+        return self.folder_settings or AUTHORS.get(self.id)
+
+    @property
+    def defaults(self) -> ModelDefaults:
+        """Its own settings, told without loading it; a model that ships with the project says them in its config."""
+        own = self.settings
+        if own is not None:
+            return ModelDefaults(own.num_steps, own.guidance_scale, own.noise_temperature, own.schedule)
+        config = json.loads((EMBEDDED[self.id] / "config.json").read_text(encoding="utf-8")) if self.id in EMBEDDED else {}
+        said = config.get("defaults", {})
+        return ModelDefaults(int(said.get("num_steps", DEFAULT_STEPS)), float(said.get("guidance_scale", ModelDefaults.guidance_scale)))
 
     @property
     def default_steps(self) -> int:
-        """Its own number of steps; a model that ships with the project says it in its config."""
-        if self.settings is not None:
-            return self.settings.num_steps
-        config = json.loads((EMBEDDED[self.id] / "config.json").read_text(encoding="utf-8")) if self.id in EMBEDDED else {}
-        return int(config.get("defaults", {}).get("num_steps", DEFAULT_STEPS))
+        """Its own number of steps."""
+        return self.defaults.num_steps
+
+    @property
+    def negative_prompt(self) -> str:
+        """Its own negative prompt, "" = an empty text."""
+        return "" if self.settings is None else self.settings.negative_prompt
 
     @property
     def sizes(self) -> Sizes | None:
@@ -69,6 +84,8 @@ class CatalogEntry:
     @property
     def cost(self) -> str:
         """What it needs to run, one sentence."""
+        if self.sizes is None and self.source:
+            return "What it needs is known once it is loaded."
         if self.sizes is None:
             return "Runs on any CPU in seconds; ships with the project."
         billions, memory = self.sizes.parameters / 1e9, self.sizes.memory_bytes() / 1e9

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.large.download import ModelUnavailable
+from uncage_demo.backends.large.settings import OwnSettings, settings_of
 from uncage_demo.backends.large.weights import read_json
 
 OTHER_PARTS = ("vqvae", "tokenizer", "scheduler")
@@ -84,6 +85,20 @@ def text_encoder_folder(folder: Path) -> Path:
         if (place / "config.json").is_file():
             return place
     raise ModelUnavailable(f"{root}: not a text encoder, no file matches config.json or text_encoder/config.json")
+
+
+def settings_in(folder: Path, family: str | None = None) -> OwnSettings:
+    """The settings that the authors of a local checkpoint's kind draw with, told from its config alone.
+
+    Args:
+        folder: the checkpoint's.
+        family: its family where the config does not tell it.
+
+    Raises:
+        ValueError: no such checkpoint.
+    """
+    transformer = model_folder(folder) / "transformer"
+    return settings_of(family or family_of(transformer), bool(read_json(transformer / "config.json").get("downsample", False)))
 
 
 def family_of(transformer: Path) -> str:

@@ -16,7 +16,7 @@ interface PlayerHandle {
 interface PlayerParts {
   skeleton: string;
   dom: any; phrases: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
-  heads: any; arrange: any; binding: any;
+  heads: any; arrange: any; binding: any; region: any; present: any; edit: any;
 }
 
 interface PlayerOptions {
@@ -24,6 +24,8 @@ interface PlayerOptions {
   autoplay?: boolean;
   actions?: string[];
   onEvent?: (name: string, detail: any) => void;
+  /** How the brush begins: open, in a mode, with an edit that can be taken back. */
+  edit?: { open?: boolean; mode?: string; undo?: boolean };
   heads?: (detail: { id: string; step: number; word: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 

@@ -100,11 +100,24 @@ interface BranchEdits { keep: number[]; drop: number[]; forbid: [number, number[
 /** What a branch changed in its parent; {} for a run of its own. */
 interface Lineage { parent?: string; at_step?: number; edits?: BranchEdits; parent_config?: object; earlier?: object[] }
 
+/** What a run began with, where that is no empty grid; boxes are top, left, bottom, right in cells. */
+interface Origin {
+  kind: string;
+  source: string;
+  source_prompt: string;
+  after_step: number | null;
+  shift: number[];
+  strength: number | null;
+  round: number | null;
+  regions: { subject: number; box: number[] }[];
+}
+
 interface PayloadRun {
   id: string;
   title: string;
   config: { [setting: string]: unknown };
   lineage: Lineage;
+  origin: Origin | null;
   order: string;
   guided: boolean;
   /** As text: seeds may exceed what a double holds. */
@@ -131,6 +144,8 @@ interface PayloadRun {
   terms: ScoreTerms[];
   /** "s w n" 8-bit codes q of attention, max * (q / 255)^2, of the words whose indices are given. */
   attention: { words: number[]; max: number; codes: PackedArray } | null;
+  /** "s k n" codes as those of `attention`, of the text tokens that stand for no word. */
+  marks: { names: string[]; max: number; codes: PackedArray } | null;
   /** "s o" and "s pairs" float32. */
   mass: PackedArray | null;
   overlap: PackedArray | null;

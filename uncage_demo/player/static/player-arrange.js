@@ -15,7 +15,7 @@
     const canvas = make("canvas", "up-canvas");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Run ${run.letter}, ${run.title}. Arrow keys move between cells, Enter pins a cell.`);
+    canvas.setAttribute("aria-label", `Run ${run.letter}, ${run.title}. Arrow keys move between cells, Enter pins a cell, Shift with arrow keys selects a region.`);
     canvas.style.aspectRatio = `${model.grid[1]} / ${model.grid[0]}`;
     const frame = make("div", "up-frame");
     frame.append(canvas);
@@ -27,6 +27,7 @@
 
   function watchStage(player, stage) {
     const { canvas } = stage;
+    parts.region.watch(player, stage);
     canvas.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "touch") player.setState({ hover: stage.cellAt(event), touched: stage.run.index });
     });
@@ -45,8 +46,15 @@
         const x = Math.max(0, Math.min(columns - 1, (from % columns) + moves[event.key][0]));
         const y = Math.max(0, Math.min(rows - 1, Math.floor(from / columns) + moves[event.key][1]));
         const cell = at >= 0 ? y * columns + x : from;
-        player.setState({ hover: cell, touched: stage.run.index });
-        player.say(parts.phrases.spoken(player.model, cell, player.state.step));
+        if (event.shiftKey) {
+          if (!player.state.region || !(stage.anchor >= 0)) stage.anchor = from;
+          player.setState({ hover: cell, region: parts.data.regionOf(stage.anchor, cell, columns), touched: stage.run.index });
+          player.region.told();
+        } else {
+          stage.anchor = -1;
+          player.setState({ hover: cell, touched: stage.run.index });
+          player.say(parts.phrases.spoken(player.model, cell, player.state.step));
+        }
       } else if (event.key === "Enter") {
         const pin = at === player.state.pin ? -1 : at;
         player.setState({ pin, touched: stage.run.index });
@@ -111,7 +119,7 @@
       event.preventDefault();
       event.stopPropagation();
     });
-    hook.root.addEventListener("keydown", (event) => {
+    player.keyed = (event) => {
       if (!player.model || event.altKey || event.ctrlKey || event.metaKey) return;
       const tag = event.target.tagName;
       if (tag === "INPUT" || tag === "SELECT" || tag === "TEXTAREA") return;
@@ -121,10 +129,14 @@
       else if (event.key === "Home") player.clock.go(0);
       else if (event.key === "End") player.clock.go(player.clock.last());
       else if (event.key === " " && tag !== "BUTTON") player.clock.toggle();
-      else if (event.key === "Escape" && player.state.pin >= 0) player.setState({ pin: -1 });
-      else return;
+      else if (event.key === "Escape" && player.state.region) player.setState({ region: null });
+      else if (event.key === "Escape" && player.state.pin >= 0) {
+        player.setState({ pin: -1 });
+        player.say("Unpinned.");
+      } else if (!player.present.key(event.key)) return;
       event.preventDefault();
-    });
+    };
+    hook.root.addEventListener("keydown", player.keyed);
   }
 
   parts.arrange = { stages, wire };

@@ -226,7 +226,8 @@
       this.details = [scroll, this.bars.box, alts];
       this.branch = new parts.actions.Branch(this.player);
       this.whatIf = new parts.actions.WhatIf(this.player);
-      hook.inspector.append(this.card, this.branch.box, this.whatIf.box);
+      this.player.region.build();
+      hook.inspector.append(this.card, this.player.region.box, this.branch.box, this.whatIf.box);
       parts.actions.tools(this.player);
     }
 

@@ -12,6 +12,22 @@
     return out;
   }
 
+  // Attention of the 256 codes.
+  const decoder = (max) => Float32Array.from({ length: 256 }, (_, q) => max * (q / 255) ** 2);
+
+  // The cells of a region [top, left, bottom, right] (rows and columns, both ends included), row by row.
+  function cellsOf([top, left, bottom, right], columns) {
+    const out = [];
+    for (let y = top; y <= bottom; y++) for (let x = left; x <= right; x++) out.push(y * columns + x);
+    return out;
+  }
+
+  // The region that two cells span.
+  function regionOf(one, other, columns) {
+    const [y, x, v, u] = [Math.floor(one / columns), one % columns, Math.floor(other / columns), other % columns];
+    return [Math.min(y, v), Math.min(x, u), Math.max(y, v), Math.max(x, u)];
+  }
+
   /** @param {PackedArray | null} entry */
   function typed(entry) {
     return entry ? new TYPES[entry.t](bytes(entry.d).buffer) : null;
@@ -75,8 +91,15 @@
         this.attentionWords = raw.attention.words;
         this.attentionRow = new Map(this.attentionWords.map((w, k) => [w, k]));
         this.codes = typed(raw.attention.codes);
-        this.decode = Float32Array.from({ length: 256 }, (_, q) => raw.attention.max * (q / 255) ** 2);
+        this.decode = decoder(raw.attention.max);
       }
+      // Start and end token: their maps go by indices after those of the words.
+      this.firstMark = payload.prompt.words.length;
+      if (raw.marks) {
+        this.markCodes = typed(raw.marks.codes);
+        this.markDecode = decoder(raw.marks.max);
+      }
+      this.commits = new Map();
       if (raw.alternatives) {
         this.altCount = raw.alternatives.count;
         this.altIds = typed(raw.alternatives.ids);
@@ -228,11 +251,45 @@
       }) : [];
     }
 
-    hasWord(w) { return !!this.codes && this.attentionRow.has(w); }
+    hasWord(w) {
+      if (w >= this.firstMark) return !!this.markCodes && w - this.firstMark < this.raw.marks.names.length;
+      return !!this.codes && this.attentionRow.has(w);
+    }
+
+    // Where the attention to a word (or mark) at a step begins: {codes, decode, from}.
+    rowAt(s, w) {
+      const mark = w >= this.firstMark;
+      const count = mark ? this.raw.marks.names.length : this.attentionWords.length;
+      const k = mark ? w - this.firstMark : this.attentionRow.get(w);
+      return { codes: mark ? this.markCodes : this.codes, decode: mark ? this.markDecode : this.decode, from: (s * count + k) * this.cells };
+    }
 
     wordAt(s, w, i) {
-      const k = this.attentionRow.get(w);
-      return this.decode[this.codes[(s * this.attentionWords.length + k) * this.cells + i]];
+      const { codes, decode, from } = this.rowAt(s, w);
+      return decode[codes[from + i]];
+    }
+
+    // Attention of every cell to a word at the step that decided the cell as it is at the end; NaN where none did.
+    atCommit(w) {
+      if (!this.commits.has(w)) {
+        const out = new Float32Array(this.cells).fill(NaN);
+        for (let i = 0; i < this.cells; i++) {
+          const s = this.unmask[i] - this.firstStep;
+          if (s >= 0 && s < this.steps) out[i] = this.wordAt(s, w, i);
+        }
+        this.commits.set(w, out);
+      }
+      return this.commits.get(w);
+    }
+
+    // How much some cells read a word when they were decided, as a multiple of the mean over the picture; NaN where nothing is known.
+    timesRead(w, cells) {
+      const map = this.atCommit(w);
+      const mean = (list) => {
+        const known = list.filter((v) => v === v);
+        return known.length ? known.reduce((sum, v) => sum + v, 0) / known.length : NaN;
+      };
+      return mean(cells.map((i) => map[i])) / mean(Array.from(map));
     }
 
     // Mean attention to a group of words (those that name an object), into `out`.
@@ -240,8 +297,8 @@
       out.fill(0);
       const rows = words.filter((w) => this.hasWord(w));
       for (const w of rows) {
-        const from = (s * this.attentionWords.length + this.attentionRow.get(w)) * this.cells;
-        for (let i = 0; i < this.cells; i++) out[i] += this.decode[this.codes[from + i]];
+        const { codes, decode, from } = this.rowAt(s, w);
+        for (let i = 0; i < this.cells; i++) out[i] += decode[codes[from + i]];
       }
       if (rows.length > 1) for (let i = 0; i < this.cells; i++) out[i] /= rows.length;
       return out;
@@ -281,6 +338,8 @@
       throw new Error(`This player reads payloads of version ${VERSION} with at least one run.`);
     }
     const prompt = payload.prompt;
+    const named = payload.runs.every((r) => r.marks) ? payload.runs[0].marks.names : [];
+    const marks = named.map((name) => ({ text: `${name} token`, start: -1, end: -1, kind: "mark", subject: -1, role: "", mark: true }));
     return {
       payload,
       grid: payload.grid,
@@ -288,7 +347,7 @@
       steps: payload.num_steps,
       // The clock of an unfinished run ends where its records end.
       done: Math.max(...payload.runs.map((r) => r.first_step + r.steps_done)),
-      words: prompt.words,
+      words: [...prompt.words, ...marks],
       subjects: prompt.subjects.map((subject) => ({ ...subject, ramp: typed(subject.ramp) })),
       text: prompt.text,
       truncated: prompt.truncated,
@@ -317,5 +376,5 @@
     return pieces;
   }
 
-  parts.data = { parse, bytes, typed, Run, cutPrompt, VERSION };
+  parts.data = { parse, bytes, typed, Run, cutPrompt, cellsOf, regionOf, VERSION };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -21,7 +21,7 @@
       box.replaceChildren();
       this.cache = new Map();
       this.shown = null;
-      const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i));
+      const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i) && !model.words[i].mark);
       const kept = model.payload.heads;
       const maps = new Map(Object.entries((kept && kept.maps) || {}));
       const look = async ({ id, step, word }) => (maps.has(`${id} ${step} ${word}`) ? { heads: maps.get(`${id} ${step} ${word}`) } : { error: kept.note });

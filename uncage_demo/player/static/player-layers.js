@@ -59,7 +59,8 @@
       available: (model) => model.hasAttention,
       scale: (painter, state) => {
         const word = painter.model.words[state.word];
-        return word ? ofScale(painter, "word", painter.rampOf(state.word), `attention to “${word.text}”`, 3) : null;
+        if (!word) return null;
+        return ofScale(painter, word.mark ? "mark" : "word", painter.rampOf(state.word), `attention to ${word.mark ? `the ${word.text}` : `“${word.text}”`}`, 3);
       },
       values: (run, s, state, out) => run.wordsInto(s, [state.word], out),
     },

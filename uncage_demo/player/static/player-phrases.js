@@ -15,6 +15,25 @@
     return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
   }
 
+  // A region [top, left, bottom, right] of rows and columns.
+  function area([top, left, bottom, right]) {
+    const range = (name, a, b) => (a === b ? `${name} ${a + 1}` : `${name}s ${a + 1} to ${b + 1}`);
+    return `${range("Row", top, bottom)}, ${range("column", left, right)}`;
+  }
+
+  // What happens in a step, for a class: one or two sentences.
+  function caption(model, state, about) {
+    const run = model.runs[0];
+    const s = run.local(state.step);
+    let open = 0;
+    for (let i = 0; i < model.cells; i++) open += run.hidden(s, i) ? 1 : 0;
+    const said = [`Step ${state.step + 1} of ${model.steps}: ${plural(run.counts[s], "cell", "cells")} decided, ${open} still masked.`];
+    const parting = model.runs.filter((one) => one.divergence === state.step).map((one) => one.letter);
+    if (parting.length) said.push(`Here ${parting.join(", ")} first ${parting.length === 1 ? "differs" : "differ"} from A.`);
+    if (state.layer !== "picture") said.push(about);
+    return said.join(" ");
+  }
+
   // How a cell stands at a step, and what a branch did to it. `data` is of Run.candidate.
   function standing(data) {
     const forced = data.edited === "keep" && data.picked;
@@ -87,5 +106,5 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { number, place, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  parts.phrases = { number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

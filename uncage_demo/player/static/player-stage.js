@@ -114,6 +114,13 @@
       return x < 0 || y < 0 || x >= this.columns || y >= this.rows ? -1 : y * this.columns + x;
     }
 
+    // The cell nearest to the pointer, for a drag that leaves the picture.
+    cellNear(event) {
+      const box = this.canvas.getBoundingClientRect();
+      const within = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+      return within((event.clientY - box.top) / box.height, this.rows) * this.columns + within((event.clientX - box.left) / box.width, this.columns);
+    }
+
     // view: {step, layer, blend, covered, paint(stage, s), other, hover, pin, pinned, whatIf, theme}
     draw(view) {
       const s = this.run.local(view.step);
@@ -267,6 +274,13 @@
       if (view.whatIf) {
         const chosen = view.whatIf(this.run, s);
         if (chosen) this.stroke(this.border((i) => chosen[i]), view.theme.whatIf, "rgba(12,14,20,.85)", unit * 1.2, [unit * 3.2, unit * 2.2]);
+      }
+      if (view.region) {
+        const [top, left, bottom, right] = view.region;
+        const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
+        const path = new Path2D();
+        path.rect(left * w, top * h, (right - left + 1) * w, (bottom - top + 1) * h);
+        this.stroke(path, "#ffffff", "rgba(12,14,20,.9)", unit * 1.4, [unit * 4, unit * 3]);
       }
       for (const [cell, pinned] of [[view.pin, true], [view.hover, false]]) {
         if (cell < 0 || (!pinned && cell === view.pin)) continue;

@@ -19,7 +19,7 @@
       const line = hook.prompt;
       line.replaceChildren();
       this.chips = [];
-      for (const { text, word: index } of parts.data.cutPrompt(model.text, model.words)) {
+      for (const { text, word: index } of parts.data.cutPrompt(model.text, model.words.filter((word) => !word.mark))) {
         if (index < 0) {
           line.append(document.createTextNode(text));
           continue;

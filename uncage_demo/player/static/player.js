@@ -8,12 +8,12 @@
 
   const START = {
     step: 0, playing: false, speed: 1, layer: "picture", of: "picture", object: -1, word: -1, cover: 100, blend: 82, locked: true,
-    pin: -1, hover: -1, boxes: false, whatIf: null,
+    pin: -1, hover: -1, boxes: false, region: null, selecting: false, touched: 0, whatIf: null,
   };
   const SHEET_PX = 620; // as in the style sheet
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
-  const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes"];
+  const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes", "region", "touched"];
 
   class Player {
     constructor(root, payload, options) {
@@ -33,8 +33,11 @@
       this.binding = new parts.binding.Binding(this);
       this.curves = new parts.curves.Curves(this);
       this.heads = new parts.heads.Heads(this);
+      this.region = new parts.region.Region(this);
+      this.brush = new parts.edit.Brush(this);
       this.changed = new Set();
       this.cleanups = [];
+      this.present = new parts.present.Present(this);
       this.model = parts.data.parse(payload);
       this.painter = new Painter(this.model);
       const { state, autoplay } = this.options;
@@ -65,6 +68,10 @@
       if (!this.painter.comparable(state.of)) state.of = (this.painter.compared()[0] || LAYERS[0]).key;
       this.choose();
       state.boxes = state.boxes === true;
+      state.touched = whole(state.touched, 0, model.runs.length - 1, 0);
+      const [rows, columns] = model.grid;
+      const inside = Array.isArray(state.region) && state.region.length === 4 && state.region.every((v, k) => Number.isInteger(v) && v >= 0 && v < (k % 2 ? columns : rows));
+      if (!inside || state.region[0] > state.region[2] || state.region[1] > state.region[3]) state.region = null;
       if (!parts.clock.SPEEDS.includes(state.speed)) state.speed = 1;
     }
 
@@ -121,6 +128,7 @@
       this.binding.build();
       this.curves.build();
       this.heads.build();
+      this.brush.build();
       this.clock.drawForks();
       this.preload();
     }
@@ -178,7 +186,7 @@
       const { state, model } = this;
       return {
         step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
-        reference: model.runs[0], hover: state.hover, pin: state.pin, boxes: state.boxes,
+        reference: model.runs[0], region: state.region, hover: state.hover, pin: state.pin, boxes: state.boxes,
         whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
       };
     }
@@ -210,6 +218,7 @@
       for (const stage of this.stages) {
         stage.resize();
         stage.draw(view);
+        this.brush.draw(stage);
       }
       this.clock.update(changed);
       this.words.update(changed);
@@ -219,6 +228,9 @@
       this.binding.update(changed);
       this.curves.update(changed);
       this.heads.update(changed);
+      this.region.update(changed);
+      this.present.update(changed);
+      this.brush.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
       if (SHARED.some((k) => changed.has(k)) && !state.playing) this.emit("state", this.pickState(state));
       this.lastFrameMs = performance.now() - started;
@@ -321,7 +333,9 @@
       const { canvas } = this.stages[0];
       const first = top(canvas) + window.scrollY;
       const above = first < window.innerHeight * FIRST_SCREEN ? first : top(canvas) - top(stages);
-      const room = window.innerHeight - above - clock.offsetHeight - MARGIN_PX;
+      const { caption, legend } = this.hook;
+      const below = this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0;
+      const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
       root.style.setProperty("--up-room", `${Math.max(LEAST_PX, Math.round(room))}px`);
       this.setState({}, ["size"]);
     }

@@ -17,6 +17,7 @@
 
     function onEvent(name, detail) {
       if (name === "state") shared.step = detail.step;
+      if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
         busy(name === "branch" ? "Branching…" : "Knocking the word out…");
         trigger("branch", { ids: shared.ids, event: { ...detail, name } });
@@ -42,6 +43,7 @@
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       shared.restoreStep = null;
       const options = { onEvent, autoplay: Boolean(message.autoplay), actions: ["branch", "knockout"] };
+      page.edits.prepare(options, message);
       options.heads = async (detail) => parse(await server.heads(detail));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = message.branch && player ? { ...player.state } : {};

@@ -1,0 +1,120 @@
+"""What the server does when a visitor edits: untrusted events, joined stages, own pictures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.runner import generate
+from uncage_demo.ui import edit
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.settings import Settings
+
+pytest.importorskip("gradio")
+
+TINY = EmbeddedBackend.tiny(seed=0)
+PAIR = parse_prompt("a turtle and a pink apple", TINY)
+
+
+@pytest.fixture(scope="module")
+def handlers() -> Handlers:
+    return Handlers(ModelSlot(lambda name, allow: TINY))
+
+
+@pytest.fixture(scope="module")
+def ids(handlers: Handlers) -> list[str]:
+    configs = [DecodingConfig(order=order, num_steps=4, seed=3) for order in ("meissonic", "uncage")]
+    return [handlers.store.add(trace, None, "") for trace in (generate(TINY, PAIR, config) for config in configs)]
+
+
+def last(messages: Any) -> dict[str, Any]:
+    return json.loads([one for one in messages if one][-1])
+
+
+def asked(**event: Any) -> dict[str, Any]:
+    return {"run": 0, "kind": "edit", "step": 3, "cells": [0, 1, 7], "order": "", "prompt": PAIR.text, **event}
+
+
+def test_an_edit_of_the_same_prompt_joins_the_stages(handlers: Handlers, ids: list[str]) -> None:
+    told = last(edit.edit_on_stage(handlers, ids, asked(run=1, order="stage")))
+    assert told["ids"][:2] == ids
+    assert told["edit"] == "edit"
+    made = [handlers.store.get(one).trace for one in told["ids"][2:]]
+    assert [t.config["order"] for t in made] == ["meissonic", "uncage"]
+    parent = handlers.store.get(ids[1]).trace
+    assert np.array_equal(np.delete(made[0].tokens.flat, [0, 1, 7]), np.delete(parent.tokens.flat, [0, 1, 7]))
+    assert "ud.edit(backend, traces[1]" in told["python"]
+    assert told["command"] is None
+
+
+def test_another_prompt_takes_the_stage(handlers: Handlers, ids: list[str]) -> None:
+    told = last(edit.edit_on_stage(handlers, ids, asked(prompt="a turtle and a blue apple", order="six")))
+    assert len(told["ids"]) == 6
+    assert not set(ids) & set(told["ids"])
+    assert "blue apple" in told["note"]
+    rounds = last(edit.edit_on_stage(handlers, ids, asked(kind="remix", strength=0.3, rounds=2, prompt="a cat")))
+    assert len(rounds["ids"]) == 2
+
+
+def test_moves_and_places(handlers: Handlers, ids: list[str]) -> None:
+    moved = handlers.store.get(last(edit.edit_on_stage(handlers, ids, asked(kind="extend", shift=[0, -2])))["ids"][-1])
+    assert moved.trace.origin is not None
+    assert moved.trace.origin.shift == (0, -2)
+    event = asked(kind="compose", regions=[{"subject": 1, "box": [0, 0, 3, 3]}], pins=[35])
+    placed = handlers.store.get(last(edit.edit_on_stage(handlers, ids, event))["ids"][-1])
+    assert placed.verdict is not None
+    assert placed.verdict.wishes[0].label == "apple in its region"
+    assert placed.trace.tokens.flat[35] == handlers.store.get(ids[0]).trace.tokens.flat[35]
+    assert placed.trace.config["seed"] == 3, "the same noise as the run on stage, so that only the places differ"
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (asked(run=2), "run=2: choose one of the 2"),
+        (asked(run=True), "run=True"),
+        (asked(kind="paint"), "kind='paint'"),
+        (asked(cells="all"), "cells='all'"),
+        (asked(cells=[36]), "cell=36"),
+        (asked(cells=list(range(40))), "at most 36"),
+        (asked(cells=[], step=3), "nothing to draw"),
+        (asked(step=9), "step=9"),
+        (asked(order="best"), "order='best'"),
+        (asked(prompt="x" * 3000), "3000 characters"),
+        (asked(prompt="a purple zebra"), "zebra"),
+        (asked(kind="extend", shift=[1]), "shift="),
+        (asked(kind="extend", shift=[0, 99]), "right=99"),
+        (asked(kind="remix", strength="much", rounds=1), "strength='much'"),
+        (asked(kind="remix", strength=0.5, rounds=99), "rounds=99"),
+        (asked(kind="compose", regions=[{"subject": 5, "box": [0, 0, 1, 1]}]), "region of object 5"),
+        (asked(kind="compose", regions=[{"subject": 0, "box": [0, 0, 1]}]), "region of turtle"),
+        (asked(kind="compose", regions=[{"subject": 0}]), "one box of four numbers"),
+        (asked(kind="compose", regions=[], pins=[]), "nothing is pinned"),
+    ],
+)
+def test_events_are_not_trusted(handlers: Handlers, ids: list[str], event: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(edit.edit_on_stage(handlers, ids, event))
+
+
+def test_an_own_picture_comes_on_stage(handlers: Handlers, tmp_path) -> None:
+    path = tmp_path / "mine.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(path)
+    told = last(edit.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))
+    trace = handlers.store.get(told["ids"][0]).trace
+    assert np.array_equal(trace.tokens, edit.encode_picture(TINY, path).tokens)
+    assert [one["name"] for one in told["own"]["pictures"]] == ["Your picture", "As tokens", "Where they differ"]
+    assert any("70 x 50" in sentence for sentence in told["own"]["said"])
+    again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0)))
+    assert len(again["ids"]) == 2
+    path.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        list(edit.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))

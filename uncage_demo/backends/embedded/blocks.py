@@ -1,0 +1,218 @@
+"""The blocks of the embedded transformer: text alone, text and image with weights of their own, both with the same weights.
+
+Shapes: b batch, n image tokens, t text tokens, m = t + n, d width, h heads, e width of a head.
+Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uncage_demo.backends.attention import scaled_dot_product_with_columns
+
+# Of some captions: activations "b t d"; queries and keys "b t 2 h e" and values "b t d" of the first multi-modal block.
+Texts = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class AttentionRequest:
+    """Which attention to return from a forward.
+
+    Args:
+        layers: (layer, head) pairs of the single-modal blocks to average over; None = all of them.
+        columns: text token indices.
+        full: also return every layer and head.
+        samples: read only the first `samples` of the batch (the conditional half); None = all.
+    """
+
+    layers: tuple[tuple[int, int], ...] | None
+    columns: tuple[int, ...]
+    full: bool = False
+    samples: int | None = None
+
+    def heads(self, layer: int, count: int) -> tuple[int, ...]:
+        """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
+        if self.full or self.layers is None:
+            return tuple(range(count))
+        return tuple(head for wanted, head in self.layers if wanted == layer)
+
+
+class _Mlp(nn.Sequential):
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__(nn.Linear(width, ratio * width), nn.GELU(approximate="tanh"), nn.Linear(ratio * width, width))
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    b, m, d = x.shape
+    return x.view(b, m, heads, d // heads).transpose(1, 2)
+
+
+def _merge(x: Tensor) -> Tensor:
+    b, h, m, d = x.shape
+    return x.transpose(1, 2).reshape(b, m, h * d)
+
+
+def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
+    """Cosines and sines "2 n head_dim/2" of 2-D rotary positions: the first half of the pairs turn with y, the second with x."""
+    quarter = head_dim // 4
+    frequencies = 1.0 / (100.0 ** (torch.arange(quarter).float() / quarter))
+    y, x = torch.meshgrid(torch.arange(grid[0]).float(), torch.arange(grid[1]).float(), indexing="ij")
+    angles = torch.cat([y.reshape(-1, 1) * frequencies, x.reshape(-1, 1) * frequencies], dim=1)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """Factors "t+n 1 1 e" of a channel and of its partner, for text (no position on the grid: angle 0) followed by image (see `_turn`)."""
+    still = torch.stack([table.new_ones(t, table.shape[-1]), table.new_zeros(t, table.shape[-1])])
+    cos, sin = torch.cat([still, table], dim=1)
+    return torch.cat([cos, cos], dim=-1)[:, None, None], torch.cat([-sin, sin], dim=-1)[:, None, None]
+
+
+def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    """Channels "b m 2 h e" turned in pairs (i, i + e/2): x cos - y sin, y cos + x sin."""
+    own, partner = (factor.to(x.dtype) for factor in turns)
+    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1) * partner)
+
+
+class _QueriesAndKeys(nn.Module):
+    """What queries and keys of an image block have in common: a norm each over a head's channels, then the turn by position."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
+
+    def turned(self, read: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries and keys "b m 2 h e", normalised and turned, of both side by side "b m 2d"; one pass over both."""
+        b, m, _ = read.shape
+        parts = read.view(b, m, 2, self.heads, -1)
+        # A norm without weight, then the weight, has the bits of a norm with weight.
+        normed = F.layer_norm(parts, parts.shape[-1:], eps=self.norm_q.eps)
+        return _turn(normed * torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None], turns)
+
+    def apart(self, both: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys "b h m e" of what `turned` gives."""
+        queries, keys = both.unbind(2)
+        return queries.transpose(1, 2), keys.transpose(1, 2)
+
+
+class TextBlock(nn.Module):
+    def __init__(self, width: int, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = _Mlp(width, ratio)
+
+    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm1(text)).chunk(3, dim=-1))
+        text = text + self.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+        return text + self.mlp(self.norm2(text))
+
+
+class Stream(nn.Module):
+    """One modality's half of a multi-modal block."""
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = _Mlp(width, ratio)
+
+
+class MultiBlock(_QueriesAndKeys):
+    def __init__(self, width: int, heads: int, ratio: int) -> None:
+        super().__init__(width, heads)
+        self.text, self.image = Stream(width, ratio), Stream(width, ratio)
+
+    def read_text(self, text: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Queries and keys "b t 2 h e" and values "b t d" of the text alone."""
+        return self._read(self.text.qkv(self.text.norm1(text)), turns)
+
+    def _read(self, qkv: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        width = qkv.shape[-1] // 3
+        return self.turned(qkv[..., : 2 * width], turns), qkv[..., 2 * width :]
+
+    def forward(
+        self, text: Tensor, image: Tensor, mask: Tensor, turns: tuple[Tensor, Tensor], text_read: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """New text and image activations, "c*b t d" and "c*b n d".
+
+        Args:
+            image: "b n d" where every image is read with c texts, which needs `text_read`; the others are "c*b ...".
+            mask: what is added to the scores, "b 1 1 t+n", or "b 1 t+n t+n" where that differs by query (see `additive_mask`).
+            turns: of text and image (see `turns_after_text`).
+            text_read: what `read_text` gives, where it is known already.
+        """
+        t = text.shape[1]
+        image_qkv = self.image.qkv(self.image.norm1(image))
+        if text_read is None:
+            both, values = self._read(torch.cat([self.text.qkv(self.text.norm1(text)), image_qkv], dim=1), turns)
+        else:
+            copies = len(text) // len(image)
+            image_both, image_values = self._read(image_qkv, (turns[0][t:], turns[1][t:]))
+            both = torch.cat([text_read[0], torch.cat([image_both] * copies)], dim=1)
+            values = torch.cat([text_read[1], torch.cat([image_values] * copies)], dim=1)
+            image = torch.cat([image] * copies)
+        q, k = self.apart(both)
+        mixed = _merge(F.scaled_dot_product_attention(q, k, _heads(values, self.heads), attn_mask=mask))
+        text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
+        return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
+
+
+class SingleBlock(_QueriesAndKeys):
+    """Attention and MLP side by side, one set of weights for both modalities."""
+
+    def __init__(self, width: int, heads: int, ratio: int) -> None:
+        super().__init__(width, heads)
+        self.split = (2 * width, width, ratio * width)
+        self.norm = nn.LayerNorm(width)
+        self.into, self.out = nn.Linear(width, sum(self.split)), nn.Linear(width + ratio * width, width)
+
+    def forward(
+        self,
+        x: Tensor,
+        key_mask: Tensor,
+        mask: Tensor,
+        turns: tuple[Tensor, Tensor],
+        t: int,
+        image_only: bool = False,
+        request: AttentionRequest | None = None,
+        read: tuple[int, ...] = (),
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
+
+        Args:
+            key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
+            mask: the same as what is added to the scores (see `additive_mask`).
+            turns: see `turns_after_text`.
+            t: number of text tokens at the front.
+            image_only: leave the text out of the new activations and the queries, where nobody reads them any more.
+            request, read: what to read, and from which heads; nothing without either.
+        """
+        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        q, k = self.apart(self.turned(both, turns))
+        v = _heads(v, self.heads)
+        if image_only:
+            x, q, hidden = x[:, t:], q[:, :, t:], hidden[:, t:]
+            key_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
+            mask = mask[:, :, t:] if mask.shape[2] > 1 else mask
+        columns = None
+        if request is None or not read:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            mixed, columns = scaled_dot_product_with_columns(
+                q,
+                k,
+                v,
+                request.columns,
+                key_mask=key_mask,
+                rows=slice(0 if image_only else t, None),
+                samples=slice(request.samples),
+                heads=read,
+            )
+        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)), q, k, columns

@@ -1,0 +1,71 @@
+"""What handlers answer with: messages for the page's scripts, and errors that a visitor can read."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from uncage_demo.ui.line import Place
+
+log = logging.getLogger(__name__)
+_sequence = itertools.count(1)
+
+
+def message(kind: str, **data: Any) -> str:
+    """A message to a component's script: JSON text with a number that makes it new, and no "<" in it."""
+    return json.dumps({"kind": kind, "seq": next(_sequence), **data}, default=str).replace("<", "\\u003c")
+
+
+def explained(function: Callable[..., Any]) -> Callable[..., Any]:
+    """ValueErrors become gr.Error with their message; anything else is logged in full and told in one sentence."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from function(*args, **kwargs)
+            except Exception as error:
+                raise _told(error) from error
+
+        return generator
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise _told(error) from error
+
+    return plain
+
+
+def _told(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
+        return gr.Error(str(error), duration=12, print_exception=False)
+    log.exception("a handler failed")
+    return gr.Error(
+        f"Something went wrong on the server ({type(error).__name__}). Nothing was lost; try again.", duration=12, print_exception=False
+    )
+
+
+def said_place(place: Place) -> str:
+    """A waiting run's place and the time left, in words."""
+    time_left = "" if place.seconds is None else f", about {_said_time(place.seconds)}"
+    if place.full:
+        return f"The line is full: {place.ahead} runs are before yours{time_left}. Your prompt is kept, and you are let in as it empties."
+    if not place.ahead:
+        return "Starting…"
+    return f"Waiting: {place.ahead} run{'s' * (place.ahead != 1)} before yours{time_left}"
+
+
+def _said_time(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"

@@ -1,0 +1,61 @@
+// Edits on the stage: what the brush asks for goes to the server; what was on stage before can be brought back.
+(function (page) {
+  "use strict";
+
+  const { shared, make } = page;
+  const MOST_HISTORY = 20;
+  const history = [];
+  let shown = null;
+  let opened = null; // how the brush stands, for the next player
+  let taken = false; // the next message is an earlier one, brought back
+
+  // Before a player is mounted: whether the brush is offered, and how it begins.
+  function prepare(options, message) {
+    if (message.edit && shown && !taken) {
+      history.push(shown);
+      if (history.length > MOST_HISTORY) history.shift();
+    } else if (!message.edit && !message.branch && !taken) history.length = 0;
+    if (message.edit === "picture") opened = { open: true, mode: "edit" };
+    taken = false;
+    shown = message;
+    options.actions.push("edit");
+    options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
+    own(message.own);
+  }
+
+  // What the brush reports. Returns whether it was the brush's.
+  function onEvent(name, detail, stage) {
+    if (name === "editing") opened = detail;
+    else if (name === "edit") {
+      page.busy("Drawing again…");
+      stage.trigger("edit", { ids: shared.ids, event: detail });
+    } else if (name === "unedit" && history.length) {
+      taken = true;
+      stage.show({ ...history.pop(), seq: Date.now(), autoplay: false });
+    } else return false;
+    return true;
+  }
+
+  // A picture of one's own beside what its tokens can hold of it.
+  function own(view) {
+    const box = document.querySelector("#uc-stage .uc-own");
+    box.hidden = !view;
+    box.replaceChildren();
+    if (!view) return;
+    const row = make("div", "uc-own-row");
+    for (const { name, data } of view.pictures) {
+      const figure = make("figure", "uc-own-picture");
+      const image = make("img", "");
+      image.src = `data:image/webp;base64,${data}`;
+      image.alt = name;
+      figure.append(image, make("figcaption", "", name));
+      row.append(figure);
+    }
+    const said = make("div", "uc-own-said");
+    for (const sentence of view.said) said.append(make("p", "", sentence));
+    row.append(said);
+    box.append(row);
+  }
+
+  page.edits = { prepare, onEvent };
+})(window.UncagePage);
