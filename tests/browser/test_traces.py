@@ -68,7 +68,21 @@ def test_the_player_is_told_what_the_server_would_tell(drawn):
     assert payload["atlas"]["ids"] == ours["atlas"]["ids"]
     for made, wanted in zip(payload["runs"], ours["runs"], strict=True):
         assert made.keys() == wanted.keys()
-        for key in ("order", "guided", "seed", "num_steps", "first_step", "steps_done", "title", "divergence", "pairs", "terms", "sight", "lineage"):
+        for key in (
+            "order",
+            "guided",
+            "seed",
+            "num_steps",
+            "first_step",
+            "steps_done",
+            "title",
+            "divergence",
+            "pairs",
+            "terms",
+            "sight",
+            "lineage",
+            "origin",
+        ):
             assert made[key] == wanted[key], key
         for key in ("masked", "committed", "drawn", "tokens", "unmask_step"):
             assert _array(made[key]).tolist() == _array(wanted[key]).tolist(), key
@@ -83,8 +97,10 @@ def test_the_player_is_told_what_the_server_would_tell(drawn):
         assert made["health"]["changed"] == wanted["health"]["changed"] == 0
         assert _array(made["health"]["special"]) == pytest.approx(_array(wanted["health"]["special"]), rel=1e-5, nan_ok=True)
         assert made["attention"]["words"] == wanted["attention"]["words"]
-        codes = _array(made["attention"]["codes"]).astype(int), _array(wanted["attention"]["codes"]).astype(int)
-        assert np.abs(codes[0] - codes[1]).max() <= 1
+        assert made["marks"]["names"] == wanted["marks"]["names"]
+        for key in ("attention", "marks"):
+            codes = _array(made[key]["codes"]).astype(int), _array(wanted[key]["codes"]).astype(int)
+            assert np.abs(codes[0] - codes[1]).max() <= 1, key
         assert _array(made["alternatives"]["ids"]).shape == _array(wanted["alternatives"]["ids"]).shape
         assert len(made["frames"]) == len(wanted["frames"])
         assert {key: made["verdict"][key] for key in ("objects_found", "too_many", "wishes")} == {

@@ -57,7 +57,13 @@ def _wrapped(path: Path, number: dict[Path, int]) -> str:
 
 
 def runtime_as_constant(text: str, name: str = "ort") -> str:
-    """An ES module whose exports stand in one clause, with a constant that holds them in place of the clause.
+    """An ES module as a plain script, with a constant that holds its exports.
+
+    A worker of a page that was opened from disk may not be a module: browsers give such pages no origin to load modules from.
+
+    Args:
+        text: a module whose exports stand in one clause.
+        name: of the constant.
 
     Raises:
         ValueError: no such clause, or more than one.
@@ -69,4 +75,5 @@ def runtime_as_constant(text: str, name: str = "ort") -> str:
     for part in clauses[0].split(","):
         inside, _, outside = part.strip().partition(" as ")
         pairs.append(f"{outside or inside}: {inside}")
-    return _CLAUSE.sub(lambda _: f"const {name} = {{ {', '.join(pairs)} }};", text)
+    text = _CLAUSE.sub(lambda _: f"return {{ {', '.join(pairs)} }};", text).replace("import.meta.url", "globalThis.location.href")
+    return f"const {name} = (() => {{\n{text}\n}})();"

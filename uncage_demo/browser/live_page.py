@@ -25,7 +25,7 @@ TITLE = "Watch a masked generative transformer decide"
 
 
 def worker_script(runtime: Runtime) -> str:
-    """The worker as one module: the runtime, the engine, and the line that starts them."""
+    """The worker as one plain script: the runtime, the engine, and the line that starts them."""
     engine = bundle(STATIC / "worker.js")
     return f"{runtime_as_constant(runtime.script)}\n{engine}\nentry.serve(ort, globalThis);\n"
 

@@ -17,7 +17,7 @@ export class Engine {
   constructor(script, told) {
     this.ticket = 0;
     this.told = told;
-    this.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })), { type: "module" });
+    this.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
     this.worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
   }

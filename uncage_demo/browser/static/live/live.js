@@ -8,13 +8,13 @@ const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
 /** A player that took longer than this to show is left alone until the run is finished. */
 const LONG_MS = 40;
-/** Prompts to begin with. @type {{ name: string, choices: Choice[], place: string, seed: number }[]} */
+/** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
 const CHIPS = [
-  { name: "a turtle and a pink apple", choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
-  { name: "a red car and a blue clock", choices: [one("car", "red"), one("clock", "blue")], place: "", seed: 1 },
-  { name: "a yellow bird and a green frog at night", choices: [one("bird", "yellow"), one("frog", "green")], place: "night", seed: 3 },
-  { name: "a cat, a dog and a crown", choices: [one("cat"), one("dog"), one("crown")], place: "", seed: 2 },
-  { name: "two rabbits and an orange balloon", choices: [one("rabbit", "", 2), one("balloon", "orange")], place: "meadow", seed: 4 },
+  { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
+  { choices: [one("car", "red"), one("clock", "blue")], place: "", seed: 1 },
+  { choices: [one("bird", "yellow"), one("frog", "green")], place: "night", seed: 3 },
+  { choices: [one("cat"), one("dog"), one("crown")], place: "", seed: 2 },
+  { choices: [one("rabbit", "", 2), one("balloon", "orange")], place: "meadow", seed: 4 },
 ];
 
 /** @param {string} noun @param {string} color @param {number} count @returns {Choice} */
@@ -79,11 +79,11 @@ class LivePage {
       this.settings();
       this.openModel();
     });
-    for (const { name, choices, place, seed } of CHIPS) {
+    for (const { choices, place, seed } of CHIPS) {
       const chip = document.createElement("button");
       chip.type = "button";
       chip.className = "live-chip";
-      chip.textContent = name;
+      chip.textContent = compose(this.manifest, choices, place).text;
       chip.addEventListener("click", () => {
         this.fill(choices, place);
         hook.seed.value = String(seed);
@@ -216,7 +216,7 @@ class LivePage {
     /** @type {any} */
     const state = this.player ? { ...this.player.state } : {};
     delete state.step;
-    if (finished && this.branchAt !== undefined) state.step = this.branchAt;
+    if (finished) state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
     if (this.player) this.player.destroy();
     const { UncagePlayer } = /** @type {any} */ (window);
     const heads = async () => ({ error: "Layers and heads are shown by the server's page." });

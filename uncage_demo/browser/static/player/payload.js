@@ -15,6 +15,8 @@ const VERSION = 2;
 const TILE_PX = 16;
 const QUANTILE = 0.995;
 const KINDS = { Float32Array: "f4", Uint8Array: "u1", Uint16Array: "u2", Int16Array: "i2" };
+/** Text tokens that stand for no word and take much of the attention. */
+const MARKS = ["start", "end"];
 /** @type {readonly Term[]} */
 const TERMS = ["confidence", "noise", "contrast"];
 /** Pictures of a step are sent again with every later step: encoded once. @type {WeakMap<Uint8Array, string>} */
@@ -129,6 +131,7 @@ function runOf(trace, maps) {
   return {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
+    origin: null, // runs of the browser begin with an empty grid or branch off
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
@@ -147,6 +150,7 @@ function runOf(trace, maps) {
     cutoff: packedList(Float32Array.from(steps, (record) => record.cutoff)),
     terms,
     attention: maps && attentionView(maps, shown),
+    marks: marksView(trace),
     mass: maps && packed(Float32Array.from(maps.flatMap((step) => prompt.subjects.map((subject) => massOf(subject.object.map((w) => step[w]))))), [steps.length, prompt.subjects.length]),
     overlap: maps && packed(Float32Array.from(maps.flatMap((step) => pairs.map(([a, b]) => overlap(objectMap(step, prompt.subjects[a].object), objectMap(step, prompt.subjects[b].object))))), [steps.length, pairs.length]),
     pairs,
@@ -195,11 +199,36 @@ function termsOf(trace, record) {
 
 /** @param {Float64Array[][]} maps @param {number[]} shown */
 function attentionView(maps, shown) {
-  let most = 0;
-  for (const step of maps) for (const w of shown) for (const value of step[w]) most = Math.max(most, value);
+  return { words: shown, ...coded(maps.map((step) => shown.map((w) => step[w]))) };
+}
+
+/** Attention to the start and the end token, which stand for no word. @param {Trace} trace */
+function marksView(trace) {
+  const { names, maps } = marksOf(trace);
+  return names.length ? { names, ...coded(maps) } : null;
+}
+
+/** @param {Trace} trace */
+function marksOf({ steps, columns, prompt }) {
+  const recorded = steps.every((record) => record.attention);
+  const rows = MARKS.map((name) => columns.findIndex((token) => prompt.tokens[token].text === `<${name}>`));
+  const names = recorded ? MARKS.filter((_, k) => rows[k] >= 0) : [];
+  return { names, maps: names.length ? steps.map((record) => rows.filter((k) => k >= 0).map((k) => /** @type {Float32Array[]} */ (record.attention)[k])) : [] };
+}
+
+/** Maps in 8 bits with a square-root code. @param {ArrayLike<number>[][]} maps "s k n" */
+function coded(maps) {
+  const most = greatest(maps);
   const max = most > 0 ? most : 1;
-  const codes = Uint8Array.from(maps.flatMap((step) => shown.flatMap((w) => Array.from(step[w], (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
-  return { words: shown, max, codes: packed(codes, [maps.length, shown.length, maps[0][0].length]) };
+  const codes = Uint8Array.from(maps.flatMap((step) => step.flatMap((map) => Array.from(map, (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
+  return { max, codes: packed(codes, [maps.length, maps[0].length, maps[0].length ? maps[0][0].length : 0]) };
+}
+
+/** @param {ArrayLike<number>[][]} maps */
+function greatest(maps) {
+  let most = 0;
+  for (const step of maps) for (const map of step) for (let i = 0; i < map.length; i++) most = Math.max(most, map[i]);
+  return most;
 }
 
 /** Mean of an object's words. @param {Float64Array[]} step @param {number[]} words */
@@ -313,6 +342,7 @@ function scalesOf(traces, maps) {
   if (maps.every(Boolean)) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
     scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];
+    scales.mark = [0, Math.max(...traces.map((trace) => greatest(marksOf(trace).maps))) || 1];
     scales.word = [0, quantile(steps.flatMap(({ step }) => step.flatMap((map) => Array.from(map))), QUANTILE) || 1];
   }
   return scales;
