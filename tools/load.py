@@ -1,10 +1,12 @@
 """A class on the page: many visitors press Generate within a second. Starts the page on a free port, measures, stops it.
 
-    python -m tools.load --visitors 60             60 visitors, half of them on the same example, the others all different
-    python -m tools.load --visitors 30 --equal 1   30 visitors who all ask for the same
+    python -m tools.load                           the goals: 60 different, 30 alike, 60 mixed, then memory after 50 and after 500 runs
+    python -m tools.load --visitors 60             one class of 60, half of them on the same example, the others all different
+    python -m tools.load --visitors 30 --equal 1   one class of 30 who all ask for the same
+    python -m tools.load --runs 200                memory alone, after 50 and after 200 runs
 
 The result is ratios of one run: the last visitor's time divided by one visitor's, on this machine at this load. Exit code 1 when somebody
-was refused, somebody got another's picture, or the server did not answer in time.
+was refused, somebody got another's picture, the server did not answer in time, or a goal was missed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -27,8 +30,12 @@ from typing import Any
 
 ANIMALS = ("cat", "dog", "bear", "bird", "frog", "horse", "lion", "monkey", "mouse", "rabbit", "turtle", "elephant")
 EXAMPLE = "a turtle and a pink apple"
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
+PATIENCE_S = 600.0
 ANSWER_LIMIT_S = 0.5
+# Goals, as (visitors, share that asks for the same, most that the last one's time may be of one visitor's alone).
+CLASSES = ((60, 0.0, 25.0), (30, 1.0, 2.0), (60, 0.5, 25.0))
+MEMORY_EARLY, MEMORY_LATE, MEMORY_LIMIT = 50, 500, 1.05
 
 
 @dataclass
@@ -41,8 +48,10 @@ class Report:
         single_s: one visitor alone, on a request that nobody had made before.
         last_s, median_s: from the common start until the last, the median visitor had the pictures.
         last_ratio: last_s / single_s.
+        last_limit: the most that this may be.
         slowest_config_s: the longest that the server took to answer GET /config meanwhile.
         memory_mb: resident memory before and after.
+        load_before: load of the machine when it began; other programs' work distorts the ratios.
     """
 
     visitors: int
@@ -53,8 +62,25 @@ class Report:
     last_s: float
     median_s: float
     last_ratio: float
+    last_limit: float
     slowest_config_s: float
     memory_mb: tuple[float, float]
+    load_before: float
+
+    @property
+    def good(self) -> bool:
+        """Whether everybody was served their own, in time."""
+        served = self.refused == 0 and self.mixed_up == 0
+        return served and self.slowest_config_s <= ANSWER_LIMIT_S and self.last_ratio <= self.last_limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.visitors} visitors, {self.equal} of them alike: {self.refused} refused, {self.mixed_up} mixed up; load before "
+            f"{self.load_before:.1f}\n  one alone {self.single_s:.2f} s; last {self.last_s:.2f} s = {self.last_ratio:.1f} times (at most "
+            f"{self.last_limit:g}); median {self.median_s:.2f} s\n"
+            f"  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); "
+            f"memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
+        )
 
 
 def prompts(visitors: int, equal: int) -> list[str]:
@@ -66,18 +92,27 @@ def prompts(visitors: int, equal: int) -> list[str]:
     return [EXAMPLE] * equal + pairs[:wanted]
 
 
-def ask(address: str, prompt: str, steps: int, seed: int) -> tuple[float, str]:
-    """Ask for a pair as a program does; (seconds, prompt of the run that came back).
+class Visitor:
+    """Somebody with the page open, as a program is: the page is read once, before anything is asked.
 
-    Raises:
-        Exception: what the server answered instead.
+    Args:
+        address: of the page.
+        folder: for what comes back.
     """
-    from gradio_client import Client
 
-    with tempfile.TemporaryDirectory() as folder:
-        client = Client(address, verbose=False, download_files=folder)
+    def __init__(self, address: str, folder: str) -> None:
+        from gradio_client import Client
+
+        self._client = Client(address, verbose=False, download_files=folder, httpx_kwargs={"timeout": PATIENCE_S})
+
+    def ask(self, prompt: str, steps: int, seed: int) -> tuple[float, str]:
+        """Ask for a pair; (seconds, prompt of the run that came back).
+
+        Raises:
+            Exception: what the server answered instead.
+        """
         began = time.perf_counter()
-        *_, said = client.predict(prompt, ["meissonic", "uncage"], seed, steps, 3.0, "embedded", api_name="/compare")
+        *_, said = self._client.predict(prompt, ["meissonic", "uncage"], seed, steps, 3.0, "embedded", api_name="/compare")
         return time.perf_counter() - began, said[0]["prompt"]
 
 
@@ -105,7 +140,7 @@ class Watched:
             self.slowest_s = max(self.slowest_s, time.perf_counter() - began)
 
 
-def measure(address: str, process: int, visitors: int, equal: int, steps: int) -> Report:
+def measure(address: str, process: int, visitors: int, equal: int, steps: int, last_limit: float, seed: int = 0) -> Report:
     """Let a class in and report.
 
     Args:
@@ -113,33 +148,61 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int) -
         process: its process id, for its memory.
         visitors, equal: how many, and how many of them ask for the same.
         steps: decoding steps of every run.
+        last_limit: the most that the last one's time may be of one visitor's.
+        seed: of all visitors' runs; another one for every class on the same page, so that nothing was made before.
     """
-    ask(address, "a red car", steps, 1)  # loads the model
-    single_s = ask(address, "a blue chair and a bench", steps, 2)[0]
-    before = memory_mb(process)
-    took: list[float] = []
-    refused, mixed_up = 0, 0
-    asked = prompts(visitors, equal)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        everybody = [Visitor(address, folder) for _ in range(visitors)]
+        everybody[0].ask("a red car", steps, 10_000 + seed)  # loads the model
+        single_s = everybody[0].ask("a blue chair and a bench", steps, 20_000 + seed)[0]
+        before = memory_mb(process)
+        took: list[float] = []
+        refused, mixed_up = 0, 0
+        asked = prompts(visitors, equal)
 
-    def visit(number: int) -> None:
-        nonlocal refused, mixed_up
-        time.sleep(number / max(1, visitors))  # all within a second
-        try:
-            _, drawn = ask(address, asked[number], steps, 0)
-        except Exception as error:
-            refused += 1
-            print(f"visitor {number} was refused: {error}", file=sys.stderr)
-            return
-        mixed_up += drawn != asked[number]
-        took.append(time.perf_counter() - began)
+        def visit(number: int) -> None:
+            nonlocal refused, mixed_up
+            time.sleep(number / max(1, visitors))  # all within a second
+            try:
+                _, drawn = everybody[number].ask(asked[number], steps, seed)
+            except Exception as error:
+                refused += 1
+                print(f"visitor {number} was refused: {error}", file=sys.stderr)
+                return
+            mixed_up += drawn != asked[number]
+            took.append(time.perf_counter() - began)
 
-    with Watched(address) as watched, ThreadPoolExecutor(visitors) as pool:
-        began = time.perf_counter()
-        list(pool.map(visit, range(visitors)))
+        with Watched(address) as watched, ThreadPoolExecutor(visitors) as pool:
+            began = time.perf_counter()
+            list(pool.map(visit, range(visitors)))
     last = max(took, default=float("nan"))
     median = statistics.median(took) if took else float("nan")
     memory = (before, memory_mb(process))
-    return Report(visitors, equal, refused, mixed_up, single_s, last, median, last / single_s, watched.slowest_s, memory)
+    served = (visitors, equal, refused, mixed_up, single_s, last, median, last / single_s, last_limit)
+    return Report(*served, watched.slowest_s, memory, load)
+
+
+def memory_over_runs(address: str, process: int, runs: int, early: int = MEMORY_EARLY) -> tuple[float, float]:
+    """Resident memory in MB after `early` and after `runs` runs, all different, of four steps each.
+
+    Args:
+        address: of the running page.
+        process: its process id.
+        runs: how many in all.
+        early: after how many memory is read first: caches have been filled by then.
+    """
+    from gradio_client import Client
+
+    texts = prompts(len(ANIMALS) * (len(ANIMALS) - 1), 0)
+    with tempfile.TemporaryDirectory() as folder:
+        client = Client(address, verbose=False, download_files=folder, httpx_kwargs={"timeout": PATIENCE_S})
+        before = 0.0
+        for number in range(runs):
+            client.predict(texts[number % len(texts)], ["meissonic"], 30_000 + number, 4, 3.0, "embedded", api_name="/compare")
+            if number + 1 == early:
+                before = memory_mb(process)
+        return before, memory_mb(process)
 
 
 def memory_mb(process: int) -> float:
@@ -182,29 +245,46 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.load", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--visitors", type=int, default=60, help="how many press Generate within a second (default 60)")
+    parser.add_argument("--visitors", type=int, help="one class alone: how many press Generate within a second")
     parser.add_argument("--equal", type=float, default=0.5, help="share of them that ask for the same, 0 to 1 (default 0.5)")
+    parser.add_argument("--runs", type=int, help=f"memory alone: compare it after {MEMORY_EARLY} with after so many runs")
     parser.add_argument("--steps", type=int, default=16, help="decoding steps (default 16)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options: Any = parser.parse_args(arguments)
-    if options.visitors < 1 or not 0 <= options.equal <= 1:
+    if options.visitors is not None and (options.visitors < 1 or not 0 <= options.equal <= 1):
         parser.error(f"--visitors {options.visitors} --equal {options.equal}: give at least one visitor and a share from 0 to 1")
+    if options.runs is not None and options.runs <= MEMORY_EARLY:
+        parser.error(f"--runs {options.runs}: give more than {MEMORY_EARLY}")
+    alone = options.visitors is not None or options.runs is not None
+    classes = CLASSES if not alone else ()
+    if options.visitors is not None:
+        limit = 2.0 if options.equal == 1 else 25.0
+        classes = ((options.visitors, options.equal, limit),)
+    runs = options.runs if alone else MEMORY_LATE
+    good = True
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the page is stopped, too
     with tempfile.TemporaryDirectory(prefix="uncage-load-") as scratch:
         process, address = start(Path(scratch))
         try:
-            report = measure(address, process.pid, options.visitors, round(options.visitors * options.equal), options.steps)
+            for seed, (visitors, share, limit) in enumerate(classes):
+                report = measure(address, process.pid, visitors, round(visitors * share), options.steps, limit, seed)
+                print(json.dumps(asdict(report)) if options.json else report, flush=True)
+                good = good and report.good
+            if runs:
+                early, late = memory_over_runs(address, process.pid, runs)
+                found = {"runs": runs, "memory_early_mb": early, "memory_late_mb": late, "ratio": late / max(early, 1e-9)}
+                print(
+                    json.dumps(found)
+                    if options.json
+                    else f"memory after {MEMORY_EARLY} runs {early:.0f} MB, after {runs} {late:.0f} MB = {found['ratio']:.3f} times "
+                    f"(at most {MEMORY_LIMIT})",
+                    flush=True,
+                )
+                good = good and found["ratio"] <= MEMORY_LIMIT
         finally:
             process.terminate()
             process.wait(30)
-    if options.json:
-        print(json.dumps(asdict(report)))
-    else:
-        print(f"{report.visitors} visitors, {report.equal} of them alike: {report.refused} refused, {report.mixed_up} mixed up")
-        print(
-            f"one alone {report.single_s:.2f} s; last {report.last_s:.2f} s = {report.last_ratio:.1f} times; median {report.median_s:.2f} s"
-        )
-        print(f"/config within {report.slowest_config_s:.2f} s; memory {report.memory_mb[0]:.0f} -> {report.memory_mb[1]:.0f} MB")
-    return int(report.refused > 0 or report.mixed_up > 0 or report.slowest_config_s > ANSWER_LIMIT_S)
+    return int(not good)
 
 
 if __name__ == "__main__":

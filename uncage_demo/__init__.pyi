@@ -16,6 +16,7 @@ from .editing.picture import encode_picture as encode_picture
 from .orders.contrast import contrastive_score as contrastive_score
 from .orders.halton import halton_order as halton_order
 from .orders.table import ORDERS as ORDERS
+from .player.notebook import show as show
 from .prompt.parse import parse_prompt as parse_prompt
 from .runner import compare as compare
 from .runner import compare_ages as compare_ages
@@ -23,6 +24,7 @@ from .runner import generate as generate
 from .runner import stream as stream
 from .trace.record import StepRecord as StepRecord
 from .trace.record import Trace as Trace
+from .trace.record import Traces as Traces
 from .types import Prompt as Prompt
 from .types import Subject as Subject
 from .types import Verdict as Verdict

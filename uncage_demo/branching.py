@@ -15,13 +15,16 @@ import numpy as np
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions, check_same
 from uncage_demo.config import DecodingConfig
-from uncage_demo.decoding.run import RecordOptions, Run, Start
+from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns
 from uncage_demo.decoding.sampler import decode
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import OnStep, Progress, finish, stream
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Edits, Lineage, within_limit
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
+
+MAX_OTHER_CHARS = 40
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,43 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
     return full
 
 
+def attention_to_other(backend: Backend, trace: Trace, step: int, word: str) -> np.ndarray:
+    """Attention to a word that is not in the prompt, of each layer and head: as if the prompt went on "and a <word>" at this step.
+
+    Args:
+        backend: the model that made the trace (same weights).
+        trace: any run.
+        step: one of the trace's steps, counted over the whole run from 0.
+        word: one or a few words; the text encoder must know them.
+
+    Returns:
+        "l h n" float32: layer, head, image token; the mean over the word's text tokens.
+
+    Raises:
+        ValueError: a blank or long word, one that the model does not read, or as `attention_at`.
+    """
+    word = " ".join(str(word).split())
+    if not 1 <= len(word) <= MAX_OTHER_CHARS:
+        raise ValueError(f"the word has {len(word)} characters: give 1 to {MAX_OTHER_CHARS}")
+    tokens, since = state_before(trace, step)
+    check_weights(backend, trace)
+    prompt = parse_prompt(f"{trace.prompt.text} and {'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}", backend)
+    read = [token for one in prompt.words if one.start >= len(prompt.text) - len(word) for token in one.tokens]
+    if not read or prompt.unknown:
+        raise ValueError(f"this model does not read “{word}” after this prompt; try another word")
+    # what the cells of a redraw may read is told by the prompt's own objects, which this word is none of: here they read everything
+    run = Run(prompt, DecodingConfig.from_dict(trace.config), Start(tokens=tokens, step=step, unmask_step=since), _hidden(trace, step))
+    steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
+    try:
+        full = next(steps).attention_full
+    finally:
+        steps.close()  # type: ignore[attr-defined]  # decode is a generator
+    if full is None:
+        raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
+    columns = recorded_columns(prompt)
+    return full[:, :, [columns.index(token) for token in read]].mean(axis=2)
+
+
 def _hidden(trace: Trace, step: int) -> tuple[int, ...]:
     """Text tokens that a knock-out hid from the model at this step."""
     lines = [line for line in trace.branches if line.at_step <= step]
@@ -267,7 +307,25 @@ def _branch_start(trace: Trace, at_step: int, edits: Edits, asked: set[int]) -> 
         hold=frozenset(p for p in edits.drop if masked[p] and (p in asked or not once[p])),
         forbid=forbid,
         sight=at.sight,
+        before=_seen_before(trace, at_step),
+        likelihoods=_likelihoods_before(trace, at_step),
         origin=trace.origin,
+    )
+
+
+def _seen_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """What the model saw one step earlier: tokens, -1 = masked, and sight; None at the first step on record."""
+    if at_step == trace.steps[0].step:
+        return None
+    record = trace.steps[at_step - 1 - trace.steps[0].step]
+    return np.where(record.masked_before, -1, record.sampled).astype(np.int64), record.sight
+
+
+def _likelihoods_before(trace: Trace, at_step: int) -> tuple[np.ndarray, ...]:
+    """What a revision remembers of the steps before this one: log p of the tokens that were there, NaN where masked."""
+    before = trace.steps[: at_step - trace.steps[0].step]
+    return tuple(
+        np.where(record.masked_before, np.float32(np.nan), record.likelihood) for record in before if record.likelihood is not None
     )
 
 

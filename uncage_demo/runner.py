@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -27,7 +28,7 @@ from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.frames import Frames, parse_frames, recorded_frames
-from uncage_demo.trace.record import StepRecord, Trace
+from uncage_demo.trace.record import StepRecord, Trace, Traces
 from uncage_demo.types import Prompt
 
 OnStep = Callable[[int, int, list[StepRecord]], None]
@@ -181,7 +182,7 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: Frames = True, reco
     progress = None
     for latest in decode_many(backend, runs, record=record, timings_s=timings_s):
         moved = [i for i, one in enumerate(latest) if not records[i] or records[i][-1] is not one]
-        due = [i for i in moved if every and (len(records[i]) % every == 0 or latest[i].step == configs[i].total_steps - 1)]
+        due = [i for i in moved if every and (len(records[i]) % every == 0 or latest[i].leaves_nothing)]
         drawn = dict(zip(due, cache.draw([latest[i].sampled for i in due]) if due else [], strict=True))
         for i in moved:
             records[i].append(latest[i])
@@ -284,14 +285,14 @@ def finish(items: Iterator[Progress], on_step: OnStep | None = None) -> list[Tra
         items: from `stream` (or `branch.stream_branch`).
         on_step: called after every step with (step, num_steps, records); may raise Cancelled.
     """
-    traces = None
+    traces: list[Trace] | None = None
     for item in items:
         if item.traces is not None:
             traces = item.traces
         elif on_step is not None:
             on_step(item.step, item.num_steps, item.records)
     assert traces is not None
-    return traces
+    return Traces(traces)
 
 
 def _build_trace(
@@ -332,7 +333,9 @@ def _build_trace(
     )
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """Versions of what computes, looked up on disk once: 15 ms, which is half a step."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:

@@ -8,8 +8,14 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
 Kind = Literal["choice", "whole", "number", "pair", "switch", "text"]
-# Where the page shows a setting; the first group is always in sight, the others are rows under "More settings".
-Group = Literal["first", "contrast", "guidance", "schedule", "none"]
+# Where the page shows a setting: the first group is always in sight, the others are the decisions of a step, under "More settings".
+Group = Literal["first", "which", "how_many", "where", "revise", "none"]
+GROUPS: dict[Group, str] = {
+    "which": "Which token",
+    "how_many": "How many at once",
+    "where": "Where next",
+    "revise": "What is taken back",
+}
 _KEY = "setting"
 
 
@@ -28,6 +34,7 @@ class Setting:
         left_open: what None means ("a quarter of T"); "" = None is not allowed.
         slider: (lowest, highest, step) of the page's slider; None = the page shows a plain field.
         metavar: what the help calls its value.
+        cost: what it costs in forwards, of a setting that may cost some ("one more forward per step").
         check: raises ValueError for a text that is not allowed.
     """
 
@@ -41,6 +48,7 @@ class Setting:
     left_open: str = ""
     slider: tuple[float, float, float] | None = None
     metavar: str = ""
+    cost: str = ""
     check: Callable[[str], object] | None = None
 
     def checked(self, name: str, value: Any) -> Any:

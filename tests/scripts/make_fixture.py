@@ -15,6 +15,7 @@ from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.diagnosis.binding import binding_table
+from uncage_demo.orders.revise import REASONS
 from uncage_demo.player.payload import build_payload
 from uncage_demo.trace.lineage import lineage_json
 from uncage_demo.trace.record import Trace
@@ -28,14 +29,16 @@ CHANGES: tuple[dict[str, Any], ...] = ({"weight": 7.5}, {"weight": 2.0, "noise":
 
 
 def runs() -> tuple[list[Trace], ToyBackend]:
-    """A baseline run, a guided one, and a branch of the guided one that commits one cell now and delays another."""
+    """A baseline run, a guided one, a branch of the guided one that commits one cell now and delays another, and a run that takes cells
+    back and keeps those of one step apart."""
     backend, prompt = ToyBackend(), make_prompt()
     base = DecodingConfig(num_steps=STEPS, seed=3, contrast_blur=0.0, order="meissonic")
     plain = runner.generate(backend, prompt, base)
     guided = runner.generate(backend, prompt, base.with_(order="uncage", contrast_weight=3.0, contrast_steps=STEPS))
     record = guided.steps[3]
     waits, picked = int(np.flatnonzero(record.masked_before & ~record.committed)[0]), int(np.flatnonzero(record.committed)[0])
-    return [plain, guided, branch(backend, guided, 3, keep=(waits,), drop=(picked,))], backend
+    revised = runner.generate(backend, prompt, base.with_(revise="plan", spacing=2.5))
+    return [plain, guided, branch(backend, guided, 3, keep=(waits,), drop=(picked,)), revised], backend
 
 
 def why(trace: Trace, step: int, cell: int) -> dict[str, float]:
@@ -91,11 +94,12 @@ def fixture() -> dict[str, Any]:
     """{"payload", "truth"}; pictures are left out, node decodes none."""
     traces, backend = runs()
     said = Verdict((True, True), (True, False), 1, False, tuple(FoundObject(n, c, 0.9, (0, 0, 0.5, 1)) for n, c in SEEN))
-    payload = build_payload(traces, [said, None, None])
+    verdicts = [said, *[None] * (len(traces) - 1)]
+    payload = build_payload(traces, verdicts)
     for run in payload["runs"]:
         run["frames"] = run["image"] = None
     payload["atlas"] = None
-    tables = [binding_table(t, verdict) for t, verdict in zip(traces, (said, None, None), strict=True)]
+    tables = [binding_table(t, verdict) for t, verdict in zip(traces, verdicts, strict=True)]
     edits = lineage_json(traces[2].lineage)["edits"]
     truth = {
         "marks": [marks(trace) for trace in traces[:2]],
@@ -111,13 +115,21 @@ def fixture() -> dict[str, Any]:
         ],
         "what_if": [
             {"run": i, "step": s, "change": change, "cells": engine_pick(backend, t, s, change)}
-            for i, t in enumerate(traces[:2])
+            for i, t in enumerate(traces)
+            if t.lineage is None
             for s in (0, 2, 5)
             for change in CHANGES
         ],
         "words": [[float(v) for v in traces[1].word_maps(2)[w]] for w in range(len(traces[1].prompt.words))],
         "binding": [[_plain(row) for row in table.times] for table in tables if table is not None],
         "boxes": [["turtle", False], ["turtle", True], ["red apple", True]],
+        "taken_back": [
+            [record.step, cell, REASONS[code].told]
+            for record in traces[3].steps
+            if record.reopened is not None
+            for cell, code in enumerate(record.reopened.tolist())
+            if code
+        ],
         "forced": {"step": 3, "keep": edits["keep"], "drop": edits["drop"]},
     }
     return {"payload": payload, "truth": truth}

@@ -265,3 +265,20 @@ test("a payload of another version is refused with a reason", () => {
   assert.throws(() => parts.data.parse({ ...payload, version: 1 }), /payloads of version 2/);
   assert.throws(() => parts.data.parse({ ...payload, runs: [] }), /at least one run/);
 });
+
+test("a cell that was taken back says when and why, from its step on", () => {
+  const { takenBack } = parts.phrases;
+  const run = model.runs[3];
+  assert.ok(truth.taken_back.length > 3);
+  for (const [step, cell, why] of truth.taken_back) {
+    const found = run.takenBack(step, cell);
+    assert.deepEqual([found.step, found.why], [step, why]);
+    assert.ok(!run.masked(step, cell) && run.masked(step + 1, cell), "it is open in the next step");
+    assert.match(takenBack(found), new RegExp(`^Opened again at the end of step ${step + 1}: .*had a probability of`));
+  }
+  const [step, cell] = truth.taken_back[0];
+  assert.equal(run.takenBack(step - 1, cell), null);
+  assert.equal(model.runs[0].takenBack(3, cell), null);
+  assert.equal(takenBack(null), "");
+  assert.equal(takenBack({ step: 5, why: "so.", logp: null }), "Opened again at the end of step 6: so.");
+});

@@ -7,8 +7,9 @@ import pytest
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
-_RUN = """async ([where, tags]) => (await axe.run(where, {runOnly: {type: 'tag', values: tags}})).violations.flatMap((found) =>
-    found.nodes.map((node) => `${found.id}: ${node.target.join(' ')}: ${[...node.any, ...node.all, ...node.none].map((c) => c.message)[0]}`))"""
+_RUN = """async ([where, tags]) => { const said = await axe.run(where, {runOnly: {type: 'tag', values: tags}});
+    const why = (node) => [...node.any, ...node.all, ...node.none].map((check) => check.message)[0];
+    return said.violations.flatMap((found) => found.nodes.map((node) => [found.id, node.target.join(' '), why(node)].join(': '))); }"""
 
 
 def violations(page: Any, where: str = "body") -> list[str]:

@@ -16,7 +16,7 @@ DESK = {"width": 1280, "height": 800}
 FOCUSED = """() => { const node = document.activeElement, look = getComputedStyle(node), outer = getComputedStyle(node.parentElement);
     const drawn = (one) => (one.outlineStyle !== 'none' && parseFloat(one.outlineWidth) >= 2) || /0px 0px 0px [2-9]px/.test(one.boxShadow);
     const name = node.getAttribute('aria-label') || node.labels && node.labels[0] && node.labels[0].innerText || node.innerText || node.id;
-    return { tag: node.tagName, name: (name || '').trim().slice(0, 60), id: node.id, seen: drawn(look) || drawn(outer), up: node.dataset.up || '',
+    return { tag: node.tagName, name: (name || '').trim().slice(0, 60), id: node.id, seen: drawn(look) || drawn(outer),
         css: node.className, inStage: Boolean(node.closest('#uc-stage')) }; }"""
 
 
@@ -97,7 +97,7 @@ def test_axe_finds_nothing_in_a_lesson(page, theme):
     page.locator('#uc-tabs button[role="tab"]', has_text="Learn").click()
     if page.locator("#uc-learn .uc-lesson-card >> visible=true").count():
         assert violations(page, "#uc-learn") == []
-        page.locator("#uc-learn .uc-lesson-card").first.click()
+        page.click("#uc-learn .uc-lesson-card[aria-label^='Lesson 1']")
         page.wait_for_selector("#uc-learn .uc-now")
     page.wait_for_timeout(300)
     assert violations(page, "#uc-learn") == []

@@ -14,6 +14,8 @@ from tests.ui.visitor import HOSTILE, PHONE, WIDE, click_cell, drop, run_to_end,
 from uncage_demo.trace.record import Trace
 
 gr = pytest.importorskip("gradio")
+RUNS, EDITS = ("generate", "compare", "branch"), ("edit", "extend", "remix", "compose", "read_picture")
+ENDPOINTS = {f"/{name}" for name in (*RUNS, *EDITS, "open_trace", "export", "parse", "list_models")}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def test_runs_can_be_taken_away_and_opened_again(page, tmp_path):
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
     assert page.locator("#uc-stage .up-stage").count() == 1
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a trace")
-    page.set_input_files("input[type=file]", tmp_path / "broken.npz")
+    page.set_input_files("input[accept='.npz']", tmp_path / "broken.npz")
     page.wait_for_selector(".toast-wrap >> visible=true")
     assert len(shared(page, "ids")) == 1, "the run on stage stays"
 
@@ -266,7 +268,7 @@ def test_an_opened_trace_is_never_markup(browser, site, tmp_path):
     path = tmp_path / "hostile.npz"
     make_trace(3, steps=4, prompt_text=HOSTILE).save(path)
     for page in visit(browser, site, WIDE):
-        page.set_input_files("input[type=file]", path)
+        page.set_input_files("input[accept='.npz']", path)
         page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
         page.wait_for_function("() => document.querySelector('#uc-stage').innerText.includes('onerror')")
         assert page.evaluate("() => window.hacked") is None
@@ -278,7 +280,7 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
 
     client = Client(site, verbose=False, download_files=str(tmp_path))
     api: Any = client.view_api(return_format="dict", print_info=False)
-    assert set(api["named_endpoints"]) == {"/generate", "/compare", "/branch", "/open_trace", "/export", "/parse", "/list_models"}
+    assert set(api["named_endpoints"]) == ENDPOINTS
     assert not api["unnamed_endpoints"]
     read = client.predict("a turtle and a pink zebra", "embedded", api_name="/parse")
     assert read["objects"][0]["label"] == "turtle"
@@ -296,6 +298,14 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     assert Trace.load(branch).branches[0].edits.suppress_word == 1
     figure = client.predict([handle_file(file), handle_file(branch)], "svg", api_name="/export")
     assert "<svg" in Path(figure).read_text(encoding="utf-8")
+    _, files, said = client.predict(handle_file(file), cells="0-3", prompt="a turtle and a blue apple", orders=["halton"], api_name="/edit")
+    edited = Trace.load(files[0])
+    assert (int(edited.steps[0].masked_before.sum()), edited.config["order"]) == (4, "halton")
+    assert said[0]["prompt"] == "a turtle and a blue apple"
+    _, files, _ = client.predict(prompt="a turtle and a pink apple", regions='{"turtle": [0, 0, 3, 3]}', num_steps=4, api_name="/compose")
+    assert Trace.load(files[0]).origin is not None
+    with pytest.raises(Exception, match="has turtle, pink apple"):
+        client.predict(handle_file(file), cells="zebra", api_name="/edit")
     with pytest.raises(Exception, match="cell=999"):
         client.predict(handle_file(file), at_step=2, change="drop", cell=999, api_name="/branch")
     with pytest.raises(Exception, match="zebra"):

@@ -121,6 +121,9 @@ def test_every_setting_reaches_the_config():
         token_temperature=0.5, noise_temperature=(0.7, 0.2), contrast_weight=-1.25, contrast_steps=4, contrast_blur=0.75,
         contrast_mode="negative", contrast_rescale="mean", use_confidence=False, use_noise=False, attention_source="layers:1-2",
         halton_randomize=True, anchor_radius=0.2, redraw_steps=2, redraw_words="own",
+        revise="critic", revise_strength=0.25, guidance_interval=(0.1, 0.75), composition=0.5, self_guidance=0.25, logit_noise=2.0,
+        differential=0.125, entropy_heat=0.5, entropy_decay=2.0, how_many="entropy", entropy_budget=3.0, confidence_threshold=0.5,
+        spacing=2.0,
     )  # fmt: skip
     trace = make_trace(steps=7)
     trace.config = given.to_dict()
@@ -157,11 +160,13 @@ def test_runs_that_differ_only_in_order_and_seed_are_one_command():
     assert "--contrast-weight 9.0" in command_line(different).split("\n")[1]
 
 
-def test_a_branch_is_not_claimed_to_come_from_a_prompt():
+def test_a_branch_names_the_run_that_it_continues():
     trace = make_trace()
     trace.lineage = Lineage("abc", 3, Edits((), (), (), None), trace.config)
+    words = shlex.split(command_line([trace]))
+    assert json.loads(words[words.index("--branch") + 1]) == {"at_step": 3, "of": "abc"}
     with pytest.raises(ValueError, match="branched off run abc at step 3"):
-        command_line([trace])
+        python_snippet([trace])
 
 
 def test_orders_are_read_and_refused():

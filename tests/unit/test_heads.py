@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from tests.factories import make_prompt, make_trace
 from tests.toy_backend import ToyBackend
 from uncage_demo import runner
-from uncage_demo.branching import attention_at, branch
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.branching import attention_at, attention_to_other, branch
 from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.run import recorded_columns
 from uncage_demo.player.head_maps import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
+from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.head_requests import heads_function
@@ -91,6 +95,24 @@ def test_the_page_asks_for_one_word(backend: ToyBackend, whole: Trace) -> None:
         assert wrong in json.loads(ask(data))["error"]
     assert handlers.slot.reading.acquire(blocking=False), "nothing is held afterwards"
     handlers.slot.reading.release()
+
+
+def test_a_word_that_is_not_in_the_prompt() -> None:
+    """As if the prompt went on: the same as reading a run of the longer prompt from the same cells."""
+    tiny = EmbeddedBackend.tiny()
+    trace = runner.generate(tiny, parse_prompt("a cat and a red car", tiny), DecodingConfig(num_steps=4, seed=2, order="meissonic"))
+    maps = attention_to_other(tiny, trace, 2, "dog")
+    longer = replace(trace, prompt=parse_prompt("a cat and a red car and a dog", tiny))
+    longer = replace(longer, columns=recorded_columns(longer.prompt), steps=[replace(r, attention_full=None) for r in trace.steps])
+    rows = [longer.columns.index(token) for token in longer.prompt.words[-1].tokens]
+    np.testing.assert_allclose(maps, attention_at(tiny, longer, 2)[:, :, rows].mean(axis=2), rtol=1e-6)
+    assert maps.max() > 0
+    for word, wrong in (("  ", "0 characters"), ("zebra", "does not read"), ("x" * 50, "50 characters")):
+        with pytest.raises(ValueError, match=wrong):
+            attention_to_other(tiny, trace, 2, word)
+    handlers = Handlers(ModelSlot(lambda _name, _allowed: tiny))
+    answer = json.loads(heads_function(handlers)({"id": handlers.store.add(trace), "step": 2, "other": "dog"}))["heads"]
+    assert (answer["word"], answer["other"], answer["layers"]) == (-1, "dog", maps.shape[0])
 
 
 def test_packed_maps_of_nothing() -> None:

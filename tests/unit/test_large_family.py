@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tiny_checkpoints import CODEBOOK, MASK_ID, WIDTH, tiny_uvit, write_amused, write_meissonic
+from uncage_demo.backends.large import hub
+from uncage_demo.backends.large.catalog import CatalogEntry
 from uncage_demo.backends.large.download import ModelUnavailable
 from uncage_demo.backends.large.hub import load_large
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
@@ -90,6 +92,17 @@ def test_a_transformer_alone_takes_the_rest_from_meissonic(tmp_path: Path) -> No
     for part in ("vqvae", "tokenizer", "scheduler", "text_encoder"):
         shutil.move(tmp_path / "whole" / part, repository / "512" / part)
     assert load_large(str(repository), image_size_px=32).info.id == "Muddit"
+
+
+def test_a_published_model_draws_at_its_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether Muddit 512 halves its grid, its authors' code and scripts do not agree; its pictures have 512 pixels either way."""
+    for downsample in (False, True):
+        folder = write_muddit(tmp_path / str(downsample), downsample=downsample)
+        entry = CatalogEntry("muddit-512", "Muddit 512", "muddit", "", source=str(folder))
+        monkeypatch.setattr(hub, "find", lambda name, entry=entry: entry)
+        backend = load_large("muddit-512")
+        assert backend.info.image_size_px == (512, 512)
+        assert backend.options.image_size_px is None
 
 
 def test_one_step_is_a_run_of_one_step(one_step: Any) -> None:

@@ -142,6 +142,7 @@ def test_the_panel_gives_back_what_it_was_given(folder: Path, allowed: None) -> 
     assert (back.model, back.orders, back.options, back.frames) == (chosen.model, chosen.orders, chosen.options, chosen.frames)
     assert back.configs() == chosen.configs()
     assert panel.settings([component.value for component in panel.inputs]).options == ModelOptions()
+    assert panel.settings(values_of(panel, panel.values(Settings()))).configs() == Settings(shared={"num_steps": 16}).configs()
 
 
 def test_presets_on_the_page_keep_the_model_and_its_options(folder: Path, allowed: None) -> None:

@@ -67,6 +67,20 @@ def test_the_lesson_of_ages_says_what_its_traces_show():
     assert entries[-1].verdict.all_correct  # pyright: ignore[reportOptionalMemberAccess]
 
 
+def test_the_lesson_of_mending_shows_a_mistake_that_an_order_mends():
+    lesson = all_lessons()[7]
+    examples, found = shipped(lesson)
+    if found is None:
+        return
+    entries = [examples.entry(f"{found.name}.{stage}") for stage in lesson["stages"]]
+    shown = [shown_in(e.verdict, e.trace.prompt.subjects, e.trace.grid) for e in entries]  # pyright: ignore[reportArgumentType]
+    assert 0 < len(shown[0]["leaked"]) < entries[0].trace.tokens.size / 2
+    assert not shown[1]["leaked"]
+    assert entries[1].verdict.all_correct  # pyright: ignore[reportOptionalMemberAccess]
+    assert [e.trace.config["order"] for e in entries] == lesson["stages"]
+    assert lesson["start"]["step"] == entries[0].trace.steps[-1].step
+
+
 def test_where_a_failure_is_found():
     red, green = Subject((1,), ((0,),), "red turtle", "turtle", ("red",)), Subject((3,), ((2,),), "green apple", "apple", ("green",))
     leaked = FoundObject("turtle", "green", 1.0, (0.0, 0.0, 0.5, 0.5))

@@ -259,3 +259,21 @@ def test_subjects_colours_and_numbers_of_150_prompts() -> None:
     prompts = list_of("prompts_open.txt")
     assert len(prompts) >= 150
     assert objects_right(prompts) >= 0.95
+
+
+@pytest.mark.parametrize("name", ["prompts_open_held_out.txt", "prompts_open_fresh.txt"])
+def test_lists_that_were_written_before_the_program_read_them(name: str) -> None:
+    assert objects_right(list_of(name)) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("text", "nouns"),
+    [
+        ("two hot dogs and a teddy bear", ["hot dogs", "teddy bear"]),
+        ("a hot cup and a dog", ["cup", "dog"]),
+        ("a red traffic light", ["traffic light"]),
+        ("an ice cream cone on a dining table", ["ice cream cone", "dining table"]),
+    ],
+)
+def test_names_of_two_words_are_one_thing(text: str, nouns: list[str]) -> None:
+    assert [subject.noun for subject in parse_prompt(text, Pieces()).subjects] == nouns

@@ -7,7 +7,6 @@ import base64
 import functools
 import io
 import json
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -22,10 +21,9 @@ pytest.importorskip("gradio")
 pytest.importorskip("mcp")
 
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.ui import line as lines
 from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
 from uncage_demo.ui.layout import build_ui
-from uncage_demo.ui.line import Job, Line, Place, check_cost
+from uncage_demo.ui.line import check_cost
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.theme import launch_options
 
@@ -190,51 +188,6 @@ def test_the_server_answers_while_many_ask_for_layers_and_heads(server: SimpleNa
     assert refused >= 60 - MOST_WAITING
     assert sum(answer.get("error") == BUSY for answer in answers) >= 60 - MOST_WAITING
     assert time.monotonic() - began < 20
-
-
-def test_places_and_times_are_told_and_leaving_frees_the_place() -> None:
-    hold, line = threading.Event(), Line(workers=1)
-
-    def work(runs: Any) -> Iterator[Any]:
-        hold.wait(30)
-        raise ValueError("as planned")
-        yield
-
-    def job() -> Job:
-        return Job(work=work, runs=(), cost=10, grid=(2, 2), keep=lambda finished: [])
-
-    line._measure(1.0, 10)
-    first, second, third = (line.follow(None, job) for _ in range(3))
-    next(first)
-    assert next(second) == Place(ahead=1, seconds=2, full=False)
-    assert next(third) == Place(ahead=2, seconds=3, full=False)
-    second.close()
-    assert next(third) == Place(ahead=1, seconds=2, full=False)
-    hold.set()
-    with pytest.raises(ValueError, match="as planned"):
-        list(first)
-
-
-def test_a_full_line_tells_how_long_and_keeps_the_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from uncage_demo.ui.handlers import said_place
-
-    monkeypatch.setattr(lines, "FULL", 1)
-    line, hold = Line(workers=1), threading.Event()
-    line._measure(60.0, 10)
-
-    def work(runs: Any) -> Iterator[Any]:
-        hold.wait(30)
-        yield from ()
-
-    waiting = [line.follow(None, lambda: Job(work=work, runs=(), cost=10, grid=(2, 2), keep=lambda finished: [])) for _ in range(3)]
-    told = [next(one) for one in waiting]
-    assert isinstance(told[2], Place)
-    assert told[2].full
-    assert (
-        said_place(told[2])
-        == "The line is full: 2 runs are before yours, about 3 min. Your prompt is kept, and you are let in as it empties."
-    )
-    hold.set()
 
 
 def test_nothing_else_waits_behind_runs(server: SimpleNamespace) -> None:

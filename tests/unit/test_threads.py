@@ -69,7 +69,13 @@ def test_what_is_kept_of_the_weights_follows_them() -> None:
     assert torch.equal(before, logits())
     network = tiny.transformer
     named = dict(network.named_parameters())
-    for name in ("code_embedding.weight", "word_position", "digit_output.weight", "multi_blocks.0.text.qkv.weight"):
+    for name in (
+        "code_embedding.weight",
+        "word_position",
+        "digit_output.weight",
+        "multi_blocks.0.text.qkv.weight",
+        "multi_blocks.0.norm_k.weight",
+    ):
         parameter = named[name]
         with torch.no_grad():
             parameter.add_(0.5)

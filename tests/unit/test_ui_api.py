@@ -28,7 +28,8 @@ def tools() -> dict[str, Any]:
 
 
 def test_the_tools_are_those_of_the_api_and_nothing_of_the_page_leaks(tools):
-    assert set(tools) == {"generate", "compare", "branch", "open_trace", "export", "parse", "list_models"}
+    drawing = {"generate", "compare", "branch", "edit", "extend", "remix", "compose", "read_picture"}
+    assert set(tools) == drawing | {"open_trace", "export", "parse", "list_models"}
     assert all(len(tool["description"]) > 40 for tool in tools.values())
 
 

@@ -74,6 +74,19 @@ def test_every_field_of_the_config_travels_in_a_link():
         "use_noise": False,
         "attention_source": "layers:0-1",
         "halton_randomize": True,
+        "guidance_interval": (0.1, 0.9),
+        "composition": 0.5,
+        "self_guidance": 0.25,
+        "logit_noise": 2.0,
+        "differential": 0.125,
+        "entropy_heat": 0.5,
+        "entropy_decay": 2.0,
+        "how_many": "entropy",
+        "entropy_budget": 3.0,
+        "confidence_threshold": 0.5,
+        "spacing": 2.0,
+        "revise": "plan",
+        "revise_strength": 0.5,
     }
     assert set(values) == set(settings.SHARED_FIELDS)
     chosen = Settings(shared=values)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_prompt
-from uncage_demo.config import RESCALE_MODES
+from uncage_demo.orders.base import RESCALE_MODES
 from uncage_demo.orders.contrast import (
     anchored_score,
     anchors,

@@ -12,7 +12,7 @@ from typing import Any
 
 from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
-from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid
+from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
@@ -35,6 +35,10 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument(
         "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"
     )
+    bench.add_argument(
+        "--pictures", type=int, default=200, metavar="N", help="of --experiment editing: right pictures to edit (default: 200)"
+    )
+    bench.add_argument("--only", metavar="A,B", help="only these methods of the experiment")
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
     bench.add_argument(
@@ -101,6 +105,8 @@ def run_bench(args: argparse.Namespace) -> int:
     shard = parse_shard(args.shard, os.environ)
     backend = load_model(args)
     experiment = choose_experiment(args, backend)
+    if experiment.name == "editing":
+        return _run_editing(args, backend, experiment, prompts, seeds)
     scorer = _scorer(args.scorer, backend, str(parse_device(args.device)))
     folder = ImageFolder(args.images, args.layout, [p.text for p in prompts], seeds) if args.images else None
 
@@ -132,6 +138,21 @@ def run_bench(args: argparse.Namespace) -> int:
         f"{out}: {summary.made} images made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
         f"{summary.reused} taken over from equal ones, {summary.kept} there before"
     )
+    return 0
+
+
+def _run_editing(args: argparse.Namespace, backend: Any, experiment: Experiment, prompts: Sequence[BenchPrompt], seeds: list[int]) -> int:
+    """`uncage bench --experiment editing`."""
+    from uncage_demo.bench.editing import run_editing
+
+    def tell(found: int, wanted: int) -> None:
+        print(f"\r{found} of {wanted} right pictures edited  ", end="", file=sys.stderr, flush=True)
+
+    done = run_editing(backend, experiment, prompts, seeds, args.out, pictures=args.pictures, batch=args.batch, on_batch=tell)
+    print(file=sys.stderr)
+    print(f"{args.out}: {done.pictures} right pictures of {done.tried} drawn; {done.made} edits made, {done.kept} lines there before")
+    if done.pictures < args.pictures:
+        print(f"only {done.pictures} of {args.pictures} pictures were right: give more --seeds or prompts")
     return 0
 
 
@@ -234,7 +255,8 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
     setting = Setting(DecodingConfig.from_dict(shared), backend.info, backend.default_blur)
     if args.experiment_file:
         return from_json(setting, args.experiment_file.read_text(encoding="utf-8"), args.experiment_file.stem)
-    return grid(setting, args.grid) if args.grid else EXPERIMENTS[args.experiment](setting)
+    found = grid(setting, args.grid) if args.grid else EXPERIMENTS[args.experiment](setting)
+    return found if args.only is None else only(found, [name.strip() for name in args.only.split(",")])
 
 
 def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None) -> list[BenchPrompt]:

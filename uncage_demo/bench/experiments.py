@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uncage_demo.bench.best_of import candidates
+from uncage_demo.bench.laboratory import NAME as LABORATORY
+from uncage_demo.bench.laboratory import methods_at
 from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
@@ -95,6 +97,20 @@ def growth(setting: Setting) -> Experiment:
     return Experiment("growth", TITLES["growth"], methods, BASELINE)
 
 
+def editing(setting: Setting) -> Experiment:
+    """One object erased and asked for in another colour (see `bench.editing`), in every order that has its own way of choosing."""
+    names = (BASELINE, "random", "confidence", "halton", "uncage", "anchored", "redraw", "mend")
+    title = "Editing: one object erased and asked for in another colour"
+    return Experiment("editing", title, {name: setting.base.with_(order=name) for name in names}, BASELINE)
+
+
+def laboratory(setting: Setting) -> Experiment:
+    """Every training-free method at as many forwards as the baseline has steps (see `laboratory`)."""
+    count = setting.base.total_steps
+    methods = methods_at(setting.base.resolved(setting.info.defaults, setting.blur), count)
+    return Experiment(f"{LABORATORY}-{count}", f"The laboratory at {count} forwards", methods, BASELINE)
+
+
 def weights(setting: Setting) -> Experiment:
     """The weight of the contrast from 0 to 5 by 0.5; 0 is the baseline exactly. Source: 2508.05399, Figure 4."""
     guided = setting.base.with_(order="uncage")
@@ -144,13 +160,28 @@ def sources(setting: Setting) -> Experiment:
 EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
     "binding": binding,
+    "editing": editing,
     "growth": growth,
+    LABORATORY: laboratory,
     "weights": weights,
     "guided-steps": guided_steps,
     "blur": blur,
     "terms": terms,
     "sources": sources,
 }
+
+
+def only(experiment: Experiment, methods: list[str]) -> Experiment:
+    """An experiment with some of its methods; its baseline stays.
+
+    Raises:
+        ValueError: naming a method that it does not have.
+    """
+    for name in methods:
+        if name not in experiment.methods:
+            raise ValueError(f"method {name!r}: {experiment.name} has {', '.join(experiment.methods)}")
+    kept = {name: config for name, config in experiment.methods.items() if name in methods or name == experiment.baseline}
+    return replace(experiment, methods=kept, best_of={name: count for name, count in experiment.best_of.items() if name in kept})
 
 
 def grid(setting: Setting, axes: list[str], name: str = "grid") -> Experiment:

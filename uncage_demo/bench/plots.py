@@ -165,6 +165,51 @@ def plot_growth(found: Growth) -> Figure:
     return figure
 
 
+def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: int = 6) -> Figure:
+    """Success against the number of forwards: a line for each method, and below the difference from each rival.
+
+    Args:
+        title: heading.
+        found: rival -> number of forwards -> table with that rival as its baseline (see `laboratory.curves`).
+        most: how many methods have a line of their own: the rivals, and those that are best at the middle number of forwards.
+
+    Raises:
+        ValueError: when there is no table.
+    """
+    tables = {rival: dict(one) for rival, one in found.items() if one}
+    if not tables:
+        raise ValueError("no results of the laboratory to draw")
+    first = next(iter(tables.values()))
+    counts = sorted(first)
+    middle = first[counts[len(counts) // 2]]
+    key = middle.primary
+    ranked = sorted(middle.rows, key=lambda row: -row.estimates[key].value)
+    rivals = list(tables)
+    shown = [*rivals, *(row.method for row in ranked if row.method not in rivals)][:most]
+    figure = _figure(title, f"{middle.size} at each number of forwards.", 2.6 * (1 + len(tables)), FILLED)
+    panels = figure.subplots(1 + len(tables), 1, sharex=True, squeeze=False)[:, 0]
+    for number, method in enumerate(shown):
+        color = LINES[number % len(LINES)]
+        shift = 0.08 * (number - (len(shown) - 1) / 2)
+        at = [count for count in counts if any(row.method == method for row in first[count].rows)]
+        _line(panels[0], [x + shift for x in at], [first[count].row(method).estimates[key] for count in at], color, method)
+        for axes, (rival, one) in zip(panels[1:], tables.items(), strict=True):
+            compared = {c: table.row(method).comparison for c, table in one.items() if any(row.method == method for row in table.rows)}
+            told = {count: comparison.difference for count, comparison in compared.items() if comparison is not None}
+            if told and method != rival:
+                _line(axes, [x + shift for x in told], list(told.values()), color, method)
+    panels[0].set_ylabel(f"{METRICS[key].heading} (%)")
+    for axes, rival in zip(panels[1:], tables, strict=True):
+        axes.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
+        axes.set_ylabel(f"against {rival} (points)")
+    panels[-1].set_xlabel("forwards")
+    panels[-1].set_xticks(counts, [str(count) for count in counts])
+    for axes in panels:
+        _plain(axes)
+    panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, ncols=2)
+    return figure
+
+
 def _line(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], color: str, label: str) -> None:
     """Points with their intervals, joined, in percent; a point is filled where its interval is clear of zero."""
     axes.plot(places, [100 * estimate.value for estimate in estimates], color=color, linewidth=1.2, label=label)

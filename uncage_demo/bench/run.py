@@ -25,6 +25,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
 from uncage_demo.decoding.sampler import decode_many
 from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.trace.record import StepRecord
 from uncage_demo.types import Prompt
 
 
@@ -138,9 +139,9 @@ def run_experiment(
                 if job.item.text not in parsed:
                     parsed[job.item.text] = parse_prompt(job.item.text, backend)
             prompts_of = [parsed[job.item.text] for job in part]
-            part, tokens, images = _make(backend, part, prompts_of)
+            part, tokens, images, costs = _make(backend, part, prompts_of)
             scores = scorer.score(images, prompts_of)
-            file.append([_record(backend, experiment, *line) for line in zip(part, tokens, images, scores, strict=True)])
+            file.append([_record(backend, experiment, *line) for line in zip(part, tokens, images, scores, costs, strict=True)])
             made += len(part)
             if on_images is not None:
                 on_images(part, images)
@@ -190,20 +191,33 @@ def resolve(config: DecodingConfig, backend: Backend) -> DecodingConfig:
 
 def make_images(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
     """Token grids "b n" int32 and pictures "b H W 3" uint8."""
-    tokens = _make_tokens(backend, prompts, configs)
+    tokens, _ = _make_tokens(backend, prompts, configs)
     return tokens, _draw(backend, tokens)
 
 
-def _make_tokens(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> np.ndarray:
-    """Token grids "b n" int32."""
-    runs = [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)]
-    last = None
+def tokens_and_images(backend: Backend, runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Token grids "b n" int32 and pictures "b H W 3" uint8 of runs that may have a starting point."""
+    tokens, _ = _decoded(backend, runs)
+    return tokens, _draw(backend, tokens)
+
+
+def _make_tokens(backend: Backend, prompts: Sequence[Prompt], configs: Sequence[DecodingConfig]) -> tuple[np.ndarray, np.ndarray]:
+    """As _decoded, of runs from an empty grid."""
+    return _decoded(backend, [Run(prompt, config) for prompt, config in zip(prompts, configs, strict=True)])
+
+
+def _decoded(backend: Backend, runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Token grids "b n" int32, and "b" float64 how many forwards each took (1 = the whole grid, with and without the prompt)."""
+    last: list[StepRecord] | None = None
+    passes = np.zeros(len(runs))
     for records in decode_many(backend, runs, record=RecordOptions(level="minimal")):
+        # A run that is over repeats its last record.
+        passes += [0.0 if last is not None and last[i] is one else one.passes or 0.0 for i, one in enumerate(records)]
         last = records
     if last is None:
         raise ValueError("nothing to decode: no prompt was given")
     # At the last step every position is committed, so `sampled` holds the finished grid.
-    return np.stack([record.sampled for record in last]).astype(np.int32)
+    return np.stack([record.sampled for record in last]).astype(np.int32), passes / 2
 
 
 def _draw(backend: Backend, tokens: np.ndarray) -> np.ndarray:
@@ -213,20 +227,24 @@ def _draw(backend: Backend, tokens: np.ndarray) -> np.ndarray:
     return np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
 
 
-def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> tuple[list[Job], np.ndarray, np.ndarray]:
-    """Pictures of some jobs; a job that keeps the best of several comes back with the settings of the picture that was kept."""
+def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> tuple[list[Job], np.ndarray, np.ndarray, list[float]]:
+    """Token grids and pictures of some jobs, and the forwards that each took.
+
+    A job that keeps the best of several comes back with the settings of the picture that was kept.
+    """
     owners = [i for i, job in enumerate(jobs) for _ in range(job.best_of)]
     configs = [config for job in jobs for config in candidates(job.config, job.best_of)]
-    tokens = _make_tokens(backend, [prompts[i] for i in owners], configs)
-    chosen, made = [], []
+    tokens, forwards = _make_tokens(backend, [prompts[i] for i in owners], configs)
+    chosen, made, costs = [], [], []
     for i, job in enumerate(jobs):
         own = [place for place, owner in enumerate(owners) if owner == i]
+        costs.append(float(forwards[own].sum()) + (len(own) / 2 if job.best_of > 1 else 0))  # judging looks at each once, unguided
         if job.best_of > 1:
             scores = placement(backend, [prompts[i]] * len(own), tokens[own], job.config)
             own = [own[int(np.argmax(scores))]]
         chosen += own
         made.append(replace(job, drawn=configs[own[0]]))
-    return made, tokens[chosen], _draw(backend, tokens[chosen])
+    return made, tokens[chosen], _draw(backend, tokens[chosen]), costs
 
 
 @dataclass(frozen=True)
@@ -261,11 +279,16 @@ def replay(backend: Backend, record: Record) -> Replay:
             f"the line was made by {model['id']} with weights {model['weight_hash']}; "
             f"this is {backend.info.id} with {backend.info.weight_hash}"
         )
-    prompt = parse_prompt(record["prompt"], backend)
-    config = DecodingConfig.from_dict(record["config"])
-    tokens, images = make_images(backend, [prompt], [config])
-    same = (digest(tokens[0].tobytes()), digest(images[0].tobytes())) == (record["tokens_hash"], record["image_hash"])
-    return Replay(images[0], tokens[0], same, prompt, config)
+    if "edit" in record:
+        from uncage_demo.bench.editing import replay_edit
+
+        tokens, image, prompt, config = replay_edit(backend, record)
+    else:
+        prompt = parse_prompt(record["prompt"], backend)
+        config = DecodingConfig.from_dict(record["config"])
+        tokens, image = (made[0] for made in make_images(backend, [prompt], [config]))
+    same = (digest(tokens.tobytes()), digest(image.tobytes())) == (record["tokens_hash"], record["image_hash"])
+    return Replay(image, tokens, same, prompt, config)
 
 
 def package_version() -> str:
@@ -299,7 +322,10 @@ def _batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     return parts
 
 
-def _record(backend: Backend, experiment: Experiment, job: Job, tokens: np.ndarray, image: np.ndarray, score: dict[str, Any]) -> Record:
+def _record(
+    backend: Backend, experiment: Experiment, job: Job, tokens: np.ndarray, image: np.ndarray, score: dict[str, Any], forwards: float
+) -> Record:
+    score = score | {"metrics": {**score["metrics"], "forwards": forwards}}
     line: Record = {
         "schema": SCHEMA_VERSION,
         "image_key": job.image_key,

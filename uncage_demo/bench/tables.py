@@ -45,19 +45,22 @@ METRICS = {
         Metric("colored", "asked colours right"),
         Metric("bound", "every object in its colour"),
         Metric("correct", "fully correct"),
+        Metric("seam", "whole at the seam"),
         Metric("missing", "missing object", higher_is_better=False),
         Metric("mixture", "mixture", higher_is_better=False),
         Metric("miscolored", "objects there, a colour wrong", higher_is_better=False),
         Metric("leaked", "leaked colour", higher_is_better=False),
         Metric("duplicate", "duplicate", higher_is_better=False),
         Metric("extra", "extra objects per image", percent=False, higher_is_better=False, digits=2),
+        Metric("forwards", "forwards", percent=False, higher_is_better=False),
         Metric("text_image", "CLIP text-image", percent=False, digits=2),
         Metric("min_object", "CLIP minimum object", percent=False, digits=2),
         Metric("text_text", "BLIP text-text", percent=False, digits=2),
     )
 }
-SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "text_image", "min_object", "text_text")
+SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "seam", "text_image", "min_object", "text_text")
 FAILED = ("missing", "mixture", "miscolored", "leaked", "duplicate", "extra")
+COST = ("forwards",)
 PRIMARY = ("correct", "min_object", "text_image")
 
 
@@ -181,7 +184,7 @@ def build_table(
         raise ValueError(f"experiment {experiment!r} on {suites!r}: no prompt has results of all {len(methods)} methods yet")
     scores = {unit: {method: measured(record) for method, record in found.items()} for unit, found in units.items()}
     shared = [key for key in METRICS if all(key in one for found in scores.values() for one in found.values())]
-    chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED) if key in shared]
+    chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED, *COST) if key in shared]
     primary = primary or next((key for key in PRIMARY if key in shared), "")
     for key in (*chosen, primary):
         if key not in shared:

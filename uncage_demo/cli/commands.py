@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.backends.ages import ages_of
+from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, chosen_orders, config_fields, parse_orders
+from uncage_demo.cli.branches import BranchWish, branched, parse_branch
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
-from uncage_demo.orders.table import COMPARED
+from uncage_demo.orders.table import COMPARED, order_of
 from uncage_demo.prompt.judging import too_many
 from uncage_demo.trace.frames import frames_said
 from uncage_demo.trace.record import Trace, stem_of
@@ -38,7 +41,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace) -> int:
     """Decode a prompt in one order from each seed."""
-    return _decode(options, (chosen_order(options),))
+    wishes = [parse_branch(text) for text in options.branches]
+    if wishes and options.seeds is not None:
+        raise ValueError(f"--branch with --seeds {options.seeds}: a branch continues one run; give --seed")
+    return _decode(options, (chosen_order(options),), branches=wishes)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -87,7 +93,7 @@ def models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = ()) -> int:
+def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[str, ...] = (), branches: Sequence[BranchWish] = ()) -> int:
     # everything that can be wrong with the request is found before a model is loaded
     seeds = parse_seeds(options.seeds, MAX_SEEDS) if options.seeds is not None else (options.seed,)
     settings = config_fields(options)
@@ -118,7 +124,7 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
     _print_prompt(prompt)
     everything: list[Trace] = []
     for seed in seeds:
-        with tqdm(desc=f"seed {seed}", unit="step", disable=options.quiet, leave=False) as bar:
+        with tqdm(desc=f"seed {seed}", unit="step", disable=options.quiet or options.watch, leave=False) as bar:
 
             def advance(step: int, num_steps: int, records: Any, bar: Any = bar) -> None:
                 bar.set_description_str(f"seed {seed}, step {step + 1} of {num_steps}")  # noqa: B023 (called within this turn)
@@ -126,7 +132,13 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
                 bar.update(1)
 
             runs = [Run(prompt, config) for config in configs[seed]]
-            traces = finish(stream_together([stream(one, runs, frames=frames) for one in backends]), advance)
+            items = stream_together([stream(one, runs, frames=frames) for one in backends])
+            if options.watch:
+                titles = [order_of(order).title if not age else f"{said(age)}" for age in ages or ("",) for order in orders]
+                items = watched(items, backend.info.grid, titles)
+            traces = finish(items, advance)
+        if branches:
+            traces = [branched(backend, traces[0], branches)]
         verdicts = [backend.judge(trace, prompt) for trace in traces]
         for trace, verdict in zip(traces, verdicts, strict=True):
             age = f", {trace.age_said}" if ages else ""
@@ -139,8 +151,32 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
             print(f"wrote {len(files)} files to {folders[seed]}: {', '.join(f.name for f in files)}")
         everything += [_without_arrays(trace) for trace in traces]
     print("\nto do this again:\n" + command_line(everything, subjects=options.subjects, out=str(options.out), **asked))
-    print("\nor in Python:\n" + python_snippet(everything, overrides=overrides, **asked))
+    if not branches:
+        print("\nor in Python:\n" + python_snippet(everything, overrides=overrides, **asked))
     return 0
+
+
+def watched(items: Iterator[Any], grid: tuple[int, int], titles: Sequence[str]) -> Iterator[Any]:
+    """The items of a stream of runs, each drawn into the terminal as it passes.
+
+    Args:
+        items: from `runner.stream`.
+        grid: (y, x) of the runs.
+        titles: one a run.
+    """
+    from uncage_demo.render.terminal import frame_text, over_itself
+
+    live, color = sys.stdout.isatty(), not os.environ.get("NO_COLOR")
+    before = ""
+    for item in items:
+        over = item.traces is not None
+        if (live and not over) or (not live and over):
+            columns = shutil.get_terminal_size((120, 40)).columns
+            text = frame_text(item.records, grid, titles, item.num_steps, item.frames, color, columns)
+            sys.stdout.write((over_itself(text, before) if live else text) + "\n")
+            sys.stdout.flush()
+            before = text
+        yield item
 
 
 def verdict_line(name: str, prompt: Prompt, verdict: Verdict | None) -> str:

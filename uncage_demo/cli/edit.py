@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncage_demo.backends.arguments import add_model_arguments
 from uncage_demo.cli.arguments import MAX_ORDERS, add_settings, parse_orders
+from uncage_demo.trace.frames import frames_said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,9 +90,9 @@ def run(options: argparse.Namespace) -> int:
     from uncage_demo.cli.commands import _diagnose, _files_bar, _look, verdict_line
     from uncage_demo.editing.request import stream_request
     from uncage_demo.export import check_formats, check_free, planned_files, write_run
-    from uncage_demo.runner import finish, parse_frames
+    from uncage_demo.runner import finish
 
-    frames, look = parse_frames(options.frames), _look(options)
+    frames, look = frames_said(options.frames), _look(options)
     formats = tuple(dict.fromkeys(part.strip() for part in options.formats.split(",") if part.strip()))
     check_formats(formats)
     trace = _trace(options.given)
@@ -108,7 +109,11 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     with tqdm(desc=request.kind, unit="step", disable=options.quiet, leave=False) as bar:
-        made = finish(stream_request(backend, given, request, frames=frames), lambda *_: bar.update(1) and None)
+
+        def advance(*_: Any) -> None:
+            bar.update(1)
+
+        made = finish(stream_request(backend, given, request, frames=frames), advance)
     verdicts = [backend.judge(one, one.prompt) for one in made]
     for one, verdict in zip(made, verdicts, strict=True):
         drawn = int(one.steps[0].masked_before.sum())
@@ -197,9 +202,7 @@ def _own_picture(options: argparse.Namespace, backend: Backend) -> OwnPicture:
     for note in own.notes:
         print(note)
     worst = divmod(int(own.error.argmax()), own.error.shape[1])
-    print(
-        f"as tokens: off by {own.error.mean():.1f} of 255, at most {own.error.max():.0f} (row {worst[0] + 1}, column {worst[1] + 1})"
-    )
+    print(f"as tokens: off by {own.error.mean():.1f} of 255, at most {own.error.max():.0f} (row {worst[0] + 1}, column {worst[1] + 1})")
     return own
 
 

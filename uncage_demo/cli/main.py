@@ -16,6 +16,7 @@ from typing import Any
 
 from uncage_demo.backends.arguments import add_model_arguments
 from uncage_demo.cli.arguments import add_order, add_orders, add_seeds, add_settings
+from uncage_demo.cli.branches import HELP as BRANCH_HELP
 
 # Commands that other parts of the package bring along: name -> (module with add_parsers, line for --help).
 DELEGATED = {
@@ -164,6 +165,7 @@ def _add_generate(commands: Any) -> None:
     command = _command(commands, "generate", "decode one prompt in one order", "generate")
     command.add_argument("prompt", help='what to draw, e.g. "a cat with a red crown"; after "--" it may begin with a dash')
     add_order(command)
+    command.add_argument("--branch", action="append", default=[], dest="branches", metavar="JSON", help=BRANCH_HELP.replace("%", "%%"))
     _add_run_options(command)
 
 
@@ -200,6 +202,11 @@ def add_files(command: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help='pictures of the steps: all, final (or none: the finished one only), or "every K"; at 1024 px one costs more than a step '
         "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="draw the grid in colour in the terminal as it fills (only at the end where the output is no terminal; NO_COLOR is heeded)",
     )
     files.add_argument("--quiet", action="store_true", help="no progress bar and no list of files")
 

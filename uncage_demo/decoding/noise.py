@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 # One number a purpose; never reuse one, traces recorded earlier depend on them.
-PURPOSES = {"token": 1, "order": 2, "halton": 3, "start": 4}
+PURPOSES = {"token": 1, "order": 2, "halton": 3, "start": 4, "revise": 5, "hitting": 6, "logits": 7}
 _STEP_BITS = 32
 
 

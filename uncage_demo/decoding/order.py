@@ -11,7 +11,9 @@ from jaxtyping import Bool, Float
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.orders.base import Term
+from uncage_demo.orders.spacing import spread
 from uncage_demo.orders.table import ORDERS
+from uncage_demo.trace.check import settings_at
 from uncage_demo.trace.record import Trace
 
 
@@ -22,20 +24,8 @@ def noise_scale(config: DecodingConfig, step: int) -> float:
 
 
 def weight_at(config: DecodingConfig, step: int) -> float:
-    """w_a in force at a step: contrast_weight where the contrast is one of the order's terms, else 0."""
-    return float(config.contrast_weight) if "contrast" in ORDERS[config.order].terms_at(config, step) else 0.0
-
-
-def settings_at(trace: Trace, step: int) -> DecodingConfig:
-    """The settings that a step was decoded with: the trace's own, or, before a branch took over, the parent's.
-
-    Args:
-        trace: any run.
-        step: counted over the whole run from 0.
-    """
-    later = [line for line in trace.branches if line.at_step > step]
-    data = min(later, key=lambda line: line.at_step).parent_config if later else trace.config
-    return DecodingConfig.from_dict(data)
+    """w_a in force at a step: contrast_weight where the order's score reads the contrast, else 0."""
+    return float(config.contrast_weight) if ORDERS[config.order].reads_contrast(config, step) else 0.0
 
 
 def recorded_terms(trace: Trace) -> list[tuple[Term, ...] | None]:
@@ -57,7 +47,13 @@ def recorded_terms(trace: Trace) -> list[tuple[Term, ...] | None]:
 
 
 def select(
-    scores: Float[np.ndarray, " n"], candidates: Bool[np.ndarray, " n"], count: int, forced: Bool[np.ndarray, " n"] | None = None
+    scores: Float[np.ndarray, " n"],
+    candidates: Bool[np.ndarray, " n"],
+    count: int,
+    forced: Bool[np.ndarray, " n"] | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    spacing: float = 0.0,
 ) -> Bool[np.ndarray, " n"]:
     """The `count` candidates of highest score; ties go to the lower index.
 
@@ -66,6 +62,7 @@ def select(
         candidates: "n" bool; others are never looked at, whatever their score.
         count: how many to take; limited by the number of candidates.
         forced: candidates taken first, whatever their score (an edit of the user); they use up places of `count`, all of them if need be.
+        grid, spacing: token grid (y, x), and the least distance that chosen cells keep where that is possible (see `spacing.spread`).
 
     Returns:
         "n" bool.
@@ -81,5 +78,7 @@ def select(
     if np.isnan(values).any():
         raise FloatingPointError(f"{int(np.isnan(values).sum())} of {len(values)} scores are NaN: the model's logits are not finite")
     remaining = max(0, count - int(chosen.sum()))
+    if grid is not None and spacing > 1:
+        return chosen | spread(scores, candidates, remaining, chosen, grid, spacing)
     chosen[free[np.argsort(-values, kind="stable")[:remaining]]] = True
     return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +30,8 @@ class Start:
         forbid: {position: ids} that may never be sampled there; a present token with a forbidden id is a contradiction.
         sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's, or what the regions say.
         origin: how the tokens came about; its regions say where objects are asked for (see `sampler`).
+        before: what the model saw one step earlier, tokens "n" and sight: differential sampling compares with it. None = nothing.
+        likelihoods: of each earlier step, "n" float32 log p of the tokens that were there, NaN where masked: what a revision remembers.
     """
 
     tokens: np.ndarray
@@ -39,6 +41,8 @@ class Start:
     hold: frozenset[int] = frozenset()
     forbid: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     sight: np.ndarray | None = None
+    before: tuple[np.ndarray, np.ndarray | None] | None = None
+    likelihoods: Sequence[np.ndarray] = ()
     origin: Origin | None = None
 
 
@@ -121,6 +125,11 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     lost = untokenized_words(prompt)
     if config.redrawn_steps and (lost or not prompt.subjects):
         config = config.with_(redraw_steps=0)  # nothing tells which cells to keep
+    if config.varies and config.redrawn_steps:
+        raise ValueError(
+            f'how_many="{config.how_many}" with {config.redrawn_steps} steps of redraw: a draft has a fixed number of steps; '
+            'give how_many="schedule" or redraw_steps=0'
+        )
     if lost and ORDERS[config.order].guided:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(run)

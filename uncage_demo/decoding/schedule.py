@@ -1,4 +1,4 @@
-"""How many: the number of positions that stay masked after each step. Knows counts only, no tensors.
+"""How many: the number of positions that stay masked after each step, by the schedule or by what the model says.
 
 T = num_steps, s = 0-based step, N = number of positions the schedule counts over (those masked when decoding began).
 """
@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 
-from uncage_demo.config import SCHEDULE_NAMES
+from uncage_demo.config import SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.decoding.noise import uniforms
+from uncage_demo.orders import counts
 
 # floor() of a value that is whole in exact arithmetic (N/2 at cos(pi/3)) must not depend on the last bit of the platform's cosine.
 _WHOLE_NUMBER_SLACK = 1e-9
@@ -77,6 +79,53 @@ def mask_count(schedule: str, step: int, num_steps: int, num_tokens: int, num_ma
     if step == num_steps - 1 or num_masked == 0:
         return 0
     return max(1, min(num_masked - 1, scheduled))
+
+
+def stay_masked(
+    config: DecodingConfig,
+    step: int,
+    total: int,
+    masked: np.ndarray,
+    scores: np.ndarray,
+    confidence: np.ndarray,
+    entropy: np.ndarray | None,
+) -> int:
+    """Number of positions that stay masked after a step, however it is decided (DecodingConfig.how_many).
+
+    Args:
+        config: settings of the phase; step: s within it.
+        total: positions that the schedule counts over.
+        masked: "n" bool, when the step begins.
+        scores: "n" float32 of the order; confidence: "n" float32 log p of the drawn tokens.
+        entropy: "n" float32, nats; needed by how_many="entropy" only.
+
+    Source: 2202.04200 (schedule); 2505.24857 (entropy budget); 2409.02908 (first hitting).
+    """
+    num_masked, steps = int(masked.sum()), config.total_steps
+    if config.how_many == counts.SCHEDULED:
+        return mask_count(config.mask_schedule, step, steps, total, num_masked, config.schedule_power)
+    if step == steps - 1 or num_masked == 0:
+        return 0
+    if config.how_many == counts.HITTING:
+        levels = counts.hitting_levels(uniforms(config.seed, 0, "hitting", total))
+        waiting = int((levels < scheduled_share(config.mask_schedule, step, steps, config.schedule_power)).sum())
+        return min(num_masked, waiting)
+    if config.how_many == counts.ENTROPY:
+        assert entropy is not None
+        wanted = counts.within_entropy(scores, entropy, masked, config.entropy_budget)
+    else:
+        wanted = counts.above_threshold(confidence, masked, config.confidence_threshold)
+    return max(0, num_masked - max(wanted, counts.least(num_masked, step, steps)))
+
+
+def scheduled_share(schedule: str, step: int, num_steps: int, power: float = 2.0) -> float:
+    """Share 0..1 of the positions that a schedule wants masked after a step, before it is rounded to a whole number of them.
+
+    Args:
+        schedule, step, num_steps, power: as `scheduled_masked`; the "float32" schedules have the share of the exact ones.
+    """
+    fine = 1 << 30
+    return scheduled_masked(schedule.removesuffix("_float32"), step, num_steps, fine, power) / fine
 
 
 def _count_in_float32(schedule: str, done: int, num_steps: int, num_tokens: int) -> int:

@@ -12,11 +12,13 @@ Source: this project. Related: regions bound to phrases by masked cross-attentio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt16
+from jaxtyping import Bool, Float, UInt8, UInt16
 
-from uncage_demo.decoding.redraw import KEPT_REACH_FRAC
+from uncage_demo.decoding.redraw import KEPT_REACH_FRAC, kept_cells, object_places
+from uncage_demo.orders.revise import REASON_CODE
 from uncage_demo.types import Prompt, Subject
 
 # Bits of a cell's sight: one per subject.
@@ -89,3 +91,35 @@ def hidden_tokens(sight: UInt16[np.ndarray, " n"], prompt: Prompt) -> Bool[np.nd
         tokens[o, [token for group in subject.groups for word in group for token in prompt.words[word].tokens]] = True
     reads = (sight[:, None] >> np.arange(len(tokens))) & 1
     return tokens.any(axis=0) & ~(reads.astype(bool) @ tokens)
+
+
+def places_reopened(
+    attention: Float[np.ndarray, "k n"],
+    words: Float[np.ndarray, "w k"],
+    subjects: Sequence[Subject],
+    *,
+    own_words: bool,
+    grid: tuple[int, int],
+    sigma: float,
+    radius_frac: float,
+) -> tuple[UInt8[np.ndarray, " n"], UInt16[np.ndarray, " n"] | None]:
+    """What a redraw opens again when the draft is full: everything but one place per object.
+
+    Args:
+        attention, words, subjects, grid, sigma, radius_frac: as `redraw.object_places`.
+        own_words: whether each place reads only its own object's words from now on; then a place is kept only if attention vouches for it.
+
+    Returns:
+        "n" uint8, the reason (a place in `orders.revise.REASONS`) of each cell that is opened, 0 for one that is kept; and "n" uint16 whose
+        words each cell may read, None = everybody's.
+    """
+    # Whose place it is, nouns alone tell where the words are to be hidden: attention to colours may be what is wrong.
+    named = [replace(subject, attributes=()) for subject in subjects] if own_words else subjects
+    contrasts, distances = object_places(attention, words, named, grid=grid, sigma=sigma, radius_frac=radius_frac)
+    kept = kept_cells(contrasts, distances, grid)
+    opened = np.where(kept.any(axis=0), 0, REASON_CODE["elsewhere"]).astype(np.uint8)
+    if not own_words:
+        return opened, None
+    doubtful = doubtful_objects(words @ attention.astype(np.float64), kept, subjects)
+    opened[kept[list(doubtful)].any(axis=0)] = REASON_CODE["unvouched"]
+    return opened, own_sight(kept, distances, grid)

@@ -21,13 +21,18 @@ _LOG_OF_NOTHING = -1e4
 
 
 def guidance_at(config: DecodingConfig, step: int) -> float:
-    """Guidance scale g in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last.
+    """Guidance scale g in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last; 1 outside of
+    guidance_interval.
 
     Raises:
         ValueError: when config.guidance_scale is None (the engine fills in the model's default first).
     """
     if config.guidance_scale is None:
         raise ValueError("guidance_scale is left to the model: fill it in with DecodingConfig.resolved(backend.info.defaults)")
+    start, end = config.guidance_interval
+    share = step / config.total_steps
+    if share < start or (share >= end and end < 1):
+        return 1.0
     if config.guidance_schedule == "constant" or config.total_steps == 1:
         return float(config.guidance_scale)
     return 1.0 + (float(config.guidance_scale) - 1.0) * step / (config.total_steps - 1)
@@ -86,23 +91,30 @@ class TokenOpinion:
         weights = shifted.exp()
         return cls(shifted, weights, weights.sum(dim=-1, dtype=torch.float64))
 
-    def sample(self, uniforms: Float[np.ndarray, " n"], temperature: float = 1.0) -> Int64[np.ndarray, " n"]:
+    def sample(self, uniforms: Float[np.ndarray, " n"], temperature: float | Float[np.ndarray, " n"] = 1.0) -> Int64[np.ndarray, " n"]:
         """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(l / temperature)).
 
         Args:
             uniforms: "n" float64 in (0, 1), one a position.
-            temperature: >= 0; 0 takes the most probable id (lowest index on a tie).
+            temperature: >= 0, one number or one a position; 0 takes the most probable id (lowest index on a tie).
 
         Returns:
             "n" int64 ids, never one of probability 0. The CDF is summed in float64, so the draw does not hang on how a device sums.
 
         Source: MaskGIT 2202.04200 (every token is sampled, the order decides which are kept).
         """
+        if isinstance(temperature, np.ndarray):
+            cold = temperature == 0
+            rows = torch.from_numpy(np.where(cold, 1, temperature)).to(self.shifted)[:, None]
+            return np.where(cold, self.sample(uniforms, 0.0), self._draw(uniforms, (self.shifted / rows).exp()))
         if temperature == 0:
             # argmax of a tie is not the same on every device; the first index of the maximum is.
             return (self.shifted == 0).to(torch.uint8).argmax(dim=-1).cpu().numpy()
+        return self._draw(uniforms, self.weights if temperature == 1 else (self.shifted / temperature).exp())
+
+    def _draw(self, uniforms: Float[np.ndarray, " n"], weights: Float[Tensor, "n v"]) -> Int64[np.ndarray, " n"]:
+        """Ids by inverse CDF of weights that need not sum to 1."""
         targets = torch.from_numpy(np.ascontiguousarray(uniforms, dtype=np.float64)).to(self.shifted.device)
-        weights = self.weights if temperature == 1 else (self.shifted / temperature).exp()
         ids = []
         for rows, wanted in zip(weights.split(_CDF_ROWS), targets.split(_CDF_ROWS), strict=True):
             cdf = rows.cumsum(dim=-1, dtype=torch.float64)
@@ -110,6 +122,10 @@ class TokenOpinion:
             ids.append(torch.searchsorted(cdf, wanted[:, None] * cdf[:, -1:], right=True)[:, 0])
         # NaN logits leave the range; the order's score, NaN too, is what reports them.
         return torch.cat(ids).clamp_max_(self.shifted.shape[1] - 1).cpu().numpy()
+
+    def probabilities(self) -> Float[Tensor, "n v"]:
+        """p, "n v" float32."""
+        return (self.weights / self.total[:, None]).float()
 
     def confidence(self, ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """F_c = log p of the given ids, "n" float32, before any token temperature."""

@@ -135,7 +135,7 @@ def _of_attention(trace: Trace, thresholds: Thresholds | None) -> list[Finding]:
                 kind: min(trust.get(kind, "moderate evidence"), "moderate evidence", key=rules.LEVELS.index) for kind in rules.MEASURED
             }
     evidence = measure(trace, thresholds)
-    findings = [*rules.redraw(trace), *rules.guidance(trace)]
+    findings = [*rules.redraw(trace), *rules.taken_back(trace), *rules.guidance(trace)]
     if evidence is None:
         why = "the prompt has no objects to follow" if not trace.prompt.subjects else "no attention was recorded in this run"
         return [Finding("weak", f"Nothing can be said about objects: {why}.", "info", layer="picture"), *findings]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from uncage_demo.decoding.order import select
 from uncage_demo.trace.record import Trace
 
 NOBODY = -1
@@ -234,16 +235,19 @@ def settled_at(owner: np.ndarray, index: int, threshold: float) -> int | None:
 def swapped_picks(trace: Trace) -> dict[int, int]:
     """For each guided step, how many of the committed cells would not have been picked without the contrast term.
 
-    Picks are re-ranked exactly as the engine ranks: highest score first, ties by index, as many as were committed.
+    Picks are re-ranked exactly as the engine ranks: highest score first, ties by index, as many as were committed, and as far apart as the
+    settings ask for.
     """
     changes = {}
+    spacing = float(trace.config.get("spacing") or 0)
     for index, record in enumerate(trace.steps):
         if record.weight == 0:
             continue
         plain = np.asarray(record.scores, np.float64) - record.weight * np.asarray(record.contrast, np.float64)
         plain = np.where(record.masked_before, plain, -np.inf)
-        picks = np.argsort(-plain, kind="stable")[: int(record.committed.sum())]
-        changes[index] = int((~record.committed[picks]).sum())
+        count = int(record.committed.sum())
+        picks = select(plain, record.masked_before, count, grid=trace.grid, spacing=spacing)
+        changes[index] = int((picks & ~record.committed).sum())
     return changes
 
 

@@ -298,6 +298,22 @@ def redraw(trace: Trace) -> list[Finding]:
     return [Finding("redraw", text, "info", step=draft, layer="picture", evidence=numbers)]
 
 
+def taken_back(trace: Trace) -> list[Finding]:
+    """What a revision opened again step by step, and how much of it ended as another token; a redraw has its own statement."""
+    final, ends_draft = trace.tokens.reshape(-1), DecodingConfig.from_dict(trace.config).draft_steps - 1
+    told = [(r.step, np.flatnonzero(r.reopened), r.sampled) for r in trace.steps if r.reopened is not None and r.step != ends_draft]
+    if not told or not trace.steps[-1].leaves_nothing:
+        return []
+    count = sum(len(cells) for _, cells, _ in told)
+    other = sum(int((sampled[cells] != final[cells]).sum()) for _, cells, sampled in told)
+    text = (
+        f"Committed cells were taken back {counted(count, 'time')} in {counted(len(told), 'step')}; in {other} of these cases the cell "
+        "ended with another token."
+    )
+    numbers = {"opened": float(count), "changed": float(other)}
+    return [Finding("redraw", text, "info", step=told[0][0], layer="picture", evidence=numbers)]
+
+
 def _about(
     kind: str,
     text: str,

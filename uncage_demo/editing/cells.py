@@ -198,7 +198,10 @@ def box_cells(box: Sequence[float], grid: Grid) -> Bool[np.ndarray, " n"]:
 
 def seen_cells(found: Sequence[FoundObject], grid: Grid) -> Bool[np.ndarray, " n"]:
     """The cells of some detections together."""
-    return np.logical_or.reduce([box_cells(one.box, grid) for one in found], axis=0, initial=np.zeros(grid[0] * grid[1], bool))
+    cells = np.zeros(grid[0] * grid[1], bool)
+    for one in found:
+        cells |= box_cells(one.box, grid)
+    return cells
 
 
 def object_contrast(trace: Trace) -> Float[np.ndarray, "o n"]:

@@ -137,6 +137,12 @@ class Order:
         """The terms that the score sums up at a step; none for a value of its own."""
         return () if self.terms is None else self.terms(settings, step)
 
+    def reads_contrast(self, settings: OrderSettings, step: int) -> bool:
+        """Whether the contrast counts in the score of a step: as a term, or in the guided steps of a value of its own."""
+        if self.terms is None:
+            return self.guided and step < settings.guided_steps
+        return "contrast" in self.terms(settings, step)
+
     def score(self, context: StepContext, settings: OrderSettings) -> np.ndarray:
         """Scores "n" float32 of every position, higher = committed earlier.
 

@@ -74,6 +74,15 @@ def halton_value(context: StepContext) -> np.ndarray:
     return -context.rank.astype("float32")
 
 
+def aware_halton_value(context: StepContext) -> np.ndarray:
+    """F = w_a F_a - place / n: in the guided steps the Halton list begins where the prompt's objects are (this project; 2503.17076)."""
+    import numpy as np
+
+    assert context.rank is not None
+    place = (context.rank / len(context.rank)).astype(np.float32)
+    return np.float32(context.weight) * context.contrast - place if context.weight else -place
+
+
 def margin_value(context: StepContext) -> np.ndarray:
     """F = p(1st) - p(2nd) (2502.06768)."""
     assert context.margin is not None
@@ -119,6 +128,15 @@ _ENTRIES = (
         "Halton",
         "a fixed list of cells that spreads evenly, whatever the model thinks",
         value=halton_value,
+        needs=frozenset({"rank"}),
+        visits=halton_visits,
+    ),
+    Order(
+        "halton_aware",
+        "Halton from the objects",
+        "the Halton list, but in the guided steps first where attention tells the prompt's objects apart (this project)",
+        value=aware_halton_value,
+        contrast=published_contrast,
         needs=frozenset({"rank"}),
         visits=halton_visits,
     ),

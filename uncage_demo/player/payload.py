@@ -19,6 +19,7 @@ import numpy as np
 from uncage_demo.decoding.order import recorded_terms
 from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
+from uncage_demo.orders.revise import REASONS
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
 from uncage_demo.player import web_pictures
 from uncage_demo.player.binding_view import binding_view, sight_view
@@ -114,7 +115,7 @@ def build_payload(
         "version": PAYLOAD_VERSION,
         "detail": level,
         "grid": list(first.grid),
-        "num_steps": max(int(t.config["num_steps"]) for t in traces),
+        "num_steps": max(t.length for t in traces),
         "model": {"id": first.model.id, "title": first.model.title, "weights": first.model.weight_hash},
         "prompt": prompt_view(first.prompt),
         "scales": _scales(traces),
@@ -202,7 +203,7 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "order": trace.config["order"],
         "guided": order_of(trace.config["order"]).guided,
         "seed": str(trace.config["seed"]),
-        "num_steps": int(trace.config["num_steps"]),
+        "num_steps": trace.length,
         "first_step": int(steps[0].step),
         "steps_done": len(steps),
         "masked": array(np.packbits(masked, axis=1, bitorder="little")),
@@ -223,10 +224,27 @@ def _run(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
         "pairs": [list(p) for p in heatmaps.overlap_pairs(trace)],
         "health": _health(trace),
         "sight": sight_view(trace),
+        "taken_back": taken_back_view(trace),
         "alternatives": _alternatives(trace, candidates, 3 if large else 8) if level == "full" else None,
         "frames": web_pictures.frames(trace, web_pictures.frame_size_px(trace, level, large)),
-        "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == int(trace.config["num_steps"]) else None,
+        "image": web_pictures.final(trace) if level == "full" and len(steps) + steps[0].step == trace.length else None,
     }
+
+
+def taken_back_view(trace: Trace) -> dict[str, Any] | None:
+    """Which cells each step opened again and why: {"reasons": sentences, "steps": of each step [cell, reason, log p or None]}; None for a
+    run that took nothing back, or whose file is from before this was recorded."""
+    if all(record.reopened is None for record in trace.steps):
+        return None
+    steps = []
+    for record in trace.steps:
+        cells = [] if record.reopened is None else np.flatnonzero(record.reopened).tolist()
+        # A cell that was committed in this very step had no token before it.
+        told = record.likelihood if record.likelihood is not None else np.zeros(trace.tokens.size)
+        known = np.zeros(trace.tokens.size, bool) if record.likelihood is None else ~record.masked_before
+        codes = record.reopened if record.reopened is not None else np.zeros(trace.tokens.size, np.uint8)
+        steps.append([[cell, int(codes[cell]), round(float(told[cell]), 4) if known[cell] else None] for cell in cells])
+    return {"reasons": [reason.told for reason in REASONS], "steps": steps}
 
 
 def _health(trace: Trace) -> dict[str, Any]:
@@ -302,7 +320,7 @@ def _scales(traces: Sequence[Trace]) -> dict[str, list[float]]:
         if kind.key != "noise" and kind.scale:
             limits = heatmaps.map_limits(traces, kind.key)
             scales[kind.key] = [limits.low, limits.high]
-    scales["order"] = [0.0, float(max(int(t.config["num_steps"]) for t in traces) - 1)]
+    scales["order"] = [0.0, float(max(t.length for t in traces) - 1)]
     if all(r.attention is not None for t in traces for r in t.steps):
         objects = heatmaps.map_limits(traces, "attention")
         words = sequential_limits([t.word_maps(s) for t in traces for s in range(len(t.steps))], 0.995)

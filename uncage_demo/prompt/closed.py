@@ -14,8 +14,9 @@ from typing import Protocol
 
 from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.caption import caption_of, text_of, tokens_of
-from uncage_demo.prompt.grammar import NOUN, PART, SUFFIX, Meaning, Reading, base_tag
+from uncage_demo.prompt.grammar import Meaning, Reading
 from uncage_demo.prompt.numbers import count_of, number_of
+from uncage_demo.prompt.tagging import NOUN, PART, SUFFIX, base_tag
 from uncage_demo.prompt.unused import colors_of_nothing, split_unknown
 from uncage_demo.prompt.where import PositionReader
 from uncage_demo.prompt.words import Span, lowered

@@ -1,7 +1,7 @@
 """Word lists of the prompt parser: function words, describing words, colours, materials, and near meanings.
 
 Written for picture prompts, in English. A word that is in no list is taken for a noun, unless its ending and its place say otherwise
-(prompt_grammar.py), so the lists hold what is *not* a noun. Knows nothing of any model.
+(tagging.py, grammar.py), so the lists hold what is *not* a noun. Knows nothing of any model.
 """
 
 from __future__ import annotations
@@ -115,7 +115,21 @@ ADJECTIVES = _words(
     " holy magic magical mythical robotic mechanical electric electronic digital analog fake real single double triple whole half own"
     " same different similar opposite other first second third last next upper lower inner outer sweet sour bitter salty spicy delicious"
     " juicy creamy crispy crunchy american african asian european chinese japanese indian french german italian spanish english british"
-    " russian mexican egyptian greek roman persian siamese"
+    " russian mexican egyptian greek roman persian siamese ready poly circular oblong"
+)
+# Names of one thing in two words, of which the first would else be read as describing the second: a hot dog is no dog
+COMPOUNDS = frozenset(
+    tuple(pair.split("-"))
+    for pair in _words(
+        "hot-dog hot-air traffic-light traffic-cone teddy-bear potted-plant parking-meter dining-table dining-room ice-cream"
+        " ice-cube ice-skate swimming-pool washing-machine sewing-machine vending-machine rocking-chair rocking-horse shopping-"
+        " cart shopping-bag sleeping-bag baking-tray cutting-board frying-pan chopping-board ironing-board diving-board walking-"
+        " stick fishing-rod fishing-boat sailing-boat rubber-duck paper-clip paper-plane paper-airplane glass-slipper snow-globe"
+        " snow-leopard rock-climber orange-juice lemon-tree olive-tree plum-tree peach-tree chocolate-bar chocolate-cake cotton-"
+        " candy bamboo-forest light-bulb light-switch high-chair high-heels stained-glass electric-guitar magic-wand musical-"
+        " instrument musical-note baby-carriage toy-box crystal-ball fire-truck police-car spinning-wheel building-block"
+        " wedding-cake wedding-dress french-fries swiss-knife german-shepherd"
+    )
 )
 IRREGULAR_PARTICIPLES = _words(
     "hidden held driven eaten ridden worn drawn written thrown caught seen chosen taken given bitten beaten taught bought brought shown"

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from uncage_demo.prompt import lexicon as lex
-from uncage_demo.prompt.grammar import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN, Meaning, Reading
+from uncage_demo.prompt.grammar import Meaning, Reading
+from uncage_demo.prompt.tagging import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN
 from uncage_demo.prompt.words import Span
 from uncage_demo.types import Vocabulary
 

@@ -6,11 +6,12 @@ The same check runs on traces that were just made and on traces from files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from uncage_demo.config import DecodingConfig
+from uncage_demo.orders.revise import REASONS
 from uncage_demo.trace.lineage import MAX_LINES, Lineage
 from uncage_demo.trace.origin import Kind, Origin
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
@@ -26,6 +27,7 @@ MAX_TEXT_CHARS = 4096
 MAX_CODEBOOK = 1 << 16  # the player has 16 bits for a token id
 MAX_IMAGE_PX = 4096
 MAX_ALTERNATIVES = 16
+MAX_PASSES = 1024
 MAX_LAYERS = 256
 MAX_TOKEN_PICTURES = 1 << 14
 MAX_TOKEN_PICTURE_PX = 256
@@ -43,13 +45,17 @@ def value_range(name: str, codebook: int) -> tuple[float, float]:
     """The least and greatest value that an array of every step may hold.
 
     Args:
-        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy" or "sight".
+        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy", "sight", "reopened" or "likelihood".
         codebook: number of image tokens.
     """
     if name == "alternatives":
         return 0, codebook - 1
     if name == "sight":
         return 0, 2**16 - 1
+    if name == "reopened":
+        return 0, len(REASONS) - 1
+    if name == "likelihood":
+        return -np.inf, _PROBABILITY_SLACK
     return (-_PROBABILITY_SLACK, 64) if name == "entropy" else (0, 1 + _PROBABILITY_SLACK)
 
 
@@ -76,8 +82,11 @@ def check_trace(trace: Trace) -> None:
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
+    begins = trace.steps[0].step if config.varies else config.total_steps - len(trace.steps)
+    fits = 0 <= begins <= config.total_steps - len(trace.steps)
+    _require(fits, f"{len(trace.steps)} steps from {begins} on are more than num_steps={config.total_steps}")
     for index, record in enumerate(trace.steps):
-        expected = config.total_steps - len(trace.steps) + index
+        expected = begins + index
         _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
         _check_record(record, count, trace.model.codebook_size, len(columns))
     _check_story(trace)
@@ -161,10 +170,41 @@ def check_amount(prompt: Prompt, cell_steps: int, attention: bool, columns: int)
         )
 
 
+def settings_at(trace: Trace, step: int) -> DecodingConfig:
+    """The settings that a step was decoded with: the trace's own, or, before a branch took over, the parent's.
+
+    Args:
+        trace: any run.
+        step: counted over the whole run from 0.
+    """
+    later = [line for line in trace.branches if line.at_step > step]
+    data = min(later, key=lambda line: line.at_step).parent_config if later else trace.config
+    return DecodingConfig.from_dict(data)
+
+
+def reasons_at(config: DecodingConfig, step: int) -> set[str]:
+    """For which reasons (names of `orders.revise.REASONS`) a step may open positions again.
+
+    Args:
+        config: the settings that it was decoded with.
+        step: counted over the whole run from 0.
+    """
+    if config.redrawn_steps and step == config.draft_steps - 1:
+        return {"elsewhere", "unvouched"}
+    return set() if config.revision is None else {config.revision.reason}
+
+
 def reopening_steps(trace: Trace) -> set[int]:
-    """Steps before which committed positions may be masked again: where a branch took over from its parent, and where a redraw begins."""
+    """Steps before which any committed position may be masked again: where a branch took over from its parent, and, in traces from before
+    this was recorded, where a redraw begins."""
     configs = [DecodingConfig.from_dict(data) for data in (trace.config, *(line.parent_config for line in trace.branches))]
-    return {line.at_step for line in trace.branches} | {config.draft_steps for config in configs if config.redrawn_steps}
+    told = {record.step + 1 for record in trace.steps if record.passes is not None}
+    return {line.at_step for line in trace.branches} | {config.draft_steps for config in configs if config.redrawn_steps} - told
+
+
+def reopened_by(record: StepRecord | None) -> np.ndarray | Literal[False]:
+    """Which positions a step says that it opened again: "n" bool, or False for none."""
+    return False if record is None or record.reopened is None else record.reopened > 0
 
 
 def _check_model(model: ModelInfo) -> None:
@@ -280,7 +320,11 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     _require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
     _require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
     _require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
-    shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,), "sight": (count,)}
+    _require(
+        record.passes is None or 0 <= record.passes <= MAX_PASSES, f"{where}passes={record.passes}: give a number from 0 to {MAX_PASSES}"
+    )
+    shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
+    shapes |= dict.fromkeys(("sight", "reopened", "likelihood"), (count,))
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
@@ -294,27 +338,36 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     for name, shape in shapes.items():
         values = getattr(record, name)
         if values is not None:
-            dtype = {"alternatives": np.int32, "sight": np.uint16}.get(name, np.float32)
+            dtype = {"alternatives": np.int32, "sight": np.uint16, "reopened": np.uint8}.get(name, np.float32)
             check_array(where + name, values, dtype, shape, *value_range(name, codebook))
 
 
 def _check_story(trace: Trace) -> None:
     """Replay the commits: tokens never change once committed, the last step leaves nothing, the result is what the trace says."""
     tokens, unmask_step = trace.tokens.reshape(-1), trace.unmask_step.reshape(-1)
-    reopened = reopening_steps(trace)
+    anywhere = reopening_steps(trace)
+    opened: np.ndarray | Literal[False] = False
     masked = trace.steps[0].masked_before
     held = np.where(masked, -1, trace.steps[0].sampled)
     since = np.where(masked, -2, unmask_step)
     for record in trace.steps:
         where = f"step {record.step}: "
-        added = record.masked_before & ~masked
+        added = record.masked_before & ~masked & ~np.asarray(opened)
         _require(not (masked & ~record.masked_before).any(), f"{where}a position is no longer masked but was never committed")
-        _require(record.step in reopened or not added.any(), f"{where}a committed position is masked again")
+        _require(record.step in anywhere or not added.any(), f"{where}a committed position is masked again")
+        closed = np.asarray(opened) & ~record.masked_before
+        _require(record.step in anywhere or not closed.any(), f"{where}a position that was opened again is not masked")
         before = ~record.masked_before
         _require(bool((record.sampled[before] == held[before]).all()), f"{where}a committed token changed")
         held = np.where(record.committed, record.sampled, held)
         since = np.where(record.committed, record.step, since)
         masked = record.masked_before & ~record.committed
+        opened = reopened_by(record)
+        _require(not (masked & opened).any(), f"{where}a position is opened again that was still masked")
+        told = set() if record.reopened is None else {REASONS[code].name for code in np.unique(record.reopened[record.reopened > 0])}
+        strange = told - (reasons_at(settings_at(trace, record.step), record.step) if told else set())
+        _require(not strange, f"{where}positions are masked again as {', '.join(sorted(strange))}, which its settings do not do")
+    _require(not np.any(opened), f"step {trace.steps[-1].step}: the last step opens positions again")
     _require(not masked.any(), f"{int(masked.sum())} positions are still masked after the last step")
     _require(bool((held == tokens).all()), "tokens is not what the steps committed")
     _require(bool((since == unmask_step).all()), "unmask_step is not when the steps committed")

@@ -38,7 +38,9 @@ MAX_FILE_BYTES = 256 << 20
 # Pieces in which arrays are unpacked, and from how much on large ones are looked through before they are kept.
 _PIECE_BYTES = 4 << 20
 _LOOK_THROUGH_BYTES = 32 << 20
-_LARGE = ("frames", "pictures", *OPTIONAL_STEP_ARRAYS)
+# Part of the story that the steps tell, so needed before anything large is looked at.
+_STORY = ("reopened",)
+_LARGE = ("frames", "pictures", *(name for name in OPTIONAL_STEP_ARRAYS if name not in _STORY))
 # How frames are stored, among the versions of the header: the one place where readers from before this was told take a text.
 _FRAMES_KEY = "frames.npy"
 _FRAMES_TEXT = "differences from the picture before, modulo 256; the first from black"
@@ -64,6 +66,9 @@ def trace_to_bytes(trace: Trace, *, frames: bool = True) -> bytes:
         "weight": np.array([record.weight for record in trace.steps], np.float64),
         "cutoff": np.array([record.cutoff for record in trace.steps], np.float64),
     }
+    passes = [record.passes for record in trace.steps]
+    if None not in passes:
+        arrays["passes"] = np.array(passes, np.float64)
     if frames and trace.frames is not None:
         # uint8 differences wrap around, so the running sum on reading is exact.
         arrays["frames"] = np.diff(trace.frames, axis=0, prepend=np.zeros_like(trace.frames[:1]))
@@ -164,7 +169,7 @@ def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> Trace:
         config=header.config,
         model=header.model,
         columns=header.columns,
-        steps=_read_steps(arrays, header.first_step),
+        steps=_read_steps(arrays, header),
         tokens=arrays["tokens"],
         unmask_step=arrays["unmask_step"],
         image=arrays["image"],
@@ -192,7 +197,7 @@ def _add_large(trace: Trace, archive: zipfile.ZipFile, header: Header, members: 
             _unpack(archive, member, checks.get(name), keep=False)
     arrays = {name: _unpack(archive, member, checks.get(name)) for name, member in members.items()}
     for name, places in header.present.items():
-        for at, place in enumerate(places):
+        for at, place in enumerate(places if name in arrays else []):
             setattr(trace.steps[place], name, arrays[name][at])
     if "frames" in arrays:
         trace.frames = arrays["frames"]
@@ -202,16 +207,22 @@ def _add_large(trace: Trace, archive: zipfile.ZipFile, header: Header, members: 
         trace.token_pictures = dict(zip(ids, arrays["pictures"], strict=True))
 
 
-def _read_steps(arrays: dict[str, np.ndarray], first_step: int) -> list[StepRecord]:
-    return [
+def _read_steps(arrays: dict[str, np.ndarray], header: Header) -> list[StepRecord]:
+    passes = arrays.get("passes")
+    steps = [
         StepRecord(
-            step=first_step + i,
+            step=header.first_step + i,
             weight=float(weight),
             cutoff=float(cutoff),
+            passes=None if passes is None else float(passes[i]),
             **{name: arrays[name][i] for name in STEP_ARRAYS},
         )
         for i, (weight, cutoff) in enumerate(zip(arrays["weight"], arrays["cutoff"], strict=True))
     ]
+    for name in _STORY:
+        for at, place in enumerate(header.present.get(name, [])):
+            setattr(steps[place], name, arrays[name][at])
+    return steps
 
 
 def _unpack(archive: zipfile.ZipFile, member: Member, check: Check | None = None, keep: bool = True) -> np.ndarray:

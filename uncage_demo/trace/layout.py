@@ -36,6 +36,8 @@ OPTIONAL_STEP_ARRAYS = {
     "alternative_probs": np.float32,
     "entropy": np.float32,
     "sight": np.uint16,
+    "reopened": np.uint8,
+    "likelihood": np.float32,
 }
 _WHOLE_ARRAYS = {
     "tokens": np.int32,
@@ -46,6 +48,7 @@ _WHOLE_ARRAYS = {
     "pictures": np.uint8,
     "weight": np.float64,
     "cutoff": np.float64,
+    "passes": np.float64,
 }
 DTYPES = {"header": np.uint8, **STEP_ARRAYS, **OPTIONAL_STEP_ARRAYS, **_WHOLE_ARRAYS}
 REQUIRED = ("header", *STEP_ARRAYS, "tokens", "unmask_step", "image", "weight", "cutoff")
@@ -159,7 +162,7 @@ def check_layout(header: Header, members: dict[str, Member]) -> None:
     _check_present(header.present, set(members), steps)
     check.check_amount(header.prompt, steps * cells, "attention" in members, columns)
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STEP_ARRAYS, (steps, cells))
-    shapes |= {"cutoff": (steps,), "tokens": grid, "unmask_step": grid, "frames": (steps, *image)}
+    shapes |= {"cutoff": (steps,), "passes": (steps,), "tokens": grid, "unmask_step": grid, "frames": (steps, *image)}
     for name, places in header.present.items():
         shape, recorded = members[name].shape, len(places)
         shapes[name] = (recorded, cells)

@@ -7,7 +7,9 @@ Shapes: s step, n image tokens (y x grid, row-major), k recorded text columns, a
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 
 from uncage_demo.backends.ages import said
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
+from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.types import ModelInfo, Prompt
@@ -60,6 +63,12 @@ class StepRecord:
         alternatives: "n a" int32 ids of the most probable tokens; alternative_probs: "n a" float32.
         entropy: "n" float32, nats, of p at each position.
         sight: "n" uint16: bit o says that the position could read the words of the prompt's subject o; None where all could read all.
+        reopened: "n" uint8: the reason (a place in `orders.revise.REASONS`) why a position was masked again when the step ended, 0 where it
+            was not; None where the step opened none, and in traces from before this was recorded.
+        likelihood: "n" float32: log p of the token that each committed position held when the step began, 0 where masked; None where
+            nothing asked for it.
+        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice); None in
+            traces from before this was recorded.
     """
 
     step: int
@@ -78,6 +87,14 @@ class StepRecord:
     alternative_probs: np.ndarray | None = None
     entropy: np.ndarray | None = None
     sight: np.ndarray | None = None
+    reopened: np.ndarray | None = None
+    likelihood: np.ndarray | None = None
+    passes: float | None = None
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether every position is committed when the step ends."""
+        return not (self.masked_before & ~self.committed).any() and self.reopened is None
 
     def same_commits(self, other: StepRecord) -> bool:
         """Whether both steps committed the same cells with the same tokens."""
@@ -124,6 +141,13 @@ class Trace:
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     origin: Origin | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of steps of the whole run: as many as there were where the model decided how many, else num_steps."""
+        last = self.steps[-1]
+        varies = COUNTS[str(self.config.get("how_many", SCHEDULED))].varies
+        return last.step + 1 if varies and last.leaves_nothing else int(self.config["num_steps"])
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -180,6 +204,10 @@ class Trace:
         digest.update(np.ascontiguousarray(self.unmask_step, np.int32).tobytes())
         return digest.hexdigest()[:16]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the player."""
+        return _shown([self])
+
     # Short names for the functions of `trace.check` and `trace.file`, which know more than this module: imported when they are called.
 
     def validate(self) -> None:
@@ -233,6 +261,19 @@ class Trace:
         from uncage_demo.trace.file import load_trace
 
         return load_trace(path)
+
+
+class Traces(list[Trace]):
+    """A list of runs that a notebook shows as the player; in all else a list."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the player of these runs, side by side; "" of none."""
+        return _shown(self) if self else ""
+
+
+def _shown(traces: Sequence[Trace]) -> str:
+    # By name, because the player stands on traces: this is the only arrow upward, taken when a notebook asks.
+    return importlib.import_module("uncage_demo.player.notebook").show(traces)._repr_html_()
 
 
 def stem_of(order: str, age: str = "", number: int | None = None) -> str:

@@ -44,10 +44,17 @@ def command_line(
         One command a line.
 
     Raises:
-        ValueError: no traces, unreadable model options in them, or a branch (it continues another run and is made again from that run's
-            trace, not from a prompt).
+        ValueError: no traces, unreadable model options in them, or an edit (it is made again from its source's trace, not from a prompt).
     """
-    _check(traces)
+    _check(traces, branches=True)
+    if any(trace.lineage for trace in traces):
+        told: dict[str, Any] = {"subjects": subjects, "model": model, "options": options}
+        if len(traces) > 1:
+            return "\n".join(command_line([t], out=f"{out}/{i + 1}", **told) for i, t in enumerate(traces))
+        root = replace(traces[0], config=dict(traces[0].branches[-1].parent_config), lineage=None)
+        words = shlex.split(command_line([root], out=out, **told))
+        flags = [part for one in branch_steps(traces[0]) for part in ("--branch", json.dumps(one))]
+        return shlex.join([*words[:-4], *flags, *words[-4:]])  # before "--out FOLDER -- PROMPT"
     shared = [_settings(t, without=("order", "seed")) for t in traces]
     orders = list(dict.fromkeys(str(t.config["order"]) for t in traces))
     seeds = list(dict.fromkeys(int(t.config["seed"]) for t in traces))
@@ -175,6 +182,19 @@ def correction_of(trace: Trace) -> list[dict[str, Any]] | None:
     return None if overrides_of(fresh) == said else said
 
 
+def branch_steps(trace: Trace) -> list[dict[str, Any]]:
+    """The branches that led to a run, oldest first, as `generate --branch` takes them; [] for a run that is none."""
+    lines = trace.branches[::-1]
+    steps = []
+    for line, after in zip(lines, [*(later.parent_config for later in lines[1:]), trace.config], strict=True):
+        edits = line.edits.to_json()
+        edits["forbid"] = {str(position): list(ids) for position, ids in line.edits.forbid}
+        changed = {name: value for name, value in after.items() if value != line.parent_config.get(name)}
+        given = {name: value for name, value in edits.items() if value not in (None, [], {})}
+        steps.append({"at_step": line.at_step, **given, **({"settings": changed} if changed else {}), "of": line.parent})
+    return steps
+
+
 class _Reader:
     """Reads a run's prompt again without its model."""
 
@@ -258,7 +278,7 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _check(traces: Sequence[Trace]) -> None:
+def _check(traces: Sequence[Trace], branches: bool = False) -> None:
     if not traces:
         raise ValueError("0 traces: give at least one")
     for trace in traces:
@@ -266,7 +286,7 @@ def _check(traces: Sequence[Trace]) -> None:
             kind, source = trace.origin.kind, trace.origin.source
             of = f"run {source}" if source else "what was put down before the first step"
             raise ValueError(f"this run is an edit ({kind}) of {of}: make it again with uncage_demo.{_CALLS[kind]}")
-        if trace.lineage:
+        if trace.lineage and not branches:
             parent, step = trace.lineage.parent, trace.lineage.at_step
             raise ValueError(f"this run branched off run {parent} at step {step}: make it again with uncage_demo.branch and that trace")
         told, first = (replace(_options(one), age=None) for one in (trace, traces[0]))

@@ -12,9 +12,10 @@ from PIL import Image
 
 from uncage_demo import runner
 from uncage_demo.backends.options import OPTIONS, TRACE_KEY, ModelOptions
-from uncage_demo.config import CONTRAST_MODES, ORDER_NAMES, SETTINGS, DecodingConfig
+from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
 from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset
 from uncage_demo.files import replacing
+from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.record import Trace

@@ -30,9 +30,14 @@ def register(slot: ModelSlot) -> int:
     return len(_SLOTS) - 1
 
 
-def backend_of(slot: int, trace: Trace) -> Backend:
-    """The model of a slot that made a run, loaded where it is not yet."""
-    return _SLOTS[slot].get(_SLOTS[slot].of_trace(trace))
+def backend_of(slot: int, model: str) -> Backend:
+    """The model of a slot, loaded where it is not yet."""
+    return _SLOTS[slot].get(model)
+
+
+def model_of(slot: int, trace: Trace) -> str:
+    """What the slot knows the model of a run by, see `ModelSlot.of_trace`."""
+    return _SLOTS[slot].of_trace(trace)
 
 
 @dataclass(frozen=True)

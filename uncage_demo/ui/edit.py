@@ -27,11 +27,13 @@ from uncage_demo.types import Prompt
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.handlers import Handlers, Made, explained, message
+from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number
 from uncage_demo.ui.line import Job, Shown, check_cost
+from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, default_model, is_embedded, model_choices, own_steps
 from uncage_demo.ui.panel import BROWSER_MAX, Panel
+from uncage_demo.ui.runs import Made
 
 # What "Six orders" draws side by side: those that are compared first, the even one, and the others that read attention or draw twice.
 SIX = tuple(dict.fromkeys((*COMPARED, "halton", *(name for name, order in ORDERS.items() if order.guided or order.redraw_share))))[:6]
@@ -145,7 +147,7 @@ def edit_on_stage(handlers: Handlers, ids: Any, event: Any) -> Iterator[str]:
     handlers.check_same_model(parent.trace)
     yield message("progress", phase="Drawing again…")
     edits = parent.edits if request.prompt is None or request.kind == "compose" else ""
-    for answer in follow(handlers, device_runs.model_of(parent.trace), parent.trace, request, edits):
+    for answer in follow(handlers, handlers.slot.of_trace(parent.trace), parent.trace, request, edits):
         if isinstance(answer, str):
             yield answer
             continue
@@ -312,7 +314,7 @@ def add_api(handlers: Handlers) -> None:
         erased = _erased(cells, given)
         after = None if after_step == -1 else after_step
         request = changed(given, "edit", prompt, orders, seed, cells=erased, after_step=after)
-        yield from finished(device_runs.model_of(given), given, request)
+        yield from finished(handlers.slot.of_trace(given), given, request)
 
     @explained
     def extend(
@@ -332,7 +334,7 @@ def add_api(handlers: Handlers) -> None:
             The pictures, the trace files and the summaries, one per order.
         """
         given = _opened(trace)
-        yield from finished(device_runs.model_of(given), given, changed(given, "extend", prompt, orders, seed, shift=(down, right)))
+        yield from finished(handlers.slot.of_trace(given), given, changed(given, "extend", prompt, orders, seed, shift=(down, right)))
 
     @explained
     def remix(
@@ -353,7 +355,7 @@ def add_api(handlers: Handlers) -> None:
         """
         given = _opened(trace)
         request = changed(given, "remix", prompt, orders, seed, strength=strength, rounds=rounds)
-        yield from finished(device_runs.model_of(given), given, request)
+        yield from finished(handlers.slot.of_trace(given), given, request)
 
     @explained
     def compose(

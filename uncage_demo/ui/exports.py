@@ -194,7 +194,7 @@ def pictures_function(handlers: Handlers) -> Callable[[Any], str]:
 
 def model_facts(name: str) -> str:
     """What the page says under the model switch, as a message."""
-    from uncage_demo.ui.handlers import message
+    from uncage_demo.ui.messages import message
     from uncage_demo.ui.models import about
 
     return message("model", **about(name))

@@ -61,7 +61,7 @@ class Handlers(PromptHandlers, RunHandlers):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…"), None
         prompt, backend = self.understood_prompt(text, edits, chosen.backend, allow_download)
         shown = chips.chips_value(prompt, backend.vocabulary, backend.info.title, edits)
-        yield message("progress", phase="Starting…"), shown
+        yield message("progress", phase="Starting…", query=options.to_query(prompt.text, chosen, edits)), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
         for answer in self.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], labels, edits, frames=chosen.frames):
@@ -76,7 +76,7 @@ class Handlers(PromptHandlers, RunHandlers):
         return message("traces", **self.told(ids, chosen, edits), **extra)
 
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
-        """Ids of runs with the link, command line and Python that reproduce them; None for those that cannot (a branch has no link)."""
+        """Ids of runs with the link, command line and Python that reproduce them; None for those that cannot (branches have no link)."""
         traces = [entry.trace for entry in self.store.get_many(ids)]
         python: str | None
         given = _asked(chosen)
@@ -84,14 +84,17 @@ class Handlers(PromptHandlers, RunHandlers):
             python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
         except ValueError:  # a branch whose parent is not on stage
             python = None
-        if chosen is None or any(trace.lineage or trace.origin for trace in traces):
+        if any(trace.origin for trace in traces):
             return {"ids": list(ids), "query": None, "command": None, "python": python}
+        command = command_line(traces, subjects=edits, **given)
+        if chosen is None or any(trace.lineage for trace in traces):
+            return {"ids": list(ids), "query": None, "command": command, "python": python}
         one_age = len({trace.age for trace in traces}) == 1  # a link names one
         linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
         return {
             "ids": list(ids),
             "query": options.to_query(traces[0].prompt.text, chosen, edits) if linked else None,
-            "command": command_line(traces, subjects=edits, **given),
+            "command": command,
             "python": python,
         }
 

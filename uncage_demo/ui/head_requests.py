@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uncage_demo.backends.zero_gpu import borrows_gpu
-from uncage_demo.branching import attention_at
+from uncage_demo.branching import attention_at, attention_to_other
 from uncage_demo.player.head_maps import packed, word_rows
 from uncage_demo.setting import whole_number
 from uncage_demo.trace.record import Trace
@@ -26,7 +26,7 @@ BUSY = "layers and heads are being read for others; try again in a moment"
 
 
 def heads_function(handlers: Handlers) -> Callable[[Any], str]:
-    """`heads({id, step, word})` for scripts: attention to one word at one step, by layer and head.
+    """`heads({id, step, word})` for scripts: attention to one word at one step, by layer and head; `other` names one not in the prompt.
 
     The answer is {"heads": maps as `render.heads.packed` gives them}.
     """
@@ -39,9 +39,10 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
         trace = handlers.store.get(data.get("id")).trace
         first, last = trace.steps[0].step, trace.steps[-1].step
         step = whole_number("step", data.get("step"), first, last)
-        word = whole_number("word", data.get("word"), 0, len(trace.prompt.words) - 1)
-        rows = word_rows(trace, word)
-        if not rows:
+        other = str(data.get("other") or "")
+        word = -1 if other else whole_number("word", data.get("word"), 0, len(trace.prompt.words) - 1)
+        rows = word_rows(trace, word) if not other else []
+        if not rows and not other:
             raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
         if not room.acquire(blocking=False):
             raise ValueError(BUSY)
@@ -49,12 +50,16 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
             if not handlers.slot.reading.acquire(timeout=WAIT_S):
                 raise ValueError(BUSY)
             try:
-                full = _read(handlers.slot_number, trace, step)
+                maps = (
+                    _read_other(handlers.slot_number, trace, step, other)
+                    if other
+                    else _read(handlers.slot_number, trace, step)[:, :, rows].mean(axis=2)
+                )
             finally:
                 handlers.slot.reading.release()
         finally:
             room.release()
-        return {"heads": packed(full[:, :, rows].mean(axis=2), step, word)}
+        return {"heads": {**packed(maps, step, word), "other": other}}
 
     return answered(heads)
 
@@ -62,5 +67,10 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
 @borrows_gpu(GPU_S)
 def _read(slot: int, trace: Trace, step: int) -> np.ndarray:
     recorded = trace.steps[step - trace.steps[0].step].attention_full is not None
-    backend = None if recorded else device_runs.backend_of(slot, trace)
+    backend = None if recorded else device_runs.backend_of(slot, device_runs.model_of(slot, trace))
     return attention_at(backend, trace, step)
+
+
+@borrows_gpu(GPU_S)
+def _read_other(slot: int, trace: Trace, step: int, word: str) -> np.ndarray:
+    return attention_to_other(device_runs.backend_of(slot, device_runs.model_of(slot, trace)), trace, step, word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from typing import Any
 
@@ -14,12 +15,13 @@ from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import beside_the_field, explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
+SEEDS_SHOWN = 10_000  # "another seed" draws one below this: short enough to say aloud
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
 
 
@@ -72,6 +74,9 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         )
         generate = gr.Button("Generate", variant="primary", elem_id="uc-generate", scale=0)
         cancel = gr.Button("Cancel", elem_id="uc-cancel", scale=0)
+    gr.HTML(
+        html_template=theme.static_text("problem.html"), js_on_load=theme.attach_script("UncagePage.attach.problem"), elem_id="uc-problem"
+    )
     chip_line = gr.HTML(
         "",
         html_template='<div class="uc-chips-root"></div>',
@@ -82,6 +87,9 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     with gr.Row(elem_id="uc-bar"):
         with gr.Accordion("Settings", open=False, elem_id="uc-settings"):
             panel, preset, about_preset, new_seed = build_panel(model_choices(), default_model())
+            for field in panel.inputs:  # what a number may be is said beside the field by the settings themselves, not by a toast
+                if isinstance(field, (gr.Number, gr.Slider)):
+                    field.preprocess = _as_typed  # type: ignore[method-assign]
             download = gr.Checkbox(False, label="Download this model when I press Generate", elem_id="uc-download", container=False)
             about_model = gr.HTML(
                 html_template=theme.static_text("model.html"), js_on_load=theme.attach_script("UncagePage.attach.model"), elem_id="uc-model"
@@ -100,7 +108,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     stage = gr.HTML(
         "",
         html_template=theme.static_text("stage.html"),
-        js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch", "edit")),
+        js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch", "edit", "another_seed")),
         server_functions=[exports.payload_function(handlers), head_requests.heads_function(handlers)],
         elem_id="uc-stage",
         apply_default_css=False,
@@ -150,6 +158,10 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         show_progress="hidden",
     )
     return {"prompt": prompt, "edits": edits, "chips": chip_line, "panel": panel, "stage": stage, "model": about_model}
+
+
+def _as_typed(payload: Any) -> Any:
+    return payload
 
 
 def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel) -> None:
@@ -208,12 +220,12 @@ def _wire_runs(
     """Generate by click and Enter, branches from the player; returns the events that Cancel stops."""
     generate, place, download = shown
 
-    @explained
+    @functools.partial(beside_the_field, answers=2)
     def run(text: str, kept: str, allowed: bool, *values: Any) -> Any:
         for news, chips_now in handlers.generate(text, chips.edits_for(kept, text), panel.settings(values), allow_download=bool(allowed)):
             yield news or gr.skip(), gr.skip() if chips_now is None else chips_now
 
-    @explained
+    @beside_the_field
     def branch_on_stage(event: gr.EventData) -> Any:
         for news in handlers.branch(event._data.get("ids"), event._data.get("event")):
             yield news or gr.skip()
@@ -233,10 +245,14 @@ def _wire_runs(
         explained(handlers.rest_of), [prompt, panel.model], prompt, api_visibility="private", show_progress="hidden", queue=False
     )
     rest = taken.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
+    chosen = stage.another_seed(
+        lambda: secrets.randbelow(SEEDS_SHOWN), None, panel.shared["seed"], queue=False, api_visibility="private", show_progress="hidden"
+    )
+    seeded = chosen.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
-    for event in (started, taken, rest, branched):
+    for event in (started, taken, rest, chosen, seeded, branched):
         event.failure(None, None, None, js=settle)
-    return [started, rest, branched, *editing.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
+    return [started, rest, seeded, branched, *editing.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
 
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:
@@ -286,6 +302,11 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
                 *panel.values(chosen),
             ]
             filled[0] = message("restored", restore_step=step, run=bool(text))
+        elif "runs" in query:
+            entries = handlers.store.get_many(query["runs"].split(",")[: options.MAX_STAGES])
+            text, kept = entries[0].trace.prompt.text, entries[0].edits
+            filled[0] = handlers.shown([entry.id for entry in entries], None, kept)
+            filled[1:4] = [text, chips.keep(text, kept), handlers.chips_for(text, kept, entries[0].trace.model.id)[0]]
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
             filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query, **extra)

@@ -21,6 +21,12 @@ def all_lessons() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("lesson-*.json")))
 
 
+@cache
+def all_terms() -> tuple[dict[str, str], ...]:
+    """The reading list: {term, says} with one sentence each."""
+    return tuple(json.loads((FOLDER / "terms.json").read_text(encoding="utf-8")))
+
+
 def shown_in(verdict: Verdict, subjects: Sequence[Subject], grid: tuple[int, int]) -> dict[str, list[int]]:
     """Where a run's finished picture shows what a goal `finds` asks for: the cells, row by row, on which a click finds it.
 
@@ -70,7 +76,8 @@ def lesson_text(examples: Examples, data: Any) -> str:
     lessons = all_lessons()
     number = data.get("number") if isinstance(data, dict) else None
     if not isinstance(number, int) or not 1 <= number <= len(lessons):
-        return json.dumps({"lessons": [{"title": one["title"], "minutes": one["minutes"], "about": one["about"]} for one in lessons]})
+        listed = [{"title": one["title"], "minutes": one["minutes"], "about": one["about"]} for one in lessons]
+        return json.dumps({"lessons": listed, "terms": all_terms()})
     lesson = lessons[number - 1]
     found = {e.name: e for e in examples.all}
     example = found.get(lesson["example"]) or next(iter(examples.all), None)

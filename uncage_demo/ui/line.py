@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import os
 import threading
 import time
@@ -30,6 +31,7 @@ FULL = 64
 _WAIT_S = 1.0
 _CROWD = 4  # more than so many who share a run are told of its steps less often
 _REMEMBERED = 512
+_PATIENCE = 20  # a request that so many later ones went before waits for no other visitor any more
 _SPEED_MEMORY = 0.7  # weight of what was measured before against the latest run
 
 
@@ -101,7 +103,9 @@ class Job:
     gate: AbstractContextManager[Any] = field(default_factory=nullcontext)
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     key: Hashable = None
-    waiting_for: int = 0
+    waiting_for: list[Hashable] = field(default_factory=list)
+    turn: float = math.inf
+    overtaken: int = 0
     started: float | None = None
     latest: Shown | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -122,7 +126,7 @@ def workers_here() -> int:
 
 
 class Line:
-    """First come, first served, on a few workers.
+    """First come, first served, on a few workers; but everybody's first request goes before anybody's second.
 
     Args:
         workers: threads that decode.
@@ -137,6 +141,8 @@ class Line:
         self._work_there = threading.Condition(self._lock)
         self._waiting: list[Job] = []
         self._running: list[Job] = []
+        self._round = 0
+        self._turns: LRUCache[Hashable, int] = LRUCache(_REMEMBERED)
         self._threads = 0
         self._idle = 0
         self._seconds_per_step: float | None = None
@@ -148,12 +154,13 @@ class Line:
         with self._lock:
             return self._made.get(key)
 
-    def follow(self, key: Hashable, make: Callable[[], Job]) -> Generator[Place | Shown | Job | None]:
+    def follow(self, key: Hashable, make: Callable[[], Job], visitor: Hashable = None) -> Generator[Place | Shown | Job | None]:
         """Join the line, or a request in it that is equal, and tell what happens.
 
         Args:
             key: equal keys share one run; None = never shared.
             make: the job, if there is none of that key yet.
+            visitor: who asks; None = nobody known, who is taken for a visitor of their own.
 
         Yields:
             Places while waiting, then steps, then the finished job; None at least once a second where there is nothing new.
@@ -168,12 +175,13 @@ class Line:
                 job.key, job.changed = key, threading.Condition(self._lock)
                 self._waiting.append(job)
                 self._start_worker()
-            job.waiting_for += 1
+            job.waiting_for.append(visitor)
+            job.turn = min(self._turn_of(visitor), job.turn)
         try:
             yield from self._told(job)
         finally:
             with self._lock:
-                job.waiting_for -= 1
+                job.waiting_for.remove(visitor)
                 if not job.waiting_for and job in self._waiting:
                     self._waiting.remove(job)
 
@@ -182,7 +190,7 @@ class Line:
         seen: Shown | None = None
         while True:
             with self._lock:
-                if job.waiting_for > _CROWD and seen is not None and not job.over:
+                if len(job.waiting_for) > _CROWD and seen is not None and not job.over:
                     job.changed.wait(live.MIN_INTERVAL_S)
                 now = self._place(job)
                 if not job.over and job.latest is seen and (now == place or place is not None):
@@ -211,12 +219,24 @@ class Line:
     def _place(self, job: Job) -> Place | None:
         if job not in self._waiting:
             return None
-        number = self._waiting.index(job)
+        before = self._in_turn()
+        number = before.index(job)
         seconds = None
         if self._seconds_per_step is not None:
-            left = sum(self._left(j) for j in self._running) + sum(j.cost for j in self._waiting[:number])
+            left = sum(self._left(j) for j in self._running) + sum(j.cost for j in before[:number])
             seconds = float(round((left / self.workers + job.cost) * self._seconds_per_step))
         return Place(len(self._running) + number, seconds, number >= FULL)
+
+    def _turn_of(self, visitor: Hashable) -> int:
+        """The round in which a visitor's next request is served: one after that of their request before, and none that is over."""
+        turn = self._round if visitor is None else max(self._round, self._turns.get(visitor, -1) + 1)
+        if visitor is not None:
+            self._turns[visitor] = turn
+        return turn
+
+    def _in_turn(self) -> list[Job]:
+        """Who waits, in the order in which they start: by rounds, then by arrival; who was overtaken often enough comes first."""
+        return sorted(self._waiting, key=lambda job: -1 if job.overtaken >= _PATIENCE else job.turn)
 
     @staticmethod
     def _left(job: Job) -> float:
@@ -237,16 +257,22 @@ class Line:
         """The jobs that start now, taken from the line; [] when none may."""
         if not self._waiting:
             return []
-        first = self._waiting[0]
+        waiting = self._in_turn()
+        first = waiting[0]
         if self._running and not (first.shared_device and all(j.shared_device for j in self._running)):
             return []
         chosen = [first]
         if first.together is not None and self.exact(first):
             # no more than this worker's share: two workers with four each are faster than one with eight
-            share = -(-len(self._waiting) // self.workers)
-            for job in self._waiting[1:]:
+            share = -(-len(waiting) // self.workers)
+            for job in waiting[1:]:
                 if len(chosen) < share and job.together == first.together and sum(len(j.runs) for j in (*chosen, job)) <= first.most:
                     chosen.append(job)
+        latest = max(self._waiting.index(job) for job in chosen)
+        for job in self._waiting[:latest]:
+            job.overtaken += job not in chosen
+        if first.overtaken < _PATIENCE:
+            self._round = max(self._round, int(first.turn))
         for job in chosen:
             self._waiting.remove(job)
             self._running.append(job)

@@ -46,6 +46,25 @@ def explained(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
+def beside_the_field(function: Callable[..., Any], answers: int = 1) -> Callable[..., Any]:
+    """A generator handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
+
+    Args:
+        function: a generator of messages, or of tuples that begin with one.
+        answers: how many outputs it has.
+    """
+
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        try:
+            yield from function(*args, **kwargs)
+        except Exception as error:
+            told = message("problem", text=str(_told(error).message))
+            yield told if answers == 1 else (told, *[gr.skip()] * (answers - 1))
+
+    return generator
+
+
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error

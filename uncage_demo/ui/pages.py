@@ -13,9 +13,12 @@ from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import beside_the_field, explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, is_embedded, kept_ages
+from uncage_demo.ui.often import how_often
 from uncage_demo.ui.panel import Panel
+
+MANY_SEEDS = 20
 
 
 def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Panel) -> None:
@@ -33,6 +36,7 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         seeds = gr.Textbox("0-3", label="Seeds, up to 4", placeholder="0-3 or 5, 8, 13", scale=1, min_width=110, elem_id="uc-seeds")
         run = gr.Button("Compare", variant="primary", elem_id="uc-compare", scale=0, min_width=112)
         grown = gr.Button("All ages", visible=bool(kept_ages(panel.model.value)), elem_id="uc-compare-ages", scale=0, min_width=112)
+        often = gr.Button(f"How often in {MANY_SEEDS} seeds?", elem_id="uc-compare-often", scale=0, min_width=112)
         stop = gr.Button("Cancel", elem_id="uc-compare-cancel", scale=0, min_width=112)
     place = gr.HTML("", html_template="<span></span>", elem_classes="uc-queue")
     first = handlers.plan(prompt.value, orders.value, seeds.value, panel.shared["num_steps"].value, panel.model.value)
@@ -63,16 +67,21 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         apply_default_css=False,
     )
 
-    @explained
+    @beside_the_field
     def start(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
         setting = panel.settings(values, chosen)
         for news in handlers.compare(text, chips.edits_for(kept, text), setting, parse_seeds(typed, options.MAX_SEEDS)):
             yield news or gr.skip()
 
-    @explained
+    @beside_the_field
     def start_ages(text: str, kept: str, chosen: list[str], typed: str, *values: Any) -> Any:
         setting = panel.settings(values, chosen)
         for news in handlers.compare_ages(text, chips.edits_for(kept, text), setting, parse_seeds(typed, options.MAX_SEEDS)):
+            yield news or gr.skip()
+
+    @beside_the_field
+    def start_often(text: str, kept: str, chosen: list[str], _typed: str, *values: Any) -> Any:
+        for news in how_often(handlers, text, chips.edits_for(kept, text), panel.settings(values, chosen), MANY_SEEDS):
             yield news or gr.skip()
 
     device: dict[str, Any] = {
@@ -84,7 +93,11 @@ def compare(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, panel: Pane
         "trigger_mode": "once",
     }
     asks = [prompt, edits, orders, seeds, *panel.inputs]
-    events = [run.click(start, asks, grid, **device), grown.click(start_ages, asks, grid, **device)]
+    events = [
+        run.click(start, asks, grid, **device),
+        grown.click(start_ages, asks, grid, **device),
+        often.click(start_often, asks, grid, **device),
+    ]
     for event in events:
         event.failure(None, None, None, js="() => window.UncageGrid && window.UncageGrid.settle()")
     panel.model.change(

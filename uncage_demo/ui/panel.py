@@ -12,7 +12,7 @@ from uncage_demo.backends.options import ModelOptions, named
 from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset
 from uncage_demo.orders.table import COMPARED, order_choices
-from uncage_demo.setting import Setting
+from uncage_demo.setting import GROUPS, Setting
 from uncage_demo.ui.messages import explained
 from uncage_demo.ui.model_options import build_inputs, options_from, updates_for
 from uncage_demo.ui.models import entry_of, folders_allowed, kept_ages, option_facts, own_settings
@@ -122,14 +122,17 @@ def shown_values(name: str, value: Any, model: str) -> list[Any]:
         model: whose own value is said, with its options or without.
     """
     setting, own = SETTINGS[name], own_value(name, model)
+    count = len(input_names(name))
+    parts = list(value) if isinstance(value, (tuple, list)) else [value] * count
     if setting.slider:
-        return [own if value is None else value]
-    if setting.left_open != LEFT_TO_MODEL:
-        return ["" if value is None and setting.kind == "choice" else value]
+        return [own if part is None else part for part in parts]
     if setting.kind == "choice":
-        return [gr.update(value=value or "", choices=_choices(setting, own))]
-    parts = value if setting.kind == "pair" and value is not None else [value] * len(input_names(name))
-    owns = own if setting.kind == "pair" and own is not None else [own] * len(parts)
+        parts = [part or "" for part in parts]
+    if setting.left_open != LEFT_TO_MODEL:
+        return parts
+    if setting.kind == "choice":
+        return [gr.update(value=part, choices=_choices(setting, own)) for part in parts]
+    owns = own if isinstance(own, tuple) else [own] * count
     return [gr.update(value=part, placeholder=_left_open(setting, one)) for part, one in zip(parts, owns, strict=True)]
 
 
@@ -156,9 +159,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
     with gr.Row(elem_classes="uc-settings-row"):
         order_a = gr.Dropdown(orders, value=COMPARED[0], label="Stage A: order", min_width=150)
         order_b = gr.Dropdown(orders, value=COMPARED[1], label="Stage B: order", min_width=150)
-        chosen = gr.Dropdown(
-            [("as set here", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170
-        )
+        chosen = gr.Dropdown([("Custom", ""), *((one.title, one.name) for one in NAMED.values())], value="", label="Preset", min_width=170)
         by_folder = "Or type the path of a model's folder on the server." if folders_allowed() else None
         name = gr.Dropdown(
             list(models),
@@ -190,7 +191,8 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             new_seed = gr.Button("New seed", size="sm", min_width=84, elem_id="uc-new-seed")
         shared |= _group("first", model)
     with gr.Accordion("More settings", open=False, elem_id="uc-more-settings"):
-        for group in ("contrast", "guidance", "schedule"):
+        for group, heading in GROUPS.items():
+            gr.HTML(heading, elem_classes="uc-settings-heading", apply_default_css=False)
             with gr.Row(elem_classes="uc-settings-row"):
                 shared |= _group(group, model)
         frames = gr.Dropdown(
@@ -245,14 +247,19 @@ def _group(group: str, model: str) -> dict[str, Any]:
             labels = [setting.label] if setting.kind != "pair" else [f"{setting.label}, {end}" for end in _ENDS]
             own = own_value(name, model)
             owns = own if isinstance(own, tuple) else [own] * len(labels)
-            for key, label, one in zip(input_names(name), labels, owns, strict=True):
-                made[key] = _input(setting, label, getattr(_DEFAULT, name), one)
+            usual = getattr(_DEFAULT, name)
+            starts = usual if isinstance(usual, tuple) else [usual] * len(labels)
+            for key, label, start, one in zip(input_names(name), labels, starts, owns, strict=True):
+                made[key] = _input(setting, label, start, one)
     return made
 
 
 def _input(setting: Setting, label: str, value: Any, own: Any) -> Any:
     """The input that fits a setting; where the value is left open, it says the model's own."""
-    wide: dict[str, Any] = {"label": label, "min_width": 140}
+    # What is tucked away says what it does, and what it takes where it may cost forwards.
+    info = f"{setting.help[0].upper()}{setting.help[1:]}." if setting.group != "first" or setting.cost else None
+    info = f"{info} Cost: {setting.cost}." if setting.cost else info
+    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":

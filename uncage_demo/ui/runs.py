@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gradio.context import LocalContext
+
 from uncage_demo import runner
 from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.config import DecodingConfig
@@ -35,6 +37,13 @@ class Made:
     ids: list[str]
     finished: Finished
     before: bool = False
+
+
+def visitor() -> str | None:
+    """Whose request is being answered: the visitor's session, else their address; None outside a request."""
+    request = LocalContext.request.get(None)
+    session = getattr(request, "session_hash", None)
+    return session or getattr(getattr(request, "client", None), "host", None)
 
 
 def checked_steps(chosen: Settings, seeds: int = 1) -> int:
@@ -113,7 +122,7 @@ class RunHandlers:
                 gate=self.slot.gate(model),
             )
 
-        for item in self.line.follow(key, make):
+        for item in self.line.follow(key, make, visitor()):
             yield from self._news(item, labels, extra)
 
     def _news(self, item: Any, labels: Sequence[str], extra: dict[str, Any]) -> Iterator[str | Made]:
@@ -170,7 +179,7 @@ class RunHandlers:
                 gate=self.slot.gate(model),
             )
 
-        for item in self.line.follow(None, make):
+        for item in self.line.follow(None, make, visitor()):
             if isinstance(item, Shown):  # the runs on stage stay while a branch is decoded
                 item = replace(item, pictures=None)
             yield from self._news(item, (), {"from_step": changes["at_step"]})

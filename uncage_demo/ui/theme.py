@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gradio import themes
+from starlette.middleware import Middleware
 
 from uncage_demo.player.page import player_script, player_style, scripts_of
 from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 from uncage_demo.ui import scratch
+from uncage_demo.ui.kept_answers import KeptAnswers
 from uncage_demo.ui.models import MAX_THREADS
 
 STATIC = Path(__file__).parent / "static"
@@ -127,6 +129,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": True,
         "max_threads": MAX_THREADS,
+        "app_kwargs": {"middleware": [Middleware(KeptAnswers)]},
     }
 
 

@@ -123,15 +123,18 @@ class SceneTransformer(nn.Module):
         self.digit_output = nn.Embedding(num_digits, width)
         self.output_bias = nn.Parameter(torch.zeros(self.codebook_size))
         self.register_buffer("table", rotary_table(self.grid, width // heads), persistent=False)
-        self._read_before = (
+        read_before = (
             self.word_embedding,
             *self.text_blocks,
             self.multi_blocks[0].text,
+            self.multi_blocks[0].norm_q,
+            self.multi_blocks[0].norm_k,
             self.code_embedding,
             self.digit_embedding,
             self.code_output,
             self.digit_output,
         )
+        self._read_before = tuple(module for part in read_before for module in part.modules() if module._parameters)  # type: ignore[union-attr]
         self._last_kept: Kept | None = None
         for embedding in (self.word_embedding, self.code_embedding, self.digit_embedding, self.code_output, self.digit_output):
             nn.init.normal_(embedding.weight, std=0.02)
@@ -185,8 +188,9 @@ class SceneTransformer(nn.Module):
         """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
         if torch.is_grad_enabled():
             return None
-        state = tuple((p.data_ptr(), p._version) for part in self._read_before for p in part.parameters())  # type: ignore[union-attr]
-        state += (self.word_position.data_ptr(), self.word_position._version)
+        # Every module's own weights, looked up each time: a weight may be replaced, a module is not.
+        weights = [self.word_position, *(p for part in self._read_before for p in part._parameters.values() if p is not None)]
+        state = tuple((p.data_ptr(), p._version) for p in weights)
         kept = self._last_kept
         if kept is None or kept.state != state:
             kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight(), {})

@@ -80,6 +80,7 @@ class LoadOptions:
         family: which code runs it.
         settings: its authors' settings; None = those of the published model that it resembles.
         chosen: what was asked for beyond that.
+        size_px: usual side of its pictures; None = that of the published models whose grid is halved as its is.
     """
 
     id: str
@@ -90,6 +91,7 @@ class LoadOptions:
     description: str = ""
     settings: OwnSettings | None = None
     chosen: ModelOptions = field(default_factory=ModelOptions)
+    size_px: int | None = None
 
 
 def assemble(parts: Parts, network: nn.Module, shape: NetworkShape, options: LoadOptions) -> LargeBackend:
@@ -119,8 +121,9 @@ def assemble(parts: Parts, network: nn.Module, shape: NetworkShape, options: Loa
             f"the transformer takes {shape.text_width} and {shape.pooled_width}"
         )
     coarse = 2 if shape.downsample else 1
-    grid, size_px = grid_of(options.chosen.image_size_px or shape.default_size_px, pictures.factor, coarse)
-    usual = size_px == (shape.default_size_px, shape.default_size_px)
+    side_px = options.size_px or shape.default_size_px
+    grid, size_px = grid_of(options.chosen.image_size_px or side_px, pictures.factor, coarse)
+    usual = size_px == (side_px, side_px)
     attended = (grid[0] // coarse, grid[1] // coarse)
     layers, default = len(shape.layer_heads), shape.default_layers
     own = options.settings or settings_of(options.family, shape.downsample)

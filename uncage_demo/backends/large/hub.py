@@ -77,6 +77,7 @@ def load_large(
         family=kind,
         description=entry.draws,
         settings=entry.settings,
+        size_px=None if entry.sizes is None else entry.sizes.side_px,
         chosen=chosen,
     )
     return (load_amused if kind == "amused" else load_meissonic)(parts, options)

@@ -164,6 +164,9 @@ export interface StepRecord {
   alternative_probs: Float32Array | null;
   entropy: Float32Array | null;
   sight: Uint16Array | null;
+  /** "n" why a cell was opened again when the step ended, a place in REASONS; null where none was. */
+  reopened: Uint8Array | null;
+  passes: number;
 }
 
 export interface Edits { keep: number[]; drop: number[]; forbid: Forbidden; suppress_word: number | null }

@@ -26,7 +26,7 @@ interface PlayerOptions {
   onEvent?: (name: string, detail: any) => void;
   /** How the brush begins: open, in a mode, with an edit that can be taken back. */
   edit?: { open?: boolean; mode?: string; undo?: boolean };
-  heads?: (detail: { id: string; step: number; word: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
+  heads?: (detail: { id: string; step: number; word: number; other?: string }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 
 interface Window {
@@ -43,4 +43,4 @@ interface Window {
 
 // Scripts look up nodes of markup that they ship themselves; which kind of element that is, the markup says.
 interface ParentNode { querySelector(selectors: string): any }
-interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent }
+interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent; "uc-lesson": CustomEvent }

@@ -152,7 +152,9 @@ interface PayloadRun {
   pairs: number[][];
   /** Of each step the index of its map, -1 where every cell reads all words; a map holds per cell one bit per object. */
   sight: { at: number[]; maps: number[][] } | null;
-  health: { scheduled: number[]; counts_ok: boolean; changed: number; special: PackedArray | null };
+  /** Of each step the cells that it opened again: [cell, reason, log-probability of its token or null]; reasons are sentences. */
+  taken_back: { reasons: string[]; steps: (number | null)[][][] } | null;
+  health: { scheduled: number[]; counts_ok: boolean; changed: number; taken_back: number; special: PackedArray | null };
   alternatives: { count: number; ids: PackedArray; probs: PackedArray } | null;
   /** Base64 WebP per step, and the finished picture. */
   frames: string[] | null;
@@ -164,7 +166,8 @@ interface PayloadRun {
   findings: PayloadFinding[];
 }
 
-interface HeadMaps { step: number; word: number; layers: number; heads: number; max: number; codes: PackedArray }
+/** word: -1 where `other` names one that is not in the prompt. */
+interface HeadMaps { step: number; word: number; other?: string; layers: number; heads: number; max: number; codes: PackedArray }
 
 interface Payload {
   version: 2;

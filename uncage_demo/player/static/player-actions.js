@@ -205,6 +205,19 @@
     }
   }
 
+  // Beside the last picture: the same prompt and settings from another seed. The page chooses it.
+  function seedButton(player, head) {
+    if (!allowed(player, "seed") || !head) return;
+    const node = button("up-pill up-seed", "", () => {
+      player.clock.stop();
+      player.emit("seed", {});
+    });
+    node.append(parts.clock.icon("dice"), make("span", "", "Another seed"));
+    node.setAttribute("aria-label", "Another seed");
+    node.title = "The same prompt and settings, drawn from another seed";
+    head.append(node);
+  }
+
   // The button beside the prompt: knock out the chosen word.
   function tools(player) {
     const { hook } = player;
@@ -216,7 +229,7 @@
         player.clock.stop();
         player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: state.word });
       });
-      node.title = "Decode again from this step without attention to the chosen word: what does that word draw?";
+      node.title = parts.phrases.KNOCKOUT;
       node.dataset.up = "knockout";
       player.knockout = node;
       hook.tools.append(node);
@@ -232,5 +245,5 @@
     knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }
 
-  parts.actions = { WhatIf, Branch, tools, updateTools, allowed, askBranch };
+  parts.actions = { WhatIf, Branch, seedButton, tools, updateTools, allowed, askBranch };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

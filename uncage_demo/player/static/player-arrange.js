@@ -20,6 +20,8 @@
     const frame = make("div", "up-frame");
     frame.append(canvas);
     box.append(head, frame);
+    const told = parts.phrases.knockedOut(model, run);
+    if (told && !compact) box.append(make("p", "up-knocked", told));
     const verdict = parts.words.verdict(run, model);
     if (verdict) box.append(verdict);
     return { box, canvas, head };
@@ -46,7 +48,7 @@
         const x = Math.max(0, Math.min(columns - 1, (from % columns) + moves[event.key][0]));
         const y = Math.max(0, Math.min(rows - 1, Math.floor(from / columns) + moves[event.key][1]));
         const cell = at >= 0 ? y * columns + x : from;
-        if (event.shiftKey) {
+        if (event.shiftKey && !player.brush.on) {
           if (!player.state.region || !(stage.anchor >= 0)) stage.anchor = from;
           player.setState({ hover: cell, region: parts.data.regionOf(stage.anchor, cell, columns), touched: stage.run.index });
           player.region.told();
@@ -81,6 +83,7 @@
     };
     if (!model.grid_view) {
       for (const run of model.runs) add(run, home, false);
+      parts.actions.seedButton(player, out[out.length - 1].box.querySelector(".up-stage-head"));
       return out;
     }
     const rows = new Map();

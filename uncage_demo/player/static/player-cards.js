@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, button } = parts.dom;
-  const { number, percent, place, readOnly, standing } = parts.phrases;
+  const { number, percent, place, readOnly, standing, takenBack } = parts.phrases;
   const SHOWN_ALTERNATIVES = 5;
   const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
@@ -75,6 +75,7 @@
       }
       this.past = past ? when : -1;
       this.readers = data ? run.readers(s, cell) : null;
+      this.opened = takenBack(run.takenBack(run.local(step), cell));
       const how = data && standing(data);
       const status = past ? (when < 0 ? "given" : `step ${when + 1}`) : how.word;
       this.put("status", status, status, (how && how.note) || (past && when >= 0 ? "committed" : ""));
@@ -288,10 +289,10 @@
         if (on && column.past >= 0) past.push(column);
       }
       const read = this.columns.filter((column) => this.shown(column.run) && column.readers);
-      this.sight.textContent = read.map(({ run, readers }) => {
-        const said = readOnly(readers.map((o) => model.subjects[o].label), model.subjects.length);
-        return said && model.runs.length > 1 ? `${run.letter}: ${said}` : said;
-      }).filter(Boolean).join(" ");
+      const named = (run, said) => (said && model.runs.length > 1 ? `${run.letter}: ${said}` : said);
+      const sight = read.map(({ run, readers }) => named(run, readOnly(readers.map((o) => model.subjects[o].label), model.subjects.length)));
+      const opened = this.columns.filter((column) => this.shown(column.run)).map((column) => named(column.run, column.opened));
+      this.sight.textContent = [...opened, ...sight].filter(Boolean).join(" ");
       this.sight.hidden = !this.sight.textContent;
       this.bars.update(cell, state.step, (run) => this.shown(run));
       this.bars.box.hidden = !this.bars.rows.length;

@@ -11,6 +11,7 @@
     pause: "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z",
     back: "M15.5 5.5v13L7.2 12zM5 5.5h1.8v13H5z",
     forward: "M8.5 5.5v13l8.3-6.5zM17.2 5.5H19v13h-1.8z",
+    dice: "M5 3h14a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm0 2v14h14V5zM7 7h3v3H7zm3.5 3.5h3v3h-3zM14 14h3v3h-3z",
     present: "M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z",
     replay: "M12 5V1.8L7 6l5 4.2V7a5.5 5.5 0 1 1-5.5 5.5h-2A7.5 7.5 0 1 0 12 5z",
   };

@@ -46,6 +46,7 @@
       this.title = String(raw.title);
       this.id = raw.id;
       this.cells = payload.grid[0] * payload.grid[1];
+      this.columns = payload.grid[1];
       this.steps = raw.steps_done;
       this.firstStep = raw.first_step;
       this.numSteps = raw.num_steps;
@@ -129,10 +130,14 @@
       }
     }
 
-    // The token of a cell at a step: drawn in this step, or committed before.
+    // The token of a cell at a step: drawn in this step, or committed before. A cell that is drawn again later had another one then.
     token(s, i) {
       const slot = this.slot(s, i);
-      return slot < 0 ? this.tokens[i] : this.drawn[this.offsets[s] + slot];
+      if (slot >= 0) return this.drawn[this.offsets[s] + slot];
+      if (this.unmask[i] > this.firstStep + s) {
+        for (let k = s - 1; k >= 0; k--) if (this.committed(k, i)) return this.drawn[this.offsets[k] + this.slot(k, i)];
+      }
+      return this.tokens[i];
     }
 
     bit(bits, s, i) {
@@ -222,15 +227,25 @@
       return out;
     }
 
-    // Which cells this step would commit with other terms: the `count` highest scores, ties to the lower index.
+    // Which cells this step would commit with other terms: the `count` highest scores, ties to the lower index; where the run keeps cells
+    // of one step apart, those among them that keep their distance, which shrinks by one cell as long as too few do.
     pick(s, terms) {
       const list = this.atStep[s];
       const values = new Float32Array(list.length);
       this.sumInto(s, terms, values, 0);
       const order = Array.from(list.keys()).sort((a, b) => values[b] - values[a] || a - b);
-      const chosen = new Uint8Array(this.cells);
-      for (const k of order.slice(0, this.counts[s])) chosen[list[k]] = 1;
-      return chosen;
+      const chosen = new Uint8Array(this.cells), taken = [];
+      const apart = (i, j, least) => (Math.floor(i / this.columns) - Math.floor(j / this.columns)) ** 2 + (i % this.columns - j % this.columns) ** 2 >= least ** 2;
+      for (let spacing = Number(this.raw.config.spacing || 0); ; spacing--) {
+        for (const k of order) {
+          const i = list[k];
+          if (taken.length === this.counts[s]) break;
+          if (chosen[i] || (spacing > 1 && !taken.every((j) => apart(i, j, spacing)))) continue;
+          chosen[i] = 1;
+          taken.push(i);
+        }
+        if (spacing <= 1 || taken.length === this.counts[s]) return chosen;
+      }
     }
 
     // The objects whose words a cell could read at a step, as indices; null where it could read all words.
@@ -239,6 +254,17 @@
       if (!sight || sight.at[s] < 0) return null;
       const bits = sight.maps[sight.at[s]][i];
       return Array.from({ length: 16 }, (_, o) => o).filter((o) => (bits >> o) & 1);
+    }
+
+    // Where a cell was last opened again, up to and with step s: {step, why, logp}; null for a cell that never was.
+    takenBack(s, i) {
+      const said = this.raw.taken_back;
+      if (!said) return null;
+      for (let k = s; k >= 0; k--) {
+        const found = said.steps[k].find(([cell]) => cell === i);
+        if (found) return { step: this.firstStep + k, why: said.reasons[found[1]], logp: found[2] };
+      }
+      return null;
     }
 
     // What the detector saw: [{box, label, color, wrong}]. An object that nobody asked for, or in a wrong colour, is wrong.

@@ -46,8 +46,13 @@
       this.word.setAttribute("aria-label", "Word whose attention is shown by layer and head");
       for (const i of words) this.word.append(new Option(model.words[i].text, String(i)));
       this.word.value = String(this.player.firstWord());
-      for (const field of [this.run, this.word]) field.addEventListener("change", () => this.ask());
-      head.append(...about, this.run, this.word, this.toggle);
+      // a word that is not in the prompt: only a server has a model to ask
+      this.other = make("input", "up-other");
+      Object.assign(this.other, { type: "text", maxLength: 40, placeholder: "a word not in the prompt" });
+      this.other.setAttribute("aria-label", "A word that is not in the prompt");
+      this.word.addEventListener("change", () => (this.other.value = ""));
+      for (const field of [this.run, this.word, this.other]) field.addEventListener("change", () => this.ask());
+      head.append(...about, this.run, this.word, this.other, this.toggle);
       this.status = make("p", "up-hint");
       this.status.setAttribute("role", "status");
       this.scale = make("div", "up-scale");
@@ -65,14 +70,18 @@
       this.toggle.textContent = open ? "Hide" : "Show";
       this.toggle.setAttribute("aria-expanded", String(open));
       for (const node of [this.run, this.word, this.status]) node.hidden = !open;
+      this.other.hidden = !open || !this.player.options.heads;
       if (open) this.ask();
       else for (const node of [this.scale, this.grid]) node.hidden = true;
     }
 
     update(changed) {
-      const { hook, state } = this.player;
+      const { hook, state, model } = this.player;
       if (hook.heads.hidden || !this.source || !this.open) return;
-      if (changed.has("word") && state.word >= 0 && state.layer === "word") this.word.value = String(state.word);
+      if (changed.has("word") && state.word >= 0 && state.layer === "word" && !model.words[state.word].mark) {
+        this.word.value = String(state.word);
+        this.other.value = "";
+      }
       if (["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
       if (changed.has("hover") || changed.has("pin")) this.tell();
       if (changed.has("theme")) this.paint();
@@ -82,8 +91,11 @@
       const { model, state } = this.player;
       if (!this.open || state.playing) return;
       const run = model.runs[Number(this.run.value)];
+      /** @type {any} */
       const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: Number(this.word.value) };
-      const key = [detail.id, detail.step, detail.word].join(" ");
+      const other = this.other.value.trim();
+      if (other) detail.other = other;
+      const key = [detail.id, detail.step, other ? -1 : detail.word, other].join(" ");
       const mine = ++this.ticket;
       clearTimeout(this.timer);
       if (this.cache.has(key)) return this.put(this.cache.get(key));
@@ -110,7 +122,8 @@
     put(data) {
       this.shown = data;
       this.codes = parts.data.typed(data.codes);
-      this.status.textContent = `Step ${data.step + 1}, “${this.player.model.words[data.word].text}”: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
+      const said = data.other ? `“${data.other}”, which is not in the prompt, as if it went on with it` : `“${this.player.model.words[data.word].text}”`;
+      this.status.textContent = `Step ${data.step + 1}, ${said}: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
       this.scale.hidden = this.grid.hidden = false;
       this.grid.replaceChildren();
       this.grid.style.setProperty("--heads", String(Math.min(8, data.heads)));
@@ -151,7 +164,7 @@
       if (!this.shown || !this.open) return;
       const { model, painter } = this.player;
       const { cells } = model;
-      const table = painter.rampOf(this.shown.word);
+      const table = this.shown.word < 0 ? painter.tables.sequential : painter.rampOf(this.shown.word);
       this.high.textContent = number(this.shown.max, 3);
       this.unit.textContent = "attention; one scale for all heads of this step";
       this.ramp.style.backgroundImage = parts.colors.gradient(table);

@@ -15,6 +15,19 @@
     return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
   }
 
+  const KNOCKOUT = "Decode again from this step without attention to the chosen word. Shows what the word still adds from here on; " +
+    "what was decided before stays, and other words may carry it: the text encoder reads the prompt as a whole.";
+
+  // What a run without a word shows, and what it cannot show; "" for a run in which no word was knocked out.
+  function knockedOut(model, run) {
+    const { lineage } = run.raw;
+    const hidden = lineage && lineage.edits ? lineage.edits.suppress_word : null;
+    if (hidden === null || hidden === undefined) return "";
+    const before = Array.from(run.unmask).filter((when) => when < lineage.at_step).length;
+    const stays = before ? `${plural(before, "cell was", "cells were")} decided before and stay as they are. ` : "";
+    return `From step ${lineage.at_step + 1} on nothing attends to “${model.words[hidden].text}”. ${stays}If it still shows, other words may carry it: the text encoder reads the prompt as a whole.`;
+  }
+
   // A region [top, left, bottom, right] of rows and columns.
   function area([top, left, bottom, right]) {
     const range = (name, a, b) => (a === b ? `${name} ${a + 1}` : `${name}s ${a + 1} to ${b + 1}`);
@@ -41,7 +54,7 @@
     return {
       word: data.picked ? "picked" : "waits",
       note: forced ? "forced by this branch" : delayed ? "delayed by this branch" : data.edited === "forbid" ? "a token is forbidden here" : "",
-      margin: forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
+      margin: !data.picked && !delayed && data.margin > 0 ? "exceeds, but is too near to another pick" : forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
         : data.margin === 0 ? "just enough" : data.margin > 0 ? "exceeds" : "lacks",
     };
   }
@@ -106,5 +119,12 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
-  parts.phrases = { number, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  // When and why a cell was taken back. `found` is of Run.takenBack.
+  function takenBack(found) {
+    if (!found) return "";
+    const chance = found.logp === null ? "" : ` Its token had a probability of ${percent(Math.exp(found.logp))} by then.`;
+    return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
+  }
+
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

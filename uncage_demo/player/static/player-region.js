@@ -13,8 +13,8 @@
     let dragged = false;
     canvas.addEventListener("pointerdown", (event) => {
       dragged = false;
-      // another tool took the pointer; a finger scrolls unless it was said that it selects
-      if (event.defaultPrevented || event.button !== 0 || (event.pointerType === "touch" && !player.state.selecting)) return;
+      // the brush has the pointer; a finger scrolls unless it was said that it selects
+      if (player.brush.on || event.button !== 0 || (event.pointerType === "touch" && !player.state.selecting)) return;
       from = stage.cellAt(event);
       if (from >= 0) canvas.setPointerCapture(event.pointerId);
     });
@@ -117,6 +117,7 @@
       const { region } = state;
       for (const node of [this.clear, this.where, this.list, this.note]) node.hidden = !region;
       this.hint.hidden = Boolean(region);
+      this.box.classList.toggle("up-on", Boolean(region));
       this.box.classList.toggle("up-sheet", Boolean(region) && state.pin < 0);
       if (!region) return;
       this.where.textContent = parts.phrases.area(region);

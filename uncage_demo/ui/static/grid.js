@@ -15,6 +15,7 @@
     const rows = element.querySelector(".uc-grid-rows");
     const counts = element.querySelector(".uc-grid-counts");
     const note = element.querySelector(".uc-stage-note");
+    const often = element.querySelector(".uc-often");
     let player = null;
     let lastSeq = null;
 
@@ -30,6 +31,7 @@
     function busy(text) {
       document.body.classList.add("uc-comparing");
       note.hidden = true;
+      often.hidden = true;
       progress.waiting(text);
     }
 
@@ -75,11 +77,19 @@
           top.hidden = true;
           live.show(message);
         }
-      } else if (message.kind === "stopped") tell(message.text);
+      } else if (message.kind === "stopped" || message.kind === "problem") tell(message.text);
+      else if (message.kind === "often") {
+        document.body.classList.add("uc-has-grid");
+        if (player) player.destroy();
+        player = null;
+        host.replaceChildren();
+        page.showOften(often, message, (run) => page.showOnStage({ ...run, kind: "traces", step: 0 }));
+        if (message.rows.length === message.of) settle();
+      }
     }
 
     document.addEventListener("click", (event) => {
-      if (event.target instanceof Element && event.target.closest("#uc-compare, #uc-compare-ages")) busy("Starting…");
+      if (event.target instanceof Element && event.target.closest("#uc-compare, #uc-compare-ages, #uc-compare-often")) busy("Starting…");
     }, true);
     page.watchQueue(".uc-queue", "uc-comparing", (text) => progress.waiting(text));
     watch("value", receive);

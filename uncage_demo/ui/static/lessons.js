@@ -42,6 +42,9 @@
     what_if_off: ({ wanted, state }) => Boolean(state.whatIf) && state.whatIf[wanted] === false,
     finds: ({ wanted, state, seen }) => state.pin >= 0 && seen.shown(wanted, state.touched, state.pin),
     unlocked: ({ state }) => state.locked === false,
+    paints: ({ wanted, seen }) => seen.covers(seen.shownCells(wanted)),
+    paints_around: ({ wanted, seen }) => seen.covers(seen.around(seen.shownCells(wanted))),
+    asks: ({ seen }) => seen.asked,
   };
 
   // A goal is a set of conditions on the player's state, all of which must hold at once.
@@ -81,6 +84,21 @@
     };
   }
 
+  // What a visitor painted, against what there is to paint: the cells of stage A that show a failure, and those around them.
+  function brushed(player, shown) {
+    const [rows, columns] = player.model.grid;
+    const cells = () => (player.brush.on && player.brush.run === 0 ? player.brush.cells : []);
+    return {
+      asked: false,
+      shownCells: (kind) => (shown[0] || {})[kind] || [],
+      covers: (wanted) => wanted.length > 0 && wanted.every((cell) => cells()[cell]),
+      around: (wanted) => Array.from({ length: rows * columns }, (_, i) => i).filter((i) => wanted.some((cell) => {
+        const down = Math.abs(Math.floor(cell / columns) - Math.floor(i / columns)), across = Math.abs((cell % columns) - (i % columns));
+        return Math.max(down, across) <= 1;
+      })),
+    };
+  }
+
   function filled(text, words) {
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in words ? words[name] : whole));
   }
@@ -90,26 +108,20 @@
     const { make, button, parse } = page;
     const { element, props, server, watch } = context;
     const list = element.querySelector(".uc-lesson-list");
+    const terms = element.querySelector(".uc-terms");
     const text = element.querySelector(".uc-lesson");
     const host = element.querySelector(".uc-player-host");
     let lastSeq = null;
     let player = null;
     let timer = 0;
     let ticket = 0;
+    let shown = 0; // the lesson in view, 0 for the list
 
     function stop() {
       clearInterval(timer);
       if (player) player.destroy();
       player = null;
       host.replaceChildren();
-    }
-
-    function address(number) {
-      const link = new URL(window.location.href);
-      link.searchParams.delete("prompt");
-      if (number) link.searchParams.set("lesson", String(number));
-      else link.searchParams.delete("lesson");
-      history.replaceState(null, "", link);
     }
 
     async function showList() {
@@ -121,8 +133,12 @@
       const finished = done();
       list.hidden = false;
       list.replaceChildren();
+      const first = button("uc-lesson-card uc-tour-start");
+      first.append(make("span", "uc-lesson-number", "▷"), make("strong", "", "First play"),
+        make("span", "uc-muted", "Four callouts on the Play tab: prompt, attention, score, pick."), make("span", "uc-muted uc-lesson-minutes", "half a minute"));
+      list.append(first);
       answer.lessons.forEach((lesson, index) => {
-        const card = button("uc-lesson-card", undefined, () => open(index + 1));
+        const card = button("uc-lesson-card", undefined, () => visit(index + 1));
         card.append(
           make("span", "uc-lesson-number", finished.has(index + 1) ? "✓" : String(index + 1)),
           make("strong", "", lesson.title),
@@ -132,6 +148,15 @@
         card.setAttribute("aria-label", `Lesson ${index + 1}: ${lesson.title}${finished.has(index + 1) ? ", done" : ""}`);
         list.append(card);
       });
+      terms.hidden = false;
+      terms.replaceChildren(make("h2", "", "Terms"), make("dl", ""));
+      for (const { term, says } of answer.terms) terms.lastElementChild.append(make("dt", "", term), make("dd", "", says));
+    }
+
+    // As a visitor goes: with an entry of its own, so that Back leads here again.
+    function visit(number) {
+      page.address.place("learn", number);
+      open(number);
     }
 
     function tell(answer) {
@@ -141,10 +166,8 @@
 
     async function open(number) {
       const mine = ++ticket;
-      if (!number) {
-        address(0);
-        return showList();
-      }
+      shown = number;
+      if (!number) return showList();
       stop();
       const lesson = parse(await server.lesson({ number }));
       if (mine !== ticket) return;
@@ -152,27 +175,34 @@
       const answer = parse(await server.payload({ ids: lesson.ids }));
       if (mine !== ticket) return;
       if (!answer || answer.error) return tell(answer);
-      address(number);
-      list.hidden = true;
+      list.hidden = terms.hidden = true;
       element.classList.add("uc-in-lesson");
       run(lesson, answer.payload);
     }
 
     function run(lesson, payload) {
       const { guided_step: guidedStep, ...start } = lesson.start || {};
-      player = window.UncagePlayer.mount(host, payload, { state: start });
+      const asksToEdit = lesson.steps.some(({ goal }) => goal.asks);
+      player = window.UncagePlayer.mount(host, payload, { state: start, actions: asksToEdit ? ["edit"] : [], onEvent });
       const known = facts(player.player.model, payload);
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);
       /** @type {any} */
-      const seen = { ...known, shown: (kind, run, cell) => ((lesson.shown[run] || {})[kind] || []).includes(cell) };
+      const seen = { ...known, ...brushed(player.player, lesson.shown), shown: (kind, run, cell) => ((lesson.shown[run] || {})[kind] || []).includes(cell) };
+      // What the brush asks for is drawn on the first tab, where the model is.
+      function onEvent(name, detail) {
+        if (name !== "edit") return;
+        seen.asked = true;
+        look();
+        page.edits.fromLesson(lesson.ids, detail);
+      }
       const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
       forget();
       let current = 0;
       render(lesson, current);
       element.dataset.lesson = String(lesson.number);
       element.dataset.step = "0";
-      timer = setInterval(() => {
+      const look = () => {
         if (!player || current >= lesson.steps.length || element.offsetParent === null) return;
         const state = player.state;
         seen.layers.add(state.layer);
@@ -187,13 +217,14 @@
         element.dataset.step = String(current);
         if (current === lesson.steps.length) remember(lesson.number);
         render(lesson, current);
-      }, CHECK_MS);
+      };
+      timer = setInterval(look, CHECK_MS);
     }
 
     function render(lesson, current) {
       text.replaceChildren();
       const top = make("div", "uc-lesson-top");
-      top.append(button("uc-small", "All lessons", () => open(0)), make("span", "uc-muted", `Lesson ${lesson.number} of ${lesson.count}`));
+      top.append(button("uc-small", "All lessons", () => visit(0)), make("span", "uc-muted", `Lesson ${lesson.number} of ${lesson.count}`));
       text.append(top, make("h2", "", lesson.title));
       for (const paragraph of lesson.intro) text.append(make("p", "", paragraph));
       const steps = make("ol", "uc-lesson-steps");
@@ -210,7 +241,7 @@
       else {
         text.append(make("p", "uc-lesson-end", filled(lesson.end, lesson.words)));
         const next = lesson.number < lesson.count;
-        text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => open(next ? lesson.number + 1 : 0)));
+        text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => visit(next ? lesson.number + 1 : 0)));
       }
     }
 
@@ -221,6 +252,9 @@
       if (message.kind === "lesson") open(message.number);
     }
 
+    document.addEventListener("uc-lesson", (event) => {
+      if (event.detail.number !== shown) open(event.detail.number);
+    });
     watch("value", receive);
     receive();
   }

@@ -57,5 +57,13 @@
     box.append(row);
   }
 
-  page.edits = { prepare, onEvent };
+  // An edit that a lesson asks for: its runs come on stage, then it is drawn.
+  async function fromLesson(ids, detail) {
+    page.openTab("play");
+    await page.edits.stage.show({ seq: Date.now(), ids });
+    opened = { open: true, mode: detail.kind };
+    onEvent("edit", detail, page.edits.stage);
+  }
+
+  page.edits = { prepare, onEvent, fromLesson, stage: null };
 })(window.UncagePage);

@@ -14,9 +14,18 @@
     let player = null;
     let wanted = 0;
     let lastSeq = null;
+    let keepView = false; // another seed is looked at as the one before
 
     function onEvent(name, detail) {
-      if (name === "state") shared.step = detail.step;
+      if (name === "state") {
+        shared.step = detail.step;
+        page.address.view(detail);
+      }
+      if (name === "seed") {
+        busy("Another seed…");
+        keepView = true;
+        trigger("another_seed", {});
+      }
       if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
         busy(name === "branch" ? "Branching…" : "Knocking the word out…");
@@ -40,14 +49,18 @@
       about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
+      shared.example = message.example || "";
+      const asked = page.address.asked(answer.payload.grid[1]);
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       shared.restoreStep = null;
-      const options = { onEvent, autoplay: Boolean(message.autoplay), actions: ["branch", "knockout"] };
+      const options = { onEvent, autoplay: Boolean(message.autoplay) && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
       page.edits.prepare(options, message);
       options.heads = async (detail) => parse(await server.heads(detail));
       // a branch joins what the visitor was looking at: the same layer, word and cell
-      options.state = message.branch && player ? { ...player.state } : {};
+      options.state = (message.branch || keepView) && player ? { ...player.state } : {};
+      keepView = false;
       if (Number.isInteger(startAt)) options.state.step = startAt;
+      Object.assign(options.state, asked);
       if (player && player.destroy) player.destroy();
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, answer.payload, options) || null;
@@ -63,6 +76,7 @@
     }
 
     function settle() {
+      keepView = false;
       progress.hide();
       live.hide();
       if (!player) host.replaceChildren(); // nothing is coming: no more empty stages
@@ -73,6 +87,7 @@
     function busy(text) {
       setRunning(true);
       note.hidden = true;
+      page.problem("");
       progress.waiting(text);
     }
 
@@ -84,12 +99,16 @@
       if (message.kind === "traces") show(message);
       else if (message.kind === "progress") {
         setRunning(true);
+        if (message.query) page.address.runs(message.query);
         progress.step(message);
         if (message.runs) {
           host.hidden = true;
           about.hidden = true;
           live.show(message);
         }
+      } else if (message.kind === "problem") {
+        settle();
+        page.problem(message.text);
       } else if (message.kind === "restored") {
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);
       } else if (message.kind === "idle") {
@@ -101,7 +120,7 @@
       }
     }
 
-    // A trace file dropped on the stage takes the same way as one chosen with the button.
+    // A trace file or a picture dropped on the stage takes the same way as one chosen with its button.
     element.addEventListener("dragover", (event) => {
       if (![...event.dataTransfer.types].includes("Files")) return;
       event.preventDefault();
@@ -111,9 +130,9 @@
     element.addEventListener("drop", (event) => {
       event.preventDefault();
       element.classList.remove("uc-drop");
-      const open = document.querySelector("#uc-open");
-      const field = open && open.parentElement.querySelector('input[type="file"]');
       const file = event.dataTransfer.files[0];
+      const kind = file && file.type.startsWith("image/") ? "png" : "npz";
+      const field = document.querySelector(`#uc-bar input[type="file"][accept*=".${kind}"]`);
       if (!field || !file) return;
       const files = new DataTransfer();
       files.items.add(file);
@@ -122,6 +141,7 @@
     });
     page.watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
     page.busy = busy;
+    page.edits.stage = { trigger, show };
     page.showOnStage = (message) => {
       page.openTab("play");
       show({ seq: Date.now(), ...message });

@@ -28,13 +28,6 @@
     }
   }
 
-  function shareLink() {
-    const link = new URL(window.location.pathname, window.location.origin);
-    for (const [name, value] of Object.entries(shared.query)) link.searchParams.set(name, value);
-    link.searchParams.set("step", String(shared.step));
-    return link.toString();
-  }
-
   function takeaway(context) {
     const { element, server } = context;
     const row = element.querySelector(".uc-take-row");
@@ -88,7 +81,8 @@
       file("Figure PNG", "png", "Pictures and heatmaps over the steps, this one included"),
       file("Figure SVG", "svg", "The same figure as vectors, for a paper"),
       make("span", "uc-take-title uc-muted", "Copy"),
-      copied("Link", "link", shareLink, "A link that restores prompt, seed, settings and step"),
+      copied("Link", "link", () => page.address.shareLink(), "A link that restores prompt, seed, settings, step, layer, word and pinned cell"),
+      copied("Embed", "embed", page.address.embedCode, "The player alone, for a course page: an iframe to paste"),
       copied("Command", "command", () => shared.command, "The command line that reproduces this run"),
       copied("Python", "python", () => shared.python, "Python that reproduces this run"),
     );
@@ -96,16 +90,16 @@
       root.hidden = false;
       shared.command = event.detail.command;
       shared.python = event.detail.python;
-      shared.link = event.detail.query ? shareLink : null;
+      shared.link = shared.embed = event.detail.query || event.detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? "A branch continues another run: take its trace" : node.dataset.title;
+        node.title = node.disabled ? "This cannot say what was edited: take the trace" : node.dataset.title;
       }
-      status.textContent = shared.link ? "" : "Link and command describe whole runs; a branch continues another one: take its trace.";
+      status.textContent = shared.link ? "" : shared.command ? "A link describes whole runs; the command makes the branches, too." : "Link and command describe whole runs and branches, not edits: take the trace.";
       texts.hidden = true;
     });
   }
 
   page.attach.takeaway = takeaway;
-  page.shareLink = shareLink;
+  page.shareLink = (extra) => page.address.shareLink(extra);
 })(window.UncagePage);

@@ -57,7 +57,16 @@
     render();
   }
 
-  window.UncagePage = {
+  // What is wrong stands beside the prompt until the next try.
+  function problem(context) {
+    const node = context.element.querySelector(".uc-problem");
+    page.problem = (text) => {
+      node.hidden = !text;
+      node.textContent = text || "";
+    };
+  }
+
+  const page = (window.UncagePage = {
     shared,
     make,
     button,
@@ -66,9 +75,10 @@
     openTab,
     busy() {},
     settle() {},
+    problem() {},
     showOnStage() {},
-    attach: { header, model },
-  };
+    attach: { header, model, problem },
+  });
 
   // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything.
   document.addEventListener("click", (event) => {

@@ -1,7 +1,7 @@
 // Randomness that depends only on (seed, step, position, purpose): Philox-4x64 read at fixed places, bit for bit as decoding/noise.py.
 
 /** One number a purpose; those of the Python file. The start of one-step models is not drawn in the browser. */
-export const PURPOSES = Object.freeze({ token: 1, order: 2, halton: 3 });
+export const PURPOSES = Object.freeze({ token: 1, order: 2, halton: 3, revise: 5, hitting: 6, logits: 7 });
 
 const WORD = (1n << 64n) - 1n;
 const MULTIPLIERS = [0xd2e7470ee14c6c93n, 0xca5a826395121157n];

@@ -17,6 +17,16 @@ export function termsAt(order, config, step) {
 }
 
 /**
+ * Whether the contrast counts in the score of a step: as a term, or in the guided steps of a value of its own.
+ * @param {Order} order
+ * @param {Config} config resolved
+ * @param {number} step s
+ */
+export function readsContrast(order, config, step) {
+  return order.terms ? termsAt(order, config, step).includes("contrast") : Boolean(order.contrast) && step < guidedSteps(config);
+}
+
+/**
  * The score of every position, "n".
  * @param {Order} order
  * @param {StepContext} context
@@ -37,12 +47,12 @@ export function noiseScale(config, step) {
 }
 
 /**
- * w_a in force at a step: contrast_weight where the contrast is one of the order's terms, else 0.
+ * w_a in force at a step: contrast_weight where the order's score reads the contrast, else 0.
  * @param {Config} config resolved
  * @param {number} step s
  */
 export function weightAt(config, step) {
-  return termsAt(ORDERS[config.order], config, step).includes("contrast") ? config.contrast_weight : 0;
+  return readsContrast(ORDERS[config.order], config, step) ? config.contrast_weight : 0;
 }
 
 /**

@@ -4,6 +4,7 @@
 import { draftSteps, redrawnSteps, redrawsByOwnWords } from "../config.js";
 import { blurInCells, untokenizedWords, wordMaps, wordMatrix } from "../orders/contrast.js";
 import { visitingRank } from "../orders/halton.js";
+import { ELSEWHERE, UNVOUCHED } from "../orders/revise.js";
 import { ORDERS, publishedContrast } from "../orders/table.js";
 import { forwardAll } from "./batching.js";
 import { gumbel, rollOffset, uniforms } from "./noise.js";
@@ -137,7 +138,7 @@ class State {
     const scores = scoreOf(order, context, config).map((value, i) => (masked[i] ? value : -Infinity));
     const [committed, cutoff] = this.choosePositions(scores, masked, first);
     this.tokens = this.tokens.map((token, i) => (committed[i] ? sampled[i] : token));
-    if (this.endsDraft) this.openAgain(/** @type {Float32Array[]} */ (attention));
+    const reopened = this.endsDraft ? this.openAgain(/** @type {Float32Array[]} */ (attention)) : null;
     this.step++;
     return {
       step: at,
@@ -156,6 +157,8 @@ class State {
       alternative_probs: alternatives.probs,
       entropy,
       sight,
+      reopened: reopened && reopened.some(Boolean) ? reopened : null,
+      passes: guidanceAt(config, step) !== 1 ? 2 : 1,
     };
   }
 
@@ -195,7 +198,7 @@ class State {
     return [committed, cutoff];
   }
 
-  /** Mask everything but one place an object; what was given or kept by an edit stays. @param {Float32Array[]} attention */
+  /** Mask everything but one place an object; what was given or kept by an edit stays. Why each cell is opened, "n". @param {Float32Array[]} attention */
   openAgain(attention) {
     const { grid } = this.backend.info;
     const words = /** @type {Float64Array[]} */ (this.words);
@@ -204,14 +207,17 @@ class State {
     // Whose place it is, nouns alone tell where the words are to be hidden: attention to colours may be what is wrong.
     const named = byOwnWords ? subjects.map((subject) => ({ ...subject, attributes: [] })) : subjects;
     const [contrasts, distances] = objectPlaces(attention, words, named, { grid, sigma: this.sigma, radiusFrac: this.config.anchor_radius });
-    let kept = keptCells(contrasts, distances, grid);
+    const kept = keptCells(contrasts, distances, grid);
+    const opened = Uint8Array.from(this.tokens, (_, i) => (kept.some((row) => row[i]) ? 0 : ELSEWHERE));
     if (byOwnWords) {
       this.sight = ownSight(kept, distances, grid);
       const doubtful = doubtfulObjects(wordMaps(words, attention), kept, subjects);
-      kept = kept.filter((_, o) => !doubtful.includes(o));
+      for (const o of doubtful) kept[o].forEach((own, i) => own && (opened[i] = UNVOUCHED));
     }
-    this.tokens = this.tokens.map((token, i) => (this.pinned[i] || kept.some((row) => row[i]) ? token : -1));
+    this.pinned.forEach((pinned, i) => pinned && (opened[i] = 0));
+    this.tokens = this.tokens.map((token, i) => (opened[i] ? -1 : token));
     this.numScheduled = this.tokens.filter((token) => token < 0).length;
+    return opened;
   }
 
   /** F_g "n". @param {Uint8Array} masked */

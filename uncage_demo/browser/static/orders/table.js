@@ -45,6 +45,13 @@ function anchoredContrast(read, config) {
   return publishedContrast(read, config, config.anchor_radius);
 }
 
+/** F = w_a F_a - place / n in the guided steps, in float32. @param {import("../types").StepContext} context */
+function awareHaltonValue({ rank, contrast, weight }) {
+  const f = Math.fround;
+  const places = /** @type {Int32Array} */ (rank);
+  return Float32Array.from(places, (place, i) => (weight ? f(f(f(weight) * contrast[i]) - f(place / places.length)) : -f(place / places.length)));
+}
+
 /** @type {Record<string, Order>} */
 export const ORDERS = {
   random: { terms: () => ["noise"], noise: () => 1 },
@@ -52,6 +59,7 @@ export const ORDERS = {
   meissonic: { terms: baselineTerms, noise: annealedNoise },
   maskgit: { terms: baselineTerms, noise: maskgitNoise },
   halton: { value: ({ rank }) => Float32Array.from(/** @type {Int32Array} */ (rank), (place) => -place), needs: ["rank"], visits: haltonOrder },
+  halton_aware: { value: awareHaltonValue, contrast: publishedContrast, needs: ["rank"], visits: haltonOrder },
   margin: { value: ({ margin }) => /** @type {Float32Array} */ (margin), needs: ["margin"] },
   entropy: { value: ({ entropy }) => Float32Array.from(/** @type {Float32Array} */ (entropy), (nats) => -nats), needs: ["entropy"] },
   uncage: { terms: guidedTerms, noise: annealedNoise, contrast: publishedContrast },

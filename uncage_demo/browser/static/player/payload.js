@@ -7,6 +7,7 @@ import { termsAt } from "../decoding/order.js";
 import { phaseAt } from "../decoding/redraw.js";
 import { maskCount } from "../decoding/schedule.js";
 import { wordMaps, wordMatrix } from "../orders/contrast.js";
+import { REASONS } from "../orders/revise.js";
 import { ORDERS } from "../orders/table.js";
 import { match, tooMany } from "../prompt/judging.js";
 import { base64, encodePicture } from "./pictures.js";
@@ -15,8 +16,6 @@ const VERSION = 2;
 const TILE_PX = 16;
 const QUANTILE = 0.995;
 const KINDS = { Float32Array: "f4", Uint8Array: "u1", Uint16Array: "u2", Int16Array: "i2" };
-/** Text tokens that stand for no word and take much of the attention. */
-const MARKS = ["start", "end"];
 /** @type {readonly Term[]} */
 const TERMS = ["confidence", "noise", "contrast"];
 /** Pictures of a step are sent again with every later step: encoded once. @type {WeakMap<Uint8Array, string>} */
@@ -131,7 +130,7 @@ function runOf(trace, maps) {
   return {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
-    origin: null, // runs of the browser begin with an empty grid or branch off
+    origin: null,
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
@@ -150,12 +149,13 @@ function runOf(trace, maps) {
     cutoff: packedList(Float32Array.from(steps, (record) => record.cutoff)),
     terms,
     attention: maps && attentionView(maps, shown),
-    marks: marksView(trace),
+    marks: marksOf(trace),
     mass: maps && packed(Float32Array.from(maps.flatMap((step) => prompt.subjects.map((subject) => massOf(subject.object.map((w) => step[w]))))), [steps.length, prompt.subjects.length]),
     overlap: maps && packed(Float32Array.from(maps.flatMap((step) => pairs.map(([a, b]) => overlap(objectMap(step, prompt.subjects[a].object), objectMap(step, prompt.subjects[b].object))))), [steps.length, pairs.length]),
     pairs,
     health: healthOf(trace),
     sight: sightOf(steps),
+    taken_back: takenBackOf(steps),
     alternatives: complete ? alternativesOf(steps, candidates, n) : null,
     frames: trace.frames && trace.frames.map((frame) => pictureOf(frame, height, width)),
     image: complete ? pictureOf(trace.image, height, width) : null,
@@ -199,36 +199,28 @@ function termsOf(trace, record) {
 
 /** @param {Float64Array[][]} maps @param {number[]} shown */
 function attentionView(maps, shown) {
-  return { words: shown, ...coded(maps.map((step) => shown.map((w) => step[w]))) };
-}
-
-/** Attention to the start and the end token, which stand for no word. @param {Trace} trace */
-function marksView(trace) {
-  const { names, maps } = marksOf(trace);
-  return names.length ? { names, ...coded(maps) } : null;
-}
-
-/** @param {Trace} trace */
-function marksOf({ steps, columns, prompt }) {
-  const recorded = steps.every((record) => record.attention);
-  const rows = MARKS.map((name) => columns.findIndex((token) => prompt.tokens[token].text === `<${name}>`));
-  const names = recorded ? MARKS.filter((_, k) => rows[k] >= 0) : [];
-  return { names, maps: names.length ? steps.map((record) => rows.filter((k) => k >= 0).map((k) => /** @type {Float32Array[]} */ (record.attention)[k])) : [] };
-}
-
-/** Maps in 8 bits with a square-root code. @param {ArrayLike<number>[][]} maps "s k n" */
-function coded(maps) {
-  const most = greatest(maps);
-  const max = most > 0 ? most : 1;
-  const codes = Uint8Array.from(maps.flatMap((step) => step.flatMap((map) => Array.from(map, (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
-  return { max, codes: packed(codes, [maps.length, maps[0].length, maps[0].length ? maps[0][0].length : 0]) };
-}
-
-/** @param {ArrayLike<number>[][]} maps */
-function greatest(maps) {
   let most = 0;
-  for (const step of maps) for (const map of step) for (let i = 0; i < map.length; i++) most = Math.max(most, map[i]);
-  return most;
+  for (const step of maps) for (const w of shown) for (const value of step[w]) most = Math.max(most, value);
+  const max = most > 0 ? most : 1;
+  const codes = Uint8Array.from(maps.flatMap((step) => shown.flatMap((w) => Array.from(step[w], (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
+  return { words: shown, max, codes: packed(codes, [maps.length, shown.length, maps[0][0].length]) };
+}
+
+/** Attention to the start and the end token, which stand for no word, coded as words are; null where none was recorded. @param {Trace} trace */
+function marksOf(trace) {
+  const { names, maps } = markMaps(trace);
+  if (!names.length) return null;
+  const { max, codes } = attentionView(maps, names.map((_, k) => k));
+  return { names, max, codes };
+}
+
+/** @param {Trace} trace @returns {{ names: string[], maps: Float64Array[][] }} */
+function markMaps(trace) {
+  if (trace.steps.some((record) => !record.attention)) return { names: [], maps: [] };
+  const rows = new Map(trace.columns.map((token, k) => [trace.prompt.tokens[token].special ? trace.prompt.tokens[token].text.replace(/[<>|]/g, "") : "", k]));
+  const names = ["start", "end"].filter((name) => rows.has(name));
+  const row = (/** @type {StepRecord} */ record, /** @type {string} */ name) => Float64Array.from((/** @type {Float32Array[]} */ (record.attention))[/** @type {number} */ (rows.get(name))]);
+  return { names, maps: trace.steps.map((record) => names.map((name) => row(record, name))) };
 }
 
 /** Mean of an object's words. @param {Float64Array[]} step @param {number[]} words */
@@ -268,7 +260,9 @@ function healthOf(trace) {
     });
   });
   const counts = steps.map((record) => record.committed.reduce((a, b) => a + b, 0));
-  return { scheduled, counts_ok: counts.every((count, s) => count === scheduled[s]), changed: altered, special: specialOf(trace) };
+  const takenBack = steps.reduce((sum, { reopened }) => sum + (reopened ? reopened.filter(Boolean).length : 0), 0);
+  const right = counts.every((count, s) => count === scheduled[s]);
+  return { scheduled, counts_ok: right, changed: altered, taken_back: takenBack, special: specialOf(trace) };
 }
 
 /** Share of the attention on start, end and padding tokens. @param {Trace} trace */
@@ -285,6 +279,13 @@ function specialOf({ steps, columns, prompt }) {
     });
   });
   return packed(out, [steps.length, 3]);
+}
+
+/** Which cells each step opened again and why; null where none did. @param {StepRecord[]} steps */
+function takenBackOf(steps) {
+  if (steps.every(({ reopened }) => !reopened)) return null;
+  const told = steps.map(({ reopened }) => Array.from(reopened || [], (code, cell) => [cell, code, null]).filter(([, code]) => code));
+  return { reasons: [...REASONS], steps: told };
 }
 
 /** Whose words each cell could read; null where every cell read all words. @param {StepRecord[]} steps */
@@ -342,8 +343,11 @@ function scalesOf(traces, maps) {
   if (maps.every(Boolean)) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
     scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];
-    scales.mark = [0, Math.max(...traces.map((trace) => greatest(marksOf(trace).maps))) || 1];
     scales.word = [0, quantile(steps.flatMap(({ step }) => step.flatMap((map) => Array.from(map))), QUANTILE) || 1];
+  }
+  if (maps.every(Boolean)) {
+    const marks = traces.flatMap((trace) => markMaps(trace).maps.flat());
+    scales.mark = [0, marks.length ? Math.max(...marks.map((map) => Math.max(...map))) : 1];
   }
   return scales;
 }

@@ -30,6 +30,7 @@ export async function traceToBytes(trace) {
   add("image", trace.image, [...model.image_size_px, 3]);
   add("weight", Float64Array.from(steps, (record) => record.weight), [count]);
   add("cutoff", Float64Array.from(steps, (record) => record.cutoff), [count]);
+  add("passes", Float64Array.from(steps, (record) => record.passes), [count]);
   if (frames) add("frames", differences(frames), [count, ...model.image_size_px, 3]);
   const ids = [...trace.token_pictures.keys()].sort((a, b) => a - b);
   if (ids.length) {
@@ -55,6 +56,7 @@ export async function traceToBytes(trace) {
   optional("alternative_probs", (record) => record.alternative_probs, [n, ranks]);
   optional("entropy", (record) => record.entropy, [n]);
   optional("sight", (record) => record.sight, [n]);
+  optional("reopened", (record) => record.reopened, [n]);
   arrays.header = npy(new TextEncoder().encode(headerOf(trace, present)), null);
   return zipped(Object.keys(arrays).sort().map((name) => [`${name}.npy`, arrays[name]]));
 }

@@ -1,0 +1,127 @@
+"""Addresses: a link restores what was looked at, Back stays on the page, the player alone for a course page; errors that stay; the tour."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ui.axe import violations
+from tests.ui.player_page import FRAME
+from tests.ui.visitor import shared, visit
+
+pytest.importorskip("gradio")
+
+DESK = {"width": 1280, "height": 800}
+SIZES = ((1366, 768), (1600, 1000), (390, 844))
+VIEW = "?example=failure&step=4&layer=word&word=2&cell=3-5&region=2-3-4-5&stage=B"
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, site: str) -> Iterator[Any]:
+    """A visitor who followed a link to one cell of one stage."""
+    yield from visit(browser, site + VIEW, DESK, reduced_motion="reduce")
+
+
+def stage(page: Any) -> dict[str, Any]:
+    page.evaluate(FRAME)
+    return page.evaluate("() => window.UncagePage.shared.stage.state")
+
+
+def test_a_link_restores_layer_word_cell_stage_and_region(page):
+    now = stage(page)
+    assert (now["step"], now["layer"], now["word"], now["pin"], now["touched"]) == (4, "word", 1, 2 * 12 + 4, 1)
+    assert now["region"] == [1, 2, 3, 4]
+    assert page.evaluate("() => window.UncagePage.shareLink()").endswith(VIEW.replace("?example", "/?example"))
+    assert shared(page, "ids")[0].startswith("example:failure")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_first_screen_at_other_sizes(page, size):
+    page.evaluate("() => window.UncagePage.shared.stage.setState({ pin: -1, region: null, layer: 'picture' })")
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.evaluate("() => window.scrollTo(0, 0)")
+    for _ in range(3):
+        page.evaluate(FRAME)
+    for selector in ("#uc-stage .up-canvas >> nth=0", "#uc-stage .up-canvas >> nth=1", "#uc-stage .up-clock"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= size[1], selector
+        assert box["x"] + box["width"] <= size[0], selector
+    page.set_viewport_size(DESK)
+
+
+def test_back_stays_on_the_page(page):
+    page.locator('#uc-tabs button[role="tab"]', has_text="Learn").click()
+    page.locator("#uc-learn .uc-lesson-card[aria-label^='Lesson 2']").click()
+    page.wait_for_selector('#uc-learn [data-lesson="2"]', state="attached")
+    assert "lesson=2" in page.url
+    page.evaluate("() => history.back()")
+    page.wait_for_selector("#uc-learn .uc-lesson-card >> visible=true")
+    assert "tab=learn" in page.url
+    page.evaluate("() => history.back()")
+    page.wait_for_selector("#uc-prompt >> visible=true")
+    assert "tab=" not in page.url
+    assert shared(page, "ids")[0].startswith("example:failure"), "nothing was loaded again"
+
+
+def test_the_guided_first_play(page):
+    page.click(".uc-tour-start >> visible=true")
+    titles = []
+    for number in range(4):
+        titles.append(page.inner_text(".uc-tour h2"))
+        box = page.locator(".uc-tour").bounding_box()
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= DESK["width"]
+        assert box["y"] + box["height"] <= DESK["height"]
+        assert page.evaluate("() => document.activeElement.classList.contains('uc-tour-next')")
+        if number == 1:
+            assert stage(page)["layer"] == "object"
+        if number == 2:
+            assert stage(page)["pin"] >= 0
+            assert page.locator("#uc-stage .up-value.up-now").count() >= 1, "the card is about a cell that is picked now"
+            assert violations(page, ".uc-tour") == []
+        if number < 3:
+            page.click(".uc-tour-next")
+    assert titles == ["1. The prompt", "2. Attention", "3. The score", "4. The pick"]
+    page.keyboard.press("Escape")
+    assert page.locator(".uc-tour").count() == 0
+
+
+def test_an_error_stays_beside_the_prompt_until_the_next_try(page):
+    if "open" not in (page.get_attribute("#uc-settings > button", "class") or ""):
+        page.click("#uc-settings > button")
+    page.fill("#uc-seed input", "-1")
+    page.keyboard.press("Tab")
+    page.click("#uc-generate")
+    page.wait_for_selector(".uc-problem >> visible=true")
+    assert "seed=-1" in page.inner_text(".uc-problem")
+    assert not page.evaluate("() => document.body.classList.contains('uc-running')")
+    assert page.locator(".toast-wrap >> visible=true").count() == 0
+    page.fill("#uc-seed input", "5")
+    page.keyboard.press("Tab")
+    page.click("#uc-generate")
+    page.wait_for_function("() => window.UncagePage.shared.query && window.UncagePage.shared.query.seed === '5'")
+    assert page.locator(".uc-problem").is_hidden()
+    assert "seed=5" in page.url
+
+
+def test_another_seed_is_looked_at_as_the_one_before(page):
+    page.evaluate("() => window.UncagePage.shared.stage.setState({ layer: 'order', step: 3 })")
+    page.click("#uc-stage .up-seed")
+    page.wait_for_function("() => window.UncagePage.shared.query && window.UncagePage.shared.query.seed !== '5'")
+    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    assert stage(page)["layer"] == "order"
+    assert f"seed={shared(page, 'query')['seed']}" in page.url
+
+
+def test_the_player_alone_in_a_course_page(browser, site):
+    for page in visit(browser, site + "?embed=1&example=rescue&layer=object", {"width": 900, "height": 640}, reduced_motion="reduce"):
+        for hidden in ("#uc-prompt", "#uc-generate", "#uc-tabs [role=tab] >> nth=0", "#uc-takeaway", ".uc-header", "footer"):
+            assert page.locator(hidden).first.is_hidden(), hidden
+        assert stage(page)["layer"] == "object"
+        box = page.locator("#uc-stage .up-clock").bounding_box()
+        assert box["y"] + box["height"] <= 640
+        link = page.get_attribute(".uc-open-full", "href")
+        assert "embed" not in link
+        assert "example=rescue" in link

@@ -1,0 +1,152 @@
+"""The brush in a real browser: paint, draw again, undo, take away; with mouse, finger and keys."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.ui.visitor import PHONE, WIDE, run_to_end, shared, visit
+from uncage_demo.trace.record import Trace
+
+pytest.importorskip("gradio")
+
+STAGE = "#uc-stage .up-canvas >> nth=0"
+BRUSH = "() => { const b = window.UncagePage.shared.stage.player.brush; return [...b.cells.keys()].filter((i) => b.cells[i]); }"
+
+
+def painted(page: Any) -> list[int]:
+    return page.evaluate(BRUSH)
+
+
+def middle(page: Any, cell: int, grid: tuple[int, int] = (6, 6)) -> tuple[float, float]:
+    """Where a cell of the first stage is on the screen."""
+    page.locator(STAGE).scroll_into_view_if_needed()
+    box = page.locator(STAGE).bounding_box()
+    y, x = divmod(cell, grid[1])
+    return box["x"] + box["width"] * (x + 0.5) / grid[1], box["y"] + box["height"] * (y + 0.5) / grid[0]
+
+
+def drag(page: Any, start: int, end: int) -> None:
+    page.mouse.move(*middle(page, start))
+    page.mouse.down()
+    page.mouse.move(*middle(page, end), steps=4)
+    page.mouse.up()
+
+
+def wait_for_next(page: Any, act: Any) -> None:
+    before = page.get_attribute("#uc-stage [data-ready]", "data-ready")
+    act()
+    page.wait_for_function("(old) => document.querySelector('#uc-stage [data-ready]').dataset.ready !== old", arg=before)
+
+
+def taken_away(page: Any, folder: Path) -> list[Trace]:
+    """The runs on stage, as files."""
+    with page.expect_download() as coming:
+        page.click("#uc-takeaway [data-kind=npz]")
+    folder.mkdir()
+    coming.value.save_as(folder / "runs.zip")
+    zipfile.ZipFile(folder / "runs.zip").extractall(folder)
+    return [Trace.load(path) for path in sorted(folder.glob("*.npz"))]
+
+
+def test_paint_draw_again_undo_and_export(browser, site, tmp_path):
+    for page in visit(browser, site, WIDE):
+        run_to_end(page)
+        ids = shared(page, "ids")
+        page.click("[data-up=editOpen]")
+        send = page.locator("#uc-stage [data-edit=send]")
+        assert send.is_disabled(), "nothing is painted yet"
+        drag(page, 7, 10)
+        assert painted(page) == [7, 8, 9, 10]
+        page.click("#uc-stage [data-edit=box]")
+        drag(page, 25, 32)
+        assert painted(page) == [7, 8, 9, 10, 25, 26, 31, 32]
+        page.click("#uc-stage [data-edit=undo]")
+        page.click("#uc-stage [data-edit=invert]")
+        assert len(painted(page)) == 32
+        page.click("#uc-stage [data-edit=undo]")
+        assert painted(page) == [7, 8, 9, 10]
+        assert "4 cells of 36 painted" in page.inner_text("#uc-stage .up-edit-count")
+
+        wait_for_next(page, send.click)
+        assert shared(page, "ids")[:2] == ids, "the same prompt: it joins the stages"
+        assert "4 cells drawn again" in page.inner_text("#uc-stage .up-stage >> nth=2")
+        first, *_, edited = sorted(taken_away(page, tmp_path / "joined"), key=lambda trace: trace.origin is not None)
+        assert edited.origin is not None
+        source = next(t for t in taken_away(page, tmp_path / "again") if t.id == edited.origin.source)
+        assert np.array_equal(np.delete(source.tokens.flat, [7, 8, 9, 10]), np.delete(edited.tokens.flat, [7, 8, 9, 10]))
+        assert first.origin is None
+
+        assert page.is_visible("#uc-stage .up-edit"), "the brush is still there"
+        drag(page, 0, 1)
+        page.fill("#uc-stage [data-edit=prompt]", "a turtle and a blue apple")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        assert page.locator("#uc-stage .up-stage").count() == 1, "another prompt takes the stage"
+        assert "blue apple" in page.inner_text("#uc-stage .uc-stage-about")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
+        assert len(shared(page, "ids")) == 3
+        wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
+        assert shared(page, "ids") == ids
+        assert page.locator("#uc-stage [data-edit=unedit]").is_hidden()
+
+
+def test_keys_reach_the_brush_and_places(browser, site):
+    for page in visit(browser, site, WIDE):
+        run_to_end(page)
+        page.focus("[data-up=editOpen]")
+        page.keyboard.press("Enter")
+        page.focus(STAGE)
+        page.keyboard.press("ArrowRight")  # to the middle
+        page.keyboard.press("Space")
+        assert painted(page) == [21]
+        page.keyboard.press("Shift+ArrowRight")
+        assert painted(page) == [21, 22]
+        page.keyboard.press("Control+z")
+        assert painted(page) == [21]
+        page.focus("#uc-stage [data-edit=edit]")
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        assert page.get_attribute("#uc-stage [data-edit=compose]", "aria-checked") == "true"
+        page.focus(STAGE)
+        for keys in (("Space", "ArrowUp", "ArrowLeft", "Space"), ("ArrowDown", "ArrowDown", "Space", "ArrowDown", "ArrowRight", "Space")):
+            for key in keys:
+                page.keyboard.press(key)
+        assert "2 objects have a box" in page.inner_text("#uc-stage .up-edit-count")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        assert "With 2 regions" in page.inner_text("#uc-stage .up-stage >> nth=2")
+        assert "in its region" in page.inner_text("#uc-stage .up-stage >> nth=2")
+
+
+def test_fingers_paint_on_a_phone_and_nothing_is_too_wide(browser, site):
+    for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        run_to_end(page)
+        page.click("[data-up=editOpen]")
+        page.touchscreen.tap(*middle(page, 8))
+        assert painted(page) == [8]
+        assert page.evaluate("() => getComputedStyle(document.querySelector('#uc-stage .up-canvas')).touchAction") == "none"
+        for mode in ("extend", "remix", "compose", "edit"):
+            page.click(f"#uc-stage [data-edit={mode}]")
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+        send = page.locator("#uc-stage [data-edit=send]").bounding_box()
+        assert send["height"] >= 40
+
+
+def test_an_own_picture_is_read_and_can_be_painted(browser, site, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(tmp_path / "mine.png")
+    for page in visit(browser, site, WIDE):
+        field = page.locator("#uc-bar input[accept*='.png']")
+        wait_for_next(page, lambda field=field: field.set_input_files(tmp_path / "mine.png"))
+        assert page.locator("#uc-stage .uc-own img").count() == 3
+        assert "from 90 x 60" in page.inner_text("#uc-stage .uc-own")
+        assert page.is_visible("#uc-stage .up-edit")
+        page.mouse.click(*middle(page, 3))
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        assert "1 cell drawn again" in page.inner_text("#uc-stage .up-stage >> nth=1")
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
+        field.set_input_files(tmp_path / "broken.png")
+        page.wait_for_selector(".toast-wrap >> visible=true")
+        assert "no picture that can be read" in page.inner_text(".toast-wrap")
+        assert page.locator("#uc-stage .up-stage").count() == 2, "the runs on stage stay"

@@ -1,0 +1,298 @@
+"""What a lesson says of its runs holds on their traces: every sentence is checked here, or is a definition that no trace can contradict."""
+# ruff: noqa: E501
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.test_lessons import shipped
+from uncage_demo.bench.scorers_detector import failures
+from uncage_demo.diagnosis.binding import binding_table
+from uncage_demo.diagnosis.diagnose import diagnose
+from uncage_demo.diagnosis.health import health
+from uncage_demo.player.payload import score_terms
+from uncage_demo.render.palette import ORDER_MAP, color_table
+from uncage_demo.trace.record import StepRecord, Trace
+from uncage_demo.ui.lessons import all_lessons, all_terms
+from uncage_demo.ui.session import Entry
+
+
+def sentences(lesson) -> list[str]:
+    texts = [*lesson["intro"], *(step["then"] for step in lesson["steps"]), lesson["end"]]
+    return [sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z“{])", text)]
+
+
+@cache
+def entries(number: int) -> list[Entry]:
+    """The runs on the stages of a lesson."""
+    lesson = all_lessons()[number - 1]
+    examples, found = shipped(lesson)
+    found = found or examples.all[0]
+    stages = lesson.get("stages")
+    return [examples.entry(path.stem) for path in found.files if not stages or path.stem.rpartition(".")[2] in stages]
+
+
+def traces(number: int) -> list[Trace]:
+    return [entry.trace for entry in entries(number)]
+
+
+def picks(record: StepRecord, scores: np.ndarray) -> set[int]:
+    """The cells with the highest scores, as many as the step committed."""
+    cells = np.flatnonzero(record.masked_before)
+    return set(cells[np.argsort(-scores[cells], kind="stable")][: int(record.committed.sum())].tolist())
+
+
+def committed(record: StepRecord) -> set[int]:
+    return set(np.flatnonzero(record.committed).tolist())
+
+
+def counts(trace: Trace) -> list[int]:
+    return [int(record.committed.sum()) for record in trace.steps]
+
+
+def without_noise(record: StepRecord) -> float:
+    """Share of the picks that would change without noise."""
+    return 1 - len(picks(record, record.confidence) & committed(record)) / int(record.committed.sum())
+
+
+def fork(pair: list[Trace]) -> int:
+    return next(s for s, (a, b) in enumerate(zip(pair[0].steps, pair[1].steps, strict=True)) if not a.same_commits(b))
+
+
+def last_guided(trace: Trace) -> StepRecord:
+    return [record for record in trace.steps if record.weight][-1]
+
+
+def starts_few(trace: Trace) -> bool:
+    made = counts(trace)
+    third = len(made) // 3
+    return sum(made[:third]) < sum(made[-third:]) / 2 and made[0] <= min(made[third:])
+
+
+def settles(trace: Trace) -> bool:
+    same = [float((a.sampled == b.sampled)[b.masked_before].mean()) for a, b in zip(trace.steps, trace.steps[1:-1], strict=False)]
+    half = len(same) // 2
+    return bool(np.mean(same[:half]) < np.mean(same[half:]))
+
+
+def brightens() -> bool:
+    light = color_table(ORDER_MAP).astype(float) @ (0.2126, 0.7152, 0.0722)
+    return light[0] < light[128] < light[255]
+
+
+def at_weight(record: StepRecord, weight: float, noise: float = 1.0) -> set[int]:
+    return picks(record, record.confidence + noise * record.noise + weight * record.contrast)
+
+
+def new_picks_are_clear(trace: Trace) -> bool:
+    record = last_guided(traces(5)[1])
+    own = trace.steps[record.step]
+    new, old = at_weight(own, 8) - committed(own), committed(own) - at_weight(own, 8)
+    return bool(new) and own.contrast[[*new]].mean() > own.contrast[[*old]].mean() and own.noise[[*new]].mean() < own.noise[[*old]].mean()
+
+
+def positions_by(step: int) -> tuple[int, int]:
+    """How many of the objects of lesson 3 have their position by a step (1-based), of how many."""
+    found = [finding.step for entry in entries(3) for finding in diagnose(entry.trace, entry.verdict) if finding.kind == "decided"]
+    return sum(at is not None and at < step for at in found), len(found)
+
+
+def kinds(entry: Entry) -> set[str]:
+    found = failures(entry.verdict, entry.trace.prompt.subjects)  # pyright: ignore[reportArgumentType]
+    return {kind for kind, some in found.items() if some and kind != "duplicate"}
+
+
+def colours_read() -> list[np.ndarray]:
+    """Of each age of lesson 7, how much each object read "red" and "green", as multiples of the average cell."""
+    read = []
+    for entry in entries(7):
+        table = binding_table(entry.trace, entry.verdict)
+        assert table is not None
+        columns = [[entry.trace.prompt.words[w].text for w in table.words].index(color) for color in ("red", "green")]
+        read.append(table.times[:, columns])
+    return read
+
+
+def right(entry: Entry) -> bool:
+    return bool(entry.verdict and entry.verdict.all_correct)
+
+
+def step_of(number: int) -> Trace:
+    return traces(number)[0]
+
+
+# Sentence -> whether it holds on the lesson's runs.
+CHECKED: dict[str, Callable[[], Any]] = {
+    "A masked generative transformer starts from a grid in which every cell is hidden.": lambda: step_of(1).steps[0].masked_before.all(),
+    "In each step it guesses all hidden cells at once, keeps a few of the guesses, and hides the rest again.": lambda: all(
+        (b.masked_before == (a.masked_before & ~a.committed)).all() for a, b in zip(step_of(1).steps, step_of(1).steps[1:], strict=False)
+    ),
+    "What is kept is never changed, unless a method opens cells again.": lambda: health(step_of(1)).changed == 0,
+    "Outlined cells are the ones kept in that step: few at first, more later.": lambda: starts_few(step_of(1)),
+    "The model already has a guess for every cell.": lambda: all((r.sampled >= 0).all() for r in step_of(1).steps[:3]),
+    "Guesses change less from step to step, because each of them sees what was kept.": lambda: settles(step_of(1)),
+    "One colour per step: dark cells were settled early, bright ones late.": brightens,
+    "The usual order adds two numbers: confidence, the log-probability of the guess, and random noise.": lambda: all(
+        np.allclose((r.confidence + r.noise)[r.masked_before], r.scores[r.masked_before], atol=1e-5) and r.confidence.max() <= 0
+        for r in step_of(2).steps
+    ),
+    "The noise fades: early it decides most picks, at the end almost none.": lambda: (
+        np.mean([without_noise(r) for r in step_of(2).steps[: len(step_of(2).steps) // 3]]) > 0.5
+        and np.mean([without_noise(r) for r in step_of(2).steps[-2:]]) < 0.1
+        and step_of(2).steps[0].noise.std() > 20 * step_of(2).steps[-1].noise[step_of(2).steps[-1].masked_before].std()
+    ),
+    "The cosine schedule begins with few, while little is known.": lambda: (
+        step_of(2).config["schedule"].startswith("cosine") and starts_few(step_of(2))
+    ),
+    "Confidence plus noise is its score.": lambda: (
+        score_terms(step_of(2)) == [{"confidence": True, "noise": True, "contrast": False}] * len(step_of(2).steps)
+    ),
+    "At or above the cutoff a cell is kept in this step; below it, it waits.": lambda: all(
+        ((r.scores >= r.cutoff) == r.committed)[r.masked_before].all() for r in step_of(2).steps
+    ),
+    "Here it draws one prompt three times, from three seeds.": lambda: (
+        len({t.prompt.text for t in traces(3)}) == 1 and len({t.config["seed"] for t in traces(3)}) == 3
+    ),
+    "Three pictures of the same prompt, and none of them is right.": lambda: not any(right(entry) for entry in entries(3)),
+    "Each fails in a way of its own.": lambda: [kinds(entry) for entry in entries(3)] == [{"leaked"}, {"mixture"}, {"missing"}],
+    "This is a leaked colour: the prompt gives it to the other object only.": lambda: "leaked" in kinds(entries(3)[0]),
+    "This is a mixture: the cells of one place do not agree on what they draw.": lambda: any(
+        one.rival
+        for one in entries(3)[1].verdict.detections  # pyright: ignore[reportOptionalMemberAccess]
+    ),
+    "This is a missing object.": lambda: not all(entries(3)[2].verdict.objects_found),  # pyright: ignore[reportOptionalMemberAccess]
+    "Most objects have their position by step 8, when few cells are decided.": lambda: (
+        positions_by(8)[0] > positions_by(8)[1] / 2 and all(sum(counts(t)[:8]) < t.tokens.size / 4 for t in traces(3))
+    ),
+    "UNCAGE keeps the same guesses and changes only the order.": lambda: all(
+        (a.sampled == b.sampled).all() for a, b in list(zip(traces(4)[0].steps, traces(4)[1].steps, strict=True))[: fork(traces(4)) + 1]
+    ),
+    "Until this step both runs held the same cells.": lambda: (
+        traces(4)[0].steps[fork(traces(4))].masked_before == traces(4)[1].steps[fork(traces(4))].masked_before
+    ).all(),
+    "In this step they keep different ones, and from then on each run builds on its own cells.": lambda: (
+        committed(traces(4)[0].steps[fork(traces(4))]) != committed(traces(4)[1].steps[fork(traces(4))])
+    ),
+    "The same confidence, the same noise: only the weighted contrast differs, and it decides on which side of the cutoff the cell falls.": lambda: (
+        all(
+            np.array_equal(getattr(traces(4)[0].steps[fork(traces(4))], term), getattr(traces(4)[1].steps[fork(traces(4))], term))
+            for term in ("confidence", "noise")
+        )
+        and traces(4)[0].steps[fork(traces(4))].weight == 0 != traces(4)[1].steps[fork(traces(4))].weight
+    ),
+    "Same seed, same guesses up to the first difference, another order: another picture.": lambda: (
+        len({t.config["seed"] for t in traces(4)}) == 1 and not np.array_equal(traces(4)[0].tokens, traces(4)[1].tokens)
+    ),
+    "Weight 0 is the baseline, exactly: on stage A, which was made without contrast, no pick changes.": lambda: all(
+        at_weight(r, 0) == committed(r) for r in traces(5)[0].steps
+    ),
+    "Contrast now differs more between cells than confidence does, so it wins.": lambda: all(
+        8 * r.contrast[r.masked_before].std() > r.confidence[r.masked_before].std()
+        for r in (last_guided(traces(5)[1]), traces(5)[0].steps[last_guided(traces(5)[1]).step])
+    ),
+    "The new picks are clearer about their object than those they replace, which owed their place to the noise.": lambda: all(
+        new_picks_are_clear(trace) for trace in traces(5)
+    ),
+    "Without noise no chance is left: at weight 8 the cells with the most contrast win, at weight 0 the surest ones would.": lambda: all(
+        len(at_weight(r, 8, 0) & picks(r, r.contrast)) > len(at_weight(r, 8, 0)) / 2 and at_weight(r, 0, 0) == picks(r, r.confidence)
+        for r in (last_guided(traces(5)[1]), traces(5)[0].steps[last_guided(traces(5)[1]).step])
+    ),
+    "By default the contrast acts in the first quarter of the steps, here the first {guided} of {steps}.": lambda: (
+        [r.step for r in traces(5)[1].steps if r.weight] == list(range(len(traces(5)[1].steps) // 4))
+    ),
+    "After that both runs choose by the same rule.": lambda: all(
+        r.weight == 0 and at_weight(r, 0) == committed(r) for t in traces(5) for r in t.steps[len(t.steps) // 4 :]
+    ),
+    "Here is a run where it does not help.": lambda: not right(entries(6)[1]),
+    "The pictures differ, and neither is right.": lambda: (
+        not any(right(entry) for entry in entries(6)) and not np.array_equal(traces(6)[0].tokens, traces(6)[1].tokens)
+    ),
+    "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
+        len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
+    ),
+    "The youngest model draws neither object.": lambda: not any(entries(7)[0].verdict.objects_found),  # pyright: ignore[reportOptionalMemberAccess]
+    "The oldest one draws both in their colours.": lambda: right(entries(7)[-1]),
+    "In the oldest model the cells of each object attend to their own colour more than to the other one.": lambda: (
+        colours_read()[-1][0, 0] > colours_read()[-1][0, 1] and colours_read()[-1][1, 1] > colours_read()[-1][1, 0]
+    ),
+    "One age earlier the turtle is red although its cells attend to neither colour much: attention is a hint, not the whole story.": lambda: (
+        entries(7)[-2].verdict.colors_right[0] and (colours_read()[-2][0] < 0.5).all()  # pyright: ignore[reportOptionalMemberAccess]
+    ),
+}
+
+# Sentences that define, point or advise; what they say of the code is tested where it is built.
+PLAIN = json.loads(
+    """[
+    "So the order in which cells are kept decides what the picture can still become.",
+    "All but the outlined ones are thrown away again.",
+    "You have seen the three things that every run here is made of: a guess for each cell, a choice of cells to keep, and the order in which they are kept.",
+    "Two rules run each step.", "The schedule says how many cells are kept.", "The order says which.",
+    "Each bar is the number of cells kept in a step.", "Bright cells are ones where the model is sure of its guess.",
+    "Cells already kept have no value any more.",
+    "The rank says how far a cell was from being chosen; “score − cutoff” says by how much.",
+    "Nothing here is hidden: every choice is a sum you can read off.", "What the sum leaves out is the next lesson.",
+    "Binding means that each colour goes to its own object.",
+    "This model learnt it from captions that are as careless as the web’s, so it often fails.",
+    "A sure guess is not the same as a good decision.",
+    "Once cells are kept that fit no single object, later ones have to fit them.",
+    "The detector that judges here is a model, too, and can be wrong.",
+    "Each cell has the colour of the object it attends to most, the stronger the fuller.",
+    "If two maps look alike, the model does not tell the two words apart.",
+    "The diagnosis under the player puts it into words.", "Of the first run it says: {diagnosis}",
+    "Leaked colours, mixtures and missing objects are the three failures of binding.",
+    "The next lesson changes the order in which cells are kept.",
+    "The diagnosis only reads the trace and can be wrong; how often is measured.",
+    "It prefers cells that attend to the words of one object and not to those of another.",
+    "For each object it takes the weakest of its own words and subtracts the strongest word of all others.", "That is the contrast.",
+    "Orange, above zero: the cell attends to every word of one object more than to any word of another.",
+    "Purple, below zero: no object has it to itself.",
+    "The diagnosis says of the two runs: A: {diagnosis} B: {diagnosis_guided}",
+    "{guidance} No extra pass through the model was needed: the attention was already computed; guidance only reads it.",
+    "The score of a cell is confidence + noise + weight × contrast.",
+    "In “What if” you can change the weight for one step and see at once which cells it would pick.",
+    "Dashed outlines are those picks.", "Nothing is decoded; the numbers are the recorded ones.",
+    "The slider “noise ×” shows what half or twice the noise would pick.",
+    "On the first tab you can let the model go on from such a change: pin a cell there and choose “Branch from here”.",
+    "Guidance is as good as the attention it reads.",
+    "When the model’s attention does not separate two words, or habit is stronger than the prompt, another order cannot repair it.",
+    "The diagnosis says: A: {diagnosis} B: {diagnosis_guided}",
+    "Where the objects’ maps cover the same cells, contrast has little to choose by.",
+    "Where they differ and the object still fails, look for the cause elsewhere: in what the model draws, not in when.",
+    "Both stages and all steps share one scale, with zero in the middle.", "Pale cells have a contrast near zero: nothing to go by.",
+    "This is all that the other order changed.", "Beside the layers, the field “of” compares the maps instead of the pictures.",
+    "One example proves nothing, for or against.",
+    "Averages over many prompts and seeds, with intervals, are what the benchmark is for.",
+    "Training keeps the model’s weights now and then.", "Only the weights differ.",
+    "Look for what comes first: things of any kind, the things that were asked for, or their colours.",
+    "An object must be learnt before a colour can be bound to it.",
+    "Here the detector finds both objects, each in the colour that the prompt gives it.",
+    "On the first tab, choose this model and how much it has learnt.",
+    "“All ages” on the tab “Compare” draws your own prompt at every age.",
+    "One prompt proves nothing: the model card counts every kind of failure at every age."
+    ]"""
+)
+
+
+def test_every_sentence_is_checked_or_a_definition():
+    said = [sentence for lesson in all_lessons() for sentence in sentences(lesson)]
+    assert set(said) == set(CHECKED) | set(PLAIN)
+    assert not set(CHECKED) & set(PLAIN)
+
+
+@pytest.mark.parametrize("sentence", CHECKED)
+def test_what_a_lesson_says_holds_on_its_runs(sentence):
+    assert all(shipped(lesson)[1] or not lesson["example"] for lesson in all_lessons()), "the shipped examples are here"
+    assert CHECKED[sentence]()
+
+
+def test_terms_are_one_sentence_each():
+    terms = all_terms()
+    assert len({one["term"] for one in terms}) == len(terms) >= 15
+    for one in terms:
+        assert one["says"].endswith(".")
+        assert not re.search(r"[.!?]\s+[A-Z]", one["says"]), one["term"]
