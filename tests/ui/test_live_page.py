@@ -90,17 +90,19 @@ def test_a_branch_made_in_the_browser_is_the_servers(file, open_page, tmp_path):
     page.click("[data-live=draw]")
     drawn(page, 1)
     parent = saved(page, "saveA", tmp_path)
-    page.evaluate("() => window.uncageLive.asked('branch', { run: 0, step: 2, cell: 40, action: 'keep' })")
+    waiting = parent.steps[1].masked_before & ~parent.steps[1].committed
+    cell = int(waiting.argmax())
+    page.evaluate(f"() => window.uncageLive.asked('branch', {{ run: 0, step: 1, cell: {cell}, action: 'keep' }})")
     drawn(page, 2)
     with page.expect_download() as download:
         page.evaluate("() => window.uncageLive.engine.save(1)")
     download.value.save_as(tmp_path / "branch.npz")
     made = Trace.load(tmp_path / "branch.npz")
     assert made.lineage is not None
-    assert made.lineage.at_step == 2
-    assert made.lineage.edits.keep == (40,)
-    assert made.steps[2].committed[40]
-    wanted = branch(EmbeddedBackend.load(), parent, 2, keep=[40])
+    assert made.lineage.at_step == 1
+    assert made.lineage.edits.keep == (cell,)
+    assert made.steps[1].committed[cell]
+    wanted = branch(EmbeddedBackend.load(), parent, 1, keep=[cell])
     assert (made.tokens == wanted.tokens).mean() > 0.9
     assert [r.step for r in made.steps] == list(range(STEPS))
 
