@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import broadcast_mask
 from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
-from uncage_demo.backends.embedded.transformer import SceneTransformer, _heads, _merge, _rotate, table_after_text
+from uncage_demo.backends.embedded.transformer import SceneTransformer
 
 if TYPE_CHECKING:
     import onnx
@@ -32,15 +31,23 @@ _LEAST_VALUES = 64
 
 
 class TransformerGraph(nn.Module):
-    """The transformer with what guidance reads.
+    """The transformer with what guidance reads, written out from its weights: what the engine does to be fast has no place in a graph.
 
     Args:
         model: the embedded transformer.
     """
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, model: SceneTransformer) -> None:
         super().__init__()
         self.model = model
+        cos, sin = model.table
+        t = model.text_length
+        # Text has no position on the grid and turns by angle 0.
+        self.register_buffer("cos", torch.cat([cos.new_ones(t, cos.shape[-1]), cos]))
+        self.register_buffer("sin", torch.cat([sin.new_zeros(t, sin.shape[-1]), sin]))
 
     def forward(self, tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and attention of samples that share a forward.
@@ -55,28 +62,70 @@ class TransformerGraph(nn.Module):
             Logits "b n v", and the softmax attention "b l h t n" of every single-modal block from image to text tokens.
         """
         model = self.model
-        t = text.shape[1]
-        words, read = model.read_text(text)
-        image = model.embed_codes(tokens)
+        n, t = tokens.shape[1], text.shape[1]
         ones = torch.ones_like(tokens, dtype=torch.bool)
         of_text = torch.cat([visible, ones], dim=1)[:, None, :].expand(-1, t, -1)
-        of_image = torch.cat([visible[:, None, :] & ~hidden, ones[:, None, :].expand(-1, tokens.shape[1], -1)], dim=2)
-        key_mask = torch.cat([of_text, of_image], dim=1)
-        mask, table = broadcast_mask(key_mask), table_after_text(model.table, t)
-        for number, block in enumerate(model.multi_blocks):
-            words, image = block(words, image, mask, table, None if number else read)
+        of_image = torch.cat([visible[:, None, :] & ~hidden, ones[:, None, :].expand(-1, n, -1)], dim=2)
+        mask = torch.cat([of_text, of_image], dim=1)[:, None]
+        words = model.word_embedding(text) + model.word_position[:t]
+        for block in model.text_blocks:
+            words = _text_block(block, words, (text != 0)[:, None, None, :])
+        image = model.embed_codes(tokens)
+        for block in model.multi_blocks:
+            words, image = self._multi_block(block, words, image, mask)
         x = torch.cat([words, image], dim=1)
         columns = []
-        for block in model.single_blocks:
-            q, k, v, wide = block.into(block.norm(x)).split(block.split, dim=-1)  # type: ignore[operator]
-            q, k, v = (_heads(part, model.heads) for part in (q, k, v))
-            q, k = _rotate(block.norm_q(q), table), _rotate(block.norm_k(k), table)  # type: ignore[operator]
-            scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-            shares = scores.masked_fill(~mask, -1e30).softmax(dim=-1)
-            x = x + block.out(torch.cat([_merge(shares @ v), F.gelu(wide, approximate="tanh")], dim=-1))  # type: ignore[operator]
-            columns.append(shares[:, :, t:, :t].transpose(-1, -2))
-        last = F.gelu(model.final(model.final_norm(x[:, t:])), approximate="tanh")
+        for number, block in enumerate(model.single_blocks):
+            x, shares = self._single_block(block, x, mask, t, last=number == len(model.single_blocks) - 1)
+            columns.append(shares[..., -n:, :t].transpose(-1, -2))
+        last = F.gelu(model.final(model.final_norm(x)), approximate="tanh")
         return F.linear(last, model.output_weight(), model.output_bias), torch.stack(columns, dim=1)
+
+    def _multi_block(self, block: Any, words: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        t = words.shape[1]
+        joined = torch.cat([block.text.qkv(block.text.norm1(words)), block.image.qkv(block.image.norm1(image))], dim=1)
+        q, k, v = (_heads(part, self.model.heads) for part in joined.chunk(3, dim=-1))
+        mixed = _merge(_shares(self._turned(block.norm_q(q)), self._turned(block.norm_k(k)), mask) @ v)
+        words, image = words + block.text.out(mixed[:, :t]), image + block.image.out(mixed[:, t:])
+        return words + block.text.mlp(block.text.norm2(words)), image + block.image.mlp(block.image.norm2(image))
+
+    def _single_block(self, block: Any, x: Tensor, mask: Tensor, t: int, last: bool) -> tuple[Tensor, Tensor]:
+        """New activations, of the image alone in the last block, and the softmax attention of the same rows."""
+        width = x.shape[-1]
+        q, k, v, wide = block.into(block.norm(x)).split((width, width, width, block.into.out_features - 3 * width), dim=-1)
+        q, k, v = (_heads(part, self.model.heads) for part in (q, k, v))
+        q, k = self._turned(block.norm_q(q)), self._turned(block.norm_k(k))
+        if last:
+            x, q, wide, mask = x[:, t:], q[:, :, t:], wide[:, t:], mask[:, :, t:]
+        shares = _shares(q, k, mask)
+        return x + block.out(torch.cat([_merge(shares @ v), F.gelu(wide, approximate="tanh")], dim=-1)), shares
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """Channels "b h m e" of text and image turned by position."""
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * self.cos - second * self.sin, second * self.cos + first * self.sin], dim=-1)
+
+
+def _text_block(block: Any, words: Tensor, mask: Tensor) -> Tensor:
+    q, k, v = (_heads(part, block.heads) for part in block.qkv(block.norm1(words)).chunk(3, dim=-1))
+    words = words + block.out(_merge(_shares(q, k, mask) @ v))
+    return words + block.mlp(block.norm2(words))
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    b, m, d = x.shape
+    return x.view(b, m, heads, d // heads).transpose(1, 2)
+
+
+def _merge(x: Tensor) -> Tensor:
+    b, h, m, e = x.shape
+    return x.transpose(1, 2).reshape(b, m, h * e)
+
+
+def _shares(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    """The softmax attention "b h n m", written out: a graph has no fused kernel, and its columns are wanted."""
+    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    return scores.masked_fill(~mask, -1e30).softmax(dim=-1)
 
 
 class DecoderGraph(nn.Module):

@@ -90,7 +90,8 @@ export interface AttentionRead {
 }
 
 export interface Order {
-  terms?: (config: Config, step: number) => Term[];
+  /** The terms at a step, of which the first `guided` are guided. */
+  terms?: (config: Config, step: number, guided: number) => Term[];
   value?: (context: StepContext) => Float32Array;
   noise?: (config: Config, step: number) => number;
   contrast?: (read: AttentionRead, config: Config) => Float32Array;

@@ -1,7 +1,40 @@
 // Where next: an order's scores pick the positions that are committed; as decoding/order.py.
 
-/** @import { Config } from "../types" */
-import { ORDERS, readsContrast, termsAt } from "../orders/table.js";
+/** @import { Config, Order, StepContext, Term } from "../types" */
+import { guidedSteps } from "../config.js";
+import { sumTerms } from "../orders/base.js";
+import { ORDERS } from "../orders/table.js";
+
+/**
+ * The terms that an order's score is the sum of at a step; none for a score that is a value of its own.
+ * @param {Order} order
+ * @param {Config} config resolved
+ * @param {number} step s
+ * @returns {readonly Term[]}
+ */
+export function termsAt(order, config, step) {
+  return order.terms ? order.terms(config, step, guidedSteps(config)) : [];
+}
+
+/**
+ * Whether the contrast counts in the score of a step: as a term, or in the guided steps of a value of its own.
+ * @param {Order} order
+ * @param {Config} config resolved
+ * @param {number} step s
+ */
+export function readsContrast(order, config, step) {
+  return order.terms ? termsAt(order, config, step).includes("contrast") : Boolean(order.contrast) && step < guidedSteps(config);
+}
+
+/**
+ * The score of every position, "n".
+ * @param {Order} order
+ * @param {StepContext} context
+ * @param {Config} config resolved
+ */
+export function scoreOf(order, context, config) {
+  return order.value ? order.value(context) : sumTerms(context, termsAt(order, config, context.step));
+}
 
 /**
  * Factor of the Gumbel noise in the score at a step; 0 where the noise is not one of the terms.

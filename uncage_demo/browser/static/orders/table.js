@@ -2,8 +2,6 @@
 // To add one: its entry here, beside its entry there. A test compares the two tables and decodes with both.
 
 /** @import { AttentionRead, Config, Order, Term } from "../types" */
-import { guidedSteps } from "../config.js";
-import { sumTerms } from "./base.js";
 import { attentionContrast } from "./contrast.js";
 import { haltonOrder } from "./halton.js";
 
@@ -21,9 +19,9 @@ function baselineTerms(config) {
   return terms;
 }
 
-/** F = F_c + F_g + w_a F_a during the guided steps, afterwards the whole baseline. @param {Config} config @param {number} step @returns {Term[]} */
-function guidedTerms(config, step) {
-  return step < guidedSteps(config) ? [...baselineTerms(config), "contrast"] : ["confidence", "noise"];
+/** F = F_c + F_g + w_a F_a during the guided steps, afterwards the whole baseline. @param {Config} config @param {number} step @param {number} guided @returns {Term[]} */
+function guidedTerms(config, step, guided) {
+  return step < guided ? [...baselineTerms(config), "contrast"] : ["confidence", "noise"];
 }
 
 /** From noise_temperature[0] at the first step to noise_temperature[1] at the last. @param {Config} config @param {number} step */
@@ -69,34 +67,3 @@ export const ORDERS = {
   redraw: { terms: baselineTerms, noise: annealedNoise, redrawShare: 4 },
   mend: { terms: guidedTerms, noise: annealedNoise, contrast: publishedContrast, redrawShare: 3, ownWords: true },
 };
-
-/**
- * The terms that an order's score is the sum of at a step; none for a score that is a value of its own.
- * @param {Order} order
- * @param {Config} config resolved
- * @param {number} step s
- * @returns {readonly Term[]}
- */
-export function termsAt(order, config, step) {
-  return order.terms ? order.terms(config, step) : [];
-}
-
-/**
- * Whether the contrast counts in the score of a step: as a term, or in the guided steps of a value of its own.
- * @param {Order} order
- * @param {Config} config resolved
- * @param {number} step s
- */
-export function readsContrast(order, config, step) {
-  return order.terms ? termsAt(order, config, step).includes("contrast") : Boolean(order.contrast) && step < guidedSteps(config);
-}
-
-/**
- * The score of every position, "n".
- * @param {Order} order
- * @param {import("../types").StepContext} context
- * @param {Config} config resolved
- */
-export function scoreOf(order, context, config) {
-  return order.value ? order.value(context) : sumTerms(context, termsAt(order, config, context.step));
-}

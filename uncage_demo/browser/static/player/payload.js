@@ -3,6 +3,7 @@
 
 /** @import { FoundObject, Manifest, Prompt, StepRecord, Term, Trace, Verdict } from "../types" */
 import { redrawnSteps } from "../config.js";
+import { termsAt } from "../decoding/order.js";
 import { phaseAt } from "../decoding/redraw.js";
 import { maskCount } from "../decoding/schedule.js";
 import { wordMaps, wordMatrix } from "../orders/contrast.js";
@@ -192,7 +193,7 @@ function termsOf(trace, record) {
   const [config, step] = phaseAt(trace.config, record.step);
   const order = ORDERS[config.order];
   if (!order.terms) return null;
-  const used = order.terms(config, step);
+  const used = termsAt(order, config, step);
   return { confidence: used.includes("confidence"), noise: used.includes("noise"), contrast: used.includes("contrast") && record.weight !== 0 };
 }
 

@@ -1,0 +1,135 @@
+"""A page in one file that draws by itself: model, runtime, engine and player. Opens from disk; nothing is loaded and nothing is sent."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uncage_demo.browser.bundle import STATIC, bundle, runtime_as_constant
+from uncage_demo.browser.export_model import export_model
+from uncage_demo.browser.manifest import NAME
+from uncage_demo.browser.runtime import Runtime, find_runtime
+from uncage_demo.files import write_atomically
+from uncage_demo.player.page import STATIC as PLAYER
+from uncage_demo.player.page import player_script, player_style, script_json
+from uncage_demo.render.palette import DARK, LIGHT, theme_properties
+
+MAX_PAGE_BYTES = 25_000_000
+TITLE = "Watch a masked generative transformer decide"
+
+
+def worker_script(runtime: Runtime) -> str:
+    """The worker as one plain script: the runtime, the engine, and the line that starts them."""
+    engine = bundle(STATIC / "worker.js")
+    return f"{runtime_as_constant(runtime.script)}\n{engine}\nentry.serve(ort, globalThis);\n"
+
+
+def export_live(path: Path, models: Sequence[str] = ("embedded",), title: str = TITLE, runtime: str | Path | None = None) -> Path:
+    """Write the page; returns its path.
+
+    Args:
+        path: the file to write.
+        models: names of embedded models, the first one first.
+        title: shown as title and heading.
+        runtime: folder of the npm package onnxruntime-web; None = the checkout's.
+
+    Raises:
+        RuntimeMissing: without the npm package. WebPartsMissing: without the extra "web".
+        ValueError: a page that would be too large.
+    """
+    parts = find_runtime(runtime)
+    with tempfile.TemporaryDirectory() as folder:
+        folders = {name: export_model(name, Path(folder) / str(number)).parent for number, name in enumerate(models)}
+        text = live_html(folders, parts, title)
+    size = len(text.encode())
+    if size > MAX_PAGE_BYTES:
+        raise ValueError(f"the page would have {size / 1e6:.1f} MB: at most {MAX_PAGE_BYTES / 1e6:.0f} are allowed; give fewer models")
+    return write_atomically(path, text)
+
+
+def live_html(folders: dict[str, Path], runtime: Runtime, title: str) -> str:
+    """The page's text.
+
+    Args:
+        folders: of exported models by name.
+        runtime: from `find_runtime`.
+        title: as `export_live`.
+    """
+    held: dict[str, bytes] = {}
+    models: list[dict[str, Any]] = []
+    for name, folder in folders.items():
+        manifest = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        ids = {}
+        for part, file in manifest["files"].items():
+            # Parts that models share lie in the page once.
+            ids[part] = f"live-part-{file['sha256'][:12]}"
+            held[ids[part]] = (folder / file["file"]).read_bytes()
+        models.append({"name": name, "manifest": manifest, "parts": ids})
+    blobs = {name: gzip.compress(data, 9, mtime=0) for name, data in held.items()} | {"live-wasm": runtime.binary}
+    stored = "\n".join(f'<script type="application/octet-stream" id="{name}">{_base64(data)}</script>' for name, data in blobs.items())
+    name = html.escape(title, quote=True)
+    policy = (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:"
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{name}</title>
+<!--
+{_comment(runtime.notice)}
+-->
+<style>
+:root {{ {theme_properties(LIGHT, "page")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {theme_properties(DARK, "page")} }} }}
+{(PLAYER / "report.css").read_text(encoding="utf-8")}
+{player_style()}
+{(STATIC / "live/live.css").read_text(encoding="utf-8")}
+</style>
+</head>
+<body>
+<header class="page-head"><h1>{name}</h1></header>
+<main class="page">
+{(STATIC / "live/live.html").read_text(encoding="utf-8")}
+<noscript><p>This page computes its pictures itself, so it needs JavaScript.</p></noscript>
+</main>
+<script type="application/json" id="live-models">{script_json(models)}</script>
+<script type="text/plain" id="live-worker">{_plain(worker_script(runtime))}</script>
+{stored}
+<script>
+{player_script()}
+</script>
+<script>
+{bundle(STATIC / "live/live.js")}
+</script>
+</body>
+</html>
+"""
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _plain(script: str) -> str:
+    """A script as text inside a <script> element.
+
+    Raises:
+        ValueError: it holds what would end the element.
+    """
+    if "</script" in script.lower() or "<!--" in script:
+        raise ValueError("the worker's script holds a text that would end its element in the page")
+    return script
+
+
+def _comment(text: str) -> str:
+    return text.replace("--", "- -")

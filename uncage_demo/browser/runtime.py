@@ -1,0 +1,81 @@
+"""Where ONNX Runtime Web is: a pinned npm package, taken as it is. Nothing of it is kept in this repository."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = "onnxruntime-web"
+# As in package.json; a test compares.
+VERSION = "1.30.0"
+SCRIPT = "ort.wasm.bundle.min.mjs"
+BINARY = "ort-wasm-simd-threaded.wasm"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "node_modules" / PACKAGE
+
+
+class RuntimeMissing(ValueError):
+    """The npm package is not there, or is another version."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts of the runtime that a page needs.
+
+    Args:
+        script: its ES module.
+        binary: its WebAssembly, compressed with gzip.
+        notice: what its licence asks to be kept.
+    """
+
+    script: str
+    binary: bytes
+    notice: str
+
+
+def find_runtime(folder: str | Path | None = None) -> Runtime:
+    """The runtime's files.
+
+    Args:
+        folder: of the package onnxruntime-web; None = the checkout's node_modules.
+
+    Raises:
+        RuntimeMissing: saying how to get it.
+    """
+    place = _CHECKOUT if folder is None else Path(folder)
+    described = place / "package.json"
+    if not described.exists():
+        raise RuntimeMissing(
+            f"{place} holds no {PACKAGE}: run `npm install {PACKAGE}@{VERSION}` (or `npm ci` in the checkout) "
+            f"and give its folder with --runtime node_modules/{PACKAGE}"
+        )
+    package = json.loads(described.read_text(encoding="utf-8"))
+    if (package.get("name"), package.get("version")) != (PACKAGE, VERSION):
+        raise RuntimeMissing(f"{place} holds {package.get('name')} {package.get('version')}: {PACKAGE} {VERSION} is needed")
+    return _read(place)
+
+
+@lru_cache(maxsize=2)
+def _read(place: Path) -> Runtime:
+    for name in (SCRIPT, BINARY):
+        if not (place / "dist" / name).exists():
+            raise RuntimeMissing(f"{place / 'dist' / name} is missing: install {PACKAGE} {VERSION} again")
+    return Runtime(
+        (place / "dist" / SCRIPT).read_text(encoding="utf-8"),
+        gzip.compress((place / "dist" / BINARY).read_bytes(), 9, mtime=0),
+        f"{PACKAGE} {VERSION}\n\n{licence()}",
+    )
+
+
+def licence() -> str:
+    """The licence of ONNX Runtime, as the Python package of the same project carries it.
+
+    Raises:
+        WebPartsMissing: without the extra "web".
+    """
+    from uncage_demo.browser.export_model import require
+
+    (package,) = require("onnxruntime")
+    return (Path(package.__file__).parent / "LICENSE").read_text(encoding="utf-8").strip()

@@ -1,0 +1,298 @@
+// The page that draws by itself: a prompt from menus, two orders, the player. Everything it needs lies in the page.
+
+/** @import { Choice, Manifest } from "../types" */
+import { compose } from "../prompt/compose.js";
+import { Engine } from "./engine.js";
+
+const MOST_SEED = 999_999;
+const REDRAW_AFTER_MS = 160;
+/** A player that took longer than this to show is left alone until the run is finished. */
+const LONG_MS = 40;
+/** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
+const CHIPS = [
+  { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
+  { choices: [one("car", "red"), one("clock", "blue")], place: "", seed: 1 },
+  { choices: [one("bird", "yellow"), one("frog", "green")], place: "night", seed: 3 },
+  { choices: [one("cat"), one("dog"), one("crown")], place: "", seed: 2 },
+  { choices: [one("rabbit", "", 2), one("balloon", "orange")], place: "meadow", seed: 4 },
+];
+
+/** @param {string} noun @param {string} color @param {number} count @returns {Choice} */
+function one(noun, color = "", count = 1) {
+  return { noun, color, count, side: "" };
+}
+
+class LivePage {
+  /** @param {{ models: { name: string, manifest: Manifest, parts: Record<string, string> }[], wasm: () => string, part: (id: string) => string, script: string }} held what lies in the page */
+  constructor(held) {
+    this.held = held;
+    /** @type {Record<string, any>} */
+    this.hook = {};
+    for (const node of document.querySelectorAll("[data-live]")) this.hook[/** @type {HTMLElement} */ (node).dataset.live || ""] = node;
+    this.player = null;
+    this.shownMs = 0;
+    this.ready = false;
+    this.marks = { asked: 0, first: 0, opened: 0 };
+    this.engine = this.start();
+    this.model = held.models[0];
+    this.build();
+    this.openModel();
+  }
+
+  start() {
+    return new Engine(this.held.script, {
+      opened: (seconds) => this.opened(seconds),
+      progress: (message) => this.show(message, false),
+      finished: (message) => this.show(message, true),
+      saved: (message) => saveFile(`${message.order}.npz`, message.bytes),
+      failed: (text) => this.fail(text),
+    });
+  }
+
+  get manifest() {
+    return this.model.manifest;
+  }
+
+  openModel() {
+    this.ready = false;
+    this.hook.draw.disabled = true;
+    this.say("Opening the model…");
+    const parts = Object.fromEntries(Object.entries(this.model.parts).map(([part, id]) => [part, this.held.part(id)]));
+    this.engine.open(this.manifest, this.held.wasm(), parts);
+  }
+
+  /** @param {number} seconds */
+  opened(seconds) {
+    this.ready = true;
+    this.marks.opened = seconds;
+    this.hook.draw.disabled = false;
+    this.say("Ready. Nothing leaves this page.");
+    document.body.dataset.ready = "1";
+  }
+
+  build() {
+    const { hook, held } = this;
+    for (const { name, manifest } of held.models) hook.model.append(new Option(manifest.model.title, name));
+    hook.modelField.hidden = held.models.length < 2;
+    hook.model.addEventListener("change", () => {
+      this.model = held.models.find(({ name }) => name === hook.model.value) || held.models[0];
+      this.settings();
+      this.openModel();
+    });
+    for (const { choices, place, seed } of CHIPS) {
+      const chip = document.createElement("button");
+      chip.type = "button";
+      chip.className = "live-chip";
+      chip.textContent = compose(this.manifest, choices, place).text;
+      chip.addEventListener("click", () => {
+        this.fill(choices, place);
+        hook.seed.value = String(seed);
+        this.draw();
+      });
+      hook.chips.append(chip);
+    }
+    this.rows = Array.from({ length: this.manifest.most_objects }, (_, k) => this.row(k));
+    fillSelect(hook.place, [["", "anywhere"], ...Object.entries(this.manifest.places)]);
+    for (const select of [hook.orderA, hook.orderB]) fillSelect(select, [...(select === hook.orderB ? [["", "none"]] : []), ...this.manifest.orders.map(({ name, title }) => [name, title])]);
+    hook.orderA.value = "meissonic";
+    hook.orderB.value = "uncage";
+    this.settings();
+    this.fill(CHIPS[0].choices, CHIPS[0].place);
+    hook.form.addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.draw();
+    });
+    hook.cancel.addEventListener("click", () => this.cancel());
+    hook.dice.addEventListener("click", () => {
+      hook.seed.value = String(Math.floor(Math.random() * MOST_SEED));
+      this.draw();
+    });
+    hook.weight.addEventListener("input", () => {
+      hook.weightSaid.textContent = hook.weight.value;
+      clearTimeout(this.later);
+      // What both weights share is remembered, so only the steps that follow are computed.
+      this.later = setTimeout(() => this.player && this.draw(), REDRAW_AFTER_MS);
+    });
+    hook.saveA.addEventListener("click", () => this.engine.save(0));
+    hook.saveB.addEventListener("click", () => this.engine.save(1));
+    this.preview();
+  }
+
+  /** What the model's own settings are. */
+  settings() {
+    this.hook.steps.value = String(this.manifest.model.default_steps);
+  }
+
+  /** @param {number} k */
+  row(k) {
+    const node = document.createElement("fieldset");
+    node.className = "live-row";
+    const legend = document.createElement("legend");
+    legend.textContent = `Object ${k + 1}`;
+    node.append(legend);
+    /** @type {Record<string, HTMLSelectElement>} */
+    const fields = {};
+    const { manifest } = this;
+    const counts = Object.entries(manifest.numbers).map(([word, number]) => [String(number), word]);
+    const lists = {
+      count: counts,
+      color: [["", "any colour"], ...manifest.colors.map((color) => [color, color])],
+      noun: [...(k ? [["", "nothing"]] : []), ...manifest.nouns.map((noun) => [noun, noun])],
+      side: [["", "anywhere"], ...Object.entries(manifest.positions)],
+    };
+    for (const [name, list] of Object.entries(lists)) {
+      const select = document.createElement("select");
+      select.setAttribute("aria-label", `Object ${k + 1}: ${{ count: "how many", color: "colour", noun: "what", side: "where" }[name]}`);
+      fillSelect(select, list);
+      select.addEventListener("change", () => this.preview());
+      fields[name] = select;
+      node.append(select);
+    }
+    this.hook.rows.append(node);
+    return fields;
+  }
+
+  /** @param {Choice[]} choices @param {string} place */
+  fill(choices, place) {
+    this.rows?.forEach((fields, k) => {
+      const { noun, color, count, side } = choices[k] || one("");
+      fields.noun.value = noun;
+      fields.color.value = color;
+      fields.count.value = String(count);
+      fields.side.value = side;
+    });
+    this.hook.place.value = place;
+    this.preview();
+  }
+
+  /** The prompt as chosen, or null with the reason told. */
+  prompt() {
+    const chosen = (this.rows || []).filter((fields) => fields.noun.value).map(({ noun, color, count, side }) => ({ noun: noun.value, color: color.value, count: Number(count.value), side: side.value }));
+    try {
+      return compose(this.manifest, chosen, this.hook.place.value);
+    } catch (error) {
+      this.hook.prompt.textContent = error instanceof Error ? error.message : String(error);
+      return null;
+    }
+  }
+
+  preview() {
+    const prompt = this.prompt();
+    if (prompt) this.hook.prompt.textContent = `“${prompt.text}”`;
+    this.hook.prompt.classList.toggle("live-wrong", !prompt);
+    this.hook.draw.disabled = !prompt || !this.ready;
+  }
+
+  draw() {
+    const { hook } = this;
+    const prompt = this.prompt();
+    if (!prompt || !this.ready) return;
+    const seed = hook.seed.value.trim();
+    const steps = Number(hook.steps.value);
+    if (!/^\d{1,18}$/.test(seed)) return this.fail(`Seed “${seed}”: give a whole number.`);
+    if (!Number.isInteger(steps) || steps < 1 || steps > 64) return this.fail(`Steps ${hook.steps.value}: give a whole number from 1 to 64.`);
+    const orders = [hook.orderA.value, hook.orderB.value].filter(Boolean);
+    const runs = orders.map((order) => ({ prompt, config: { order, num_steps: steps, seed, contrast_weight: Number(hook.weight.value) } }));
+    this.working(true);
+    this.say("Drawing…");
+    this.marks = { ...this.marks, asked: performance.now(), first: 0 };
+    this.shownMs = 0;
+    this.engine.draw(runs);
+  }
+
+  cancel() {
+    this.engine.cancel();
+    this.working(false);
+    this.say("Cancelled.");
+  }
+
+  /** @param {any} message @param {boolean} finished */
+  show(message, finished) {
+    const { hook, marks } = this;
+    if (!marks.first) marks.first = performance.now() - marks.asked;
+    if (!finished) this.say(`Step ${message.step + 1} of ${message.num_steps}`);
+    if (!finished && this.shownMs > LONG_MS) return;
+    const began = performance.now();
+    /** @type {any} */
+    const state = this.player ? { ...this.player.state } : {};
+    delete state.step;
+    if (finished) state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
+    if (this.player) this.player.destroy();
+    const { UncagePlayer } = /** @type {any} */ (window);
+    const heads = async () => ({ error: "Layers and heads are shown by the server's page." });
+    this.player = UncagePlayer.mount(hook.player, message.payload, {
+      state, autoplay: false, actions: ["branch", "knockout"], heads, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
+    });
+    this.shownMs = Math.max(this.shownMs, performance.now() - began);
+    if (!finished) return;
+    this.branchAt = undefined;
+    this.working(false);
+    hook.save.hidden = false;
+    hook.saveB.hidden = message.payload.runs.length < 2;
+    const seconds = (performance.now() - marks.asked) / 1000;
+    this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    Object.assign(document.body.dataset, {
+      done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
+      openMs: (marks.opened * 1000).toFixed(0), shownMs: this.shownMs.toFixed(0),
+    });
+  }
+
+  /** What a visitor asks of the player. @param {string} name @param {any} detail */
+  asked(name, detail) {
+    if (name !== "branch" && name !== "knockout") return;
+    /** @type {Record<string, any>} */
+    const edits = {};
+    const config = detail.order ? { order: detail.order } : {};
+    if (name === "knockout") edits.suppress_word = detail.word;
+    else if (!detail.order) edits[detail.action] = detail.action === "forbid" ? [[detail.cell, [detail.token]]] : [detail.cell];
+    this.working(true);
+    this.say(name === "branch" ? "Branching…" : "Knocking the word out…");
+    this.marks = { ...this.marks, asked: performance.now(), first: 0 };
+    this.branchAt = detail.step;
+    this.engine.branch(detail.run, detail.step, edits, config);
+  }
+
+  /** @param {boolean} on */
+  working(on) {
+    this.hook.draw.hidden = on;
+    this.hook.cancel.hidden = !on;
+  }
+
+  /** @param {string} text */
+  fail(text) {
+    this.working(false);
+    this.say(text);
+    this.hook.said.classList.add("live-wrong");
+    document.body.dataset.failed = text;
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.hook.said.classList.remove("live-wrong");
+    this.hook.said.textContent = text;
+  }
+}
+
+/** @param {HTMLSelectElement} select @param {string[][]} list value and text */
+function fillSelect(select, list) {
+  select.replaceChildren(...list.map(([value, text]) => new Option(text, value)));
+}
+
+/** @param {string} name @param {Uint8Array} bytes */
+function saveFile(name, bytes) {
+  const link = document.createElement("a");
+  link.download = name;
+  link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (bytes)], { type: "application/octet-stream" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Read what lies in the page, and begin. */
+export function begin() {
+  const text = (/** @type {string} */ id) => document.getElementById(id)?.textContent || "";
+  const models = JSON.parse(text("live-models"));
+  const page = new LivePage({ models, wasm: () => text("live-wasm"), part: text, script: text("live-worker") });
+  /** @type {any} */ (window).uncageLive = page;
+}
+
+begin();
