@@ -64,6 +64,11 @@ def fork(pair: list[Trace]) -> int:
     return next(s for s, (a, b) in enumerate(zip(pair[0].steps, pair[1].steps, strict=True)) if not a.same_commits(b))
 
 
+def shows(failure: str, entry: Entry) -> bool:
+    assert entry.verdict is not None
+    return failures(entry.verdict, entry.trace.prompt.subjects)[failure]
+
+
 def last_guided(trace: Trace) -> StepRecord:
     return [record for record in trace.steps if record.weight][-1]
 
@@ -216,7 +221,7 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: (
         traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
     ),
-    "One word’s colour went to another object.": lambda: failures(entries(8)[0].verdict, traces(8)[0].prompt.subjects)["leaked"],
+    "One word’s colour went to another object.": lambda: shows("leaked", entries(8)[0]),
     "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),

@@ -215,7 +215,7 @@ def written(graph: Graph) -> bytes:
         torch.onnx.export(
             graph.module.eval(),
             tuple(graph.examples.values()),
-            buffer,
+            buffer,  # pyright: ignore[reportArgumentType] (the older exporter takes a buffer too)
             input_names=list(graph.examples),
             output_names=list(graph.outputs),
             dynamic_axes={**graph.dynamic, **{name: {0: "batch"} for name in graph.outputs}},
