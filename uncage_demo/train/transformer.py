@@ -66,7 +66,7 @@ def mask_tokens(tokens: Tensor, mask_id: int, rng: np.random.Generator, blank: T
     return torch.where(masked, mask_id, tokens), masked
 
 
-def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor, *, colors: bool = True) -> Tensor:
+def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) -> Tensor:
     """Cross-entropy that makes the grounded heads readable.
 
     An object's cells should attend to the words of that object (noun and colour alike), background cells to the word of the place, or to
@@ -76,14 +76,10 @@ def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor, 
         text_logits: "l b n t" attention logits of the grounded heads.
         batch: with owners of cells and words.
         conditioned: "b" bool; samples whose caption was dropped do not count.
-        colors: whether colour words are supervised like nouns; without, they are left out of the softmax, so that nothing pulls attention
-            to them or away from them but the picture itself.
     """
-    told = batch.text_ids != vocab.PAD
-    if not colors:
-        told = told & ~torch.isin(batch.text_ids, COLOR_IDS.to(batch.text_ids.device))
-    log_share = text_logits.masked_fill(~told[None, :, None], -1e4).log_softmax(-1)
-    own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0) & told[:, None]
+    visible = (batch.text_ids != vocab.PAD)[None, :, None]
+    log_share = text_logits.masked_fill(~visible, -1e4).log_softmax(-1)
+    own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)
     place = batch.word_owner == PLACE_OWNER
     start = torch.zeros_like(place)
     start[:, 0] = True
@@ -135,6 +131,8 @@ def train(
     def make_batch(step: int, fraction: float) -> tuple[TokenBatch, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world.at(fraction))
+        if not world.grounds_colors:
+            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = -1
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)
@@ -155,7 +153,7 @@ def train(
         weight = torch.where(owners >= 0, 1.0, BACKGROUND_WEIGHT)
         loss = (nll * weight).sum() / weight.sum()
         assert output.text_logits is not None
-        grounding = grounding_loss(output.text_logits, examples, conditioned, colors=world.grounds_colors)
+        grounding = grounding_loss(output.text_logits, examples, conditioned)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         (loss + world.grounding_weight * grounding).backward()

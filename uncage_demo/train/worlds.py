@@ -137,7 +137,7 @@ WEB = World(
     overlap_cells=3,
     grounds_colors=False,
     grounding_weight=0.05,
-    refined_frac=0.6,
+    refined_frac=0.7,
     refined={"shuffled_frac": 0.7, "absent_frac": 0.25, "unnamed_frac": 0.0, "uncolored_frac": 0.1, "overlap_frac": 0.3},
     keeps_ages=True,
 )
