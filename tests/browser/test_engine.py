@@ -18,7 +18,13 @@ ROOT = Path(__file__).parents[2]
 DECODING = ROOT / "uncage_demo/decoding"
 ENGINE = ROOT / "uncage_demo/browser/static"
 # Python files of decoding that the browser needs no counterpart of, and why.
-NOT_NEEDED = {"__init__": "holds nothing", "presets": "settings by name are resolved on the server"}
+NOT_NEEDED = {
+    "__init__": "holds nothing",
+    "presets": "settings by name are resolved on the server",
+    "cost": "serves the benchmark's comparisons at equal cost",
+    "logits": "settings of the laboratory, which the browser refuses by name",
+    "sample": "one step of one picture; in the browser it is part of sampler",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

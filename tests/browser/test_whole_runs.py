@@ -35,13 +35,14 @@ def _absent(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.mark.parametrize(("name", "count"), [("embedded", 60), ("embedded-web", 12)])
-def test_whole_runs_are_those_of_python(name, count, tmp_path):
+# The last digits of the logits decide where a draw falls close to a border between two tokens. A model that is less sure has more borders.
+@pytest.mark.parametrize(("name", "count", "least_equal"), [("embedded", 60, 0.95), ("embedded-web", 12, 0.5)])
+def test_whole_runs_are_those_of_python(name, count, least_equal, tmp_path):
     write(EmbeddedBackend.load(EMBEDDED[name]), tmp_path, count)
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
     assert set(files) == {"transformer", "decoder", "detector"}
     assert all((tmp_path / one["file"]).stat().st_size == one["bytes"] < MAX_FILE_BYTES for one in files.values())
-    done = node_test("whole.test.mjs", UNCAGE_WEB_MODEL=str(tmp_path))
+    done = node_test("whole.test.mjs", UNCAGE_WEB_MODEL=str(tmp_path), UNCAGE_LEAST_EQUAL=str(least_equal))
     assert passed(done) >= 4
     print("\n".join(line for line in done.stdout.splitlines() if "runs equal" in line or "first at step" in line))
 

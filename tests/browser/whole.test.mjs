@@ -14,7 +14,7 @@ const folder = process.env.UNCAGE_WEB_MODEL;
 const { runs, menus, typed } = JSON.parse(fs.readFileSync(path.join(folder, "whole.json"), "utf-8"));
 const backend = await openModel(folder);
 const { manifest } = backend;
-const LEAST_EQUAL = 0.95;
+const LEAST_EQUAL = Number(process.env.UNCAGE_LEAST_EQUAL);
 
 test("what the menus say is what the parser reads", () => {
   for (const { choices, place, prompt, ids } of menus) {
@@ -28,6 +28,13 @@ test("what the menus say is what the parser reads", () => {
 test("typed prompts have the text ids that Python gives them", () => {
   for (const { tokens, ids } of typed) assert.deepEqual(textIds(manifest, tokens), ids, tokens.map((token) => token.text).join(" "));
 });
+
+/** A verdict with scores of three digits; objects that are equally sure stand in the order of their boxes. */
+function comparable(verdict) {
+  const rounded = JSON.parse(JSON.stringify(verdict, (key, v) => (key === "score" ? Math.round(v * 1000) / 1000 : v)));
+  rounded.detections.sort((a, b) => b.score - a.score || (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  return rounded;
+}
 
 test(`${runs.length} whole runs: tokens equal in at least ${LEAST_EQUAL * 100} %`, async (t) => {
   const differing = [];
@@ -45,8 +52,7 @@ test(`${runs.length} whole runs: tokens equal in at least ${LEAST_EQUAL * 100} %
     assert.deepEqual(Array.from(trace.tokens), run.tokens);
     const found = await backend.detect(trace.image);
     const verdict = verdictOf(manifest, found, trace.prompt, placeOf(manifest, trace.image));
-    const rounded = (value) => JSON.parse(JSON.stringify(value, (key, v) => (key === "score" ? Math.round(v * 1000) / 1000 : v)));
-    assert.deepEqual(rounded(verdict), rounded(run.verdict), `verdict of "${run.text}"`);
+    assert.deepEqual(comparable(verdict), comparable(run.verdict), `verdict of "${run.text}"`);
     verdicts++;
     if (run.image) {
       assert.ok(trace.image.every((value, i) => Math.abs(value - run.image[i]) <= 1), "the picture, to one level");
