@@ -87,7 +87,7 @@ class UsualSettings:
         "whole",
         "decoding steps T, 1 to 256",
         "Steps",
-        group="revise",
+        group="first",
         low=1,
         high=256,
         left_open=LEFT_TO_MODEL,
@@ -210,7 +210,7 @@ class UsualSettings:
         "whole",
         "of the T steps, how many draw again all but one place per object, 0 to T-1",
         "Redraw steps",
-        group="where",
+        group="revise",
         low=0,
         high=255,
         left_open=f"{_redrawing()}, else 0",
@@ -221,7 +221,7 @@ class UsualSettings:
         "choice",
         "words that a place reads in the redraw: every word, or its own object's only",
         "Words read in the redraw",
-        group="where",
+        group="revise",
         choices=REDRAW_WORDS,
         left_open=f"own with the order {_names(own_words=True)}, else every",
     )
@@ -239,4 +239,4 @@ class UsualSettings:
         metavar="SOURCE",
         check=parse_attention_source,
     )
-    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Shift Halton order by seed", group="how_many")
+    halton_randomize: bool = declare(False, "switch", "shift the Halton order by the seed", "Shift Halton order by seed", group="where")
