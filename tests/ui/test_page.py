@@ -244,6 +244,11 @@ def test_a_lesson_asks_for_a_kept_cell_and_a_waiting_one(browser, site, examples
 
 def test_phone_and_dark_theme(browser, site):
     for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        for button in ("#uc-settings", "#uc-open", "#uc-own"):
+            box = page.locator(button).bounding_box()
+            assert box["x"] + box["width"] <= PHONE["width"], f"{button} is cut off"
+            over = page.evaluate("(b) => document.querySelector(b).scrollWidth - document.querySelector(b).offsetWidth", button)
+            assert over <= 0, f"{button} holds its words"
         assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
         boxes = [page.locator(s).bounding_box() for s in ("#uc-stage .up-canvas >> nth=0", "#uc-stage .up-canvas >> nth=1", ".up-clock")]
         assert all(box["y"] + box["height"] <= PHONE["height"] for box in boxes), "both pictures and the clock are on the first screen"

@@ -132,7 +132,7 @@
     function vocabulary(state, wasOpen) {
       const details = make("details", "uc-vocabulary");
       details.open = wasOpen;
-      details.append(make("summary", "", `What ${state.model} can draw`));
+      details.append(make("summary", "", `What “${state.model}” can draw`));
       if (!state.vocabulary) {
         details.append(make("p", "uc-muted", "Any words. Objects and attributes are found by grammar; correct them by clicking a word."));
         return details;
