@@ -115,11 +115,12 @@ def test_an_invalid_trace_cannot_be_saved_as_a_file_that_is_refused() -> None:
         trace.to_bytes()
 
 
-def test_2000_mutants() -> None:
-    found = run(2000, seed=1)
-    assert sum(found.values()) == 2000
-    assert found["opened"] >= 20
-    assert found["refused"] >= 1000
+def test_mutants_are_refused_or_shown() -> None:
+    """2000 of them: tests/slow/test_mutants.py."""
+    found = run(400, seed=1)
+    assert sum(found.values()) == 400
+    assert found["opened"] >= 4
+    assert found["refused"] >= 200
 
 
 def test_the_store_counts_everything_that_a_run_holds() -> None:
