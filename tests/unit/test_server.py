@@ -1,14 +1,12 @@
-"""The running page under a class's load, with hostile and impatient callers: a real server on a free port, the tiny real model."""
+"""The running page with hostile callers: a real server, the tiny real model (a class's load: tests/slow/test_server_load.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import io
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -20,47 +18,17 @@ from PIL import Image
 pytest.importorskip("gradio")
 pytest.importorskip("mcp")
 
+from tests.running_page import client, compare, running_page
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
-from uncage_demo.ui.layout import build_ui
 from uncage_demo.ui.line import check_cost
 from uncage_demo.ui.models import ModelSlot
-from uncage_demo.ui.theme import launch_options
-
-PAUSE_S = 0.02
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SimpleNamespace]:
-    """Address of the page, and how many forwards its model has made."""
-    backend, seen = EmbeddedBackend.tiny(seed=0), SimpleNamespace(forwards=0, address="", client=None)
-    forward = backend.forward
-
-    @functools.wraps(forward)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        seen.forwards += 1
-        time.sleep(PAUSE_S)
-        return forward(*args, **kwargs)
-
-    backend.forward = counted  # type: ignore[method-assign]
-    demo = build_ui(ModelSlot(lambda name, allowed: backend))
-    _, seen.address, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **launch_options())
-    yield seen
-    demo.close()
-
-
-def client(server: SimpleNamespace) -> Any:
-    """One for all visitors: each of its calls is a visitor of its own to the server."""
-    from gradio_client import Client
-
-    if server.client is None:
-        server.client = Client(server.address, verbose=False, download_files=False, httpx_kwargs={"timeout": 120})
-    return server.client
-
-
-def compare(server: SimpleNamespace, prompt: str, seed: int, steps: int = 4) -> dict[str, Any]:
-    """The first run's summary."""
-    return client(server).predict(prompt, ["meissonic", "halton"], seed, steps, 3.0, "embedded", api_name="/compare")[2][0]
+    with running_page() as page:
+        yield page
 
 
 def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespace) -> None:
@@ -77,33 +45,6 @@ def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespac
     before = server.forwards
     assert compare(server, "a cat and a dog", 13)["made_before"]
     assert server.forwards == before
-
-
-def test_a_class_is_served_and_nobody_gets_anothers_run(server: SimpleNamespace) -> None:
-    """25 of 50 were refused once (findings: reliability, 6)."""
-    prompts = [
-        f"a {one} and a {other}"
-        for one in ("cat", "dog", "bear", "frog", "lion", "bird")
-        for other in ("car", "bow", "clock", "apple", "bench")
-    ]
-    with ThreadPoolExecutor(len(prompts)) as pool:
-        said = list(pool.map(lambda text: compare(server, text, 3, 2), prompts))
-    assert [one["prompt"] for one in said] == prompts
-
-
-def test_what_nobody_waits_for_stops(server: SimpleNamespace) -> None:
-    """An abandoned API run once kept the device to its end (findings: reliability, 5)."""
-    job = client(server).submit("a cat", "meissonic", 21, 256, 3.0, -1, "both", -1, "embedded", api_name="/generate")
-    until = time.monotonic() + 60
-    begun = server.forwards
-    while server.forwards < begun + 2 and time.monotonic() < until:
-        time.sleep(0.05)
-    job.cancel()
-    time.sleep(3)
-    before = server.forwards
-    time.sleep(1)
-    assert server.forwards == before
-    assert before < begun + 256
 
 
 def test_one_request_has_a_bound_and_says_it(server: SimpleNamespace) -> None:
@@ -188,16 +129,3 @@ def test_the_server_answers_while_many_ask_for_layers_and_heads(server: SimpleNa
     assert refused >= 60 - MOST_WAITING
     assert sum(answer.get("error") == BUSY for answer in answers) >= 60 - MOST_WAITING
     assert time.monotonic() - began < 20
-
-
-def test_nothing_else_waits_behind_runs(server: SimpleNamespace) -> None:
-    """Opening a trace and the like were refused while runs waited (findings: reliability, 6)."""
-    with ThreadPoolExecutor(20) as pool:
-        runs = [pool.submit(compare, server, "a lion and a clock", 100 + number, 6) for number in range(20)]
-        time.sleep(0.5)
-        client(server).predict("a cat", "embedded", api_name="/parse")
-        with urllib.request.urlopen(f"{server.address}config", timeout=60):
-            left = sum(not run.done() for run in runs)
-        for run in runs:
-            run.result(120)
-    assert left > 0, "both were answered while runs were still waiting"

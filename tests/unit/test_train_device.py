@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
 import torch
 
-from tests.drawings import drawn_atlas
+from tests.device_training import pretended_accelerator, report_one_step
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, place
-from tests.small_training import assert_same_weights, few_pictures, small_detector, small_tokenizer, small_transformer, train
-from uncage_demo.train import loop, pictures
-from uncage_demo.train import transformer as transformer_stage
-from uncage_demo.train.token_scenes import TokenScenes
+from tests.small_training import assert_same_weights, train
+from uncage_demo.train import loop
 
 
 class TestPretendedDevice:
@@ -40,11 +36,7 @@ class TestPretendedDevice:
 
 @pytest.fixture
 def accelerator(monkeypatch):
-    """The pretended device, in float32, so that a run there can be compared with one on the CPU; two loading processes."""
-    monkeypatch.setattr(loop, "autocast", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
-    monkeypatch.setattr(loop, "loader_workers", lambda device: 2 if device.type == DEVICE else 0)
-    with PretendedDevice():
+    with pretended_accelerator(monkeypatch):
         yield
 
 
@@ -57,19 +49,9 @@ def test_stage_trains_on_the_device_with_the_same_data(stage, accelerator, tmp_p
     assert_same_weights(there.cpu(), train(stage, tmp_path / "here", 3, **options))
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector", "transformer"])
+@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector"])  # the transformer's pictures: tests/slow
 def test_reports_work_on_the_device(stage, accelerator, tmp_path, monkeypatch):
-    run = loop.run
-    monkeypatch.setattr(loop, "run", lambda *args, **options: run(*args, **options | {"report_every_s": 0.0}))
-    few_pictures(monkeypatch)
-    if stage == "transformer":
-        scenes, network = TokenScenes(drawn_atlas(), small_tokenizer().eval()), small_transformer()
-        show = pictures.GeneratedPictures(tmp_path, network, small_tokenizer(), small_detector())
-        transformer_stage.train(scenes, tmp_path, budget_s=1e9, batch=4, max_steps=1, model=network, show=show, device=DEVICE)
-    else:
-        train(stage, tmp_path, 1, device=DEVICE)
-    lines = (tmp_path / f"{stage}.jsonl").read_text().splitlines()
-    assert len(lines) == 1
+    assert len(report_one_step(stage, tmp_path, monkeypatch)) == 1
 
 
 class TestStepBatches:

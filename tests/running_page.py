@@ -1,0 +1,50 @@
+"""A real server of the page on a free port with the tiny real model, and one client for all its visitors."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.ui.layout import build_ui
+from uncage_demo.ui.models import ModelSlot
+from uncage_demo.ui.theme import launch_options
+
+PAUSE_S = 0.02
+
+
+@contextmanager
+def running_page() -> Iterator[SimpleNamespace]:
+    """Address of the page, and how many forwards its model has made."""
+    backend, seen = EmbeddedBackend.tiny(seed=0), SimpleNamespace(forwards=0, address="", client=None)
+    forward = backend.forward
+
+    @functools.wraps(forward)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        seen.forwards += 1
+        time.sleep(PAUSE_S)
+        return forward(*args, **kwargs)
+
+    backend.forward = counted  # type: ignore[method-assign]
+    demo = build_ui(ModelSlot(lambda name, allowed: backend))
+    _, seen.address, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **launch_options())
+    yield seen
+    demo.close()
+
+
+def client(server: SimpleNamespace) -> Any:
+    """One for all visitors: each of its calls is a visitor of its own to the server."""
+    from gradio_client import Client
+
+    if server.client is None:
+        server.client = Client(server.address, verbose=False, download_files=False, httpx_kwargs={"timeout": 120})
+    return server.client
+
+
+def compare(server: SimpleNamespace, prompt: str, seed: int, steps: int = 4) -> dict[str, Any]:
+    """The first run's summary."""
+    return client(server).predict(prompt, ["meissonic", "halton"], seed, steps, 3.0, "embedded", api_name="/compare")[2][0]
