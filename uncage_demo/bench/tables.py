@@ -92,7 +92,7 @@ class Table:
         metrics: keys of the columns; primary: the key the comparison is about.
         baseline: label of the baseline.
         rows: one a method, in the order in which methods appear in the lines.
-        images: images a method; prompts: clusters; seeds: the seeds, sorted.
+        images: images a method; prompts: how many; clusters: groups of prompts that a bootstrap draws as one; seeds: the seeds, sorted.
         dropped: images left out because another method lacks its partner (an unfinished run).
         scorer: name and version of what judged; model: "id weight_hash".
         hardware: what the pictures were made on, as the lines tell ("" where they do not).
@@ -108,6 +108,7 @@ class Table:
     rows: tuple[Row, ...]
     images: int
     prompts: int
+    clusters: int
     seeds: tuple[int, ...]
     dropped: int
     scorer: str
@@ -121,7 +122,8 @@ class Table:
         a_prompt = self.images / max(self.prompts, 1)
         count, own = (len(self.seeds), "") if len(self.seeds) <= a_prompt else (round(a_prompt), " of its own each")
         seeds = f"{count} seed{'s' if count != 1 else ''}{own}"
-        return f"{where}: {self.prompts:,} prompts, {seeds}, {self.images:,} images per method"
+        grouped = f" in {self.clusters:,} groups" if self.clusters != self.prompts else ""
+        return f"{where}: {self.prompts:,} prompts{grouped}, {seeds}, {self.images:,} images per method"
 
     @property
     def caption(self) -> str:
@@ -218,7 +220,8 @@ def build_table(
         baseline,
         tuple(rows),
         images=len(units),
-        prompts=len(set(clusters)),
+        prompts=len({unit[:2] for unit in units}),
+        clusters=len(set(clusters)),
         seeds=tuple(sorted({seed for _, _, seed in units})),
         dropped=len(lines) - len(units) * len(methods),
         scorer=scorers.pop(),
