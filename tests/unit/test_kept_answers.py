@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ def ask(app: KeptAnswers, path: str = "/config", query: bytes = b"", method: str
     async def send(message: Any) -> None:
         said.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    # In a thread of its own: a browser test before this one in the same process leaves its loop running in the main one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, app(scope, receive, send)).result()
     return said[0]["status"], b"".join(message.get("body", b"") for message in said[1:])
 
 
