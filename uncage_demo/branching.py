@@ -178,14 +178,7 @@ def attention_at(backend: Backend | None, trace: Trace, step: int) -> np.ndarray
     check_weights(backend, trace)
     start = Start(tokens=tokens, step=step, unmask_step=since, sight=trace.steps[step - trace.steps[0].step].sight)
     run = Run(trace.prompt, DecodingConfig.from_dict(trace.config), start, _hidden(trace, step))
-    steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
-    try:
-        full = next(steps).attention_full
-    finally:
-        steps.close()  # type: ignore[attr-defined]  # decode is a generator
-    if full is None:
-        raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
-    return full
+    return _every_head(backend, run)
 
 
 def attention_to_other(backend: Backend, trace: Trace, step: int, word: str) -> np.ndarray:
@@ -214,6 +207,13 @@ def attention_to_other(backend: Backend, trace: Trace, step: int, word: str) -> 
         raise ValueError(f"this model does not read “{word}” after this prompt; try another word")
     # what the cells of a redraw may read is told by the prompt's own objects, which this word is none of: here they read everything
     run = Run(prompt, DecodingConfig.from_dict(trace.config), Start(tokens=tokens, step=step, unmask_step=since), _hidden(trace, step))
+    full = _every_head(backend, run)
+    columns = recorded_columns(prompt)
+    return full[:, :, [columns.index(token) for token in read]].mean(axis=2)
+
+
+def _every_head(backend: Backend, run: Run) -> np.ndarray:
+    """Attention "l h k n" of the first step of a run; raises ValueError where the model does not tell its layers and heads apart."""
     steps = decode(backend, run, record=RecordOptions(level="minimal", full_attention=True))
     try:
         full = next(steps).attention_full
@@ -221,8 +221,7 @@ def attention_to_other(backend: Backend, trace: Trace, step: int, word: str) -> 
         steps.close()  # type: ignore[attr-defined]  # decode is a generator
     if full is None:
         raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
-    columns = recorded_columns(prompt)
-    return full[:, :, [columns.index(token) for token in read]].mean(axis=2)
+    return full
 
 
 def _hidden(trace: Trace, step: int) -> tuple[int, ...]:
