@@ -49,6 +49,8 @@ class Report:
         last_s, median_s: from the common start until the last, the median visitor had the pictures.
         last_ratio: last_s / single_s.
         last_limit: the most that this may be.
+        single_cpu_s, cpu_ratio: processor time that the server took for the visitor alone, and for one of the class compared with that;
+            other programs' work does not count here.
         slowest_config_s: the longest that the server took to answer GET /config meanwhile.
         memory_mb: resident memory before and after.
         load_before: load of the machine when it began; other programs' work distorts the ratios.
@@ -63,6 +65,8 @@ class Report:
     median_s: float
     last_ratio: float
     last_limit: float
+    single_cpu_s: float
+    cpu_ratio: float
     slowest_config_s: float
     memory_mb: tuple[float, float]
     load_before: float
@@ -78,6 +82,7 @@ class Report:
             f"{self.visitors} visitors, {self.equal} of them alike: {self.refused} refused, {self.mixed_up} mixed up; load before "
             f"{self.load_before:.1f}\n  one alone {self.single_s:.2f} s; last {self.last_s:.2f} s = {self.last_ratio:.1f} times (at most "
             f"{self.last_limit:g}); median {self.median_s:.2f} s\n"
+            f"  server's processor time: one alone {self.single_cpu_s:.2f} s, each of the class {self.cpu_ratio:.2f} times that\n"
             f"  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); "
             f"memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
         )
@@ -155,8 +160,10 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
     with tempfile.TemporaryDirectory() as folder:
         everybody = [Visitor(address, folder) for _ in range(visitors)]
         everybody[0].ask("a red car", steps, 10_000 + seed)  # loads the model
+        idle = cpu_s(process)
         single_s = everybody[0].ask("a blue chair and a bench", steps, 20_000 + seed)[0]
-        before = memory_mb(process)
+        single_cpu_s = cpu_s(process) - idle
+        before, busy = memory_mb(process), cpu_s(process)
         took: list[float] = []
         refused, mixed_up = 0, 0
         asked = prompts(visitors, equal)
@@ -179,8 +186,9 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
     last = max(took, default=float("nan"))
     median = statistics.median(took) if took else float("nan")
     memory = (before, memory_mb(process))
+    cpu_ratio = (cpu_s(process) - busy) / visitors / max(single_cpu_s, 1e-9)
     served = (visitors, equal, refused, mixed_up, single_s, last, median, last / single_s, last_limit)
-    return Report(*served, watched.slowest_s, memory, load)
+    return Report(*served, single_cpu_s, cpu_ratio, watched.slowest_s, memory, load)
 
 
 def memory_over_runs(address: str, process: int, runs: int, early: int = MEMORY_EARLY) -> tuple[float, float]:
@@ -212,6 +220,15 @@ def memory_mb(process: int) -> float:
         return 0.0
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+def cpu_s(process: int) -> float:
+    """Processor time of a process so far in seconds, its own and the system's for it; 0 where the system does not tell."""
+    status = Path(f"/proc/{process}/stat")
+    if not status.exists():
+        return 0.0
+    user, system = status.read_text().rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import gradio as gr
+from cachetools import TTLCache, cached
 from gradio import events
 from PIL import Image
 
@@ -393,12 +395,19 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[
 
 def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
-    for trace, verdict in zip(answer.finished.traces, answer.finished.verdicts, strict=True):
-        stem = f"{trace.config['order']}-seed{trace.config['seed']}"
-        path = scratch.folder() / f"{stem}.npz"
-        trace.save(path)
-        made.append((_picture(trace.image, stem), str(path), {**summary(trace, verdict), "made_before": answer.before}))
+    for identity, trace, verdict in zip(answer.ids, answer.finished.traces, answer.finished.verdicts, strict=True):
+        picture, saved = _saved(identity, trace)
+        made.append((picture, saved, {**summary(trace, verdict), "made_before": answer.before}))
     return made
+
+
+@cached(TTLCache(256, scratch.KEPT_S / 2), key=lambda identity, trace: identity, condition=threading.Condition())
+def _saved(identity: str, trace: Trace) -> tuple[str, str]:
+    """(picture, trace file) of a run; made once for everybody who asked for the same."""
+    stem = f"{trace.config['order']}-seed{trace.config['seed']}"
+    path = scratch.folder() / f"{stem}.npz"
+    trace.save(path)
+    return _picture(trace.image, stem), str(path)
 
 
 def _opened(path: Any) -> Trace:
