@@ -1,4 +1,4 @@
-"""How a notebook shows runs. The player stands on traces and they do not know it: whoever puts the package together says what shows them."""
+"""How a notebook shows runs: the player stands on traces, so whoever puts the package together says here what shows them."""
 
 from __future__ import annotations
 
