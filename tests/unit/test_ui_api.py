@@ -46,18 +46,19 @@ def test_every_input_has_a_type_and_an_explanation(tools):
 
 def test_any_declared_setting_can_be_given_by_name(tools):
     from uncage_demo.config import SETTINGS
-    from uncage_demo.ui.api import _further
+    from uncage_demo.ui.asked import further_settings
 
     fields = tools["generate"]["inputSchema"]["properties"]
     assert all(name in fields or name in fields["settings"]["description"] for name in SETTINGS)
-    assert _further('{"schedule": "linear", "noise_temperature": [2, 0], "token_temperature": 1}') == {
+    assert further_settings('{"schedule": "linear", "noise_temperature": [2, 0], "token_temperature": 1}') == {
         "schedule": "linear",
         "noise_temperature": (2.0, 0.0),
         "token_temperature": 1.0,
     }
-    assert _further("") == _further(None) == {}
+    assert further_settings("") == further_settings(None) == {}
     for wrong in ("[]", "{", '{"speed": 1}', '{"seed": 1}', "[" * 100_000):
         with pytest.raises(ValueError, match="give a JSON object with some of schedule"):
+<<<<<<< HEAD
             _further(wrong)
 
 
@@ -77,3 +78,6 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert len(saved) == 1
     assert all(answer == answers[0] for answer in answers)
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
+=======
+            further_settings(wrong)
+>>>>>>> s3-units
