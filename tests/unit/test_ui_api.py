@@ -58,8 +58,7 @@ def test_any_declared_setting_can_be_given_by_name(tools):
     assert further_settings("") == further_settings(None) == {}
     for wrong in ("[]", "{", '{"speed": 1}', '{"seed": 1}', "[" * 100_000):
         with pytest.raises(ValueError, match="give a JSON object with some of schedule"):
-<<<<<<< HEAD
-            _further(wrong)
+            further_settings(wrong)
 
 
 def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monkeypatch):
@@ -78,6 +77,3 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert len(saved) == 1
     assert all(answer == answers[0] for answer in answers)
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
-=======
-            further_settings(wrong)
->>>>>>> s3-units

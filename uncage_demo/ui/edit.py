@@ -272,7 +272,7 @@ def wire(
 
 def add_api(handlers: Handlers) -> None:
     """Register `edit`, `extend`, `remix`, `compose` and `read_picture` in the current Blocks."""
-    from uncage_demo.ui.api import _files, _opened, _picture, _nothing_yet
+    from uncage_demo.ui.api import _files, _nothing_yet, _opened, _picture
 
     def finished(model: str, given: Given | None, request: EditRequest) -> Iterator[Any]:
         for answer in follow(handlers, model, given, request):
