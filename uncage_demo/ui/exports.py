@@ -160,9 +160,12 @@ def with_notes(entries: list[Entry], given: Any) -> list[Entry]:
     noted = []
     for entry in entries:
         if entry.id in given:
-            listed = read_json(_NOTES, json.dumps(given[entry.id]), "the notes")
-            trace = replace(entry.trace, notes=tuple(replace(note, text=tidy(note.text)) for note in listed))
-            check_notes(trace)
+            try:
+                listed = read_json(_NOTES, json.dumps(given[entry.id]), "the list")
+                trace = replace(entry.trace, notes=tuple(replace(note, text=tidy(note.text)) for note in listed))
+                check_notes(trace)
+            except ValueError as error:
+                raise ValueError(f"notes: {error}") from None
             entry = replace(entry, trace=trace)
         noted.append(entry)
     return noted

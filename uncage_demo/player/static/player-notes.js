@@ -114,9 +114,9 @@
 
     room(run, text, without) {
       const others = run.notes.filter((note) => note !== without);
-      if (others.length >= MOST_NOTES) return `A run holds at most ${MOST_NOTES} notes.`;
+      if (others.length >= MOST_NOTES) return `A run can have at most ${MOST_NOTES} notes.`;
       const all = others.reduce((sum, note) => sum + length(note.text), length(text));
-      return all > MOST_ALL_CHARS ? `The notes of a run hold at most ${MOST_ALL_CHARS} characters together.` : "";
+      return all > MOST_ALL_CHARS ? `The notes on a run may have at most ${MOST_ALL_CHARS.toLocaleString("en")} characters in all.` : "";
     }
 
     save() {

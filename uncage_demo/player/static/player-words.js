@@ -28,7 +28,7 @@
         const chip = button(`up-word up-${word.role || "plain"}`, text, () => this.choose(index));
         const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
         if (owner) tint(chip, owner.color);
-        const what = owner ? `${word.role} of ${owner.label}` : "not a subject";
+        const what = owner ? `${word.role} of ${owner.label}` : "no object of the prompt";
         chip.title = `${word.text} (${what})`;
         chip.dataset.word = String(index);
         chip.setAttribute("aria-pressed", "false");

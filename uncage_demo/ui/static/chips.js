@@ -123,7 +123,7 @@
         for (const near of word.suggestions) {
           line.append(button("uc-small uc-suggest", near, () => send("word_replace", { word: index, text: near }, index)));
         }
-        if (!word.suggestions.length) line.append(make("span", "uc-muted", "No near word. Choose from the list below, or a large model in Settings."));
+        if (!word.suggestions.length) line.append(make("span", "uc-muted", "It knows no similar word. Choose one from the list, or a large model under Settings."));
         box.append(line);
       });
       return box;
@@ -166,7 +166,7 @@
       if (open >= 0) line.append(vocabulary(state, wasOpen));
       if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
       if (state.cut_off && state.cut_off.length) {
-        root.append(make("div", "uc-note", `Left out, because the model does not read so far: ${state.cut_off.join(", ")}.`));
+        root.append(make("div", "uc-note", `Left out, because the prompt is too long for this model: ${state.cut_off.join(", ")}.`));
       }
       if (state.message) root.append(make("div", "uc-note", state.message));
       root.append(unknownNotes(state));
