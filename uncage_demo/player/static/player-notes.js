@@ -194,14 +194,16 @@
       const go = button("up-link", where, () => this.goTo(run, note));
       go.title = "Go there";
       line.append(go);
+      item.append(line, make("p", "up-note-said", note.text));
       if (player.options.notes) {
+        const acts = make("div", "up-note-acts");
         for (const [name, act] of [["Edit", () => this.edit(run, note)], ["Delete", () => this.remove(run, note)]]) {
           const node = button("up-link up-note-act", String(name), act);
           node.setAttribute("aria-label", `${name}: ${note.text}`);
-          line.append(node);
+          acts.append(node);
         }
+        item.append(acts);
       }
-      item.append(line, make("p", "up-note-said", note.text));
       return item;
     }
 

@@ -62,6 +62,9 @@
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
+    const by = make("span", "up-judge", "Detector:");
+    by.title = "Judged by a detector, a small model that can be wrong";
+    box.append(by);
     box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
     model.subjects.forEach((subject, index) => {
       const found = said.objects_found[index], right = said.colors_right[index];
@@ -85,7 +88,6 @@
       extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
-    box.append(make("span", "up-judge", "judged by a detector"));
     return box;
   }
 
