@@ -341,7 +341,7 @@
       const further = first >= window.innerHeight * FIRST_SCREEN && !this.present.on;
       const above = further ? top(canvas) - top(stages) : first;
       root.classList.toggle("up-further-down", further);
-      const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box) - bottom(stage.canvas)));
+      const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
       const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0);
       const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
       const side = `${Math.max(LEAST_PX, Math.round(room))}px`;
