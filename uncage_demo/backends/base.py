@@ -157,4 +157,4 @@ def check_picture(image: object, size_px: tuple[int, int]) -> None:
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size_px, 3):
         found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} x {size_px[1]} px in RGB")
+        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} × {size_px[1]} px in RGB")

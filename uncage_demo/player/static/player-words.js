@@ -28,7 +28,7 @@
         const chip = button(`up-word up-${word.role || "plain"}`, text, () => this.choose(index));
         const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
         if (owner) tint(chip, owner.color);
-        const what = owner ? `${word.role} of ${owner.label}` : "not a subject";
+        const what = owner ? `${word.role} of ${owner.label}` : "no object of the prompt";
         chip.title = `${word.text} (${what})`;
         chip.dataset.word = String(index);
         chip.setAttribute("aria-pressed", "false");
@@ -62,6 +62,9 @@
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
+    const by = make("span", "up-judge", "Detector:");
+    by.title = "Judged by a detector, a small model that can be wrong";
+    box.append(by);
     box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
     model.subjects.forEach((subject, index) => {
       const found = said.objects_found[index], right = said.colors_right[index];
@@ -85,7 +88,6 @@
       extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
-    box.append(make("span", "up-judge", "judged by a detector"));
     return box;
   }
 
