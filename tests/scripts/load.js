@@ -4,7 +4,7 @@ const path = require("node:path");
 
 const ROOT = path.join(__dirname, "../..");
 const PLAYER = path.join(ROOT, "uncage_demo/player/static");
-const PURE = new Set(["player-phrases.js", "player-data.js", "player-colors.js", "player-layers.js"]);
+const PURE = new Set(["player-phrases.js", "player-unpack.js", "player-run.js", "player-data.js", "player-colors.js", "player-layers.js"]);
 
 globalThis.window = globalThis;
 for (const name of JSON.parse(fs.readFileSync(path.join(PLAYER, "load-order.json"), "utf-8"))) {

@@ -308,7 +308,7 @@ def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
 
 
 def test_stages_say_what_an_edit_did(parent: Trace) -> None:
-    from uncage_demo.player.payload import edit_made
+    from uncage_demo.player.titles import edit_made
 
     assert edit_made(parent) == ""
     assert edit_made(edit(TINY, parent, ERASED)) == "12 cells drawn again"

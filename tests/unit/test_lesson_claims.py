@@ -15,7 +15,7 @@ from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.diagnosis.binding import binding_table
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.diagnosis.health import health
-from uncage_demo.player.payload import score_terms
+from uncage_demo.player.run_view import score_terms
 from uncage_demo.render.palette import ORDER_MAP, color_table
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.ui.lessons import all_lessons, all_terms

@@ -14,7 +14,7 @@ from typing import Any
 from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, chosen_orders, config_fields, parse_orders
-from uncage_demo.cli.branches import BranchWish, branched, parse_branch
+from uncage_demo.cli.branches import branched
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED, order_of
@@ -22,6 +22,7 @@ from uncage_demo.prompt.judging import too_many
 from uncage_demo.trace.frames import frames_said
 from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
+from uncage_demo.trace.wish import BranchWish, parse_branch
 from uncage_demo.types import Prompt, Verdict
 
 _VIEW_OF_FORMAT = {"html": "player", "webp": "reveal", "gif": "reveal", "mp4": "reveal", "png": "heatmaps", "svg": "heatmaps"}

@@ -20,6 +20,7 @@ from uncage_demo.backends.ages import said
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.trace.lineage import Lineage, lineage_json
+from uncage_demo.trace.notes import Note
 from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -124,6 +125,7 @@ class Trace:
         versions: library versions; for a large model also what it was loaded with (see model_options.py).
         created: ISO 8601 time, UTC.
         origin: what the run began with (see `editing`); None for a run from an empty grid.
+        notes: what people wrote on steps and cells; no part of the id.
     """
 
     prompt: Prompt
@@ -141,6 +143,7 @@ class Trace:
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     origin: Origin | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def length(self) -> int:

@@ -112,12 +112,16 @@ interface Origin {
   regions: { subject: number; box: number[] }[];
 }
 
+/** What somebody wrote on a step (from 0) or on one cell at that step. */
+interface Note { step: number; text: string; cell: number | null }
+
 interface PayloadRun {
   id: string;
   title: string;
   config: { [setting: string]: unknown };
   lineage: Lineage;
   origin: Origin | null;
+  notes: Note[];
   order: string;
   guided: boolean;
   /** As text: seeds may exceed what a double holds. */

@@ -199,6 +199,7 @@
       // The last step keeps every cell that is left, whatever the order.
       const last = state.step >= model.steps - 1;
       this.order.disabled = last;
+      for (const option of this.order.options) option.disabled = option.value === run.raw.order; // it goes on with that one anyway
       const orders = last ? " Another order needs an earlier step: in the last one all cells that are left are kept." : " Or continue with another order.";
       this.about.textContent = state.pin < 0 ? `Pin a cell to commit it now, delay it or forbid its token.${orders}` :
         data ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
@@ -239,9 +240,11 @@
   function updateTools(player) {
     const { knockout, state, model } = player;
     if (!knockout) return;
-    knockout.hidden = state.layer !== "word" || state.word < 0 || model.done < model.steps;
-    if (knockout.hidden) return;
     const run = model.runs[state.touched || 0] || model.runs[0];
+    const { edits } = run.raw.lineage;
+    const out = edits && edits.suppress_word === state.word; // nothing attends to it any more
+    knockout.hidden = state.layer !== "word" || state.word < 0 || model.words[state.word].mark || out || model.done < model.steps;
+    if (knockout.hidden) return;
     knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }
 

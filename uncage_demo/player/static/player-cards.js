@@ -228,7 +228,7 @@
       this.branch = new parts.actions.Branch(this.player);
       this.whatIf = new parts.actions.WhatIf(this.player);
       this.player.region.build();
-      hook.inspector.append(this.card, this.player.region.box, this.branch.box, this.whatIf.box);
+      hook.inspector.append(this.card, this.player.region.box, this.branch.box, this.whatIf.box, this.player.notes.box);
       parts.actions.tools(this.player);
     }
 

@@ -121,7 +121,7 @@
 
     put(data) {
       this.shown = data;
-      this.codes = parts.data.typed(data.codes);
+      this.codes = parts.unpack.typed(data.codes);
       const said = data.other ? `“${data.other}”, which is not in the prompt, as if it went on with it` : `“${this.player.model.words[data.word].text}”`;
       this.status.textContent = `Step ${data.step + 1}, ${said}: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
       this.scale.hidden = this.grid.hidden = false;

@@ -68,9 +68,10 @@
     }
 
     update(changed) {
-      if (!this.on || !["step", "layer", "word", "object", "of", "caption", "model"].some((k) => changed.has(k))) return;
+      if (!this.on || !["step", "layer", "word", "object", "of", "caption", "model", "notes"].some((k) => changed.has(k))) return;
       const { player } = this;
-      player.hook.caption.textContent = parts.phrases.caption(player.model, player.state, player.painter.about(player.state));
+      const said = parts.phrases.caption(player.model, player.state, player.painter.about(player.state));
+      player.hook.caption.textContent = [said, ...player.notes.onStep(player.state.step)].join(" ");
     }
 
     // What a key means, here and on the page; false where it means nothing.

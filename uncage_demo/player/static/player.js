@@ -35,6 +35,7 @@
       this.heads = new parts.heads.Heads(this);
       this.region = new parts.region.Region(this);
       this.brush = new parts.edit.Brush(this);
+      this.notes = new parts.notes.Notes(this);
       this.changed = new Set();
       this.cleanups = [];
       this.present = new parts.present.Present(this);
@@ -124,6 +125,7 @@
       this.buildStages();
       this.buildSelects();
       this.findings.build();
+      this.notes.build();
       this.inspector.build();
       this.binding.build();
       this.curves.build();
@@ -188,6 +190,7 @@
         step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
         reference: model.runs[0], region: state.region, hover: state.hover, pin: state.pin, boxes: state.boxes,
         whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
+        notes: (run) => this.notes.cellsWith(run),
       };
     }
 
@@ -229,6 +232,7 @@
       this.curves.update(changed);
       this.heads.update(changed);
       this.region.update(changed);
+      this.notes.update(changed);
       this.present.update(changed);
       this.brush.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();

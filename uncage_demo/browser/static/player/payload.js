@@ -131,6 +131,7 @@ function runOf(trace, maps) {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
     origin: null,
+    notes: trace.notes || [],
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
