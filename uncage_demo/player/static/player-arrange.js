@@ -20,7 +20,7 @@
     const frame = make("div", "up-frame");
     frame.append(canvas);
     box.append(head, frame);
-    const told = parts.phrases.knockedOut(model, run);
+    const told = parts.phrases.knockedOut(model, run) || parts.phrases.madeFrom(model, run);
     if (told && !compact) box.append(make("p", "up-knocked", told));
     const verdict = parts.words.verdict(run, model);
     if (verdict) box.append(verdict);

@@ -237,7 +237,7 @@
     return { box, show };
   }
 
-  function slider(key, about, name, low, high, step, start, told, say = String) {
+  function slider(key, about, name, low, high, step, start, told, say = (value) => String(value)) {
     const field = make("label", "up-field");
     const input = make("input", "");
     Object.assign(input, { type: "range", min: String(low), max: String(high), step: String(step), value: String(start) });
