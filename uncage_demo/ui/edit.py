@@ -94,7 +94,9 @@ def edit_on_stage(handlers: Handlers, ids: Any, event: Any) -> Iterator[str]:
         runs = "1 earlier run" if gone == 1 else f"{gone} earlier runs"
         note = f"{runs} made room; “Undo last edit” brings everything back." if gone else ""
         told = handlers.told([*(ids[i] for i in kept), *answer.ids], None, entries[kept[0]].edits if kept else edits)
-        yield message("traces", **told, step=answer.finished.traces[-1].steps[-1].step, edit=request.kind, note=note)
+        # an edit may have fewer steps than its source; the clock goes to where all of them are finished
+        last = max(trace.steps[-1].step for trace in (*(entries[i].trace for i in kept), *answer.finished.traces))
+        yield message("traces", **told, step=last, edit=request.kind, note=note)
 
 
 def kept_beside(edited: int, count: int, room: int) -> list[int]:

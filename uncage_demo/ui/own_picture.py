@@ -42,16 +42,17 @@ def own_picture(handlers: Handlers, path: str, text: str, kept: str, chosen: opt
         if isinstance(answer, str):
             yield answer
         else:
-            yield message("traces", **handlers.told(answer.ids, None, kept), step=0, edit="picture", own=own_view(own, chosen.backend))
+            yield message("traces", **handlers.told(answer.ids, None, kept), step=0, edit="picture", own=own_view(own, chosen.backend, prompt.text))
 
 
-def own_view(own: OwnPicture, model: str) -> dict[str, Any]:
+def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
     """What the page shows of a picture of one's own: the picture, what its tokens give, where they differ, and words on it."""
     most = max(1.0, float(own.error.max()))
     far = np.repeat((own.error / most * 255).round().astype(np.uint8)[..., None], 3, axis=2)
     said = [*own.notes, f"As tokens it is off by {own.error.mean():.0f} of 255 on average, by {own.error.max():.0f} where it is worst."]
     if is_embedded(model):
         said.append("This model's tokens were made for small emoji art on plain paper: photos and fine detail become blots.")
+    said.append(f"Paint what should change. It is drawn for “{prompt}”, the prompt above, unless you write another one beside “Draw again”.")
     pictures = {"Your picture": own.given, "As tokens": own.decoded, "Where they differ": far}
     return {"pictures": [{"name": name, "data": _webp(picture)} for name, picture in pictures.items()], "said": said}
 

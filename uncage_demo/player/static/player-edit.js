@@ -56,7 +56,7 @@
 
     // The page keeps how the brush stands for the next player.
     told() {
-      this.player.emit("editing", { open: this.on, mode: this.mode });
+      this.player.emit("editing", { open: this.on, mode: this.mode, run: this.run });
     }
 
     setMode(mode) {
@@ -81,6 +81,7 @@
       this.run = this.picked = index;
       for (const o of this.regions.keys()) if (!runs[index].objects.includes(o)) this.regions.delete(o);
       this.panel.pick(runs[index], before);
+      if (this.on) this.told();
       this.changed();
     }
 
