@@ -106,6 +106,8 @@ def test_transparency_lies_on_white_and_the_first_frame_is_used() -> None:
         (claimed_png(60_000, 10), "at most 20,000 px a side"),
         (np.zeros((4, 4), np.uint8), "height, width, 3"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
+        (None, "picture is missing: give a PNG, JPEG"),
+        (7, "picture is int: give a PNG, JPEG"),
     ],
 )
 def test_bad_files_are_refused_with_what_is_allowed(data, message) -> None:

@@ -114,7 +114,7 @@ def test_files_that_are_no_pictures_get_a_clear_error(server: SimpleNamespace, f
 
 
 BAD: list[tuple[str, list[Any], str]] = [
-    ("edit", ["RUN", "36", "", [], -1, -1], "cells '36': give cells from 0 to 35"),
+    ("edit", ["RUN", "36", "", [], -1, -1], "mask: cell 36 is not one of 0..35"),
     ("edit", ["RUN", "", "", [], -1, -1], "cells ''"),
     ("edit", ["RUN", "zebra", "", [], -1, -1], "cells 'zebra': the prompt 'a turtle and a pink apple' has turtle, pink apple"),
     ("edit", ["RUN", "0", "a purple zebra", [], -1, -1], "zebra"),
@@ -134,10 +134,10 @@ BAD: list[tuple[str, list[Any], str]] = [
     ("compose", [PAIR, '{"zebra": [0, 0, 1, 1]}', "", [], -1, 4, "embedded"], "region of 'zebra'"),
     ("compose", [PAIR, '{"turtle": [0, 0, 9, 9]}', "", [], -1, 4, "embedded"], "is not one of this grid"),
     ("compose", [PAIR, '{"turtle": "left"}', "", [], -1, 4, "embedded"], "region of turtle: give"),
-    ("compose", [PAIR, "", '{"99": 1}', [], -1, 4, "embedded"], "pins '99'"),
+    ("compose", [PAIR, "", '{"99": 1}', [], -1, 4, "embedded"], "pins: cell=99: give a whole number from 0 to 35"),
     ("compose", [PAIR, "", '{"1": "red"}', [], -1, 4, "embedded"], "pins: token at cell 1"),
     ("compose", [PAIR, "[" * 100_000, "", [], -1, 4, "embedded"], "give a JSON object"),
-    ("read_picture", [None, PAIR, "embedded"], "picture"),
+    ("read_picture", [None, PAIR, "embedded"], "picture is missing: give a PNG, JPEG"),
 ]
 
 

@@ -168,7 +168,8 @@
     // For an object that was painted: its colour, or the place before its name, is ready to be written over.
     readyToWrite(run, o) {
       const { prompt } = this;
-      if (prompt.value !== run.text || !matchMedia("(hover: hover)").matches) return;
+      // on a phone the keyboard would cover the picture
+      if (prompt.value !== run.text || matchMedia("(pointer: coarse)").matches) return;
       const words = run.spoken.filter(({ subject }) => subject === o);
       const colors = words.filter(({ role }) => role === "attribute");
       const name = words.find(({ role }) => role === "object");

@@ -49,9 +49,15 @@
         this.player.clock.stop();
         if (this.player.state.layer !== "picture") this.player.setState({ layer: "picture" });
         this.player.setState({ pin: -1 });
+        this.show();
       } else if (hook.edit.contains(document.activeElement)) hook.editOpen.focus();
       this.told();
       this.changed();
+    }
+
+    // The panel comes into view, with as much of the pictures above it as fits.
+    show() {
+      this.player.hook.edit.scrollIntoView({ block: "nearest", behavior: this.player.calm ? "auto" : "smooth" });
     }
 
     // The page keeps how the brush stands for the next player.
@@ -148,7 +154,7 @@
       this.setMode(mode);
       this.fill([top, left, bottom + 1, right + 1]);
       this.player.setState({ region: null });
-      this.player.hook.edit.scrollIntoView({ block: "nearest", behavior: this.player.calm ? "auto" : "smooth" });
+      this.show();
     }
 
     // --- pointer and keys on a stage ---
