@@ -42,7 +42,8 @@ def own_picture(handlers: Handlers, path: str, text: str, kept: str, chosen: opt
         if isinstance(answer, str):
             yield answer
         else:
-            yield message("traces", **handlers.told(answer.ids, None, kept), step=0, edit="picture", own=own_view(own, chosen.backend, prompt.text))
+            view = own_view(own, chosen.backend, prompt.text)
+            yield message("traces", **handlers.told(answer.ids, None, kept), step=0, edit="picture", own=view)
 
 
 def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
     said = [*own.notes, f"As tokens it is off by {own.error.mean():.0f} of 255 on average, by {own.error.max():.0f} where it is worst."]
     if is_embedded(model):
         said.append("This model's tokens were made for small emoji art on plain paper: photos and fine detail become blots.")
-    said.append(f"Paint what should change. It is drawn for “{prompt}”, the prompt above, unless you write another one beside “Draw again”.")
+    said.append(f"Paint what should change; it is drawn for “{prompt}”. To have something else, write it beside “Draw again”.")
     pictures = {"Your picture": own.given, "As tokens": own.decoded, "Where they differ": far}
     return {"pictures": [{"name": name, "data": _webp(picture)} for name, picture in pictures.items()], "said": said}
 

@@ -26,7 +26,10 @@
       hook.editOpen.hidden = !this.allowed;
       if (!this.allowed) return;
       this.cells = new Uint8Array(model.cells);
-      hook.editOpen.onclick = () => this.open(!this.on);
+      hook.editOpen.onclick = () => {
+        this.open(!this.on);
+        if (this.on) this.show();
+      };
       for (const stage of this.player.stages) this.watch(stage);
       this.panel = new parts.editPanel.Panel(this, hook.edit);
       const kept = options.edit || {};
@@ -49,7 +52,6 @@
         this.player.clock.stop();
         if (this.player.state.layer !== "picture") this.player.setState({ layer: "picture" });
         this.player.setState({ pin: -1 });
-        this.show();
       } else if (hook.edit.contains(document.activeElement)) hook.editOpen.focus();
       this.told();
       this.changed();
