@@ -317,7 +317,7 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
     assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
     titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
-    assert titles == ["Baseline, seed 3", "12 cells drawn again · Baseline, seed 4"]
+    assert titles == ["Baseline, seed 3", "Baseline · 12 cells drawn again, seed 4"]
 
 
 def test_a_request_says_the_same_in_plain_values(parent: Trace) -> None:

@@ -14,7 +14,7 @@
       shade(stage, inside, color);
       stage.stroke(stage.border(inside), color, OUTLINE, 2 * unit);
     };
-    if (brush.mode === "extend") {
+    if (brush.mode === "extend" && brush.proposes) {
       const open = freed(brush.shift, model.grid);
       move(stage, brush.shift, theme.mask);
       shown((i) => open[i], theme.accent);

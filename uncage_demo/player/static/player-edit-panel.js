@@ -8,7 +8,7 @@
     { key: "edit", name: "Erase", send: "Draw again", about: "Paint what should be drawn again, or choose an object. Everything else stays, token for token." },
     { key: "extend", name: "Extend", send: "Draw the border", about: "Room on one side: the picture moves, what leaves on the other side is lost, and the freed border is drawn." },
     { key: "remix", name: "Without a mask", send: "Draw", about: "Write another prompt. The cells that it finds least likely are opened and drawn, in some rounds." },
-    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture from an empty canvas: drag a box for each object. Painted cells can stay as they are." },
+    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can stay as they are." },
   ];
   const TOOLS = [
     ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Space paints, Shift and arrows paint on."],
@@ -34,7 +34,10 @@
       const right = make("span", "up-edit-right");
       right.append(this.undoEdit, button("up-pill", "Close", () => brush.open(false)));
       head.append(make("h3", "up-heading", "Edit picture"), this.picture, right);
-      this.modes = choice("up-edit-modes", "What to do", MODES.map(({ key, name, about }) => [key, name, about]), (key) => brush.setMode(key));
+      this.modes = choice("up-edit-modes", "What to do", MODES.map(({ key, name, about }) => [key, name, about]), (key) => {
+        brush.proposes = true;
+        brush.setMode(key);
+      });
       this.about = make("p", "up-hint");
       this.rows = { edit: this.painting(), extend: this.extending(), remix: this.mixing(), compose: this.placing() };
       home.replaceChildren(head, this.modes.box, this.about, ...Object.values(this.rows), this.asking());
@@ -74,8 +77,8 @@
       const row = make("div", "up-edit-row");
       const names = { left: "Left", right: "Right", above: "Above", below: "Below" };
       const sides = Object.entries(names).map(([key, name]) => [key, name, `New cells ${key === "left" || key === "right" ? `on the ${key}` : key} of the picture`]);
-      this.sides = choice("up-edit-sides", "On which side", sides, (key) => this.brush.extend(key, this.brush.by));
-      this.by = slider("by", "Columns or rows that are drawn", "Cells", 1, 1, 1, 1, (value) => this.brush.extend(this.brush.side, value));
+      this.sides = choice("up-edit-sides", "On which side", sides, (key) => this.brush.propose(key, this.brush.by));
+      this.by = slider("by", "Columns or rows that are drawn", "Cells", 1, 1, 1, 1, (value) => this.brush.propose(this.brush.side, value));
       row.append(this.sides.box, this.by.field);
       return row;
     }

@@ -16,7 +16,7 @@
       this.side = "left";
       this.by = 1;
       this.corner = this.last = this.from = -1;
-      this.boxing = false;
+      this.boxing = this.proposes = false;
       this.allowed = parts.actions.allowed(player, "edit");
     }
 
@@ -100,6 +100,12 @@
       this.by = Math.min(by, most);
       this.panel.side(side, this.by, most);
       this.changed();
+    }
+
+    // What was chosen by hand is shown on the picture; what an earlier edit left chosen would only hide its result.
+    propose(side, by) {
+      this.proposes = true;
+      this.extend(side, by);
     }
 
     get shift() {
