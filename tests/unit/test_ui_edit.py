@@ -133,8 +133,12 @@ def test_an_own_picture_comes_on_stage(handlers: Handlers, tmp_path) -> None:
     assert np.array_equal(trace.tokens, encode_picture(TINY, path).tokens)
     assert [one["name"] for one in told["own"]["pictures"]] == ["Your picture", "As tokens", "Where they differ"]
     assert any("70 x 50" in sentence for sentence in told["own"]["said"])
-    again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0)))
+    again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0, cells=list(range(30)))))
     assert len(again["ids"]) == 2
+    drawn = handlers.store.get(again["ids"][1]).trace
+    assert len(drawn.steps) == TINY.info.default_steps, "drawn in the model's own number of steps, not in the one that read the picture"
+    placed = last(edit.edit_on_stage(handlers, told["ids"], asked(kind="compose", regions=[{"subject": 0, "box": [0, 0, 3, 3]}])))
+    assert len(handlers.store.get(placed["ids"][1]).trace.steps) == TINY.info.default_steps
     path.write_bytes(b"no picture")
     with pytest.raises(ValueError, match="no picture that can be read"):
         list(own_picture.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))

@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from uncage_demo.config import ORDER_NAMES, DecodingConfig
+from uncage_demo.config import ORDER_NAMES
 from uncage_demo.editing.cells import regions_of
+from uncage_demo.editing.plans import own_settings
 from uncage_demo.editing.request import EditRequest
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.setting import shortened, whole_number
@@ -60,7 +61,7 @@ def request_of(trace: Trace, others: Sequence[Trace], event: dict[str, Any]) -> 
     if kind == "compose":
         cells, tokens = _cells(event.get("pins", []), trace.tokens.size), trace.tokens.reshape(-1)
         boxes = _regions(event.get("regions", []), trace)
-        config = DecodingConfig.from_dict(trace.config)
+        config = own_settings(trace)
         pins = tuple((cell, int(tokens[cell])) for cell in cells)
         return EditRequest("compose", trace.prompt, pins=pins, regions=boxes, config=config, orders=shared["orders"])
     raise ValueError(f"kind={shortened(kind)}: choose edit, extend, remix or compose")

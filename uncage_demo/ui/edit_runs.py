@@ -8,7 +8,7 @@ from dataclasses import replace
 from uncage_demo import runner
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.config import DecodingConfig
-from uncage_demo.editing.plans import Given
+from uncage_demo.editing.plans import Given, own_settings
 from uncage_demo.editing.request import EditRequest, cost_of, stream_request
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
@@ -22,7 +22,7 @@ from uncage_demo.ui.runs import Made
 
 def seconds_for(slot: int, model: str, given: Given | None, request: EditRequest) -> int:
     """As device_runs.seconds_for, for an edit."""
-    config = request.config or (DecodingConfig.from_dict(given.config) if isinstance(given, Trace) else DecodingConfig())
+    config = request.config or (own_settings(given) if isinstance(given, Trace) else DecodingConfig())
     prompt = Prompt("", (), ())
     return device_runs.seconds_for(slot, model, [runner.Run(prompt, config)] * cost_of(request, 1))
 
@@ -47,7 +47,7 @@ def follow(handlers: Handlers, model: str, given: Given | None, request: EditReq
         ValueError: a request that would hold the device for too long, or that does not fit.
     """
     backend = handlers.slot.get(model)
-    config = request.config or (DecodingConfig.from_dict(given.config) if isinstance(given, Trace) else DecodingConfig())
+    config = request.config or (own_settings(given) if isinstance(given, Trace) else DecodingConfig())
     steps = config.num_steps or own_steps(model)
     check_cost(cost_of(request, 1), 1, steps)
 

@@ -7,7 +7,7 @@
   const MODES = [
     { key: "edit", name: "Erase", send: "Draw again", about: "Paint what should be drawn again, or choose an object. Everything else stays, token for token." },
     { key: "extend", name: "Extend", send: "Draw the border", about: "Room on one side: the picture moves, what leaves on the other side is lost, and the freed border is drawn." },
-    { key: "remix", name: "Without a mask", send: "Draw", about: "Write another prompt. The cells that it finds least likely are opened and drawn, in some rounds." },
+    { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. The cells that it finds least likely are opened and drawn, in some rounds." },
     { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can stay as they are." },
   ];
   const TOOLS = [

@@ -87,6 +87,7 @@
       if (this.picked === index) return;
       const before = runs[this.picked];
       this.run = this.picked = index;
+      for (const stage of this.player.stages) stage.box.classList.toggle("up-edited", stage.run.index === index);
       for (const o of this.regions.keys()) if (!runs[index].objects.includes(o)) this.regions.delete(o);
       this.panel.pick(runs[index], before);
       if (this.on) this.told();
