@@ -20,7 +20,7 @@ from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, unifor
 from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
-from uncage_demo.decoding.schedule import stay_masked
+from uncage_demo.decoding.schedule import leading_steps, stay_masked
 from uncage_demo.decoding.sight import hidden_tokens, places_reopened
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 from uncage_demo.orders.base import AttentionRead, StepContext
@@ -33,8 +33,6 @@ from uncage_demo.trace.origin import region_cells, region_sight
 from uncage_demo.trace.record import StepRecord
 
 Step = Generator[Request, ForwardOutput, StepRecord]
-# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
-LEADING_SHARE = 4
 
 
 def begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> Sample:
@@ -350,7 +348,7 @@ class Sample:
             forced[list(self.start.keep)] = True
             candidates = masked.copy()
             candidates[list(self.start.hold)] = False
-        if self.regions is not None and self.step < max(1, self.config.draft_steps // LEADING_SHARE):
+        if self.regions is not None and self.step < leading_steps(self.config):
             inside = candidates & self.regions.any(axis=0)
             if inside.sum() >= count:
                 candidates = inside
