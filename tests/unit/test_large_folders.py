@@ -289,3 +289,31 @@ def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path:
     assert weight_hash([tmp_path / "one"]) == one
     blob.write_bytes(b"not read again")
     assert weight_hash([tmp_path / "one"]) == one
+
+
+def test_weights_that_do_not_fit_name_file_tensor_and_both_shapes(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = write_meissonic(tmp_path / "mine")
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"context_embedder.weight": torch.zeros(32, 31)}, path)
+    with pytest.raises(ValueError, match=r"transformer/diffusion_pytorch_model\.safetensors: these weights do not fit") as caught:
+        hub.load_large(str(folder))
+    assert "1 tensors of another shape: context_embedder.weight is (32, 31), not (32, 32)" in str(caught.value)
+    save_file(tensors | {"context_embedder.weight": torch.ones(32, 32, dtype=torch.int8)}, path)
+    with pytest.raises(ValueError, match=r"not of float32, float16 or bfloat16 numbers: context_embedder\.weight is int8"):
+        hub.load_large(str(folder))
+    shards = [f"diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    names = sorted(tensors)
+    for number, shard in enumerate(shards):
+        save_file({name: tensors[name] for name in names[number::2] if name != names[0]}, path.with_name(shard))
+    path.unlink()
+    listed = {name: shards[number % 2] for number, name in enumerate(names)}
+    path.with_name("diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+    with pytest.raises(ValueError, match=rf"00001-of-00002\.safetensors and 1 more shards: .*1 tensors missing: {names[0]}"):
+        hub.load_large(str(folder))
+    whole = path.with_name(shards[1])
+    whole.write_bytes(whole.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"00002-of-00002\.safetensors: truncated"):
+        hub.load_large(str(folder))

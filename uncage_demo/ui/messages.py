@@ -15,6 +15,8 @@ import gradio as gr
 from uncage_demo.ui.line import Place
 
 log = logging.getLogger(__name__)
+# What says itself what is wrong: bad input, missing files, no network, values that are not finite, too little memory for a model.
+TOLD = (ValueError, FileNotFoundError, ConnectionError, FloatingPointError, MemoryError)
 _sequence = itertools.count(1)
 
 
@@ -24,7 +26,7 @@ def message(kind: str, **data: Any) -> str:
 
 
 def explained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ValueErrors become gr.Error with their message; anything else is logged in full and told in one sentence."""
+    """Errors that say what is wrong become gr.Error with their message; anything else is logged in full and told in one sentence."""
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
@@ -68,7 +70,7 @@ def beside_the_field(function: Callable[..., Any], answers: int = 1) -> Callable
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
+    if isinstance(error, TOLD) and str(error):
         return gr.Error(str(error), duration=12, print_exception=False)
     log.exception("a handler failed")
     return gr.Error(
