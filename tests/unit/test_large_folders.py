@@ -121,7 +121,10 @@ def test_settings_left_out_are_the_references(tmp_path: Path) -> None:
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "sine"}))
     with pytest.raises(ValueError, match=r"scheduler_config\.json: masking_schedule='sine'; cosine and linear are known"):
         hub.load_large(str(folder))
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "linear"}))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": "EulerDiscreteScheduler", "beta_start": 0.1}))
+    with pytest.raises(ValueError, match=r"_class_name='EulerDiscreteScheduler' and no mask_token_id; AmusedScheduler and Scheduler are"):
+        hub.load_large(str(folder))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": "Scheduler", "masking_schedule": "linear"}))
     assert hub.load_large(str(folder), image_size_px=32).info.default_schedule == "linear_float32"
 
 
@@ -316,4 +319,7 @@ def test_weights_that_do_not_fit_name_file_tensor_and_both_shapes(tmp_path: Path
     whole = path.with_name(shards[1])
     whole.write_bytes(whole.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"00002-of-00002\.safetensors: truncated"):
+        hub.load_large(str(folder))
+    whole.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4027785216\n")
+    with pytest.raises(ValueError, match=r"00002-of-00002\.safetensors: holds a pointer of Git LFS .* git lfs pull"):
         hub.load_large(str(folder))

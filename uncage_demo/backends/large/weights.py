@@ -17,6 +17,7 @@ from uncage_demo.backends.large.files import STEMS, choose, conversion_command, 
 
 VISION_HALF = ("vision_", "visual_", "logit_scale")  # what a whole CLIP model has beside its text half
 _NAMES_SHOWN = 3
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def read_adapter(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+        raise _unreadable(path, error) from None
 
 
 def read_tensors(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
@@ -97,8 +98,20 @@ def read_tensors(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, torch.Te
             with safe_open(path, framework="pt") as file:
                 tensors.update({name: file.get_tensor(name) for name in file.keys() if not name.startswith(skip)})  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+            raise _unreadable(path, error) from None
     return tensors
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    """What is wrong with a weight file that cannot be opened; a clone made without Git LFS is the usual case."""
+    try:
+        with path.open("rb") as stream:
+            pointer = stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        pointer = False
+    if pointer:
+        return ValueError(f"{path}: holds a pointer of Git LFS in place of the weights; run in its folder: git lfs pull")
+    return ValueError(f"{path}: truncated or not a safetensors file ({error})")
 
 
 def load_strict(module: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
