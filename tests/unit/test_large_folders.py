@@ -143,6 +143,14 @@ def test_loading_a_whole_clip_model_says_nothing_alarming(tmp_path: Path, capfd:
     assert "vision" not in said.out + said.err
 
 
+def test_a_folder_that_is_called_like_a_model_has_its_own_settings(tmp_path: Path) -> None:
+    amused = hub.load_large(str(write_amused(tmp_path / "meissonic")), image_size_px=32)
+    assert (amused.info.default_steps, amused.info.default_guidance_scale, amused.negative_prompt) == (12, 10.0, "")
+    one_step = hub.load_large(str(write_meissonic(tmp_path / "muddit-1024")), image_size_px=32, family="dimo")
+    assert one_step.info.default_steps == 1
+    assert hub.load_large(str(write_meissonic(tmp_path / "amused-256"))).info.image_size_px == (512, 512)
+
+
 def test_an_incomplete_folder_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "transformer").mkdir()
     with pytest.raises(ModelUnavailable, match=r"transformer/config\.json"):
@@ -251,8 +259,10 @@ def test_an_encoder_or_decoder_of_another_size_is_named(tmp_path: Path) -> None:
         hub.load_large(str(folder), text_encoder=str(narrow))
     with pytest.raises(ModelUnavailable, match=r"config\.json"):
         hub.load_large(str(folder), text_encoder=str(tmp_path))
-    with pytest.raises(ModelUnavailable, match="hub cannot be reached"):
+    with pytest.raises(ModelUnavailable, match=r"text_encoder: owner/encoder .*hub cannot be reached"):
         hub.load_large(str(folder), text_encoder="owner/encoder")
+    with pytest.raises(ModelUnavailable, match="text_encoder: '/nowhere': no such folder"):
+        hub.load_large(str(folder), text_encoder="/nowhere")
 
 
 def test_the_text_half_of_a_whole_clip_model_is_used(tmp_path: Path) -> None:
