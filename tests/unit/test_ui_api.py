@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,3 +79,13 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert len(saved) == 1
     assert all(answer == answers[0] for answer in answers)
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
+
+
+def test_the_documents_name_every_argument(tools):
+    page = (Path(__file__).parents[2] / "docs/API.md").read_text()
+    rows = dict(re.findall(r"^\| `/(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    assert set(rows) == set(tools)
+    for name, tool in tools.items():
+        fields = tool["inputSchema"]["properties"]
+        named = [field for field in fields if re.search(rf"\b{field}\b", rows[name])]
+        assert named == list(fields), name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -21,6 +22,7 @@ from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.compiling import require_compiler
 from uncage_demo.backends.large.finite import check_finite, first_not_finite
+from uncage_demo.backends.large.memory import memory_told
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import parse_attention_source
@@ -152,7 +154,9 @@ class LargeBackend:
         if options.compile:
             require_compiler(device)
             cast(TokenNetwork, network).compile_blocks()
-        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, options.offload)
+        parts = {"text": text.encoder, "network": network, "pictures": pictures.model}
+        with memory_told(f"the weights of {info.id}", device, options):
+            self._residency = Residency(parts, device, options.offload)
         self._cache: OrderedDict[str, TextCondition] = OrderedDict()
 
     @property
@@ -180,8 +184,9 @@ class LargeBackend:
 
     def _encode(self, text: str) -> TextCondition:
         if text not in self._cache:
-            self._residency.use("text")
-            states, pooled = self.text.encode(text)
+            with self._memory("the text encoder"):
+                self._residency.use("text")
+                states, pooled = self.text.encode(text)
             for name, values in (("hidden states", states), ("pooled embedding", pooled)):
                 check_finite(values, f"{name} of the text encoder", "")
             self._cache[text] = TextCondition(states.to(self.device), pooled.to(self.device))
@@ -189,6 +194,9 @@ class LargeBackend:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(text)
         return self._cache[text]
+
+    def _memory(self, part: str) -> AbstractContextManager[None]:
+        return memory_told(f"{part} of {self.info.id}", self.device, self.options)
 
     @torch.no_grad()
     def forward(
@@ -221,6 +229,7 @@ class LargeBackend:
         Raises:
             ValueError: shapes, columns or layers out of range, or a full capture beyond the memory bound.
             FloatingPointError: logits that are not finite, naming the first layer that gave such values.
+            MemoryError: the device has too little memory, with what would help.
         """
         b, n = tokens.shape
         height, width = self.info.grid
@@ -231,7 +240,6 @@ class LargeBackend:
         text = torch.stack([row.states for row in rows])
         cond = slice(len(halves), len(rows))
         recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond)
-        self._residency.use("network")
         inputs = (
             torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
             text,
@@ -240,7 +248,9 @@ class LargeBackend:
             torch.full((len(rows),), self._timestep(step, num_steps), device=self.device),
             self._text_mask(suppress, hidden, len(halves), len(rows), text.shape[1]),
         )
-        logits = self.network(*inputs, recorder)
+        with self._memory(f"a step of {b} x {2 if unconditional else 1} pictures"):
+            self._residency.use("network")
+            logits = self.network(*inputs, recorder)
         if not logits.isfinite().all():
             check_finite(logits, f"logits of step {step + 1}", f"; {first_not_finite(self.network, lambda: self.network(*inputs, None))}")
         output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None)
@@ -252,8 +262,9 @@ class LargeBackend:
 
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
         """Pictures "b H W 3" uint8 of complete grids "b n" or "b y x" (batched so that memory stays bounded)."""
-        self._residency.use("pictures")
-        return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
+        with self._memory("the picture decoder"):
+            self._residency.use("pictures")
+            return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
 
     def encode_image(self, image: np.ndarray) -> np.ndarray:
         """Token ids "y x" int64 of a picture "H W 3" uint8 of the model's own size, by the VQ model's encoder and nearest codes.
@@ -262,8 +273,9 @@ class LargeBackend:
             ValueError: a picture of another size or type; FloatingPointError: the encoder's values are not finite.
         """
         check_picture(image, self.info.image_size_px)
-        self._residency.use("pictures")
-        ids = self.pictures.encode(image[None])[0]
+        with self._memory("the picture encoder"):
+            self._residency.use("pictures")
+            ids = self.pictures.encode(image[None])[0]
         if ids.max() >= self.info.codebook_size:
             raise ValueError(f"picture: the VQ model reads code {ids.max()} in it, the transformer knows 0..{self.info.codebook_size - 1}")
         return ids
