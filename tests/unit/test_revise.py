@@ -12,8 +12,8 @@ from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions
-from uncage_demo.decoding.sample import mean_since_committed
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.taking_back import mean_since_committed
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.diagnosis.evidence import swapped_picks
 from uncage_demo.diagnosis.health import health
