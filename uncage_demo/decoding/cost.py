@@ -27,8 +27,9 @@ def passes_at(config: DecodingConfig, step: int, objects: int) -> float:
     passes += config.self_guidance > 0 and begun
     revision = config.revision
     ends = local == at.total_steps - 1
-    # A critic needs something that is committed and may be opened, and a step that leaves something masked; a redraw keeps what it kept.
-    passes += (1 + guided) * (revision is not None and revision.hides and local > 0 and not ends)
+    # A second look needs something that is committed and may be opened, and a step that leaves something masked; a redraw keeps it.
+    if revision is not None and local > 0 and not ends:
+        passes += 2 if revision.ahead else (1 + guided) * revision.hides
     return passes
 
 

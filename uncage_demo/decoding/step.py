@@ -80,7 +80,7 @@ def advance(sample: Sample) -> Step:
     )
     scores = np.where(masked, order.score(context, config), np.float32(-np.inf)).astype(np.float32)
     stay = stay_masked(config, step, int(sample.scheduled.sum()), masked, scores, confidence, entropy)
-    opened = yield from take_back(sample, masked, likelihood, confidence, stay)
+    opened = yield from take_back(sample, masked, sampled, scores, likelihood, confidence, stay)
     committed, cutoff = _choose_positions(sample, scores, masked, int(masked.sum()) - stay + int((opened > 0).sum()), first)
     sample.tokens = np.where(opened > 0, -1, np.where(committed, sampled, sample.tokens))
     if sample.whole is not None and run is None:

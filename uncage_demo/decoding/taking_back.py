@@ -14,6 +14,7 @@ from uncage_demo.backends.base import ForwardOutput
 from uncage_demo.decoding.answers import guided
 from uncage_demo.decoding.batching import Request
 from uncage_demo.decoding.noise import uniforms
+from uncage_demo.decoding.order import select
 from uncage_demo.decoding.sample import Sample
 from uncage_demo.decoding.sight import places_reopened
 from uncage_demo.decoding.tokens import TokenOpinion
@@ -21,13 +22,20 @@ from uncage_demo.orders.revise import REASON_CODE, Committed
 
 
 def take_back(
-    sample: Sample, masked: np.ndarray, likelihood: np.ndarray, confidence: np.ndarray, stay: int
+    sample: Sample,
+    masked: np.ndarray,
+    sampled: np.ndarray,
+    scores: np.ndarray,
+    likelihood: np.ndarray,
+    confidence: np.ndarray,
+    stay: int,
 ) -> Generator[Request, ForwardOutput, np.ndarray]:
     """What the settings' revision takes back, which may ask for a forward of its own.
 
     Args:
         sample: at the step, before anything is committed in it.
         masked: "n" bool, when the step began.
+        sampled, scores: "n", what each position holds or drew, and the order's scores.
         likelihood: "n" float32, log p of what each position holds or drew.
         confidence: the same where masked, 0 elsewhere.
         stay: how many positions stay masked after the step.
@@ -51,6 +59,13 @@ def take_back(
         with torch.inference_mode():
             found = TokenOpinion.from_logits(guided(sample, output)).confidence(np.maximum(sample.tokens, 0))
         left_out = np.where(hidden, found, np.float32(np.nan))
+    elif revision.ahead:
+        committed = select(scores, masked, int(masked.sum()) - stay)
+        output = yield sample.request(np.where(committed, sampled, sample.tokens), unconditional=True)
+        assert output.uncond is not None
+        with torch.inference_mode():
+            found = TokenOpinion.from_logits(output.uncond[0]).confidence(np.maximum(sample.tokens, 0))
+        left_out = np.where(held, found, np.float32(np.nan))
     look = Committed(
         step=step,
         num_steps=config.total_steps,
