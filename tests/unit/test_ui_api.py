@@ -66,7 +66,7 @@ def test_any_declared_setting_can_be_given_by_name(tools):
 def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monkeypatch):
     from tests.factories import make_trace
     from uncage_demo.trace.record import Trace
-    from uncage_demo.ui.api import _files
+    from uncage_demo.ui.api_files import files_of
     from uncage_demo.ui.device_runs import Finished
     from uncage_demo.ui.runs import Made
 
@@ -75,7 +75,7 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     monkeypatch.setattr(Trace, "save", lambda self, path, **kwargs: saved.append(path) or save(self, path, **kwargs))
     made = Made(["an-id-of-this-test"], Finished([trace], [None]))
     with ThreadPoolExecutor(4) as pool:
-        answers = [future.result() for future in [pool.submit(_files, made) for _ in range(8)]]
+        answers = [future.result() for future in [pool.submit(files_of, made) for _ in range(8)]]
     assert len(saved) == 1
     assert all(answer == answers[0] for answer in answers)
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui.line import Place
 
 log = logging.getLogger(__name__)
@@ -48,23 +49,50 @@ def explained(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
-def beside_the_field(function: Callable[..., Any], answers: int = 1) -> Callable[..., Any]:
-    """A generator handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
+def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool = False) -> Callable[..., Any]:
+    """A handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
 
     Args:
-        function: a generator of messages, or of tuples that begin with one.
+        function: returns, or generates, messages, or tuples that begin with one.
         answers: how many outputs it has.
+        chips: whether the prompt's words stand beside the field, and say by themselves which of them the model does not know.
     """
 
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        try:
-            yield from function(*args, **kwargs)
-        except Exception as error:
-            told = message("problem", text=str(_told(error).message))
-            yield told if answers == 1 else (told, *[gr.skip()] * (answers - 1))
+    def told(error: Exception) -> Any:
+        words = chips and isinstance(error, UndrawableError) and error.words
+        text = message("problem", text=short_reason(error), words=words)
+        return text if answers == 1 else (text, *[gr.skip()] * (answers - 1))
 
-    return generator
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from function(*args, **kwargs)
+            except Exception as error:
+                yield told(error)
+
+        return generator
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            return told(error)
+
+    return plain
+
+
+def short_reason(error: Exception) -> str:
+    """What a visitor reads of an error: one or two sentences, without the list of all words, which stands under the prompt.
+
+    Args:
+        error: any; what is no mistake of the visitor's is logged.
+    """
+    if isinstance(error, UndrawableError):
+        return f"{error.reason} Its words are listed under the prompt."
+    return str(_told(error).message)
 
 
 def _told(error: Exception) -> gr.Error:
