@@ -90,7 +90,7 @@ _TABLE = (
     Preset(
         "mend_half_guided",
         "Draft and mend, guided for half",
-        "The laboratory's best where colours leak: places of their own words, and classifier-free guidance in the first half of the steps only.",
+        "The best of the laboratory where colours leak: classifier-free guidance in the first half of the steps only.",
         DecodingConfig(order="mend", guidance_interval=(0.0, 0.5)),
     ),
     Preset(
