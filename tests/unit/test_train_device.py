@@ -44,9 +44,9 @@ def accelerator(monkeypatch):
 def test_stage_trains_on_the_device_with_the_same_data(stage, accelerator, tmp_path):
     # The curriculum asks how far training is, which processes that are ahead cannot know exactly.
     options = {"curriculum": False} if stage == "transformer" else {}
-    there = train(stage, tmp_path / "there", 3, device=DEVICE, **options)
+    there = train(stage, tmp_path / "there", 2, device=DEVICE, **options)
     assert {place(p) for p in there.parameters()} == {DEVICE}
-    assert_same_weights(there.cpu(), train(stage, tmp_path / "here", 3, **options))
+    assert_same_weights(there.cpu(), train(stage, tmp_path / "here", 2, **options))
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector"])  # the transformer's pictures: tests/slow
