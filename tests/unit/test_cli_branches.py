@@ -1,12 +1,10 @@
-"""Branches are made again by the command that is printed for them: one after another, with the very tokens of the page's."""
+"""What a branch may be is checked before anything is drawn (commands that make branches again: tests/slow/test_branch_commands.py)."""
 
 from __future__ import annotations
 
 import pytest
 
-from uncage_demo.cli.branches import parse_branch
-
-TEXT = "a cat and a -- 'red' dog"
+from uncage_demo.trace.wish import parse_branch
 
 
 @pytest.mark.parametrize(
