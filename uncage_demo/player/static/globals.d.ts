@@ -26,7 +26,7 @@ interface PlayerOptions {
   onEvent?: (name: string, detail: any) => void;
   /** How the brush begins: open, in a mode, with an edit that can be taken back. */
   edit?: { open?: boolean; mode?: string; undo?: boolean };
-  heads?: (detail: { id: string; step: number; word: number; other?: string }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
+  heads?: (detail: { id: string; step: number; word: number; other?: string; cell?: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 
 interface Window {

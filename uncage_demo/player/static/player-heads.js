@@ -1,12 +1,13 @@
-// Layers and heads on request: one small map per head, of one word at this step.
+// Layers and heads on request: one small map per head, of one word at this step, or of one cell: where it looks in the picture.
 // Asked of options.heads({id, step, word}) -> {heads} or {error}; a page without a server has what lies in its payload, or says why it has none.
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
-  const { number } = parts.phrases;
+  const { number, place } = parts.phrases;
   const PAUSE_MS = 250; // while scrubbing, only the step where it rests is asked for
   const KEPT = 64;
+  const CELL = "cell"; // the choice of the pinned cell instead of a word
 
   class Heads {
     constructor(player) {
@@ -45,6 +46,7 @@
       this.word = make("select", "");
       this.word.setAttribute("aria-label", "Word whose attention is shown by layer and head");
       for (const i of words) this.word.append(new Option(model.words[i].text, String(i)));
+      if (options.heads) this.word.append(new Option("the pinned cell", CELL));
       this.word.value = String(this.player.firstWord());
       // a word that is not in the prompt: only a server has a model to ask
       this.other = make("input", "up-other");
@@ -82,7 +84,8 @@
         this.word.value = String(state.word);
         this.other.value = "";
       }
-      if (["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
+      const pinned = changed.has("pin") && this.word.value === CELL;
+      if (pinned || ["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
       if (changed.has("hover") || changed.has("pin")) this.tell();
       if (changed.has("theme")) this.paint();
     }
@@ -92,10 +95,18 @@
       if (!this.open || state.playing) return;
       const run = model.runs[Number(this.run.value)];
       /** @type {any} */
-      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: Number(this.word.value) };
-      const other = this.other.value.trim();
+      const detail = { id: run.id, step: run.firstStep + run.local(state.step) };
+      const other = this.other.value.trim(), looks = !other && this.word.value === CELL;
       if (other) detail.other = other;
-      const key = [detail.id, detail.step, other ? -1 : detail.word, other].join(" ");
+      else detail[looks ? "cell" : "word"] = looks ? state.pin : Number(this.word.value);
+      if (looks && state.pin < 0) {
+        this.ticket++;
+        clearTimeout(this.timer);
+        this.status.textContent = "Click a cell of the picture: the maps show where it looks, and so whether two places know of each other.";
+        this.scale.hidden = this.grid.hidden = true;
+        return;
+      }
+      const key = [detail.id, detail.step, looks ? `cell ${state.pin}` : other ? -1 : detail.word, other].join(" ");
       const mine = ++this.ticket;
       clearTimeout(this.timer);
       if (this.cache.has(key)) return this.put(this.cache.get(key));
@@ -122,7 +133,10 @@
     put(data) {
       this.shown = data;
       this.codes = parts.data.typed(data.codes);
-      const said = data.other ? `“${data.other}”, which is not in the prompt, as if it went on with it` : `“${this.player.model.words[data.word].text}”`;
+      const { words, grid } = this.player.model;
+      let said = `“${data.other}”, which is not in the prompt, as if it went on with it`;
+      if (typeof data.cell === "number") said = `from ${place(data.cell, grid[1])} to every other cell`;
+      else if (!data.other) said = `“${words[data.word].text}”`;
       this.status.textContent = `Step ${data.step + 1}, ${said}: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
       this.scale.hidden = this.grid.hidden = false;
       this.grid.replaceChildren();
