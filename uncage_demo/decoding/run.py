@@ -238,4 +238,4 @@ def _check_one_step(model: str, config: DecodingConfig, start: Start | None) -> 
     if config.num_steps != 1:
         raise ValueError(f"num_steps={config.num_steps}: {model} draws every position in one step, so give 1")
     if start is not None and (np.asarray(start.tokens) >= 0).any():
-        raise ValueError(f"start.tokens: {model} draws every position anew in one step, so no token can be given")
+        raise ValueError(f"start.tokens: {model} draws every position anew in one step, so no token can be given and no picture edited")

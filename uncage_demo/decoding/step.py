@@ -18,7 +18,7 @@ from uncage_demo.decoding.noise import gumbel, uniforms
 from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.reuse import group_size
 from uncage_demo.decoding.sample import Sample
-from uncage_demo.decoding.schedule import stay_masked
+from uncage_demo.decoding.schedule import leading_steps, stay_masked
 from uncage_demo.decoding.taking_back import open_around_places, open_outdone, take_back
 from uncage_demo.decoding.tokens import TokenOpinion, forbid_ids
 from uncage_demo.orders.base import AttentionRead, StepContext
@@ -27,8 +27,6 @@ from uncage_demo.orders.table import ORDERS, published_contrast
 from uncage_demo.trace.record import StepRecord
 
 Step = Generator[Request, ForwardOutput, StepRecord]
-# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
-LEADING_SHARE = 4
 
 
 def advance(sample: Sample) -> Step:
@@ -123,7 +121,7 @@ def advance(sample: Sample) -> Step:
 
 
 def _temperature(sample: Sample, entropy: np.ndarray | None) -> float | np.ndarray:
-    """Of token sampling: one number, or one a position where it follows the entropy."""
+    """Of token sampling: one number, or one per position where it follows the entropy."""
     config = sample.config
     if config.entropy_heat == 0:
         return config.token_temperature
@@ -158,7 +156,7 @@ def _choose_positions(sample: Sample, scores: np.ndarray, masked: np.ndarray, co
         forced[list(sample.start.keep)] = True
         candidates = candidates.copy()
         candidates[list(sample.start.hold)] = False
-    if sample.regions is not None and sample.step < max(1, sample.config.draft_steps // LEADING_SHARE):
+    if sample.regions is not None and sample.step < leading_steps(sample.config):
         inside = candidates & sample.regions.any(axis=0)
         if inside.sum() >= count:
             candidates = inside

@@ -12,16 +12,23 @@ import re
 import tempfile
 import threading
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache, cachedmethod
+from pydantic import TypeAdapter
 
 from uncage_demo.export import Look, write_view
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
+from uncage_demo.trace.check import check_notes
+from uncage_demo.trace.header import read_json
+from uncage_demo.trace.notes import Note, tidy
 from uncage_demo.ui.session import Entry
 
 if TYPE_CHECKING:
@@ -50,6 +57,7 @@ _MIME = {
     "zip": "application/zip",
 }
 _CACHED_PAYLOADS = 24
+_NOTES = TypeAdapter(list[Note])
 
 
 def answered(function: Callable[[Any], dict[str, Any]]) -> Callable[[Any], str]:
@@ -69,25 +77,20 @@ def answered(function: Callable[[Any], dict[str, Any]]) -> Callable[[Any], str]:
 
 
 class Payloads:
-    """Payloads of runs by their ids; the last few are kept as text."""
+    """Payloads of runs by their ids; the last few are kept as text. Who asks for what is just being made waits for it."""
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._lock = threading.Lock()
+        self.kept: LRUCache[tuple[Any, ...], str] = LRUCache(_CACHED_PAYLOADS)
+        self.made = threading.Condition()
 
+    @cachedmethod(
+        attrgetter("kept"),
+        key=lambda self, entries, small=False: (small, *(entry.id for entry in entries)),
+        condition=attrgetter("made"),
+    )
     def text(self, entries: list[Entry], small: bool = False) -> str:
         """JSON text {"payload": ...} of these runs; small = as a grid of small stages."""
-        key = (str(small), *(entry.id for entry in entries))
-        with self._lock:
-            if key in self._texts:
-                self._texts.move_to_end(key)
-                return self._texts[key]
-        text = json.dumps({"payload": payload_of(entries, small)})
-        with self._lock:
-            self._texts[key] = text
-            while len(self._texts) > _CACHED_PAYLOADS:
-                self._texts.popitem(last=False)
-        return text
+        return json.dumps({"payload": payload_of(entries, small)})
 
 
 def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:
@@ -118,10 +121,10 @@ def payload_function(handlers: Handlers) -> Callable[[Any], str]:
 
 
 def export_function(handlers: Handlers) -> Callable[[Any], str]:
-    """`export_file({ids, kind, step, theme})` for scripts: one file made of the runs on stage."""
+    """`export_file({ids, kind, step, theme, notes})` for scripts: one file made of the runs on stage and the visitor's notes on them."""
 
     def export_file(data: Any) -> dict[str, Any]:
-        entries = _entries(handlers, data, 6)
+        entries = with_notes(_entries(handlers, data, 6), data.get("notes"))
         kind, step = data.get("kind"), data.get("step", 0)
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
@@ -134,6 +137,34 @@ def export_function(handlers: Handlers) -> Callable[[Any], str]:
             return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}
 
     return answered(export_file)
+
+
+def with_notes(entries: list[Entry], given: Any) -> list[Entry]:
+    """The runs with a visitor's notes, which the browser keeps: what is in memory here may be shared with others.
+
+    Args:
+        entries: runs on stage.
+        given: id -> list of {step, text, cell}, untrusted; runs that it does not name keep their own.
+
+    Raises:
+        ValueError: naming what is wrong with a note.
+    """
+    if given is None:
+        return entries
+    if not isinstance(given, dict):
+        raise ValueError(f"notes is {type(given).__name__}: give an object of lists by the ids of runs")
+    noted = []
+    for entry in entries:
+        if entry.id in given:
+            try:
+                listed = read_json(_NOTES, json.dumps(given[entry.id]), "the list")
+                trace = replace(entry.trace, notes=tuple(replace(note, text=tidy(note.text)) for note in listed))
+                check_notes(trace)
+            except ValueError as error:
+                raise ValueError(f"notes: {error}") from None
+            entry = replace(entry, trace=trace)
+        noted.append(entry)
+    return noted
 
 
 def make_file(entries: list[Entry], kind: str, step: int, folder: Path, theme: str = "light") -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -21,6 +22,7 @@ from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.compiling import require_compiler
 from uncage_demo.backends.large.finite import check_finite, first_not_finite
+from uncage_demo.backends.large.memory import memory_told
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import parse_attention_source
@@ -168,7 +170,9 @@ class LargeBackend:
         if options.compile:
             require_compiler(device)
             cast(TokenNetwork, network).compile_blocks()
-        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, options.offload)
+        parts = {"text": text.encoder, "network": network, "pictures": pictures.model}
+        with memory_told(f"the weights of {info.id}", device, options):
+            self._residency = Residency(parts, device, options.offload)
         self._cache: OrderedDict[str, TextCondition] = OrderedDict()
 
     @property
@@ -196,8 +200,9 @@ class LargeBackend:
 
     def _encode(self, text: str) -> TextCondition:
         if text not in self._cache:
-            self._residency.use("text")
-            states, pooled = self.text.encode(text)
+            with self._memory("the text encoder"):
+                self._residency.use("text")
+                states, pooled = self.text.encode(text)
             for name, values in (("hidden states", states), ("pooled embedding", pooled)):
                 check_finite(values, f"{name} of the text encoder", "")
             self._cache[text] = TextCondition(states.to(self.device), pooled.to(self.device))
@@ -205,6 +210,9 @@ class LargeBackend:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(text)
         return self._cache[text]
+
+    def _memory(self, part: str) -> AbstractContextManager[None]:
+        return memory_told(f"{part} of {self.info.id}", self.device, self.options)
 
     @torch.no_grad()
     def forward(
@@ -240,6 +248,7 @@ class LargeBackend:
         Raises:
             ValueError: shapes, columns or layers out of range, or a full capture beyond the memory bound.
             FloatingPointError: logits that are not finite, naming the first layer that gave such values.
+            MemoryError: the device has too little memory, with what would help.
         """
         b, n = tokens.shape
         height, width = self.info.grid
@@ -250,9 +259,10 @@ class LargeBackend:
         text = torch.stack([row.states for row in rows])
         cond = slice(len(halves), len(rows))
         recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond, reuse is not None)
-        self._residency.use("network")
         if reuse is not None:
-            return self._again(tokens, step, num_steps, rows, cond, reuse, recorder)
+            with self._memory(f"a partial step of {b} x {2 if unconditional else 1} pictures"):
+                self._residency.use("network")
+                return self._again(tokens, step, num_steps, rows, cond, reuse, recorder)
         inputs = (
             torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
             text,
@@ -262,7 +272,9 @@ class LargeBackend:
             self._text_mask(suppress, hidden, len(halves), len(rows), text.shape[1]),
         )
         kept: list[Any] | None = [] if keep else None
-        logits = self.network(*inputs, recorder) if kept is None else self.network(*inputs, recorder, kept)
+        with self._memory(f"a step of {b} x {2 if unconditional else 1} pictures"):
+            self._residency.use("network")
+            logits = self.network(*inputs, recorder) if kept is None else self.network(*inputs, recorder, kept)
         if not logits.isfinite().all():
             check_finite(logits, f"logits of step {step + 1}", f"; {first_not_finite(self.network, lambda: self.network(*inputs, None))}")
         output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None, features=kept)
@@ -308,8 +320,9 @@ class LargeBackend:
 
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
         """Pictures "b H W 3" uint8 of complete grids "b n" or "b y x" (batched so that memory stays bounded)."""
-        self._residency.use("pictures")
-        return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
+        with self._memory("the picture decoder"):
+            self._residency.use("pictures")
+            return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
 
     def encode_image(self, image: np.ndarray) -> np.ndarray:
         """Token ids "y x" int64 of a picture "H W 3" uint8 of the model's own size, by the VQ model's encoder and nearest codes.
@@ -318,8 +331,9 @@ class LargeBackend:
             ValueError: a picture of another size or type; FloatingPointError: the encoder's values are not finite.
         """
         check_picture(image, self.info.image_size_px)
-        self._residency.use("pictures")
-        ids = self.pictures.encode(image[None])[0]
+        with self._memory("the picture encoder"):
+            self._residency.use("pictures")
+            ids = self.pictures.encode(image[None])[0]
         if ids.max() >= self.info.codebook_size:
             raise ValueError(f"picture: the VQ model reads code {ids.max()} in it, the transformer knows 0..{self.info.codebook_size - 1}")
         return ids
@@ -331,6 +345,10 @@ class LargeBackend:
 
     def judge(self, image: Any, prompt: Prompt) -> None:
         """These models bring no scorer."""
+        return None
+
+    def judge_many(self, images: Any, prompts: Sequence[Prompt]) -> None:
+        """As `judge`."""
         return None
 
     def _timestep(self, step: int, num_steps: int) -> float:

@@ -54,7 +54,7 @@ class CatalogEntry:
     @property
     def settings(self) -> OwnSettings | None:
         """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
-        return self.folder_settings or AUTHORS.get(self.id)
+        return self.folder_settings or (AUTHORS.get(self.id) if self.family else None)  # a folder may be called like a model
 
     @property
     def defaults(self) -> ModelDefaults:
@@ -79,7 +79,7 @@ class CatalogEntry:
     @property
     def sizes(self) -> Sizes | None:
         """Sizes computed from its shapes; None for the model that ships with the project and for what is not in the catalogue."""
-        return MODELS.get(self.id)
+        return MODELS.get(self.id) if self.family else None
 
     @property
     def cost(self) -> str:
@@ -125,8 +125,8 @@ class CatalogEntry:
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 
-_ANYTHING = "Anything you can describe, at {0} x {0} pixels."
-_SIMPLE = "Simple pictures of anything, at {0} x {0} pixels; best with close-ups and few objects."
+_ANYTHING = "Anything you can describe, at {0} × {0} pixels."
+_SIMPLE = "Simple pictures of anything, at {0} × {0} pixels; best with close-ups and few objects."
 ENTRIES = (
     CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", "Scenes of a few coloured everyday objects, from a closed vocabulary."),
     CatalogEntry(
@@ -143,7 +143,7 @@ ENTRIES = (
         "dimo",
         "Di[M]O 1024 (one step)",
         "dimo",
-        "Anything you can describe, at 1024 x 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
+        "Anything you can describe, at 1024 × 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
         "Yuanzhi/DiMO",
         "meissonic",
         MEISSONIC,

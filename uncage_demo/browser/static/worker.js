@@ -88,9 +88,9 @@ class Worker {
     }
   }
 
-  /** @param {{ ticket: number, run: number }} message */
-  async save({ ticket, run }) {
-    const bytes = await traceToBytes(this.runs[run].trace);
+  /** @param {{ ticket: number, run: number, notes: any[] }} message */
+  async save({ ticket, run, notes }) {
+    const bytes = await traceToBytes({ ...this.runs[run].trace, notes });
     this.post({ kind: "saved", ticket, run, order: this.runs[run].trace.config.order, bytes }, [bytes.buffer]);
   }
 

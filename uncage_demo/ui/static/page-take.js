@@ -47,7 +47,7 @@
         node.disabled = true;
         status.textContent = `Making ${label}…`;
         const theme = document.body.classList.contains("dark") ? "dark" : "light";
-        const answer = parse(await server.export_file({ ids: shared.ids, kind, step: shared.step, theme }));
+        const answer = parse(await server.export_file({ ids: shared.ids, kind, step: shared.step, theme, notes: page.notes.now() }));
         node.disabled = false;
         if (!answer || answer.error) {
           status.textContent = answer ? answer.error : "The server did not answer.";
@@ -70,8 +70,8 @@
 
     row.append(
       make("span", "uc-take-title", "Take it away"),
-      file("Player", "html", "This player as one HTML file that opens offline"),
-      file("Trace", "npz", "The whole run of every stage; open it here again or in Python"),
+      file("Player", "html", "This player as one HTML file that opens offline, notes included"),
+      file("Trace", "npz", "The whole run of every stage with its notes; open it here again or in Python"),
       make("span", "uc-take-title uc-muted", "Film"),
       file("WebP", "webp", "The stages as an animated picture"),
       file("MP4", "mp4", "The stages as a video"),
@@ -93,9 +93,9 @@
       shared.link = shared.embed = event.detail.query || event.detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? "This cannot say what was edited: take the trace" : node.dataset.title;
+        node.title = node.disabled ? "This cannot describe what was edited; take the trace instead" : node.dataset.title;
       }
-      status.textContent = shared.link ? "" : shared.command ? "A link describes whole runs; the command makes the branches, too." : "Link and command describe whole runs and branches, not edits: take the trace.";
+      status.textContent = shared.link ? "" : shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
       texts.hidden = true;
     });
   }

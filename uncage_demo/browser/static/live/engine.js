@@ -52,8 +52,8 @@ export class Engine {
     this.worker.postMessage({ kind: "cancel" });
   }
 
-  /** @param {number} run */
-  save(run) {
-    this.worker.postMessage({ kind: "save", run });
+  /** @param {number} run @param {any[]} notes that were written on it */
+  save(run, notes) {
+    this.worker.postMessage({ kind: "save", run, notes });
   }
 }
