@@ -48,6 +48,7 @@
       const message = parse(props.value);
       root.replaceChildren();
       if (!message) return;
+      if (message.problem) return root.append(make("span", "uc-absent", message.problem));
       root.append(make("strong", "", message.title), make("span", "", message.draws), make("span", "uc-muted", message.cost));
       if (!message.present) root.append(make("span", "uc-absent", `Not on this machine: the first use downloads about ${message.download_gb} GB.`));
       const consent = document.querySelector("#uc-download");
