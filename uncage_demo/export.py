@@ -155,7 +155,7 @@ def write_view(
 
     Args:
         path: .png or .svg for figures; .png for stills; .webp, .gif or .mp4 for "reveal"; .html for "player".
-        traces: 1..6 runs of one prompt.
+        traces: 1..6 runs of one model; figures take runs of one prompt.
         view: "heatmaps", "order", "curves", "side-by-side", "picture", "reveal" or "player".
         step: 0-based step of "side-by-side" and "picture"; None = finished.
         steps: 0-based columns of "heatmaps"; None = six that span the run.

@@ -204,7 +204,6 @@ def test_verdicts_and_findings_are_plain_data(pair):
     ("change", "message"),
     [
         (lambda t: [], "0 runs"),
-        (lambda t: [t, make_trace(0, steps=12, prompt_text="a cat")], "different prompts"),
         (lambda t: [t, make_trace(0, grid=(8, 8), steps=12)], "grids"),
     ],
 )

@@ -233,8 +233,6 @@ def _load(paths: Sequence[Path]) -> list[Trace]:
             traces.append(Trace.load(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    if len({t.prompt.text for t in traces}) > 1:
-        raise ValueError(f"the traces have {len({t.prompt.text for t in traces})} different prompts: give runs of one prompt")
     return traces
 
 

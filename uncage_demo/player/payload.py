@@ -16,6 +16,7 @@ from uncage_demo.orders.table import order_choices
 from uncage_demo.player import web_pictures
 from uncage_demo.player.binding_view import binding_view
 from uncage_demo.player.packing import array, plain
+from uncage_demo.player.prompts import placed, prompts_view, shared_prompt
 from uncage_demo.player.run_view import CANDIDATE_MAPS, LARGE_CANDIDATES, Detail, mark_maps, run_view
 from uncage_demo.player.titles import stage_titles
 from uncage_demo.prompt.judging import match, too_many
@@ -48,7 +49,8 @@ def build_payload(
     """Everything the player shows of some runs, as one JSON-able object.
 
     Args:
-        traces: 1..24 runs of the same prompt text, model grid and codebook. A run may be unfinished (fewer records than config num_steps).
+        traces: 1..24 runs of one model and grid. Where prompts differ, words and objects are numbered over all of them (see `prompts`).
+            A run may be unfinished (fewer records than config num_steps).
         verdicts: one per run or None; shown as judged by a detector.
         diagnoses: one list of findings per run (dataclasses or dicts; `text`, and optionally `step`, `layer`, `subject`, `word`, `cell`).
         titles: names of the stages; None takes the order's name, with the seed where seeds differ.
@@ -75,14 +77,22 @@ def build_payload(
         run["verdict"] = _verdict(verdicts[index], trace.prompt) if verdicts else None
         run["binding"] = binding_view(trace, verdicts[index] if verdicts else None)
         run["findings"] = [_finding(f) for f in diagnoses[index]] if diagnoses else []
-        runs.append(run)
+        source = _source(trace, traces)
+        runs.append(run if source is None else {**run, "source": source})
+    prompts = [trace.prompt for trace in traces]
+    shared, places = shared_prompt(prompts)
+    several = {}
+    if any(place.number for place in places):
+        runs = [placed(run, place, len(shared.subjects)) for run, place in zip(runs, places, strict=True)]
+        several = {"prompts": prompts_view(prompts, places)}
     return {
         "version": PAYLOAD_VERSION,
         "detail": level,
         "grid": list(first.grid),
         "num_steps": max(t.length for t in traces),
         "model": {"id": first.model.id, "title": first.model.title, "weights": first.model.weight_hash},
-        "prompt": prompt_view(first.prompt),
+        "prompt": prompt_view(shared),
+        **several,
         "scales": _scales(traces),
         "tables": {
             "sequential": array(color_table(SEQUENTIAL_MAP)),
@@ -93,6 +103,12 @@ def build_payload(
         "orders": [[name, title] for title, name in order_choices()],
         "runs": runs,
     }
+
+
+def _source(trace: Trace, traces: Sequence[Trace]) -> int | None:
+    """Which of the runs an edit comes from; None for a run of its own, and for an edit of one that is not here."""
+    wanted = trace.origin.source if trace.origin else ""
+    return next((index for index, one in enumerate(traces) if wanted and one.id == wanted), None)
 
 
 def prompt_view(prompt: Prompt) -> dict[str, Any]:
@@ -165,8 +181,6 @@ def _check(traces: Sequence[Trace], **lists: Sequence[Any] | None) -> None:
     for trace in traces:
         if not trace.steps:
             raise ValueError("a run without steps has nothing to play")
-        if trace.prompt.text != first.prompt.text:
-            raise ValueError(f"runs of different prompts cannot share a clock: {trace.prompt.text!r} and {first.prompt.text!r}")
         if trace.grid != first.grid or trace.model.id != first.model.id:
             raise ValueError(f"runs of different models or grids: {trace.model.id} {trace.grid} and {first.model.id} {first.grid}")
         if trace.model.codebook_size > 65536:

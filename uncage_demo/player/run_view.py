@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.order import recorded_terms
+from uncage_demo.decoding.schedule import leading_steps
 from uncage_demo.diagnosis.health import health
 from uncage_demo.orders.base import Term
 from uncage_demo.orders.revise import REASONS
@@ -63,7 +65,7 @@ def run_view(trace: Trace, level: Detail, large: bool) -> dict[str, Any]:
     return {
         "config": trace.config,
         "lineage": lineage_json(trace.lineage),
-        "origin": origin_json(trace.origin),
+        "origin": _origin(trace),
         "notes": [note.to_json() for note in trace.notes],
         "order": trace.config["order"],
         "guided": order_of(trace.config["order"]).guided,
@@ -200,3 +202,11 @@ def _exact_sums(steps: Sequence[StepRecord], terms: Sequence[dict[str, bool] | N
         if total.dtype != np.float32 or not np.array_equal(total, record.scores[at]):
             return False
     return True
+
+
+def _origin(trace: Trace) -> dict[str, Any] | None:
+    """What the run began with; with regions also how many steps commit cells of theirs first."""
+    told = origin_json(trace.origin)
+    if told and told["regions"]:
+        told["leads"] = leading_steps(DecodingConfig.from_dict(trace.config))
+    return told

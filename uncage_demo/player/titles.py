@@ -16,7 +16,7 @@ def stage_titles(traces: Sequence[Trace]) -> list[str]:
     names = []
     for t in traces:
         order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
-        order = f"{edit_made(t)} · {order}" if t.origin and t.origin.kind != "picture" else edit_made(t) or order
+        order = f"{order} · {edit_made(t)}" if t.origin and t.origin.kind != "picture" else edit_made(t) or order
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names

@@ -11,8 +11,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo.decoding.presets import named_preset
-from uncage_demo.ui import chips, exports, head_requests, pages, theme
-from uncage_demo.ui import edit as editing
+from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, own_picture, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.branch_links import parse_branches
@@ -52,7 +51,7 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
             with gr.Tab("Results", id="results"):
                 pages.results(handlers)
         add_api(handlers)
-        editing.add_api(handlers)
+        edit_api.add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
     # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
     demo.queue(max_size=None, default_concurrency_limit=16)
@@ -106,7 +105,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
             apply_default_css=False,
         )
         opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
-        own = editing.upload_button()
+        own = own_picture.upload_button()
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
         "",
@@ -282,7 +281,7 @@ def _wire_runs(
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
     for event in (started, rest, chosen, seeded, branched):
         event.failure(None, None, None, js=settle)
-    return [started, rest, seeded, branched, *editing.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
+    return [started, rest, seeded, branched, *edit.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
 
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ interface PlayerHandle {
 interface PlayerParts {
   skeleton: string;
   dom: any; phrases: any; unpack: any; run: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
-  heads: any; arrange: any; binding: any; region: any; present: any; edit: any; notes: any;
+  heads: any; arrange: any; binding: any; region: any; present: any; cells: any; editDraw: any; editPanel: any; edit: any; notes: any;
 }
 
 interface PlayerOptions {
@@ -24,8 +24,8 @@ interface PlayerOptions {
   autoplay?: boolean;
   actions?: string[];
   onEvent?: (name: string, detail: any) => void;
-  /** How the brush begins: open, in a mode, with an edit that can be taken back. */
-  edit?: { open?: boolean; mode?: string; undo?: boolean };
+  /** How the brush begins: open, in a mode, on a run, with an edit that can be taken back. */
+  edit?: { open?: boolean; mode?: string; run?: number; undo?: boolean };
   /** Notes can be written, and somebody keeps them: those of each run by its id, where they are others than the payload's. */
   notes?: { [id: string]: Note[] };
   /** Saves this page again with notes in it. */

@@ -228,7 +228,7 @@
         const { state, model } = player;
         const run = model.runs[state.touched || 0] || model.runs[0];
         player.clock.stop();
-        player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: state.word });
+        player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: run.ownWord(state.word) });
       });
       node.title = parts.phrases.KNOCKOUT;
       node.dataset.up = "knockout";
@@ -243,7 +243,7 @@
     const run = model.runs[state.touched || 0] || model.runs[0];
     const { edits } = run.raw.lineage;
     const out = edits && edits.suppress_word === state.word; // nothing attends to it any more
-    knockout.hidden = state.layer !== "word" || state.word < 0 || model.words[state.word].mark || out || model.done < model.steps;
+    knockout.hidden = state.layer !== "word" || run.ownWord(state.word) < 0 || model.words[state.word].mark || out || model.done < model.steps;
     if (knockout.hidden) return;
     knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }

@@ -24,7 +24,7 @@
     box.append(head, frame);
     const verdict = parts.words.verdict(run, model);
     if (verdict) box.append(verdict);
-    const told = parts.phrases.knockedOut(model, run);
+    const told = parts.phrases.knockedOut(model, run) || parts.phrases.madeFrom(model, run);
     if (told && !compact) box.append(make("p", "up-knocked", told));
     return { box, canvas, head };
   }

@@ -48,7 +48,9 @@
       return HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - TOP) * Math.min(this.high, value)) / this.high;
     }
 
+    // An object that the run's prompt does not have has no line.
     line(values, color, dash) {
+      if (values.every((v) => v !== v)) return;
       let d = "";
       for (let s = 0; s < values.length; s++) d += `${s ? "L" : "M"}${this.x(this.run.firstStep + s).toFixed(2)} ${this.y(values[s]).toFixed(2)}`;
       this.root.insertBefore(svg("path", { d, class: "up-line", stroke: color, ...(dash ? { "stroke-dasharray": dash } : {}) }), this.head);

@@ -23,6 +23,7 @@
       this.numSteps = raw.num_steps;
       this.divergence = raw.divergence;
       this.row = Math.ceil(this.cells / 8);
+      this.readPrompt(payload);
       this.maskedBits = typed(raw.masked);
       this.committedBits = typed(raw.committed);
       this.drawn = typed(raw.drawn);
@@ -78,6 +79,28 @@
         this.altCodes = typed(raw.alternatives.probs);
         this.altFine = raw.alternatives.probs.t === "u2";
       }
+    }
+
+    // Its own prompt. Words and objects have the numbers that they have in the lists of all runs together.
+    /** @param {Payload} payload */
+    readPrompt({ prompt, prompts }) {
+      const own = prompts ? prompts[this.raw.prompt] : null;
+      this.text = own ? own.text : prompt.text;
+      this.truncated = own ? own.truncated : prompt.truncated;
+      const spans = own ? own.words : prompt.words.map(({ start, end }, w) => [w, start, end]);
+      this.spoken = spans.map(([w, start, end]) => ({ ...prompt.words[w], word: w, start, end }));
+      // its objects in the order of its prompt, and what each is called there
+      this.objects = own ? own.subjects : prompt.subjects.map((_, o) => o);
+      this.labels = prompt.subjects.map(({ label }, o) => (own ? own.labels[own.subjects.indexOf(o)] || "" : label));
+    }
+
+    // What the server, which knows this run's prompt alone, calls a word; -1 for a word of another run's prompt.
+    ownWord(w) {
+      return this.spoken.findIndex(({ word }) => word === w);
+    }
+
+    says(w) {
+      return w >= this.firstMark || this.ownWord(w) >= 0;
     }
 
     // Scores that do not travel are the float32 sum of their terms, bit for bit (checked when the payload was made).
@@ -166,6 +189,23 @@
       return keep.includes(i) ? "keep" : drop.includes(i) ? "drop" : forbid.some(([cell]) => cell === i) ? "forbid" : "";
     }
 
+    // The object in whose region a cell is, -1 for none.
+    regionOf(i) {
+      const { origin } = this.raw;
+      const found = ((origin && origin.regions) || []).find(({ box: [top, left, bottom, right] }) => {
+        const y = Math.floor(i / this.columns), x = i % this.columns;
+        return y >= top && y < bottom && x >= left && x < right;
+      });
+      return found ? found.subject : -1;
+    }
+
+    // While cells of regions go first: "in" or "out" of one; "" where all cells are equal.
+    led(s, i) {
+      const { origin } = this.raw;
+      if (!origin || !(this.firstStep + s < (origin.leads || 0))) return "";
+      return this.regionOf(i) >= 0 ? "in" : "out";
+    }
+
     // The arithmetic of one candidate at one step, or null for a cell that was committed before.
     candidate(s, i) {
       const slot = this.slot(s, i);
@@ -180,7 +220,7 @@
       }
       return {
         confidence: this.valueOf("confidence", s, slot), noise: this.valueOf("noise", s, slot), contrast: this.valueOf("contrast", s, slot),
-        weight: this.weight[s], edited: this.edited(s, i),
+        weight: this.weight[s], edited: this.edited(s, i), led: this.led(s, i),
         score, rank, candidates: list.length, count: this.counts[s], cutoff: this.cutoff[s], margin: score - this.cutoff[s],
         picked: !!this.committed(s, i), terms: this.terms[s], token: this.drawn[at],
       };
@@ -272,7 +312,7 @@
         const out = new Float32Array(this.cells).fill(NaN);
         for (let i = 0; i < this.cells; i++) {
           const s = this.unmask[i] - this.firstStep;
-          if (s >= 0 && s < this.steps) out[i] = this.wordAt(s, w, i);
+          if (s >= 0 && s < this.steps && this.hasWord(w)) out[i] = this.wordAt(s, w, i);
         }
         this.commits.set(w, out);
       }

@@ -149,6 +149,7 @@
       }
       this.outlines(s, view);
       this.noted(view.notes(this.run), view.theme);
+      if (view.boxes) this.regions();
       if (view.boxes) this.boxes(this.run.boxes(this.model.subjects), view.theme);
     }
 
@@ -165,6 +166,18 @@
         c.lineWidth = size * 0.5;
         c.stroke();
         c.fill();
+      }
+    }
+
+    // Where objects were asked for: dotted in the object's colour.
+    regions() {
+      const { width, height } = this.canvas;
+      const unit = width / Math.max(1, this.canvas.clientWidth);
+      for (const { subject, box: [top, left, bottom, right] } of (this.run.raw.origin && this.run.raw.origin.regions) || []) {
+        const path = new Path2D();
+        const w = width / this.columns, h = height / this.rows;
+        path.rect(left * w, top * h, (right - left) * w, (bottom - top) * h);
+        this.stroke(path, this.model.subjects[subject].color, "rgba(12,14,20,.85)", 2 * unit, [2 * unit, 3 * unit]);
       }
     }
 

@@ -87,8 +87,13 @@
 
     firstWord() {
       const { model } = this;
-      const subject = model.subjects.find((s) => model.runs[0].hasWord(s.object[0]));
-      return subject ? subject.object[0] : model.words.findIndex((_, i) => model.runs[0].hasWord(i));
+      const subject = model.subjects.find((s) => this.heard(s.object[0]));
+      return subject ? subject.object[0] : model.words.findIndex((_, i) => this.heard(i));
+    }
+
+    // Whether any run has a map of a word.
+    heard(word) {
+      return this.model.runs.some((run) => run.hasWord(word));
     }
 
     pickState(given) {
@@ -166,7 +171,7 @@
       hook.object.append(new Option("All objects", "-1"));
       model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
       hook.word.replaceChildren();
-      model.words.forEach((w, i) => model.runs[0].hasWord(i) && hook.word.append(new Option(w.text, String(i))));
+      model.words.forEach((w, i) => this.heard(i) && hook.word.append(new Option(w.text, String(i))));
     }
 
     // All pictures are asked for at once, those near the clock first.
@@ -284,7 +289,7 @@
       hook.blendName.textContent = picture ? "Mask opacity" : "Blend";
       hook.blend.value = String(picture ? state.cover : state.blend);
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
-      hook.boxesField.hidden = !model.runs.some((run) => run.raw.verdict && run.raw.verdict.detections.length);
+      hook.boxesField.hidden = !model.runs.some((run) => (run.raw.verdict && run.raw.verdict.detections.length) || (run.raw.origin && run.raw.origin.regions.length));
       hook.boxes.checked = state.boxes;
       hook.lockField.hidden = !scale || state.layer === "order";
       hook.keys.hidden = Boolean(scale) || state.layer === "difference";
