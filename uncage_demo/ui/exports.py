@@ -228,7 +228,10 @@ def model_facts(name: str) -> str:
     from uncage_demo.ui.messages import message
     from uncage_demo.ui.models import about
 
-    return message("model", **about(name))
+    try:
+        return message("model", **about(name))
+    except ValueError as error:  # a folder that was typed and is not there, say
+        return message("model", problem=str(error))
 
 
 def _trace_files(entries: list[Entry], folder: Path, stem: str) -> Path:

@@ -13,7 +13,6 @@ from uncage_demo.config import LEFT_TO_MODEL, SETTINGS, DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset
 from uncage_demo.orders.table import COMPARED, order_choices
 from uncage_demo.setting import GROUPS, Setting
-from uncage_demo.ui.messages import explained
 from uncage_demo.ui.model_options import build_inputs, options_from, updates_for
 from uncage_demo.ui.models import entry_of, folders_allowed, kept_ages, option_facts, own_settings
 from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
@@ -210,19 +209,25 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
 
     def left_open(model: str, family: str | None = None) -> list[Any]:
         asked = named(str(model), ModelOptions(family=family or None))
-        return [value for key in own for value in shown_values(key, None, asked)]
+        try:
+            return [value for key in own for value in shown_values(key, None, asked)]
+        except ValueError:  # the line under the settings says what is wrong with this model
+            return [gr.skip()] * len(open_inputs)
 
     def left_to(model: str) -> list[Any]:
-        entry_of(model)
+        try:
+            entry_of(model)
+        except ValueError:
+            return [gr.skip()] * (1 + len(options) + len(open_inputs))
         return [gr.update(**age_input(model)), *updates_for(model), *left_open(model)]
 
     # A visitor's own choice of a model, not a link or an example, which name settings of their own.
     inputs = [age, *options.values(), *open_inputs]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    name.input(explained(left_to), name, inputs, **quiet)
+    name.input(left_to, name, inputs, **quiet)
     # Of a folder whose config does not tell its family, the family told here decides the steps and all else that is its own.
     options["family"].input(
-        explained(left_open),
+        left_open,
         [name, options["family"]],
         open_inputs,
         **quiet,

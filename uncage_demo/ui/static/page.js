@@ -48,6 +48,7 @@
       const message = parse(props.value);
       root.replaceChildren();
       if (!message) return;
+      if (message.problem) return root.append(make("span", "uc-absent", message.problem));
       root.append(make("strong", "", message.title), make("span", "", message.draws), make("span", "uc-muted", message.cost));
       const fetched = message.download_gb ? `Not on this machine: the first use downloads about ${message.download_gb} GB.` : "Not all of it is on this machine.";
       if (!message.present) root.append(make("span", "uc-absent", fetched));
@@ -79,6 +80,14 @@
     problem() {},
     showOnStage() {},
     attach: { header, model, problem },
+  });
+
+  // Open settings lie beside the pictures on a wide window: Escape puts them away.
+  document.addEventListener("keydown", (event) => {
+    const label = event.key === "Escape" && event.target instanceof Element && event.target.closest("#uc-settings") && document.querySelector("#uc-settings > .label-wrap.open");
+    if (!label || event.defaultPrevented) return;
+    label.click();
+    label.focus();
   });
 
   // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything.
