@@ -105,7 +105,7 @@ def write_run(
     Args:
         folder: made when missing; existing files are replaced (`check_free` refuses beforehand).
         traces: 1..6 runs of one prompt that differ in order or in the model's age.
-        verdicts: one a run, or None.
+        verdicts: one per run, or None.
         formats: names of FORMATS.
         look: of animations and side-by-side pictures.
         findings: one list a run from `diagnose`, shown by the player.

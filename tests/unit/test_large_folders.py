@@ -163,7 +163,7 @@ def test_load_backend_takes_a_local_folder(tmp_path: Path) -> None:
     assert backend.pictures.model.dtype == torch.float32
     other = hub.load_large(str(folder), image_size_px=64, text_encoder=str(folder / "text_encoder"))
     assert other.info.weight_hash == backend.info.weight_hash
-    with pytest.raises(ValueError, match=r"30 x 30 px: both sides must be multiples of 4"):
+    with pytest.raises(ValueError, match=r"30 × 30 px: both sides must be multiples of 4"):
         hub.load_large(str(folder), image_size_px=30)
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"mask_token_id": 3}))
     with pytest.raises(ValueError, match="mask_token_id=3"):

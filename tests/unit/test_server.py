@@ -49,7 +49,7 @@ def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespac
 
 def test_one_request_has_a_bound_and_says_it(server: SimpleNamespace) -> None:
     check_cost(6, 4, 64)
-    with pytest.raises(ValueError, match=r"6 orders x 4 seeds x 65 steps are 1560 decoding steps: one request may take 1536"):
+    with pytest.raises(ValueError, match=r"6 orders × 4 seeds × 65 steps are 1560 decoding steps: one request may take at most 1536"):
         check_cost(6, 4, 65)
     with pytest.raises(Exception, match="7 orders"):
         client(server).predict("a cat", ["meissonic"] * 7, 0, 4, 3.0, "embedded", api_name="/compare")

@@ -144,6 +144,10 @@ class Backend(Protocol):
         """What this model's scorer says of a picture ("H W 3" uint8, or a Trace); None where it has none."""
         ...
 
+    def judge_many(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[Verdict] | None:
+        """What it says of pictures "b H W 3" uint8, one per prompt, all at once; None where it has none."""
+        ...
+
 
 def check_picture(image: object, size_px: tuple[int, int]) -> None:
     """Nothing, for a picture "H W 3" uint8 of that size.
@@ -153,4 +157,4 @@ def check_picture(image: object, size_px: tuple[int, int]) -> None:
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size_px, 3):
         found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} x {size_px[1]} px in RGB")
+        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} × {size_px[1]} px in RGB")

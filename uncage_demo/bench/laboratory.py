@@ -63,6 +63,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "redraw, plan 1": {"order": "redraw", "revise": "plan", "revise_strength": 1.0},
     "halton, critic 0.25": {"order": "halton", "revise": "critic", "revise_strength": 0.25},
     "mend, spacing 2": {"order": "mend", "spacing": 2.0},
+    "uncage, guidance first half": {"order": "uncage", "guidance_interval": (0.0, 0.5)},
+    "anchored, guidance first half": {"order": "anchored", "guidance_interval": (0.0, 0.5)},
+    "redraw, guidance first half": {"order": "redraw", "guidance_interval": (0.0, 0.5)},
+    "redraw, plan 1, guidance first half": {"order": "redraw", "revise": "plan", "revise_strength": 1.0, "guidance_interval": (0.0, 0.5)},
+    "anchored, redraw, guidance first half": {"order": "anchored", "redraw_share": 4, "guidance_interval": (0.0, 0.5)},
+    "mend, guidance first half": {"order": "mend", "guidance_interval": (0.0, 0.5)},
+    "mend, spacing 2, guidance first half": {"order": "mend", "spacing": 2.0, "guidance_interval": (0.0, 0.5)},
 }
 
 

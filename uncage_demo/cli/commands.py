@@ -163,7 +163,7 @@ def watched(items: Iterator[Any], grid: tuple[int, int], titles: Sequence[str]) 
     Args:
         items: from `runner.stream`.
         grid: (y, x) of the runs.
-        titles: one a run.
+        titles: one per run.
     """
     from uncage_demo.render.terminal import frame_text, over_itself
 

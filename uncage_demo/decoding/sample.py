@@ -317,7 +317,7 @@ class Sample:
         self.previous = TokenOpinion.from_logits(forbid_ids(logits, self.start.forbid)).probabilities()
 
     def _temperature(self, entropy: np.ndarray | None) -> float | np.ndarray:
-        """Of token sampling: one number, or one a position where it follows the entropy."""
+        """Of token sampling: one number, or one per position where it follows the entropy."""
         config = self.config
         if config.entropy_heat == 0:
             return config.token_temperature

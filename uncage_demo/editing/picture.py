@@ -83,9 +83,9 @@ def read_picture(source: Any, size_px: tuple[int, int]) -> tuple[np.ndarray, tup
     picture = picture.convert("RGB")
     height, width = size_px
     if picture.size != (width, height):
-        old = f"{picture.size[0]} x {picture.size[1]}"
+        old = f"{picture.size[0]} × {picture.size[1]}"
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-        notes.append(f"It was cropped to its middle and scaled from {old} to {width} x {height} px, this model's size.")
+        notes.append(f"It was cropped to its middle and scaled from {old} to {width} × {height} px, this model's size.")
     return np.array(picture), tuple(notes)  # a copy: what Pillow lends cannot be written to
 
 
@@ -135,7 +135,7 @@ def _opened(source: Any) -> Any:
             raise ValueError(f"this is no picture that can be read: give a {_formats()} file") from error
     width, height = picture.size
     if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX) or width * height > MAX_PIXELS:
-        raise ValueError(f"the picture has {width} x {height} px: at most {MAX_SIDE_PX:,} px a side and {MAX_PIXELS:,} in all")
+        raise ValueError(f"the picture has {width} × {height} px: at most {MAX_SIDE_PX:,} px per side and {MAX_PIXELS:,} in all")
     return picture
 
 

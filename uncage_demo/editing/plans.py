@@ -146,7 +146,7 @@ def check_remix(strength: float, rounds: int) -> None:
 
 
 def opened_in_round(count: int, strength: float, rounds: int) -> int:
-    """How many of `count` cells each round of a remix opens: together the share `strength` of them, at least one a round."""
+    """How many of `count` cells each round of a remix opens: together the share `strength` of them, at least one per round."""
     return min(count, max(1, round(count * strength / rounds)))
 
 

@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 # A trace stores the place in this list; add at its end only. The first means "not opened".
 REASONS = (
     Reason("", ""),
-    Reason("chance", "a share of the committed cells is drawn by lot in every step."),
+    Reason("chance", "in every step some of the committed cells, chosen at random, are opened."),
     Reason("outranked", "the model now finds its token less probable than one that waited."),
     Reason("doubted", "since it was committed, the model has found its token less probable than any other cell's."),
     Reason("criticised", "with the cell itself hidden, the model finds its token less probable than any other cell's."),
@@ -187,8 +187,8 @@ def _by_left_out(look: Committed) -> np.ndarray:
 _ENTRIES = (
     Revision(
         "remask",
-        "Remasking by lot (ReMDM)",
-        "a share of the committed cells, drawn by lot, is masked again in every step",
+        "Random remasking (ReMDM)",
+        "a random share of the committed cells is masked again in every step",
         "no extra forward",
         "chance",
         0.05,

@@ -20,6 +20,7 @@ from uncage_demo.prompt.words import HYPHENS, Span, lowered, split
 from uncage_demo.types import Prompt, Subject, TextToken, Vocabulary, Word, WordKind
 
 __all__ = [
+    "UndrawableError",
     "attach",
     "check_drawable",
     "detach",

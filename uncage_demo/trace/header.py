@@ -109,7 +109,13 @@ def read_notes(versions: dict[str, str]) -> tuple[Note, ...]:
     Raises:
         TraceFormatError: a text that is no note, named.
     """
-    return tuple(read_json(_NOTE, text, f"note {number}") for number, text in enumerate(taken_out(versions), 1))
+    notes = []
+    for number, text in enumerate(taken_out(versions), 1):
+        try:
+            notes.append(read_json(_NOTE, text, "it"))
+        except TraceFormatError as error:
+            raise TraceFormatError(f"note {number}: {error}") from None
+    return tuple(notes)
 
 
 def _explain(where: str, value: Any) -> str | None:

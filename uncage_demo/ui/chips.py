@@ -219,7 +219,7 @@ def _object_pattern(vocabulary: Vocabulary) -> str:
 def _last_object(text: str, vocabulary: Vocabulary, what: str) -> re.Match[str]:
     matches = list(re.finditer(_object_pattern(vocabulary), text, re.IGNORECASE))
     if not matches:
-        raise ValueError(f"{what} needs an object: add one first")
+        raise ValueError(f"“{what}” needs an object: add one first")
     return matches[-1]
 
 

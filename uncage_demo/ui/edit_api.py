@@ -18,7 +18,7 @@ from uncage_demo.orders.table import COMPARED
 from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import files_of, opened_trace, picture_file, skipped
+from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number
@@ -34,7 +34,7 @@ def add_api(handlers: Handlers) -> None:
     def finished(model: str, given: Given | None, request: EditRequest) -> Iterator[Any]:
         for answer in follow(handlers, model, given, request):
             if not isinstance(answer, Made):
-                yield skipped(3)
+                yield nothing_yet(3)
                 continue
             made = files_of(answer)
             yield [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]

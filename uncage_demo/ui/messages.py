@@ -57,7 +57,8 @@ def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool
     """
 
     def told(error: Exception) -> Any:
-        text = message("problem", text=short_reason(error, chips))
+        words = chips and isinstance(error, UndrawableError) and error.words
+        text = message("problem", text=short_reason(error), words=words)
         return text if answers == 1 else (text, *[gr.skip()] * (answers - 1))
 
     if inspect.isgeneratorfunction(function):
@@ -81,16 +82,13 @@ def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool
     return plain
 
 
-def short_reason(error: Exception, chips: bool = False) -> str:
+def short_reason(error: Exception) -> str:
     """What a visitor reads of an error: one or two sentences, without the list of all words, which stands under the prompt.
 
     Args:
         error: any; what is no mistake of the visitor's is logged.
-        chips: as in `beside_the_field`.
     """
     if isinstance(error, UndrawableError):
-        if error.words and chips:
-            return "Nothing was drawn: this model does not know the words marked below. Replace them, or draw the rest."
         return f"{error.reason} Its words are listed under the prompt."
     return str(_told(error).message)
 

@@ -206,5 +206,5 @@ def grid_of(size_px: int | tuple[int, int], factor: int, multiple: int) -> tuple
     height, width = (size_px, size_px) if isinstance(size_px, int) else size_px
     step = factor * multiple
     if height < step or width < step or height % step or width % step:
-        raise ValueError(f"image size {height} x {width} px: both sides must be multiples of {step}")
+        raise ValueError(f"image size {height} × {width} px: both sides must be multiples of {step}")
     return (height // factor, width // factor), (height, width)

@@ -125,8 +125,8 @@ class CatalogEntry:
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 
-_ANYTHING = "Anything you can describe, at {0} x {0} pixels."
-_SIMPLE = "Simple pictures of anything, at {0} x {0} pixels; best with close-ups and few objects."
+_ANYTHING = "Anything you can describe, at {0} × {0} pixels."
+_SIMPLE = "Simple pictures of anything, at {0} × {0} pixels; best with close-ups and few objects."
 ENTRIES = (
     CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", "Scenes of a few coloured everyday objects, from a closed vocabulary."),
     CatalogEntry(
@@ -143,7 +143,7 @@ ENTRIES = (
         "dimo",
         "Di[M]O 1024 (one step)",
         "dimo",
-        "Anything you can describe, at 1024 x 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
+        "Anything you can describe, at 1024 × 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
         "Yuanzhi/DiMO",
         "meissonic",
         MEISSONIC,

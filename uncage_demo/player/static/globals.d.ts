@@ -47,4 +47,4 @@ interface Window {
 
 // Scripts look up nodes of markup that they ship themselves; which kind of element that is, the markup says.
 interface ParentNode { querySelector(selectors: string): any }
-interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent; "uc-lesson": CustomEvent }
+interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent; "uc-lesson": CustomEvent; "uc-unknown-words": CustomEvent }

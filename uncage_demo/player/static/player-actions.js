@@ -108,7 +108,7 @@
       this.box.classList.toggle("up-on", !!state.whatIf);
       this.result.replaceChildren();
       if (!state.whatIf) {
-        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. What you leave stays as each stage has it."));
+        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. Whatever you leave alone stays as it is on each stage."));
         return;
       }
       for (const run of model.runs.slice(0, 6)) {
@@ -155,7 +155,7 @@
       const words = {
         keep: ["Commit now", "Commit the drawn token here in this step, whatever its score"],
         drop: ["Delay by one step", "Do not commit this cell in this step"],
-        forbid: ["Forbid this token", "Never choose this token at this cell"],
+        forbid: ["Forbid this token", "Never choose this token for this cell"],
       };
       this.cellButtons = Object.entries(words).map(([action, [name, about]]) => {
         const node = button("up-pill", name, () => this.send(action));
@@ -200,9 +200,9 @@
       const last = state.step >= model.steps - 1;
       this.order.disabled = last;
       for (const option of this.order.options) option.disabled = option.value === run.raw.order; // it goes on with that one anyway
-      const orders = last ? " Another order needs an earlier step: in the last one all cells that are left are kept." : " Or continue with another order.";
+      const orders = last ? " To continue with another order, go to an earlier step: the last step keeps every cell that is left." : " Or continue with another order.";
       this.about.textContent = state.pin < 0 ? `Pin a cell to commit it now, delay it or forbid its token.${orders}` :
-        data ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
+        data ? "Everything before this step stays; the rest is decoded again." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
     }
   }
 

@@ -145,7 +145,7 @@
       said.append(make("span", "", committedBy(made, run.edited(s, made.cell))));
       const line = make("p", "up-decision-line");
       const go = button("up-link", `Show step ${made.step + 1}`, () => this.go(run, made.step, made.cell, made.word));
-      go.setAttribute("aria-label", `Show step ${made.step + 1}: where it was decided what ${run.labels[o]} is drawn after`);
+      go.setAttribute("aria-label", `Show step ${made.step + 1}: where it was decided which word ${run.labels[o]} follows`);
       line.append(go);
       if (parts.actions.allowed(player, "branch") && !made.last && model.done >= model.steps) {
         const wait = button("up-pill", "What if this cell had waited?", () => {
@@ -170,6 +170,7 @@
         const canvas = parts.stage.makeCanvas(TOKEN_PX, TOKEN_PX);
         canvas.setAttribute("aria-hidden", "true");
         item.append(canvas, make("span", "up-alt-prob", parts.phrases.percent(prob)), make("span", "up-alt-id", id === drawn ? "drawn" : `#${id}`));
+        item.title = `Token ${id} of the codebook`;
         list.append(item);
         this.tokens.push({ canvas, id });
       }

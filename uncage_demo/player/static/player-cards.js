@@ -210,12 +210,12 @@
       this.where = make("span", "up-where");
       this.unpin = button("up-pill", "Unpin", () => this.player.setState({ pin: -1 }));
       head.append(this.title, this.where, this.unpin);
-      this.hint = make("p", "up-hint", "Point at a cell or tap it: what it attends to, and why it is committed now or has to wait. A click pins it.");
+      this.hint = make("p", "up-hint", "Point at a cell or tap it to see what it attends to, and why it is committed now or has to wait. Click it to pin it.");
       this.card = make("section", "up-card");
       this.columns = model.runs.map((run) => new Column(this.player, run));
       this.bars = new WordBars(this.player);
       const alts = make("div", "up-alt-runs");
-      alts.append(make("h4", "", "The model’s top tokens here"));
+      alts.append(make("h4", "", "Most probable tokens here; # is the number in the codebook"));
       for (const column of this.columns) alts.append(column.altBox);
       this.altRuns = alts;
       const scroll = make("div", "up-scroll");

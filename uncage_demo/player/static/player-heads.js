@@ -100,7 +100,7 @@
       const mine = ++this.ticket;
       clearTimeout(this.timer);
       if (!other && detail.word < 0) return this.fail(`The prompt of ${run.letter} has no “${model.words[shared].text}”.`);
-      const said = other ? `“${other}”, which is not in the prompt, as if it went on with it` : `“${model.words[shared].text}”`;
+      const said = other ? `“${other}”, which is not in the prompt, read as if the prompt went on with it` : `“${model.words[shared].text}”`;
       if (this.cache.has(key)) return this.put(this.cache.get(key), said);
       this.status.textContent = "Reading the model…";
       this.timer = setTimeout(async () => {

@@ -73,7 +73,7 @@
     },
     {
       key: "difference", name: "Difference", zero: "middle",
-      about: "How far the picture is from that of run A at the same step, channel by channel; black is equal.",
+      about: "How far the picture is from that of run A at the same step, channel by channel; black means equal.",
       aboutMaps: "This run’s map minus run A’s at the same step: orange is more than in A, purple is less.",
       available: (model) => model.runs.length > 1 && LAYERS.some((layer) => comparable(layer, model)),
       scale: (painter, state) => painter.differenceScale(state),

@@ -114,9 +114,9 @@
 
     room(run, text, without) {
       const others = run.notes.filter((note) => note !== without);
-      if (others.length >= MOST_NOTES) return `A run holds at most ${MOST_NOTES} notes.`;
+      if (others.length >= MOST_NOTES) return `A run can have at most ${MOST_NOTES} notes.`;
       const all = others.reduce((sum, note) => sum + length(note.text), length(text));
-      return all > MOST_ALL_CHARS ? `The notes of a run hold at most ${MOST_ALL_CHARS} characters together.` : "";
+      return all > MOST_ALL_CHARS ? `The notes on a run may have at most ${MOST_ALL_CHARS.toLocaleString("en")} characters in all.` : "";
     }
 
     save() {
@@ -194,14 +194,16 @@
       const go = button("up-link", where, () => this.goTo(run, note));
       go.title = "Go there";
       line.append(go);
+      item.append(line, make("p", "up-note-said", note.text));
       if (player.options.notes) {
+        const acts = make("div", "up-note-acts");
         for (const [name, act] of [["Edit", () => this.edit(run, note)], ["Delete", () => this.remove(run, note)]]) {
           const node = button("up-link up-note-act", String(name), act);
           node.setAttribute("aria-label", `${name}: ${note.text}`);
-          line.append(node);
+          acts.append(node);
         }
+        item.append(acts);
       }
-      item.append(line, make("p", "up-note-said", note.text));
       return item;
     }
 

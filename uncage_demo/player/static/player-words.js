@@ -44,7 +44,7 @@
         const chip = button(`up-word up-${word.role || "plain"}`, text, () => this.choose(index));
         const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
         if (owner) tint(chip, owner.color);
-        const what = owner ? `${word.role} of ${run.labels[word.subject]}` : "not a subject";
+        const what = owner ? `${word.role} of ${run.labels[word.subject]}` : "no object of the prompt";
         chip.title = `${word.text} (${what})`;
         chip.dataset.word = String(index);
         chip.setAttribute("aria-pressed", "false");
@@ -79,6 +79,9 @@
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
+    const by = make("span", "up-judge", "Detector:");
+    by.title = "Judged by a detector, a small model that can be wrong";
+    box.append(by);
     box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
     for (const index of run.objects) {
       const label = run.labels[index];
@@ -103,7 +106,6 @@
       extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
-    box.append(make("span", "up-judge", "judged by a detector"));
     return box;
   }
 

@@ -52,6 +52,7 @@
       this.observer = new ResizeObserver(() => this.resized());
       this.observer.observe(this.hook.root);
       for (const stage of this.stages) this.observer.observe(stage.canvas);
+      this.observer.observe(document.body); // what stands above the player may grow or go
       // Whoever asked for little motion sees the finished picture instead of a grid of masks.
       if (autoplay && !this.calm) this.clock.start();
     }
@@ -334,18 +335,22 @@
       }
     }
 
-    // Stages grow with the window as far as they and the clock fit on one screen: the page's first one, or one of their own
-    // where the player begins further down.
+    // Stages grow with the window as far as they, what is said below them and the clock fit on one screen: the page's first one, or one of
+    // their own where the player begins further down.
     resized() {
-      const { root, stages, clock } = this.hook;
-      const top = (node) => node.getBoundingClientRect().top;
+      const { root, stages, clock, caption, legend } = this.hook;
       const { canvas } = this.stages[0];
+      const top = (node) => node.getBoundingClientRect().top;
+      const bottom = (node) => node.getBoundingClientRect().bottom;
       const first = top(canvas) + window.scrollY;
-      const above = first < window.innerHeight * FIRST_SCREEN ? first : top(canvas) - top(stages);
-      const { caption, legend } = this.hook;
-      const below = this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0;
+      const further = first >= window.innerHeight * FIRST_SCREEN && !this.present.on;
+      const above = further ? top(canvas) - top(stages) : first;
+      root.classList.toggle("up-further-down", further);
+      const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
+      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0);
       const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
-      root.style.setProperty("--up-room", `${Math.max(LEAST_PX, Math.round(room))}px`);
+      const side = `${Math.max(LEAST_PX, Math.round(room))}px`;
+      if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);
       this.setState({}, ["size"]);
     }
 

@@ -119,7 +119,8 @@
         }
       } else if (message.kind === "problem") {
         settle();
-        page.problem(message.text);
+        if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
+        else page.problem(message.text);
       } else if (message.kind === "restored") {
         shared.branches = message.branches || null;
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);

@@ -93,9 +93,9 @@
       shared.link = shared.embed = event.detail.query || event.detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? "This cannot say what was edited: take the trace" : node.dataset.title;
+        node.title = node.disabled ? "This cannot describe what was edited; take the trace instead" : node.dataset.title;
       }
-      status.textContent = shared.link ? "" : shared.command ? "No link can make these runs again; the command can." : "Neither link nor command can make an edited picture again: take the trace.";
+      status.textContent = shared.link ? "" : shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
       texts.hidden = true;
     });
   }

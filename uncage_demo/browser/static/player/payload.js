@@ -25,7 +25,7 @@ const encoded = new WeakMap();
  * Everything the player shows of some runs of one prompt.
  * @param {Manifest} manifest
  * @param {Trace[]} traces finished or not
- * @param {(Verdict | null)[]} verdicts one a run
+ * @param {(Verdict | null)[]} verdicts one per run
  * @param {string[]} [titles] of the stages
  * @returns {Payload}
  */
