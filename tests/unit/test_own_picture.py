@@ -49,7 +49,7 @@ def test_other_sizes_are_cropped_to_the_middle() -> None:
     read, notes = read_picture(wide, (96, 96))
     assert read.shape == (96, 96, 3)
     assert (read[:, 5:-5] == 200).all()
-    assert "from 150 x 50 to 96 x 96 px" in notes[0]
+    assert "from 150 × 50 to 96 × 96 px" in notes[0]
 
 
 def test_exif_turns_a_picture_upright() -> None:
