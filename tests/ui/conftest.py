@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,12 @@ def examples(tmp_path_factory) -> Path:
     for seed, (name, text) in enumerate(EXAMPLES):
         for order in ("meissonic", "uncage"):
             make_trace(seed, steps=16, prompt_text=text, order=order).save(folder / f"{name}.{order}.npz")
-    (folder / "index.json").write_text(json.dumps({name: {"title": text, "about": f"About {name}."} for name, text in EXAMPLES}))
+    said = [asdict(verdict) for verdict in VERDICTS]
+    index = {
+        name: {"title": text, "about": f"About {name}.", "verdicts": {f"{name}.meissonic": said[0], f"{name}.uncage": said[1]}}
+        for name, text in EXAMPLES
+    }
+    (folder / "index.json").write_text(json.dumps(index))
     return folder
 
 

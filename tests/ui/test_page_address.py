@@ -42,12 +42,58 @@ def test_the_first_screen_at_other_sizes(page, size):
     page.evaluate("() => window.scrollTo(0, 0)")
     for _ in range(3):
         page.evaluate(FRAME)
-    for selector in ("#uc-stage .up-canvas >> nth=0", "#uc-stage .up-canvas >> nth=1", "#uc-stage .up-clock"):
-        box = page.locator(selector).bounding_box()
-        assert box["y"] >= 0
-        assert box["y"] + box["height"] <= size[1], selector
-        assert box["x"] + box["width"] <= size[0], selector
+    first_screen(page, size)
     page.set_viewport_size(DESK)
+
+
+def first_screen(page: Any, size: tuple[int, int]) -> None:
+    """Both pictures whole, their verdicts below them, then the transport: nothing lies over another, all is inside the window."""
+    clock = page.locator("#uc-stage .up-clock").bounding_box()
+    assert clock["y"] + clock["height"] <= size[1]
+    assert clock["x"] + clock["width"] <= size[0]
+    for selector in ("#uc-stage .up-canvas", "#uc-stage .up-verdict"):
+        found = page.locator(selector).all()
+        assert len(found) == 2
+        for box in (node.bounding_box() for node in found):
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= clock["y"], selector
+            assert box["x"] + box["width"] <= size[0], selector
+
+
+def test_open_settings_move_no_picture(page):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.evaluate("() => window.scrollTo(0, 0)")
+    for _ in range(3):
+        page.evaluate(FRAME)
+    before = [node.bounding_box() for node in page.locator("#uc-stage .up-canvas").all()]
+    page.click("#uc-settings > button")
+    page.wait_for_selector("#uc-seed >> visible=true")
+    for _ in range(3):
+        page.evaluate(FRAME)
+    assert [node.bounding_box() for node in page.locator("#uc-stage .up-canvas").all()] == before
+    first_screen(page, (1280, 800))
+    panel = page.locator("#uc-settings > .label-wrap + div").bounding_box()
+    assert panel["y"] + panel["height"] <= 800
+    assert panel["x"] >= max(box["x"] + box["width"] for box in before)
+    page.locator("#uc-seed input").press("Escape")
+    page.wait_for_selector("#uc-seed", state="hidden")
+    page.set_viewport_size(DESK)
+
+
+def test_what_is_wrong_with_a_word_of_the_list_stays_among_the_words(page):
+    page.fill("#uc-prompt textarea, #uc-prompt input", "red")
+    page.wait_for_function("() => document.querySelectorAll('#uc-chips .uc-chip').length === 1")
+    page.click("#uc-chips .uc-vocabulary summary")
+    page.locator("#uc-chips .uc-words button", has_text="three").click()
+    page.wait_for_selector("#uc-chips .uc-note:has-text('needs an object')")
+    page.wait_for_timeout(500)
+    assert page.locator(".toast-wrap >> visible=true").count() == 0
+    assert page.input_value("#uc-prompt textarea, #uc-prompt input") == "red"
+    page.locator("#uc-chips .uc-words button", has_text="cat").click()
+    page.wait_for_function("() => document.querySelector('#uc-prompt textarea, #uc-prompt input').value === 'red and a cat'")
+    page.wait_for_selector("#uc-chips .uc-note:has-text('needs an object')", state="detached")
+    page.fill("#uc-prompt textarea, #uc-prompt input", "a turtle and a pink apple")
+    page.wait_for_function("() => document.querySelectorAll('#uc-chips .uc-object').length === 2")
 
 
 def test_back_stays_on_the_page(page):

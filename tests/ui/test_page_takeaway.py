@@ -23,6 +23,9 @@ pytest.importorskip("gradio")
 STEPS, AT = 8, 4
 
 
+TOKENS = "() => window.UncagePage.shared.stage.player.model.runs.map((run) => Array.from(run.tokens).join())"
+
+
 @pytest.fixture(scope="module")
 def page(browser: Any, site: str) -> Iterator[Any]:
     """A visitor with a run of their own on stage, at a step in its middle."""
@@ -131,14 +134,20 @@ def test_a_word_is_knocked_out_and_the_run_without_it_joins_the_stages(page, tmp
     assert branch.steps[AT - 1].sampled.tolist() == traces[0].steps[AT - 1].sampled.tolist()
 
 
-def test_a_branch_of_a_branch_and_what_can_be_copied_of_it(page):
+def test_a_branch_of_a_branch_and_what_can_be_copied_of_it(page, browser):
     page.click('#uc-stage .up-word[data-word="5"]')
     page.hover("#uc-stage .up-stage >> nth=2 >> canvas")
     page.wait_for_function("() => document.querySelector('#uc-stage [data-up=knockout]').innerText.endsWith('on C')")
     page.click("#uc-stage [data-up=knockout]")
     page.wait_for_function("() => document.querySelectorAll('#uc-stage .up-stage').length === 4")
     assert "Without “car”" in page.inner_text("#uc-stage .up-stage >> nth=3")
-    assert page.locator("#uc-takeaway [data-copies=link]").is_disabled(), "a link cannot hold a branch"
+    hashes = page.evaluate(TOKENS)
+    page.click("#uc-takeaway [data-copies=link]")
+    page.wait_for_selector("#uc-takeaway .uc-take-texts")
+    for fresh in visit(browser, page.inner_text("#uc-takeaway .uc-take-texts"), WIDE, reduced_motion="reduce"):
+        fresh.wait_for_function("() => document.querySelectorAll('#uc-stage .up-stage').length === 4")
+        assert fresh.evaluate(TOKENS) == hashes, "the link makes the branches again, with the same tokens"
+        assert "branches=" in fresh.url
     page.click("#uc-takeaway [data-copies=python]")
     page.wait_for_selector("#uc-takeaway .uc-take-texts")
     code = page.inner_text("#uc-takeaway .uc-take-texts")
@@ -191,3 +200,23 @@ def trace_bytes(folder: Path) -> bytes:
     path = folder / "hostile.npz"
     make_trace(3, steps=2, prompt_text=HOSTILE).save(path)
     return path.read_bytes()
+
+
+def test_notes_stay_over_a_reload_and_go_into_the_trace(browser, site, tmp_path):
+    for page in visit(browser, site + "?example=failure", WIDE, reduced_motion="reduce"):
+        page.evaluate("() => window.UncagePage.shared.stage.setState({ step: 5, pin: 20, touched: 1 })")
+        page.fill("#uc-stage .up-note-text", HOSTILE)
+        page.click("#uc-stage .up-note-form button[type=submit]")
+        page.wait_for_selector("#uc-stage .up-note-said")
+        page.reload(wait_until="domcontentloaded")
+        page.wait_for_selector("#uc-stage .up-note-said")
+        assert page.inner_text("#uc-stage .up-note-said") == HOSTILE
+        with page.expect_download() as saved:
+            page.click("#uc-takeaway [data-kind=npz]")
+        saved.value.save_as(tmp_path / "runs.zip")
+        with zipfile.ZipFile(tmp_path / "runs.zip") as archive:
+            traces = [Trace.from_bytes(archive.read(name)) for name in sorted(archive.namelist())]
+        assert [[(note.step, note.cell, note.text) for note in trace.notes] for trace in traces] == [[], [(5, 20, HOSTILE)]]
+        assert page.evaluate("() => window.hacked === undefined")
+    for other in visit(browser, site + "?example=failure", WIDE, reduced_motion="reduce"):
+        assert other.locator("#uc-stage .up-note-said").count() == 0, "nobody else's browser shows them"

@@ -40,7 +40,7 @@ def test_an_unfinished_run_opens_at_its_last_record(open_page, tmp_path, pair):
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (1366, 768), (1600, 1000), (1920, 1080), (390, 844)], ids=str)
-def test_the_first_screen_holds_both_pictures_and_the_clock(open_page, player_url, size):
+def test_the_first_screen_holds_both_pictures_their_verdicts_and_the_clock(open_page, player_url, size):
     width, height = size
     page = open_page(player_url, width, height, reduced_motion="reduce")
     page.evaluate(FRAME)
@@ -51,7 +51,10 @@ def test_the_first_screen_holds_both_pictures_and_the_clock(open_page, player_ur
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= clock["y"]
         assert box["x"] + box["width"] <= width
-        assert box["width"] >= min(height - 440, (width - 60) / 2)
+        assert box["width"] >= min(height - 480, (width - 60) / 2)
+    for verdict in page.locator(".up-verdict").all():
+        box = verdict.bounding_box()
+        assert box["y"] + box["height"] <= clock["y"]
 
 
 def test_on_a_phone_the_answer_to_a_tap_is_a_sheet(open_page, player_url):

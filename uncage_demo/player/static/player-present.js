@@ -72,6 +72,7 @@
       const { player } = this;
       const said = parts.phrases.caption(player.model, player.state, player.painter.about(player.state));
       player.hook.caption.textContent = [said, ...player.notes.onStep(player.state.step)].join(" ");
+      player.resized(); // a longer caption takes room
     }
 
     // What a key means, here and on the page; false where it means nothing.

@@ -12,6 +12,7 @@
   };
   const SHEET_PX = 620; // as in the style sheet
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
+  const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
   const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes", "region", "touched"];
 
@@ -347,7 +348,7 @@
       const above = further ? top(canvas) - top(stages) : first;
       root.classList.toggle("up-further-down", further);
       const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
-      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0);
+      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : 0);
       const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
       const side = `${Math.max(LEAST_PX, Math.round(room))}px`;
       if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);

@@ -80,6 +80,14 @@
     attach: { header, model, problem },
   });
 
+  // Open settings lie beside the pictures on a wide window: Escape puts them away.
+  document.addEventListener("keydown", (event) => {
+    const label = event.key === "Escape" && event.target instanceof Element && event.target.closest("#uc-settings") && document.querySelector("#uc-settings > .label-wrap.open");
+    if (!label || event.defaultPrevented) return;
+    label.click();
+    label.focus();
+  });
+
   // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything.
   document.addEventListener("click", (event) => {
     if (event.target instanceof Element && event.target.closest("#uc-generate")) window.UncagePage.busy("Starting…");
