@@ -38,6 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "correct 1/16": {"revise": "correct", "revise_strength": 1 / 16},
     "critic 0.1": {"revise": "critic", "revise_strength": 0.1},
     "critic 0.25": {"revise": "critic", "revise_strength": 0.25},
+    "zigzag 0.1": {"revise": "zigzag", "revise_strength": 0.1},
     "entropy 1": {"how_many": "entropy", "entropy_budget": 1.0},
     "entropy 4": {"how_many": "entropy", "entropy_budget": 4.0},
     "confidence 0.9": {"how_many": "confidence", "confidence_threshold": 0.9},

@@ -46,7 +46,7 @@ def value_range(name: str, codebook: int) -> tuple[float, float]:
     """The least and greatest value that an array of every step may hold.
 
     Args:
-        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy", "sight", "reopened" or "likelihood".
+        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy", "sight", "reopened", "likelihood" or "renewed".
         codebook: number of image tokens.
     """
     if name == "alternatives":
@@ -336,7 +336,7 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
         record.passes is None or 0 <= record.passes <= MAX_PASSES, f"{where}passes={record.passes}: give a number from 0 to {MAX_PASSES}"
     )
     shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
-    shapes |= dict.fromkeys(("sight", "reopened", "likelihood"), (count,))
+    shapes |= dict.fromkeys(("sight", "reopened", "likelihood", "renewed"), (count,))
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
@@ -350,8 +350,11 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     for name, shape in shapes.items():
         values = getattr(record, name)
         if values is not None:
-            dtype = {"alternatives": np.int32, "sight": np.uint16, "reopened": np.uint8}.get(name, np.float32)
+            dtype = {"alternatives": np.int32, "sight": np.uint16, "reopened": np.uint8, "renewed": np.bool_}.get(name, np.float32)
             check_array(where + name, values, dtype, shape, *value_range(name, codebook))
+
+    if record.renewed is not None:
+        _require(not (record.committed & ~record.renewed).any(), f"{where}a position is committed that the model did not run")
 
 
 def _check_story(trace: Trace) -> None:

@@ -67,7 +67,10 @@ class StepRecord:
             was not; None where the step opened none, and in traces from before this was recorded.
         likelihood: "n" float32: log p of the token that each committed position held when the step began, 0 where masked; None where
             nothing asked for it.
-        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice); None in
+        renewed: "n" bool: the positions that the model ran in this step; all else it knew from the last step that ran the whole grid, and
+            what is recorded of the others is what it said then. None where it ran the whole grid.
+        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice, and running a
+            share of the grid counts as that share); None in
             traces from before this was recorded.
     """
 
@@ -89,6 +92,7 @@ class StepRecord:
     sight: np.ndarray | None = None
     reopened: np.ndarray | None = None
     likelihood: np.ndarray | None = None
+    renewed: np.ndarray | None = None
     passes: float | None = None
 
     @property

@@ -18,9 +18,9 @@ from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file, summary
 from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.inputs import checked_number
+from uncage_demo.ui.inputs import checked_number, model_input
 from uncage_demo.ui.messages import explained
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, folders_allowed, model_choices
 from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
@@ -59,7 +59,7 @@ def add_api(handlers: Handlers) -> None:
             contrast_steps: number of guided steps; -1 means a quarter of num_steps.
             contrast_mode: both, positive or negative terms of the contrast.
             guidance_scale: classifier-free guidance; -1 means the model's own.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
             preset: PRESETS
@@ -97,7 +97,7 @@ def add_api(handlers: Handlers) -> None:
             seed: 0 to 9007199254740991.
             num_steps: decoding steps, 1 to 256; -1 means the model's own.
             contrast_weight: w_a of the guided order.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
             preset: PRESETS
@@ -193,7 +193,7 @@ def add_api(handlers: Handlers) -> None:
         age = gr.Textbox("", label="age")
         named = gr.Dropdown(["", *PRESETS], value="", label="preset")
         loaded, pictured = gr.Textbox("", label="model_options"), gr.Textbox("all", label="frames")
-        model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
+        model = model_input()
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
         at_step = checked_number(0, precision=0, label="at_step")
@@ -232,7 +232,7 @@ def add_readers(handlers: Handlers) -> None:
 
         Args:
             prompt: what to draw.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
 
         Returns:
             {"objects": [{"label", "noun", "colors", "count", "words"}], "unknown": [{"word", "suggestions"}], "unused": words that are read
@@ -267,7 +267,8 @@ def add_readers(handlers: Handlers) -> None:
         return [about(name) for _, name in model_choices()]
 
     # real types instead of text, because the model's names are known only now
-    parse.__annotations__ = {"prompt": str, "model": Literal[tuple(name for _, name in model_choices())], "return": dict}
+    names: Any = str if folders_allowed() else Literal[tuple(name for _, name in model_choices())]
+    parse.__annotations__ = {"prompt": str, "model": names, "return": dict}
     parse.__defaults__ = (default_model(),)
     list_models.__annotations__ = {"return": list[dict]}
     events.api(explained(parse), api_name="parse", queue=False)

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from uncage_demo.backends.options import ModelOptions, named
 from uncage_demo.config import ORDER_NAMES, DecodingConfig
 from uncage_demo.editing.cells import cells_named, object_cells, object_named, regions_of
 from uncage_demo.editing.picture import encode_picture
@@ -21,9 +22,9 @@ from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.inputs import checked_number
+from uncage_demo.ui.inputs import checked_number, model_input
 from uncage_demo.ui.messages import explained
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.runs import Made
 
@@ -116,7 +117,7 @@ def add_api(handlers: Handlers) -> None:
 
     @explained
     def compose(
-        prompt: str, regions: str, pins: str, orders: list[str], seed: int, num_steps: int, model: str
+        prompt: str, regions: str, pins: str, orders: list[str], seed: int, num_steps: int, model: str, model_options: str = ""
     ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Generate a picture with a place for each object, or with some tokens put down before the first step.
 
@@ -127,14 +128,18 @@ def add_api(handlers: Handlers) -> None:
             orders: up to six orders, side by side; empty means uncage.
             seed: 0 to 9007199254740991; -1 means 0.
             num_steps: decoding steps, 1 to 256; -1 means the model's own.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
+            model_options: how a large model is loaded, as for generate.
 
         Returns:
             The pictures, the trace files and the summaries, one per order; the verdict says whether each region was obeyed.
         """
-        read, backend = handlers.understood_prompt(prompt, "", model)
-        named = _json_object(regions, "regions")
-        boxes = regions_of({object_named(name, read, "region of"): _box(name, box) for name, box in named.items()}, read, backend.info.grid)
+        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        read, backend = handlers.understood_prompt(prompt, "", asked)
+        asked_for = _json_object(regions, "regions")
+        boxes = regions_of(
+            {object_named(name, read, "region of"): _box(name, box) for name, box in asked_for.items()}, read, backend.info.grid
+        )
         cells = {cell: token for text, token in _json_object(pins, "pins").items() for cell in cells_named(text, backend.info.grid, "pins")}
         config = DecodingConfig(
             order=COMPARED[-1],
@@ -149,24 +154,28 @@ def add_api(handlers: Handlers) -> None:
             orders=_listed(orders),
             config=config,
         )
-        yield from finished(model, None, request)
+        yield from finished(asked, None, request)
 
     @explained
-    def read_picture(picture: str, prompt: str, model: str) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
+    def read_picture(
+        picture: str, prompt: str, model: str, model_options: str = ""
+    ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
         """Read a picture of your own as the model's tokens; the trace can then be edited, extended or remixed.
 
         Args:
             picture: a PNG, JPEG, WebP, GIF, BMP or TIFF file.
             prompt: what is in it, in words that the model knows.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
+            model_options: how a large model is loaded, as for generate.
 
         Returns:
             The picture as it was fitted, what its tokens give; the trace; and a summary with the error of each cell (0 to 255).
         """
-        read, backend = handlers.understood_prompt(prompt, "", model)
+        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        read, backend = handlers.understood_prompt(prompt, "", asked)
         own = encode_picture(backend, picture)
         request = EditRequest("picture", read)
-        for pictures, traces, said in finished(model, own.tokens, request):
+        for pictures, traces, said in finished(asked, own.tokens, request):
             if not isinstance(said, list):
                 yield pictures, traces, said
                 continue
@@ -183,15 +192,15 @@ def add_api(handlers: Handlers) -> None:
         strength, rounds = checked_number(0.5, label="strength"), checked_number(3, precision=0, label="rounds")
         regions, pins = gr.Textbox("", label="regions"), gr.Textbox("", label="pins")
         steps = checked_number(-1, precision=0, label="num_steps")
-        model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
+        model, loaded = model_input(), gr.Textbox("", label="model_options")
         outputs = [gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")]
         device: dict[str, Any] = {"concurrency_limit": MOST_IN_LINE, "concurrency_id": DEVICE_QUEUE}
         for function, inputs in (
             (edit, [trace, cells, prompt, orders, seed, after]),
             (extend, [trace, down, right, prompt, orders, seed]),
             (remix, [trace, prompt, strength, rounds, orders, seed]),
-            (compose, [prompt, regions, pins, orders, seed, steps, model]),
-            (read_picture, [picture, prompt, model]),
+            (compose, [prompt, regions, pins, orders, seed, steps, model, loaded]),
+            (read_picture, [picture, prompt, model, loaded]),
         ):
             gr.Button().click(function, inputs, outputs, api_name=function.__name__, **device)
 

@@ -16,6 +16,8 @@ from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui.line import Place
 
 log = logging.getLogger(__name__)
+# What says itself what is wrong: bad input, missing files, no network, values that are not finite, too little memory for a model.
+TOLD = (ValueError, FileNotFoundError, ConnectionError, FloatingPointError, MemoryError)
 _sequence = itertools.count(1)
 
 
@@ -25,7 +27,7 @@ def message(kind: str, **data: Any) -> str:
 
 
 def explained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ValueErrors become gr.Error with their message; anything else is logged in full and told in one sentence."""
+    """Errors that say what is wrong become gr.Error with their message; anything else is logged in full and told in one sentence."""
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
@@ -96,7 +98,7 @@ def short_reason(error: Exception) -> str:
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
+    if isinstance(error, TOLD) and str(error):
         return gr.Error(str(error), duration=12, print_exception=False)
     log.exception("a handler failed")
     return gr.Error(

@@ -54,7 +54,7 @@ class CatalogEntry:
     @property
     def settings(self) -> OwnSettings | None:
         """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
-        return self.folder_settings or AUTHORS.get(self.id)
+        return self.folder_settings or (AUTHORS.get(self.id) if self.family else None)  # a folder may be called like a model
 
     @property
     def defaults(self) -> ModelDefaults:
@@ -79,7 +79,7 @@ class CatalogEntry:
     @property
     def sizes(self) -> Sizes | None:
         """Sizes computed from its shapes; None for the model that ships with the project and for what is not in the catalogue."""
-        return MODELS.get(self.id)
+        return MODELS.get(self.id) if self.family else None
 
     @property
     def cost(self) -> str:
