@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import merge, read_records
-from uncage_demo.bench.run import make_images, own_seed, replay, resolve, run_experiment
+from uncage_demo.bench.run import make_images, own_seed, pictures_at_once, replay, resolve, run_experiment
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.bench.tables import build_table
 from uncage_demo.config import DecodingConfig
@@ -153,3 +154,12 @@ def test_resolve_fills_the_models_defaults(backend: EmbeddedBackend) -> None:
 def test_bad_batch_is_refused(backend: EmbeddedBackend, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch=0"):
         run_experiment(backend, EXPERIMENT, PROMPTS, [0], tmp_path / "x.jsonl", Brightness(), batch=0)
+
+
+def test_a_large_models_batch_is_smaller() -> None:
+    info = EmbeddedBackend.tiny().info
+    assert pictures_at_once(64, info) == 64
+    meissonic = replace(info, grid=(64, 64), codebook_size=8192)
+    assert pictures_at_once(64, meissonic) == 8  # 268 MB of logits each
+    assert pictures_at_once(2, meissonic) == 2
+    assert pictures_at_once(64, replace(info, grid=(256, 256), codebook_size=8192)) == 1

@@ -309,3 +309,7 @@ def test_such_errors_reach_command_line_and_page(
             explained(broken)(error)
     with pytest.raises(Exception, match="Something went wrong on the server"):
         explained(broken)(MemoryError())
+    # memory that runs out between forwards, while tokens are drawn
+    with pytest.raises(Exception, match=r"not enough memory on the GPU\. What helps: fewer pictures side by side"):
+        explained(broken)(torch.OutOfMemoryError("CUDA out of memory"))
+    assert cli.explain(torch.OutOfMemoryError("CUDA out of memory")).startswith("not enough memory on the GPU")

@@ -34,6 +34,8 @@ AUTHORS_NEGATIVE = (
 )
 NEGATIVE_PROMPTS = {"authors": AUTHORS_NEGATIVE, "empty": ""}  # name -> text
 SIZE_CHOICES_PX = (256, 512, 768, 1024)  # what a page offers; others are typed
+# Where PyTorch's own error comes from outside a model, which says what of it did not fit (large/memory.py).
+OUT_OF_MEMORY = "not enough memory on the GPU. What helps: fewer pictures side by side, a smaller picture size, or offloading."
 TRACE_KEY = "model_options"  # where Trace.versions holds them
 
 

@@ -50,7 +50,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
     bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
-    bench.add_argument("--batch", type=int, default=64, help="pictures decoded together (default: 64)")
+    bench.add_argument("--batch", type=int, default=64, help="most pictures decoded together; a large model takes fewer (default: 64)")
     bench.add_argument("--shard", metavar="I/N", help="do every N-th part only (default: what accelerate launch says, else all)")
     bench.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="results; an interrupted run continues")
     bench.add_argument("--images", type=Path, metavar="DIR", help="also save the pictures")

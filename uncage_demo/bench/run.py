@@ -26,7 +26,9 @@ from uncage_demo.decoding.run import RecordOptions, Run
 from uncage_demo.decoding.sampler import decode_many
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.trace.record import StepRecord
-from uncage_demo.types import Prompt
+from uncage_demo.types import ModelInfo, Prompt
+
+_LOGITS_BYTES = 2 << 30  # of all pictures of a batch, in float32; the results do not depend on how many there are
 
 
 class Scorer(Protocol):
@@ -134,7 +136,7 @@ def run_experiment(
         jobs = [job for job in jobs if job.image_key not in known]
         started = time.perf_counter()
         made = 0
-        for part in _batches(jobs, batch):
+        for part in _batches(jobs, pictures_at_once(batch, backend.info)):
             for job in part:
                 if job.item.text not in parsed:
                     parsed[job.item.text] = parse_prompt(job.item.text, backend)
@@ -311,6 +313,17 @@ def versions(backend: Backend) -> dict[str, str]:
         "device": name,
         "threads": str(torch.get_num_threads()),
     }
+
+
+def pictures_at_once(batch: int, info: ModelInfo) -> int:
+    """How many pictures are decoded together: as many as asked for, as long as both halves of their logits fit in 2 GB.
+
+    Args:
+        batch: asked for, >= 1.
+        info: the model's grid and codebook.
+    """
+    logits = 2 * 4 * info.grid[0] * info.grid[1] * info.codebook_size
+    return max(1, min(batch, _LOGITS_BYTES // logits))
 
 
 def _batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.backends.arguments import add_model_arguments
+from uncage_demo.backends.options import OUT_OF_MEMORY
 from uncage_demo.cli.arguments import add_order, add_orders, add_seeds, add_settings
 from uncage_demo.cli.branches import HELP as BRANCH_HELP
 
@@ -107,6 +108,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if type(error).__name__ == "OutOfMemoryError":
+        return OUT_OF_MEMORY
     told = isinstance(error, (ValueError, OSError, FloatingPointError, MemoryError)) and str(error)
     if told or type(error).__name__ == "EncoderMissing":
         return text

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.backends.options import OUT_OF_MEMORY
 from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui.line import Place
 
@@ -100,6 +101,8 @@ def _told(error: Exception) -> gr.Error:
         return error
     if isinstance(error, TOLD) and str(error):
         return gr.Error(str(error), duration=12, print_exception=False)
+    if type(error).__name__ == "OutOfMemoryError":
+        return gr.Error(OUT_OF_MEMORY, duration=12, print_exception=False)
     log.exception("a handler failed")
     return gr.Error(
         f"Something went wrong on the server ({type(error).__name__}). Nothing was lost; try again.", duration=12, print_exception=False
