@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.browser.bundle import STATIC, bundle, runtime_as_constant
+from uncage_demo.browser.bundle import STATIC, bundle
 from uncage_demo.browser.export_model import export_model
 from uncage_demo.browser.manifest import NAME
 from uncage_demo.browser.runtime import Runtime, find_runtime
+from uncage_demo.browser.served import worker_script
 from uncage_demo.files import write_atomically
 from uncage_demo.player.page import STATIC as PLAYER
 from uncage_demo.player.page import player_script, player_style, script_json
@@ -22,12 +23,6 @@ from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 
 MAX_PAGE_BYTES = 25_000_000
 TITLE = "Watch a masked generative transformer decide"
-
-
-def worker_script(runtime: Runtime) -> str:
-    """The worker as one plain script: the runtime, the engine, and the line that starts them."""
-    engine = bundle(STATIC / "worker.js")
-    return f"{runtime_as_constant(runtime.script)}\n{engine}\nentry.serve(ort, globalThis);\n"
 
 
 def export_live(path: Path, models: Sequence[str] = ("embedded",), title: str = TITLE, runtime: str | Path | None = None) -> Path:

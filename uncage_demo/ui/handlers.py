@@ -76,27 +76,8 @@ class Handlers(PromptHandlers, RunHandlers):
         return message("traces", **self.told(ids, chosen, edits), **extra)
 
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
-        """Ids of runs with the link, command line and Python that reproduce them; None for those that cannot (branches have no link)."""
-        traces = [entry.trace for entry in self.store.get_many(ids)]
-        python: str | None
-        given = _asked(chosen)
-        try:
-            python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
-        except ValueError:  # a branch whose parent is not on stage
-            python = None
-        if any(trace.origin for trace in traces):
-            return {"ids": list(ids), "query": None, "command": None, "python": python}
-        command = command_line(traces, subjects=edits, **given)
-        if chosen is None or any(trace.lineage for trace in traces):
-            return {"ids": list(ids), "query": None, "command": command, "python": python}
-        one_age = len({trace.age for trace in traces}) == 1  # a link names one
-        linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
-        return {
-            "ids": list(ids),
-            "query": options.to_query(traces[0].prompt.text, chosen, edits) if linked else None,
-            "command": command,
-            "python": python,
-        }
+        """Ids of runs with what reproduces them, see `reproduced`."""
+        return {"ids": list(ids), **reproduced([entry.trace for entry in self.store.get_many(ids)], chosen, edits)}
 
     def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
         """Decode one prompt in several orders with several seeds, all on one clock."""
@@ -209,6 +190,31 @@ class Handlers(PromptHandlers, RunHandlers):
         except ValueError:
             chosen = None
         return self.shown([identity], chosen, edits, opened=True), trace
+
+
+def reproduced(traces: Sequence[Trace], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
+    """The link, command line and Python that reproduce some runs; None for those that cannot (branches have no link).
+
+    Args:
+        traces: runs of one prompt.
+        chosen: what was asked for, or None where that is not known.
+        edits: the prompt's corrections.
+    """
+    python: str | None
+    given = _asked(chosen)
+    try:
+        python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
+    except ValueError:  # a branch whose parent is not among them
+        python = None
+    if any(trace.origin for trace in traces):
+        return {"query": None, "command": None, "python": python}
+    command = command_line(traces, subjects=edits, **given)
+    if chosen is None or any(trace.lineage for trace in traces):
+        return {"query": None, "command": command, "python": python}
+    one_age = len({trace.age for trace in traces}) == 1  # a link names one
+    linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
+    query = options.to_query(traces[0].prompt.text, chosen, edits) if linked else None
+    return {"query": query, "command": command, "python": python}
 
 
 def _counts(titles: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

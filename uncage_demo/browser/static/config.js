@@ -10,6 +10,11 @@ export const DEFAULTS = Object.freeze({
   contrast_rescale: "max", anchor_radius: 0.33, redraw_steps: null, redraw_words: null, use_confidence: true, use_noise: true,
   attention_source: "default", halton_randomize: false,
 });
+/** Settings that are computed on the server only, at the values that turn them off. Anything else is refused by its name. */
+export const ELSEWHERE = Object.freeze({
+  guidance_interval: [0, 1], composition: 0, self_guidance: 0, logit_noise: 0, differential: 0, entropy_heat: 0, entropy_decay: 1,
+  how_many: "schedule", entropy_budget: 1, confidence_threshold: 0.9, spacing: 0, revise: "none", revise_strength: null,
+});
 const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words"]);
 
 /**
@@ -20,6 +25,14 @@ const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words
  * @throws {RangeError} an unknown order or setting
  */
 export function resolved(given, info, blur) {
+  given = { ...given };
+  for (const [name, off] of Object.entries(ELSEWHERE)) {
+    const value = /** @type {Record<string, unknown>} */ (given)[name];
+    if (value !== undefined && value !== null && JSON.stringify(value) !== JSON.stringify(off)) {
+      throw new RangeError(`${name}=${value}: this setting is computed on the server only.`);
+    }
+    delete (/** @type {Record<string, unknown>} */ (given)[name]);
+  }
   const unknown = Object.keys(given).filter((name) => !(name in DEFAULTS));
   if (unknown.length) throw new RangeError(`unknown setting ${unknown[0]}; allowed: ${Object.keys(DEFAULTS).join(", ")}`);
   /** @type {Record<string, unknown>} */

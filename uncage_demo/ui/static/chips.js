@@ -107,7 +107,7 @@
         const line = make("div", "uc-note");
         line.append(button("uc-small uc-rest", `Draw the rest: “${state.rest}”`, () => {
           if (window.UncagePage && window.UncagePage.busy) window.UncagePage.busy("Starting…");
-          send("word_rest", {});
+          send(window.UncagePage.here.on() ? "word_only" : "word_rest", {});
         }));
         return line;
       }
@@ -184,8 +184,16 @@
       if (words !== said) open = -1; // another prompt: what was being corrected is gone
       said = words;
       render();
+      tell(state);
     });
     render();
+    tell(read());
+
+    // For whoever draws without the server: the text and its corrections as they stand here.
+    function tell(state) {
+      if (window.UncagePage) window.UncagePage.chips = state;
+      document.dispatchEvent(new CustomEvent("uc-chips"));
+    }
   }
 
   window.UncageChips = { attach };

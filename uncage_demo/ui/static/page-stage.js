@@ -24,8 +24,9 @@
       if (name === "seed") {
         busy("Another seed…");
         keepView = true;
-        trigger("another_seed", {});
+        if (!page.here.anotherSeed()) trigger("another_seed", {});
       }
+      if (page.here.onEvent(name, detail)) return;
       if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
         busy(name === "branch" ? "Branching…" : "Knocking the word out…");
@@ -35,9 +36,9 @@
 
     async function show(message) {
       const ticket = ++wanted;
-      const text = await server.payload({ ids: message.ids });
+      // A run that was made in this browser comes with its payload.
+      const answer = message.payload ? { payload: message.payload } : parse(await server.payload({ ids: message.ids }));
       if (ticket !== wanted) return;
-      const answer = parse(text);
       if (!answer || answer.error) return fail(answer ? answer.error : "The server did not answer. Is it still running?");
       live.hide();
       progress.hide();
@@ -50,12 +51,13 @@
       shared.ids = message.ids;
       shared.query = message.query || {};
       shared.example = message.example || "";
+      shared.here = Boolean(message.here);
       const asked = page.address.asked(answer.payload.grid[1]);
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       shared.restoreStep = null;
       const options = { onEvent, autoplay: Boolean(message.autoplay) && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
       page.edits.prepare(options, message);
-      options.heads = async (detail) => parse(await server.heads(detail));
+      options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
       keepView = false;
@@ -95,6 +97,10 @@
       const message = parse(props.value);
       if (!message || message.seq === lastSeq) return;
       lastSeq = message.seq;
+      take(message);
+    }
+
+    function take(message) {
       if (message.restore_step !== undefined) shared.restoreStep = message.restore_step;
       if (message.kind === "traces") show(message);
       else if (message.kind === "progress") {
@@ -147,6 +153,7 @@
       show({ seq: Date.now(), ...message });
     };
     page.settle = settle;
+    page.onStage = take;
     watch("value", receive);
     receive();
     element.dataset.attached = "1";

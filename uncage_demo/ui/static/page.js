@@ -77,6 +77,7 @@
     settle() {},
     problem() {},
     showOnStage() {},
+    onStage() {},
     attach: { header, model, problem },
   });
 
