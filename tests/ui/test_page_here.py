@@ -1,4 +1,4 @@
-"""Runs in the visitor's browser: the page's switch, with the real model in a worker. The server reads prompts and is never asked to decode."""
+"""Runs in the visitor's browser: the page's switch, with the real model in a worker. The server reads prompts and never decodes."""
 
 import json
 import re
@@ -23,6 +23,17 @@ node, web = test_engine.node, test_whole_runs.web
 PROMPT = "a yellow bird and a green frog"
 STEPS = 6
 PATIENCE_MS = 300_000
+FOLLOWED = """(weight) => { const { runs } = window.UncagePage.shared.stage.player.model;
+    return runs.length === 4 && runs[3].raw.config.contrast_weight === Number(weight); }"""
+# As a phone answers that has no room for the model.
+NO_MEMORY = """const Plain = globalThis.Worker;
+globalThis.Worker = class extends Plain {
+    constructor(address) {
+        const failing = "class { constructor() { throw new RangeError('WebAssembly.Memory(): could not allocate memory'); } }";
+        const said = `Object.defineProperty(WebAssembly, "Memory", { value: ${failing} });`;
+        super(URL.createObjectURL(new Blob([said + `importScripts("${address}");`], { type: "text/javascript" })));
+    }
+};"""
 MODEL_FILES = r"/uncage-web/[0-9a-f]+/"
 
 
@@ -144,10 +155,7 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     page.evaluate("() => window.UncagePage.shared.stage.setStep(0)")
     for weight in ("9", "0"):
         page.locator("#uc-stage .uc-follow input").fill(weight)
-        page.wait_for_function(
-            "(w) => { const runs = window.UncagePage.shared.stage.player.model.runs; return runs.length === 4 && runs[3].raw.config.contrast_weight === Number(w); }",
-            arg=weight,
-        )
+        page.wait_for_function(FOLLOWED, arg=weight)
     assert page.evaluate("() => window.UncagePage.shared.stage.player.model.runs[3].weight.every((w) => w === 0)")
     # Layers and heads are read here as well.
     heads = page.evaluate("() => window.UncagePage.shared.stage.player.options.heads({ id: 'here:1', step: 1, word: 2 })")
@@ -180,10 +188,7 @@ def test_a_second_visit_loads_nothing_of_the_model_again(visit_here, here):
     came = []
     session = first.context.new_cdp_session(second)
     session.send("Network.enable")
-    session.on(
-        "Network.responseReceived",
-        lambda event: came.append((event["requestId"], event["response"]["url"], event["response"]["fromDiskCache"])),
-    )
+    session.on("Network.responseReceived", came.append)
     sizes: dict[str, float] = {}
     session.on("Network.loadingFinished", lambda event: sizes.__setitem__(event["requestId"], event["encodedDataLength"]))
     second.goto(here.address, wait_until="domcontentloaded")
@@ -192,7 +197,8 @@ def test_a_second_visit_loads_nothing_of_the_model_again(visit_here, here):
     files = {url: size for url, size in entries if re.search(MODEL_FILES, url)}
     assert files, entries
     assert set(files.values()) == {0}, files
-    page_files = [(sizes.get(request), cached) for request, url, cached in came if re.search(MODEL_FILES, url)]
+    answers = [event for event in came if re.search(MODEL_FILES, event["response"]["url"])]
+    page_files = [(sizes.get(event["requestId"]), event["response"].get("fromDiskCache")) for event in answers]
     assert page_files
     assert all(cached or not size for size, cached in page_files), page_files
 
@@ -214,12 +220,7 @@ def test_a_browser_that_cannot_says_so_and_offers_the_server(visit_here, here, g
 
 
 def test_too_little_memory_is_said_in_a_sentence(visit_here):
-    # As a phone answers that has no room for the model.
-    page = visit_here(
-        """const Plain = globalThis.Worker; globalThis.Worker = class extends Plain { constructor(address) {
-            const said = 'globalThis.WebAssembly = { ...WebAssembly, Memory: class { constructor() { throw new RangeError("WebAssembly.Memory(): could not allocate memory"); } }, validate: () => true };';
-            super(URL.createObjectURL(new Blob([said + `importScripts("${address}");`], { type: "text/javascript" }))); } };"""
-    )
+    page = visit_here(NO_MEMORY)
     page.wait_for_function("() => /memory/.test(document.querySelector('.uc-here-status').textContent)")
     assert "not enough memory" in page.inner_text(".uc-here-status")
     assert page.is_visible(".uc-here-server")

@@ -281,6 +281,7 @@
 
   function buildFollow() {
     const box = document.querySelector("#uc-stage .uc-follow");
+    if (nodes.follow || !box) return;
     const field = make("label", "");
     const input = make("input", "");
     Object.assign(input, { type: "range", min: "0", max: String(MOST_WEIGHT), step: "0.5" });
@@ -303,6 +304,7 @@
   const guidedSteps = (run) => run.weight.reduce((last, weight, s) => (weight !== 0 ? run.firstStep + s + 1 : last), 0);
 
   function updateFollow() {
+    buildFollow();
     if (!nodes.follow) return;
     const run = guidedRun();
     nodes.follow.hidden = !run;
@@ -405,7 +407,6 @@
       click("#uc-generate");
     });
     nodes.page.addEventListener("click", offlinePage);
-    buildFollow();
     document.addEventListener("uc-shown", (event) => {
       if (!event.detail.here) stage = null;
       else if (!event.detail.branch) stage.made = event.detail.seq;
