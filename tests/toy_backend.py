@@ -113,5 +113,8 @@ class ToyBackend:
     def tokenize(self, text: str) -> Any:
         raise NotImplementedError
 
+    def judge_many(self, images: np.ndarray, prompts: Sequence[Prompt]) -> None:
+        return None
+
     def judge(self, image: Any, prompt: Prompt) -> None:
         return None

@@ -23,13 +23,17 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 ANIMALS = ("cat", "dog", "bear", "bird", "frog", "horse", "lion", "monkey", "mouse", "rabbit", "turtle", "elephant")
 EXAMPLE = "a turtle and a pink apple"
+PAIR = ("meissonic", "uncage")
 START_LIMIT_S = 300.0
 PATIENCE_S = 600.0
 ANSWER_LIMIT_S = 0.5
@@ -49,6 +53,8 @@ class Report:
         last_s, median_s: from the common start until the last, the median visitor had the pictures.
         last_ratio: last_s / single_s.
         last_limit: the most that this may be.
+        single_cpu_s, cpu_ratio: processor time that the server took for the visitor alone, and for one of the class compared with that;
+            other programs' work does not count here.
         slowest_config_s: the longest that the server took to answer GET /config meanwhile.
         memory_mb: resident memory before and after.
         load_before: load of the machine when it began; other programs' work distorts the ratios.
@@ -63,6 +69,8 @@ class Report:
     median_s: float
     last_ratio: float
     last_limit: float
+    single_cpu_s: float
+    cpu_ratio: float
     slowest_config_s: float
     memory_mb: tuple[float, float]
     load_before: float
@@ -78,6 +86,7 @@ class Report:
             f"{self.visitors} visitors, {self.equal} of them alike: {self.refused} refused, {self.mixed_up} mixed up; load before "
             f"{self.load_before:.1f}\n  one alone {self.single_s:.2f} s; last {self.last_s:.2f} s = {self.last_ratio:.1f} times (at most "
             f"{self.last_limit:g}); median {self.median_s:.2f} s\n"
+            f"  server's processor time: one alone {self.single_cpu_s:.2f} s, each of the class {self.cpu_ratio:.2f} times that\n"
             f"  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); "
             f"memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
         )
@@ -93,27 +102,42 @@ def prompts(visitors: int, equal: int) -> list[str]:
 
 
 class Visitor:
-    """Somebody with the page open, as a program is: the page is read once, before anything is asked.
+    """Somebody with the page open, as a program is. Speaks plain HTTP: real visitors bring a processor each, these share the server's.
 
     Args:
         address: of the page.
-        folder: for what comes back.
     """
 
-    def __init__(self, address: str, folder: str) -> None:
-        from gradio_client import Client
+    def __init__(self, address: str) -> None:
+        self._client = httpx.Client(base_url=address, timeout=PATIENCE_S)
 
-        self._client = Client(address, verbose=False, download_files=folder, httpx_kwargs={"timeout": PATIENCE_S})
-
-    def ask(self, prompt: str, steps: int, seed: int) -> tuple[float, str]:
-        """Ask for a pair; (seconds, prompt of the run that came back).
+    def ask(self, prompt: str, orders: Sequence[str], steps: int, seed: int) -> tuple[float, str]:
+        """Ask for a run in some orders and fetch its pictures and traces; (seconds, prompt of the run that came back).
 
         Raises:
-            Exception: what the server answered instead.
+            RuntimeError: what the server answered instead.
+            httpx.HTTPError: when it answered nothing, or not in time.
         """
         began = time.perf_counter()
-        *_, said = self._client.predict(prompt, ["meissonic", "uncage"], seed, steps, 3.0, "embedded", api_name="/compare")
+        asked = {"data": [prompt, list(orders), seed, steps, 3.0, "embedded", "", "", "", "", "all"]}
+        event = self._client.post("/gradio_api/call/compare", json=asked).raise_for_status().json()["event_id"]
+        pictures, traces, said = self._answer(f"/gradio_api/call/compare/{event}")
+        for file in (*(picture["image"] for picture in pictures), *traces):
+            self._client.get(httpx.URL(file["url"]).raw_path.decode()).raise_for_status()
         return time.perf_counter() - began, said[0]["prompt"]
+
+    def _answer(self, path: str) -> Any:
+        """The data of the last event of an answer."""
+        kind = ""
+        with self._client.stream("GET", path) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("event: "):
+                    kind = line.removeprefix("event: ")
+                elif line.startswith("data: ") and kind == "complete":
+                    return json.loads(line.removeprefix("data: "))
+                elif line.startswith("data: ") and kind == "error":
+                    raise RuntimeError(line.removeprefix("data: ")[:300])
+        raise RuntimeError("the answer ended early")
 
 
 class Watched:
@@ -152,35 +176,37 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
         seed: of all visitors' runs; another one for every class on the same page, so that nothing was made before.
     """
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        everybody = [Visitor(address, folder) for _ in range(visitors)]
-        everybody[0].ask("a red car", steps, 10_000 + seed)  # loads the model
-        single_s = everybody[0].ask("a blue chair and a bench", steps, 20_000 + seed)[0]
-        before = memory_mb(process)
-        took: list[float] = []
-        refused, mixed_up = 0, 0
-        asked = prompts(visitors, equal)
+    everybody = [Visitor(address) for _ in range(visitors)]
+    everybody[0].ask("a red car", PAIR, steps, 10_000 + seed)  # loads the model
+    idle = cpu_s(process)
+    single_s = everybody[0].ask("a blue chair and a bench", PAIR, steps, 20_000 + seed)[0]
+    single_cpu_s = cpu_s(process) - idle
+    before, busy = memory_mb(process), cpu_s(process)
+    took: list[float] = []
+    refused, mixed_up = 0, 0
+    asked = prompts(visitors, equal)
 
-        def visit(number: int) -> None:
-            nonlocal refused, mixed_up
-            time.sleep(number / max(1, visitors))  # all within a second
-            try:
-                _, drawn = everybody[number].ask(asked[number], steps, seed)
-            except Exception as error:
-                refused += 1
-                print(f"visitor {number} was refused: {error}", file=sys.stderr)
-                return
-            mixed_up += drawn != asked[number]
-            took.append(time.perf_counter() - began)
+    def visit(number: int) -> None:
+        nonlocal refused, mixed_up
+        time.sleep(number / max(1, visitors))  # all within a second
+        try:
+            _, drawn = everybody[number].ask(asked[number], PAIR, steps, seed)
+        except (RuntimeError, httpx.HTTPError) as error:
+            refused += 1
+            print(f"visitor {number} was refused: {error}", file=sys.stderr)
+            return
+        mixed_up += drawn != asked[number]
+        took.append(time.perf_counter() - began)
 
-        with Watched(address) as watched, ThreadPoolExecutor(visitors) as pool:
-            began = time.perf_counter()
-            list(pool.map(visit, range(visitors)))
+    with Watched(address) as watched, ThreadPoolExecutor(visitors) as pool:
+        began = time.perf_counter()
+        list(pool.map(visit, range(visitors)))
     last = max(took, default=float("nan"))
     median = statistics.median(took) if took else float("nan")
     memory = (before, memory_mb(process))
+    cpu_ratio = (cpu_s(process) - busy) / visitors / max(single_cpu_s, 1e-9)
     served = (visitors, equal, refused, mixed_up, single_s, last, median, last / single_s, last_limit)
-    return Report(*served, watched.slowest_s, memory, load)
+    return Report(*served, single_cpu_s, cpu_ratio, watched.slowest_s, memory, load)
 
 
 def memory_over_runs(address: str, process: int, runs: int, early: int = MEMORY_EARLY) -> tuple[float, float]:
@@ -192,17 +218,13 @@ def memory_over_runs(address: str, process: int, runs: int, early: int = MEMORY_
         runs: how many in all.
         early: after how many memory is read first: caches have been filled by then.
     """
-    from gradio_client import Client
-
     texts = prompts(len(ANIMALS) * (len(ANIMALS) - 1), 0)
-    with tempfile.TemporaryDirectory() as folder:
-        client = Client(address, verbose=False, download_files=folder, httpx_kwargs={"timeout": PATIENCE_S})
-        before = 0.0
-        for number in range(runs):
-            client.predict(texts[number % len(texts)], ["meissonic"], 30_000 + number, 4, 3.0, "embedded", api_name="/compare")
-            if number + 1 == early:
-                before = memory_mb(process)
-        return before, memory_mb(process)
+    visitor, before = Visitor(address), 0.0
+    for number in range(runs):
+        visitor.ask(texts[number % len(texts)], PAIR[:1], 4, 30_000 + number)
+        if number + 1 == early:
+            before = memory_mb(process)
+    return before, memory_mb(process)
 
 
 def memory_mb(process: int) -> float:
@@ -212,6 +234,15 @@ def memory_mb(process: int) -> float:
         return 0.0
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+def cpu_s(process: int) -> float:
+    """Processor time of a process so far in seconds, its own and the system's for it; 0 where the system does not tell."""
+    status = Path(f"/proc/{process}/stat")
+    if not status.exists():
+        return 0.0
+    user, system = status.read_text().rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from tests.result_lines import LINES, line, make
 from uncage_demo.bench.beyond import gather, reference_of
@@ -177,13 +179,18 @@ def test_the_report_is_renewed_with_the_same_bytes(tmp_path: Path) -> None:
         load_speed([tmp_path])
 
 
+def places(axes: Axes, *markers: str) -> list[float]:
+    """Where the lines with one of these markers begin, on the x axis."""
+    return [float(np.asarray(drawn.get_xdata())[0]) for drawn in axes.lines if drawn.get_marker() in markers]
+
+
 def test_plot_shows_the_tables_numbers() -> None:
     table = build_table(LINES, "table1", "s")
     figure = plot_methods(table)
     left, right = figure.axes
-    points = [float(drawn.get_xdata()[0]) for drawn in left.lines if drawn.get_marker() in ("o", "D")]  # pyright: ignore
+    points = places(left, "o", "D")
     assert points == [100 * row.estimates["correct"].value for row in table.rows]
-    differences = [float(drawn.get_xdata()[0]) for drawn in right.lines if drawn.get_marker() == "o"]  # pyright: ignore
+    differences = places(right, "o")
     assert differences == [50.0, -25.0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["base", "new", "bad"]
 
@@ -245,13 +252,13 @@ def test_panels_and_ideas_show_the_tables_numbers() -> None:
     table = build_table(EVERYTHING, "table1", "s")
     figure = plot_panels("kinds", {"missing": (table, "missing"), "correct": (table, "correct")})
     for axes, key in zip(figure.axes, ("missing", "correct"), strict=True):
-        points = [float(drawn.get_xdata()[0]) for drawn in axes.lines if drawn.get_marker() in ("o", "D")]  # pyright: ignore
+        points = places(axes, "o", "D")
         assert points == [100 * row.estimates[key].value for row in table.rows]
     with pytest.raises(ValueError, match="no panel"):
         plot_panels("nothing", {})
     axes = plot_beyond(gather(EVERYTHING)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["good idea", "so-so", "bad | idea"]
-    confirmed = [float(drawn.get_xdata()[0]) for drawn in axes.lines if drawn.get_marker() == "o"]  # pyright: ignore
+    confirmed = places(axes, "o")
     assert confirmed == [100.0, 25.0]
     filled = [drawn.get_markerfacecolor() == drawn.get_color() for drawn in axes.lines if drawn.get_marker() == "o"]
     assert filled == [True, False]

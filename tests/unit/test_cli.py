@@ -1,5 +1,6 @@
 """The command line: what is parsed, what is refused and how, what is written."""
 
+import argparse
 import json
 import re
 import shlex
@@ -91,9 +92,8 @@ def test_every_command_has_help(command, capsys):
 
 
 def _actions(command):
-    parser = cli.build_parser()
-    commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices and command in action.choices)
-    return commands.choices[command]._actions  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+    subparsers = next(action for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return subparsers.choices[command]._actions
 
 
 def test_options_map_one_to_one_onto_the_settings():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +15,15 @@ PACKAGE = Path(__file__).parents[2] / "uncage_demo"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+OURS = re.compile(r"uncage_demo\.[\w.]*")
+
+
 @cache
 def imported(path: Path) -> set[str]:
-    """Dotted names that a file imports anywhere, relative ones resolved, with the names taken from each module."""
+    """Dotted names that a file imports anywhere, relative ones resolved, with the names taken from each module.
+
+    A text that is the name of a module of ours counts too: importlib, sys.modules and tables of modules would import it in disguise.
+    """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -25,7 +32,17 @@ def imported(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and OURS.fullmatch(node.value):
+            found.add(node.value)
     return found
+
+
+def whole_package(path: Path) -> bool:
+    """Whether a file imports the package itself, behind whose public names every room stands."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__"))]
+    arguments = {argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)}
+    return PACKAGE.name in arguments.union(*({alias.name for alias in node.names} for node in nodes if isinstance(node, ast.Import)))
 
 
 def starts(names: set[str], *prefixes: str) -> set[str]:
@@ -79,6 +96,7 @@ def test_nobody_imports_upward(path):
     assert room(path) in MAY_IMPORT, f"{room(path)} is a new room: say in MAY_IMPORT what it may import"
     rooms = {name.split(".")[1] for name in imported(path) if name.startswith("uncage_demo.")}
     assert rooms <= MAY_IMPORT[room(path)] | {room(path)}
+    assert not whole_package(path), "the public names stand on every room: import from the module that defines them"
 
 
 def test_floors_have_no_circle():
@@ -127,6 +145,28 @@ def test_rules_see_lazy_imports(tmp_path):
     source = tmp_path / "lazy.py"
     source.write_text("def f():\n    from gradio import Blocks\n    return Blocks\n")
     assert starts(imported(source), "gradio")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'importlib.import_module("uncage_demo.player.notebook").show(traces)',
+        'TABLE = {"show": ("uncage_demo.player.notebook", 1)}',
+        'import_module(f"uncage_demo.player.{name}")',
+        'sys.modules["uncage_demo.player"]',
+    ],
+)
+def test_rules_see_modules_named_in_texts(text, tmp_path):
+    source = tmp_path / "disguised.py"
+    source.write_text(text)
+    assert starts({name.rstrip(".") for name in imported(source)}, "uncage_demo.player")
+
+
+@pytest.mark.parametrize("text", ["import uncage_demo as ud", 'import_module(".player", "uncage_demo")'])
+def test_rules_see_the_whole_package(text, tmp_path):
+    source = tmp_path / "disguised.py"
+    source.write_text(text)
+    assert whole_package(source)
 
 
 PAGE = PACKAGE.parent / "docs" / "ARCHITECTURE.md"

@@ -18,7 +18,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.trace.frames import FRAMES_KEY, frames_told, recorded_frames
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
-from uncage_demo.ui import api
+from uncage_demo.ui import api, asked
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.models import about, check_options, model_choices, own_settings
 from uncage_demo.ui.panel import Panel, build_panel, shown_values
@@ -158,15 +158,17 @@ def test_presets_on_the_page_keep_the_model_and_its_options(folder: Path, allowe
 
 
 def test_programs_choose_options_frames_and_presets(folder: Path, allowed: None) -> None:
-    shared = api._shared(0, -1, 3.0, -1, -1, "both")
-    chosen = api._chosen(str(folder), ("uncage",), shared, "", "maskgit", '{"image_size_px": 32, "negative_prompt": "dim"}', "every 2")
+    shared = asked.shared_settings(0, -1, 3.0, -1, -1, "both")
+    chosen = asked.chosen_settings(
+        str(folder), ("uncage",), shared, "", "maskgit", '{"image_size_px": 32, "negative_prompt": "dim"}', "every 2"
+    )
     assert (chosen.orders, chosen.options, chosen.frames) == (("maskgit",), LOADED, "every 2")
     config = chosen.configs()[0]
     assert (config.num_steps, config.guidance_scale, config.contrast_weight) == (12, 1.0, 3.0)
     # what is not at its usual value counts before the preset
-    other = api._chosen("embedded", ("halton",), {**shared, "num_steps": 9}, "", "maskgit", "", "")
+    other = asked.chosen_settings("embedded", ("halton",), {**shared, "num_steps": 9}, "", "maskgit", "", "")
     assert (other.orders, other.configs()[0].num_steps, other.frames) == (("halton",), 9, "all")
-    assert api._chosen("embedded", ("meissonic", "uncage"), shared, "", "order_matters", "", "all").orders == ("random", "halton")
+    assert asked.chosen_settings("embedded", ("meissonic", "uncage"), shared, "", "order_matters", "", "all").orders == ("random", "halton")
     made = [
         one for one in api._finished(Handlers(), TEXT, Settings(str(folder), ("uncage",), {"num_steps": 2}, "", LOADED, "final")) if one
     ]
@@ -175,11 +177,11 @@ def test_programs_choose_options_frames_and_presets(folder: Path, allowed: None)
     assert (said["model"]["options"]["image_size_px"], said["frames"]) == ((32, 32), "final")
     for wrong, match in (("[]", "give an object"), ('{"speed": 1}', "give an object with some of dtype"), ('{"dtype": "int8"}', "dtype=")):
         with pytest.raises(ValueError, match=match):
-            api._chosen("meissonic", ("uncage",), shared, "", "", wrong, "all")
+            asked.chosen_settings("meissonic", ("uncage",), shared, "", "", wrong, "all")
     with pytest.raises(ValueError, match="frames='sometimes'"):
-        api._chosen("meissonic", ("uncage",), shared, "", "", "", "sometimes")
+        asked.chosen_settings("meissonic", ("uncage",), shared, "", "", "", "sometimes")
     with pytest.raises(ValueError, match="preset='best': choose one of"):
-        api._chosen("meissonic", ("uncage",), shared, "", "best", "", "all")
+        asked.chosen_settings("meissonic", ("uncage",), shared, "", "best", "", "all")
 
 
 def test_frames_travel_in_traces_commands_and_links() -> None:

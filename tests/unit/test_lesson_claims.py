@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.test_lessons import shipped
+from tests.unit.test_lessons import judged, shipped
 from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.diagnosis.binding import binding_table
 from uncage_demo.diagnosis.diagnose import diagnose
@@ -65,8 +65,7 @@ def fork(pair: list[Trace]) -> int:
 
 
 def shows(failure: str, entry: Entry) -> bool:
-    assert entry.verdict is not None
-    return failures(entry.verdict, entry.trace.prompt.subjects)[failure]
+    return failures(judged(entry), entry.trace.prompt.subjects)[failure]
 
 
 def last_guided(trace: Trace) -> StepRecord:
@@ -108,7 +107,7 @@ def positions_by(step: int) -> tuple[int, int]:
 
 
 def kinds(entry: Entry) -> set[str]:
-    found = failures(entry.verdict, entry.trace.prompt.subjects)  # pyright: ignore[reportArgumentType]
+    found = failures(judged(entry), entry.trace.prompt.subjects)
     return {kind for kind, some in found.items() if some and kind != "duplicate"}
 
 
@@ -167,10 +166,9 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "Each fails in a way of its own.": lambda: [kinds(entry) for entry in entries(3)] == [{"leaked"}, {"mixture"}, {"missing"}],
     "This is a leaked colour: the prompt gives it to the other object only.": lambda: "leaked" in kinds(entries(3)[0]),
     "This is a mixture: the cells of one place do not agree on what they draw.": lambda: any(
-        one.rival
-        for one in entries(3)[1].verdict.detections  # pyright: ignore[reportOptionalMemberAccess]
+        one.rival for one in judged(entries(3)[1]).detections
     ),
-    "This is a missing object.": lambda: not all(entries(3)[2].verdict.objects_found),  # pyright: ignore[reportOptionalMemberAccess]
+    "This is a missing object.": lambda: not all(judged(entries(3)[2]).objects_found),
     "Most objects have their position by step 8, when few cells are decided.": lambda: (
         positions_by(8)[0] > positions_by(8)[1] / 2 and all(sum(counts(t)[:8]) < t.tokens.size / 4 for t in traces(3))
     ),
@@ -225,13 +223,13 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),
-    "The youngest model draws neither object.": lambda: not any(entries(7)[0].verdict.objects_found),  # pyright: ignore[reportOptionalMemberAccess]
+    "The youngest model draws neither object.": lambda: not any(judged(entries(7)[0]).objects_found),
     "The oldest one draws both in their colours.": lambda: right(entries(7)[-1]),
     "In the oldest model the cells of each object attend to their own colour more than to the other one.": lambda: (
         colours_read()[-1][0, 0] > colours_read()[-1][0, 1] and colours_read()[-1][1, 1] > colours_read()[-1][1, 0]
     ),
     "One age earlier the turtle is red although its cells attend to neither colour much: attention is a hint, not the whole story.": lambda: (
-        entries(7)[-2].verdict.colors_right[0] and (colours_read()[-2][0] < 0.5).all()  # pyright: ignore[reportOptionalMemberAccess]
+        judged(entries(7)[-2]).colors_right[0] and (colours_read()[-2][0] < 0.5).all()
     ),
 }
 

@@ -10,6 +10,7 @@ from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import FoundObject, Subject, Verdict
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.lessons import all_lessons, shown_in
+from uncage_demo.ui.session import Entry
 
 COMPARING = {"at_fork", "pin_differs", "unguided"}
 
@@ -33,6 +34,12 @@ def shipped(lesson):
     return examples, found
 
 
+def judged(entry: Entry) -> Verdict:
+    """What was said of a shipped run; examples of embedded models are all judged."""
+    assert entry.verdict is not None, entry.id
+    return entry.verdict
+
+
 @pytest.mark.parametrize("lesson", all_lessons(), ids=lambda lesson: lesson["title"])
 def test_what_a_lesson_lets_find_is_there(lesson):
     """Every goal `finds` has a place to click, and none is met everywhere."""
@@ -41,7 +48,7 @@ def test_what_a_lesson_lets_find_is_there(lesson):
     if found is None or not wanted:
         return
     entries = [examples.entry(path.stem) for path in found.files]
-    shown = [shown_in(e.verdict, e.trace.prompt.subjects, e.trace.grid) for e in entries]  # pyright: ignore[reportArgumentType]
+    shown = [shown_in(judged(e), e.trace.prompt.subjects, e.trace.grid) for e in entries]
     for kind in wanted:
         assert any(one[kind] for one in shown), kind
         assert not all(len(one[kind]) == entries[0].trace.tokens.size for one in shown), kind
@@ -52,7 +59,7 @@ def test_the_lesson_of_failures_shows_one_kind_a_stage():
     if found is None:
         return
     entries = [examples.entry(path.stem) for path in found.files]
-    kinds = [{k for k, v in failures(e.verdict, e.trace.prompt.subjects).items() if v and k != "duplicate"} for e in entries]  # pyright: ignore[reportArgumentType]
+    kinds = [{k for k, v in failures(judged(e), e.trace.prompt.subjects).items() if v and k != "duplicate"} for e in entries]
     assert kinds == [{"leaked"}, {"mixture"}, {"missing"}]
     assert len({e.trace.prompt.text for e in entries}) == 1
 
@@ -63,8 +70,8 @@ def test_the_lesson_of_ages_says_what_its_traces_show():
         return
     entries = [examples.entry(path.stem) for path in found.files]
     assert [e.trace.age for e in entries] == [*map(str, AGES), ""]
-    assert not all(entries[0].verdict.objects_found)  # pyright: ignore[reportOptionalMemberAccess]
-    assert entries[-1].verdict.all_correct  # pyright: ignore[reportOptionalMemberAccess]
+    assert not all(judged(entries[0]).objects_found)
+    assert judged(entries[-1]).all_correct
 
 
 def test_the_lesson_of_mending_shows_a_mistake_that_an_order_mends():
@@ -73,10 +80,10 @@ def test_the_lesson_of_mending_shows_a_mistake_that_an_order_mends():
     if found is None:
         return
     entries = [examples.entry(f"{found.name}.{stage}") for stage in lesson["stages"]]
-    shown = [shown_in(e.verdict, e.trace.prompt.subjects, e.trace.grid) for e in entries]  # pyright: ignore[reportArgumentType]
+    shown = [shown_in(judged(e), e.trace.prompt.subjects, e.trace.grid) for e in entries]
     assert 0 < len(shown[0]["leaked"]) < entries[0].trace.tokens.size / 2
     assert not shown[1]["leaked"]
-    assert entries[1].verdict.all_correct  # pyright: ignore[reportOptionalMemberAccess]
+    assert judged(entries[1]).all_correct
     assert [e.trace.config["order"] for e in entries] == lesson["stages"]
     assert lesson["start"]["step"] == entries[0].trace.steps[-1].step
 

@@ -11,9 +11,10 @@ import pytest
 
 pytest.importorskip("gradio")
 
+from uncage_demo.runner import Progress
 from uncage_demo.ui import line as lines
 from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.line import Job, Line, Place
+from uncage_demo.ui.line import Job, Line, Place, Shown
 from uncage_demo.ui.messages import said_place
 
 
@@ -126,3 +127,33 @@ def test_nobody_is_overtaken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         asked = [bench.ask(f"crowd {number}", "crowd") for number in range(2)]
         asked += [bench.ask(f"new {number}", f"new {number}") for number in range(4)]
         assert in_the_end(bench, asked) == ["crowd 0", "new 0", "new 1", "crowd 1", "new 2", "new 3"]
+
+
+def test_a_crowd_is_told_of_fewer_steps_and_of_the_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_CROWD_WAIT_S", "_WAIT_S", "_LONGEST_WAIT_S"):
+        monkeypatch.setattr(lines, name, 3600.0)
+    walk = threading.Semaphore(0)
+
+    def work(runs: Any) -> Iterator[Any]:
+        for step in range(3):
+            walk.acquire()
+            yield Progress(step, 3, [], 0.0)
+        walk.acquire()
+        yield Finished([], [])
+
+    def told(crowd: int) -> list[Any]:
+        monkeypatch.setattr(lines, "_CROWD", crowd)
+        line = Line(workers=1)
+        items = line.follow("same", lambda: Job(work=work, runs=(), cost=3, grid=(2, 2), keep=lambda finished: []))
+        found = [next(items)]
+        for _ in range(3):
+            walk.release()
+            if crowd:
+                found.append(next(items))
+        walk.release()
+        return [type(item) for item in (*found, *items) if item is not None]
+
+    assert told(4).count(Shown) == 3
+    alone = told(0)
+    assert alone.count(Shown) == 0
+    assert alone[-1] is Job

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 
 import pytest
 
-from tools.load import CLASSES, EXAMPLE, Report, main, memory_mb, prompts
+from tools.load import CLASSES, EXAMPLE, Report, cpu_s, main, memory_mb, prompts
 
 GOOD = Report(
     visitors=60,
@@ -19,6 +20,8 @@ GOOD = Report(
     median_s=9.0,
     last_ratio=20.0,
     last_limit=25.0,
+    single_cpu_s=0.8,
+    cpu_ratio=1.1,
     slowest_config_s=0.1,
     memory_mb=(500.0, 520.0),
     load_before=0.5,
@@ -46,8 +49,9 @@ def test_the_classes_are_those_of_the_goals() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")
-def test_memory_is_read() -> None:
+def test_memory_and_processor_time_are_read() -> None:
     assert 10 < memory_mb(os.getpid()) < 100_000
+    assert 0 < cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=0.1)
 
 
 @pytest.mark.parametrize("wrong", [["--visitors", "0"], ["--visitors", "5", "--equal", "2"], ["--runs", "50"]])

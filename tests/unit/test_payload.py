@@ -18,7 +18,7 @@ from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.diagnosis.health import health
 from uncage_demo.player import payload as module
-from uncage_demo.player.page import player_script, script_json, standalone_html
+from uncage_demo.player.page import one_file_page, player_script, script_json, standalone_html
 from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
@@ -226,6 +226,21 @@ def test_hostile_text_cannot_leave_the_data_element():
     assert page.count("</script>") == page.count("<script") == 4
     data = page.split('id="payload">')[1].split("</script>")[0]
     assert json.loads(data)["prompt"]["text"] == hostile
+
+
+@pytest.mark.parametrize("notice", ["a --> b", "a ---> b", "a --!> b", "a <!-- b -->"])
+def test_a_notice_cannot_leave_its_comment(notice):
+    page = one_file_page("title", "", "", [], notice=notice)
+    opened, comment = page.count("<!--"), page.split("<!--")[1].split("<style>")[0]
+    assert opened == page.count("-->") == 1
+    assert comment.count("--") == 1
+    assert comment.endswith("\n-->\n")
+
+
+def test_further_sources_are_those_of_scripts():
+    page = one_file_page("title", "", "", ["one()", "two()"], further_sources=" blob:; worker-src blob:")
+    assert "; script-src 'unsafe-inline' blob:; worker-src blob:\">" in page
+    assert page.index("window.UncagePlayer = ") < page.index("<script>\none()") < page.index("<script>\ntwo()")
 
 
 def test_script_json_refuses_numbers_that_are_not_finite():

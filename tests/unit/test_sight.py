@@ -83,7 +83,7 @@ def test_cells_do_not_attend_to_what_is_hidden_from_them() -> None:
     assert hidden.any()
     assert step.attention[hidden].max() == 0
     assert step.attention[~hidden].min() > 0
-    assert all(record.sight is None for record in final.steps[:6])  # pyright: ignore[reportOptionalOperand]
+    assert all(record.sight is None for record in final.steps[:6])
 
 
 def test_reading_every_word_is_the_same_as_no_sight() -> None:
@@ -113,7 +113,9 @@ def test_branches_and_attention_read_again_keep_the_sight() -> None:
         assert np.array_equal(again.tokens, trace.tokens)
         assert np.array_equal(again.unmask_step, trace.unmask_step)
     seen = attention_at(MODEL, trace, 7)
-    assert (seen.mean(axis=(0, 1))[hidden_tokens(trace.steps[7].sight, PAIR)[:, list(trace.columns)].T] == 0).all()  # pyright: ignore[reportArgumentType]
+    sight = trace.steps[7].sight
+    assert sight is not None
+    assert (seen.mean(axis=(0, 1))[hidden_tokens(sight, PAIR)[:, list(trace.columns)].T] == 0).all()
 
 
 def test_files_keep_the_sight() -> None:

@@ -46,16 +46,34 @@ def test_every_input_has_a_type_and_an_explanation(tools):
 
 def test_any_declared_setting_can_be_given_by_name(tools):
     from uncage_demo.config import SETTINGS
-    from uncage_demo.ui.api import _further
+    from uncage_demo.ui.asked import further_settings
 
     fields = tools["generate"]["inputSchema"]["properties"]
     assert all(name in fields or name in fields["settings"]["description"] for name in SETTINGS)
-    assert _further('{"schedule": "linear", "noise_temperature": [2, 0], "token_temperature": 1}') == {
+    assert further_settings('{"schedule": "linear", "noise_temperature": [2, 0], "token_temperature": 1}') == {
         "schedule": "linear",
         "noise_temperature": (2.0, 0.0),
         "token_temperature": 1.0,
     }
-    assert _further("") == _further(None) == {}
+    assert further_settings("") == further_settings(None) == {}
     for wrong in ("[]", "{", '{"speed": 1}', '{"seed": 1}', "[" * 100_000):
         with pytest.raises(ValueError, match="give a JSON object with some of schedule"):
-            _further(wrong)
+            further_settings(wrong)
+
+
+def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monkeypatch):
+    from tests.factories import make_trace
+    from uncage_demo.trace.record import Trace
+    from uncage_demo.ui.api import _files
+    from uncage_demo.ui.device_runs import Finished
+    from uncage_demo.ui.runs import Made
+
+    trace = make_trace()
+    saved, save = [], Trace.save
+    monkeypatch.setattr(Trace, "save", lambda self, path, **kwargs: saved.append(path) or save(self, path, **kwargs))
+    made = Made(["an-id-of-this-test"], Finished([trace], [None]))
+    with ThreadPoolExecutor(4) as pool:
+        answers = [future.result() for future in [pool.submit(_files, made) for _ in range(8)]]
+    assert len(saved) == 1
+    assert all(answer == answers[0] for answer in answers)
+    assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()

@@ -144,6 +144,10 @@ class Backend(Protocol):
         """What this model's scorer says of a picture ("H W 3" uint8, or a Trace); None where it has none."""
         ...
 
+    def judge_many(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[Verdict] | None:
+        """What it says of pictures "b H W 3" uint8, one per prompt, all at once; None where it has none."""
+        ...
+
 
 def check_picture(image: object, size_px: tuple[int, int]) -> None:
     """Nothing, for a picture "H W 3" uint8 of that size.

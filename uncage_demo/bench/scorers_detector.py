@@ -20,20 +20,14 @@ FAILURES = ("missing", "mixture", "leaked", "duplicate")
 
 
 def judge_many(backend: Backend, images: np.ndarray, prompts: Sequence[Prompt]) -> list[Verdict]:
-    """Verdicts of pictures "b H W 3" uint8, in one batch where the backend can.
+    """Verdicts of pictures "b H W 3" uint8, one per prompt.
 
     Raises:
         ValueError: when the backend has no detector.
     """
-    batched = getattr(backend, "judge_many", None)
-    if batched:
-        return list(batched(images, prompts))
-    verdicts = []
-    for image, prompt in zip(images, prompts, strict=True):
-        verdict = backend.judge(image, prompt)
-        if verdict is None:
-            raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer")
-        verdicts.append(verdict)
+    verdicts = backend.judge_many(images, prompts)
+    if verdicts is None:
+        raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer")
     return verdicts
 
 

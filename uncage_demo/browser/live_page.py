@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import html
 import json
 import tempfile
 from collections.abc import Sequence
@@ -17,9 +16,7 @@ from uncage_demo.browser.manifest import NAME
 from uncage_demo.browser.runtime import Runtime, find_runtime
 from uncage_demo.browser.served import worker_script
 from uncage_demo.files import write_atomically
-from uncage_demo.player.page import STATIC as PLAYER
-from uncage_demo.player.page import player_script, player_style, script_json
-from uncage_demo.render.palette import DARK, LIGHT, theme_properties
+from uncage_demo.player.page import one_file_page, script_json
 
 MAX_PAGE_BYTES = 25_000_000
 TITLE = "Watch a masked generative transformer decide"
@@ -68,47 +65,22 @@ def live_html(folders: dict[str, Path], runtime: Runtime, title: str) -> str:
         models.append({"name": name, "manifest": manifest, "parts": ids})
     blobs = {name: gzip.compress(data, 9, mtime=0) for name, data in held.items()} | {"live-wasm": runtime.binary}
     stored = "\n".join(f'<script type="application/octet-stream" id="{name}">{_base64(data)}</script>' for name, data in blobs.items())
-    name = html.escape(title, quote=True)
-    policy = (
-        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-        "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:"
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{name}</title>
-<!--
-{_comment(runtime.notice)}
--->
-<style>
-:root {{ {theme_properties(LIGHT, "page")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {theme_properties(DARK, "page")} }} }}
-{(PLAYER / "report.css").read_text(encoding="utf-8")}
-{player_style()}
-{(STATIC / "live/live.css").read_text(encoding="utf-8")}
-</style>
-</head>
-<body>
-<header class="page-head"><h1>{name}</h1></header>
-<main class="page">
+    data = f"""<script type="application/json" id="live-models">{script_json(models)}</script>
+<script type="text/plain" id="live-worker">{_plain(worker_script(runtime))}</script>
+{stored}"""
+    main = f"""
 {(STATIC / "live/live.html").read_text(encoding="utf-8")}
 <noscript><p>This page computes its pictures itself, so it needs JavaScript.</p></noscript>
-</main>
-<script type="application/json" id="live-models">{script_json(models)}</script>
-<script type="text/plain" id="live-worker">{_plain(worker_script(runtime))}</script>
-{stored}
-<script>
-{player_script()}
-</script>
-<script>
-{bundle(STATIC / "live/live.js")}
-</script>
-</body>
-</html>
 """
+    return one_file_page(
+        title,
+        main,
+        data,
+        [bundle(STATIC / "live/live.js")],
+        style=(STATIC / "live/live.css").read_text(encoding="utf-8"),
+        notice=runtime.notice,
+        further_sources=" 'wasm-unsafe-eval' blob:; worker-src blob:",
+    )
 
 
 def _base64(data: bytes) -> str:
@@ -124,7 +96,3 @@ def _plain(script: str) -> str:
     if "</script" in script.lower() or "<!--" in script:
         raise ValueError("the worker's script holds a text that would end its element in the page")
     return script
-
-
-def _comment(text: str) -> str:
-    return text.replace("--", "- -")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,50 @@ def script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def one_file_page(
+    title: str, main: str, data: str, scripts: Sequence[str], *, style: str = "", notice: str = "", further_sources: str = ""
+) -> str:
+    """A page that needs no other file: head, colours of both looks, the player's style, what is given here, and the player's scripts.
+
+    Args:
+        title: shown as the page's title and heading; any text.
+        main: HTML of the page's body below the heading.
+        data: HTML of <script> elements that hold data.
+        scripts: JavaScript that runs after the player's, in this order; each becomes an element of its own.
+        style: CSS after the player's.
+        notice: a text that must travel with the page, such as the licence of what it holds; stands in a comment.
+        further_sources: what the content security policy allows besides inline scripts, such as " blob:; worker-src blob:".
+
+    Returns:
+        HTML. A content security policy keeps the page from loading or sending anything.
+    """
+    name = html.escape(title, quote=True)
+    policy = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'{further_sources}"
+    comment = f"<!--\n{re.sub('-(?=-)', '- ', notice)}\n-->\n" if notice else ""
+    elements = "".join(f"<script>\n{script}\n</script>\n" for script in (player_script(), *scripts))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{name}</title>
+{comment}<style>
+:root {{ {theme_properties(LIGHT, "page")} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {theme_properties(DARK, "page")} }} }}
+{(STATIC / "report.css").read_text(encoding="utf-8")}
+{player_style()}
+{style}</style>
+</head>
+<body>
+<header class="page-head"><h1>{name}</h1></header>
+<main class="page">{main}</main>
+{data}
+{elements}</body>
+</html>
+"""
+
+
 def standalone_html(payload: dict[str, Any], title: str, state: dict[str, Any] | None = None) -> str:
     """A page with the player and its data in one file.
 
@@ -71,35 +117,10 @@ def standalone_html(payload: dict[str, Any], title: str, state: dict[str, Any] |
         state: what the player starts with (step, layer, word, object, pin ...); None = the first step, playing.
 
     Returns:
-        HTML. A content security policy keeps the page from loading or sending anything.
+        HTML that loads and sends nothing (see `one_file_page`).
     """
-    name = html.escape(title, quote=True)
-    policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{name}</title>
-<style>
-:root {{ {theme_properties(LIGHT, "page")} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {theme_properties(DARK, "page")} }} }}
-{(STATIC / "report.css").read_text(encoding="utf-8")}
-{player_style()}
-</style>
-</head>
-<body>
-<header class="page-head"><h1>{name}</h1></header>
-<main class="page"><div id="player"></div></main>
-<script type="application/json" id="payload">{script_json(payload)}</script>
-<script type="application/json" id="state">{script_json(state)}</script>
-<script>
-{player_script()}
-</script>
-<script>
-{(STATIC / "report.js").read_text(encoding="utf-8")}
-</script>
-</body>
-</html>
-"""
+    data = "\n".join(
+        f'<script type="application/json" id="{name}">{script_json(value)}</script>'
+        for name, value in (("payload", payload), ("state", state))
+    )
+    return one_file_page(title, '<div id="player"></div>', data, [(STATIC / "report.js").read_text(encoding="utf-8")])

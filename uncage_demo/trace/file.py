@@ -36,6 +36,8 @@ from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 
 MAX_FILE_BYTES = 256 << 20
 # Pieces in which arrays are unpacked, and from how much on large ones are looked through before they are kept.
+# zlib's level: 6 takes 0.22 s of processor time for an embedded run, 3 takes 0.09 s and makes the file 3 % larger.
+_COMPRESSION = 3
 _PIECE_BYTES = 4 << 20
 _LOOK_THROUGH_BYTES = 32 << 20
 # Part of the story that the steps tell, so needed before anything large is looked at.
@@ -90,7 +92,7 @@ def trace_to_bytes(trace: Trace, *, frames: bool = True) -> bytes:
     arrays["header"] = np.frombuffer(text, np.uint8)
     limit("content", sum(values.nbytes for values in arrays.values()), MAX_CONTENT_BYTES)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False)

@@ -7,9 +7,7 @@ Shapes: s step, n image tokens (y x grid, row-major), k recorded text columns, a
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.trace.lineage import Lineage, lineage_json
 from uncage_demo.trace.origin import Origin, origin_json
+from uncage_demo.trace.shown import shown
 from uncage_demo.types import ModelInfo, Prompt
 
 SCHEMA_VERSION = 1
@@ -204,9 +203,9 @@ class Trace:
         digest.update(np.ascontiguousarray(self.unmask_step, np.int32).tobytes())
         return digest.hexdigest()[:16]
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """What a notebook shows: the player."""
-        return _shown([self])
+        return shown([self])
 
     # Short names for the functions of `trace.check` and `trace.file`, which know more than this module: imported when they are called.
 
@@ -266,14 +265,9 @@ class Trace:
 class Traces(list[Trace]):
     """A list of runs that a notebook shows as the player; in all else a list."""
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """What a notebook shows: the player of these runs, side by side; "" of none."""
-        return _shown(self) if self else ""
-
-
-def _shown(traces: Sequence[Trace]) -> str:
-    # By name, because the player stands on traces: this is the only arrow upward, taken when a notebook asks.
-    return importlib.import_module("uncage_demo.player.notebook").show(traces)._repr_html_()
+        return shown(self) if self else ""
 
 
 def stem_of(order: str, age: str = "", number: int | None = None) -> str:

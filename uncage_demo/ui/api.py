@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import gradio as gr
+from cachetools import TTLCache, cached
 from gradio import events
 from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.backends.options import OPTIONS, TRACE_KEY, ModelOptions
-from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
-from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset
+from uncage_demo.backends.options import TRACE_KEY, ModelOptions
+from uncage_demo.config import ORDER_NAMES
+from uncage_demo.decoding.presets import PRESETS
 from uncage_demo.files import replacing
 from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
@@ -22,6 +23,7 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number
 from uncage_demo.ui.messages import explained
@@ -31,16 +33,12 @@ from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
 from uncage_demo.ui.settings import Settings
 
-# Settings that have no argument of their own.
-_OF_THEIR_OWN = ("order", "seed", "num_steps", "contrast_weight", "contrast_steps", "contrast_mode", "guidance_scale")
-_FURTHER = tuple(name for name in SETTINGS if name not in _OF_THEIR_OWN)
-
 
 def add_api(handlers: Handlers) -> None:
     """Register `generate`, `compare`, `branch`, `open_trace`, `export`, `parse` and `list_models` in the current Blocks."""
 
     @explained
-    @_settings_named
+    @with_settings_named
     def generate(
         prompt: str,
         order: str,
@@ -78,13 +76,13 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture, the trace file (.npz, opens in the page and in Python), and a summary with verdict and settings.
         """
-        shared = _shared(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
-        chosen = _chosen(model, (order,), shared | _further(settings), age, preset, model_options, frames)
+        shared = shared_settings(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
+        chosen = chosen_settings(model, (order,), shared | further_settings(settings), age, preset, model_options, frames)
         for made in _finished(handlers, prompt, chosen):
-            yield made[0] if made else _skipped(3)
+            yield made[0] if made else _nothing_yet(3)
 
     @explained
-    @_settings_named
+    @with_settings_named
     def compare(
         prompt: str,
         orders: list[str],
@@ -116,10 +114,10 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The pictures, the trace files and the summaries, in the order of `orders`.
         """
-        shared = _shared(seed, num_steps, contrast_weight, None, None, "both")
-        chosen = _chosen(model, tuple(orders or ()), shared | _further(settings), age, preset, model_options, frames)
+        shared = shared_settings(seed, num_steps, contrast_weight, None, None, "both")
+        chosen = chosen_settings(model, tuple(orders or ()), shared | further_settings(settings), age, preset, model_options, frames)
         for made in _finished(handlers, prompt, chosen):
-            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _skipped(3)
+            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _nothing_yet(3)
 
     @explained
     def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -149,7 +147,7 @@ def add_api(handlers: Handlers) -> None:
         changes = branch_arguments(parent, event)
         handlers.check_same_model(parent)
         for answer in handlers.branching(parent, changes):
-            yield _files(answer)[0] if isinstance(answer, Made) else _skipped(3)
+            yield _files(answer)[0] if isinstance(answer, Made) else _nothing_yet(3)
 
     @explained
     def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
@@ -314,71 +312,10 @@ def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
     }
 
 
-def _shared(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mode: Any) -> dict[str, Any]:
-    given = {
-        "seed": seed,
-        "num_steps": None if num_steps == -1 else num_steps,
-        "contrast_weight": weight,
-        "contrast_steps": None if guided == -1 else guided,
-        "guidance_scale": None if scale == -1 else scale,
-        "contrast_mode": mode,
-    }
-    return {name: options.tidy(name, value) for name, value in given.items()}
-
-
-def _further(text: str | None) -> dict[str, Any]:
-    """Settings given by name, as JSON text; "" gives none.
-
-    Raises:
-        ValueError: not an object, an unknown name, or one that has an argument of its own.
-    """
-    try:
-        named = json.loads(text) if text and text.strip() else {}
-    except (ValueError, RecursionError):
-        named = None
-    if not isinstance(named, dict) or not set(named) <= set(_FURTHER):
-        raise ValueError(f"settings={str(text)[:200]!r}: give a JSON object with some of {', '.join(_FURTHER)}")
-    return {name: options.tidy(name, tuple(value) if isinstance(value, list) else value) for name, value in named.items()}
-
-
-def _chosen(
-    model: str, orders: tuple[str, ...], shared: dict[str, Any], age: str | None, preset: str | None, model_options: str, frames: str | None
-) -> Settings:
-    """What a program asks for. Of a preset holds what the arguments leave at their usual value: orders and settings alike.
-
-    Raises:
-        ValueError: naming the argument, the value and what is allowed.
-    """
-    if preset:
-        told, usual = named_preset(preset), DecodingConfig()
-        shared = told.shared | {name: value for name, value in shared.items() if value != getattr(usual, name)}
-        orders = {COMPARED[-1:]: (told.config.order,), COMPARED: told.orders}.get(orders, orders)
-    loaded = ModelOptions.from_json((model_options or "").strip())
-    if loaded.age and age:
-        raise ValueError(f"age={age!r}: the model options name an age, too; give one of the two")
-    return Settings(model, orders, shared, age or "", loaded, frames or "all")
-
-
-def _settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Write into a function's description what can be given by name; clients and models read it."""
-    told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
-    options_told = "; ".join(f"{one.name}: {one.help}" for one in OPTIONS)
-    presets_told = "; ".join(f"{one.name}: {one.about}" for one in NAMED.values())
-    texts = {
-        "FURTHER": f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).',
-        "OPTIONS": 'how a large model is loaded, as a JSON object such as {"image_size_px": 512}, or empty (list_models says which options '
-        f"a model has here; {options_told}).",
-        "PRESETS": f"settings by name, or empty; arguments that are not at their usual values count before it ({presets_told})",
-        "FRAMES": 'pictures of the steps: all, final (the finished one only) or "every K".',
-    }
-    for name, text in texts.items():
-        function.__doc__ = (function.__doc__ or "").replace(f": {name}\n", f": {text}\n")
-    return function
-
-
-def _skipped(count: int) -> Any:
-    """Nothing new for any output: what a generator says at each step, so that it ends as soon as its caller has left."""
-    return (gr.skip(),) * count
+def _nothing_yet(count: int) -> tuple[None, ...]:
+    """What a generator says at each step, so that it ends as soon as its caller has left. Not gr.skip(): that makes every output's
+    component anew, 8 ms of processor time a step."""
+    return (None,) * count
 
 
 def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
@@ -393,12 +330,19 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[
 
 def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     made = []
-    for trace, verdict in zip(answer.finished.traces, answer.finished.verdicts, strict=True):
-        stem = f"{trace.config['order']}-seed{trace.config['seed']}"
-        path = scratch.folder() / f"{stem}.npz"
-        trace.save(path)
-        made.append((_picture(trace.image, stem), str(path), {**summary(trace, verdict), "made_before": answer.before}))
+    for identity, trace, verdict in zip(answer.ids, answer.finished.traces, answer.finished.verdicts, strict=True):
+        picture, saved = _saved(identity, trace)
+        made.append((picture, saved, {**summary(trace, verdict), "made_before": answer.before}))
     return made
+
+
+@cached(TTLCache(256, scratch.KEPT_S / 2), key=lambda identity, trace: identity, condition=threading.Condition())
+def _saved(identity: str, trace: Trace) -> tuple[str, str]:
+    """(picture, trace file) of a run; made once for everybody who asked for the same."""
+    stem = f"{trace.config['order']}-seed{trace.config['seed']}"
+    path = scratch.folder() / f"{stem}.npz"
+    trace.save(path)
+    return _picture(trace.image, stem), str(path)
 
 
 def _opened(path: Any) -> Trace:

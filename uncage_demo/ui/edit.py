@@ -272,12 +272,12 @@ def wire(
 
 def add_api(handlers: Handlers) -> None:
     """Register `edit`, `extend`, `remix`, `compose` and `read_picture` in the current Blocks."""
-    from uncage_demo.ui.api import _files, _opened, _picture, _skipped
+    from uncage_demo.ui.api import _files, _nothing_yet, _opened, _picture
 
     def finished(model: str, given: Given | None, request: EditRequest) -> Iterator[Any]:
         for answer in follow(handlers, model, given, request):
             if not isinstance(answer, Made):
-                yield _skipped(3)
+                yield _nothing_yet(3)
                 continue
             made = _files(answer)
             yield [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]

@@ -12,10 +12,12 @@ import re
 import tempfile
 import threading
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache, cachedmethod
 
 from uncage_demo.export import Look, write_view
 from uncage_demo.files import replacing, write_atomically
@@ -69,25 +71,20 @@ def answered(function: Callable[[Any], dict[str, Any]]) -> Callable[[Any], str]:
 
 
 class Payloads:
-    """Payloads of runs by their ids; the last few are kept as text."""
+    """Payloads of runs by their ids; the last few are kept as text. Who asks for what is just being made waits for it."""
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._lock = threading.Lock()
+        self.kept: LRUCache[tuple[Any, ...], str] = LRUCache(_CACHED_PAYLOADS)
+        self.made = threading.Condition()
 
+    @cachedmethod(
+        attrgetter("kept"),
+        key=lambda self, entries, small=False: (small, *(entry.id for entry in entries)),
+        condition=attrgetter("made"),
+    )
     def text(self, entries: list[Entry], small: bool = False) -> str:
         """JSON text {"payload": ...} of these runs; small = as a grid of small stages."""
-        key = (str(small), *(entry.id for entry in entries))
-        with self._lock:
-            if key in self._texts:
-                self._texts.move_to_end(key)
-                return self._texts[key]
-        text = json.dumps({"payload": payload_of(entries, small)})
-        with self._lock:
-            self._texts[key] = text
-            while len(self._texts) > _CACHED_PAYLOADS:
-                self._texts.popitem(last=False)
-        return text
+        return json.dumps({"payload": payload_of(entries, small)})
 
 
 def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The line in front of the device: equal requests share one run, small ones go together where that is exact, everybody sees their place.
 
-A visitor's handler holds a Ticket and waits in its own thread, at most a second at a time, so that it can be cancelled while it waits.
+A visitor's handler holds a Ticket and waits in its own thread, a second or a few at a time, so that it can be cancelled while it waits.
 The runs themselves happen in a few worker threads of this process. Nothing here knows of Gradio.
 """
 
@@ -29,7 +29,10 @@ MAX_STEPS = 1536
 # Runs that wait before newcomers are told that the line is full. They keep their place all the same.
 FULL = 64
 _WAIT_S = 1.0
-_CROWD = 4  # more than so many who share a run are told of its steps less often
+_FAR = 8  # who has so many before them is told half as often, and so on
+_LONGEST_WAIT_S = 4.0
+_CROWD = 4  # where more than so many wait, steps are told no more often than this:
+_CROWD_WAIT_S = 0.5
 _REMEMBERED = 512
 _PATIENCE = 20  # a request that so many later ones went before waits for no other visitor any more
 _SPEED_MEMORY = 0.7  # weight of what was measured before against the latest run
@@ -163,7 +166,7 @@ class Line:
             visitor: who asks; None = nobody known, who is taken for a visitor of their own.
 
         Yields:
-            Places while waiting, then steps, then the finished job; None at least once a second where there is nothing new.
+            Places while waiting, then steps, then the finished job; None where there is nothing new: once a second, every four far back.
 
         Raises:
             Exception: whatever ended the run.
@@ -188,15 +191,12 @@ class Line:
     def _told(self, job: Job) -> Iterator[Place | Shown | Job | None]:
         place: Place | None = None
         seen: Shown | None = None
+        said_at = -math.inf
         while True:
             with self._lock:
-                if len(job.waiting_for) > _CROWD and seen is not None and not job.over:
-                    job.changed.wait(live.MIN_INTERVAL_S)
-                now = self._place(job)
-                if not job.over and job.latest is seen and (now == place or place is not None):
-                    job.changed.wait(_WAIT_S)
-                    now = self._place(job)
-                over, latest = job.over, job.latest
+                self._wait_for_news(job, seen, said_at)
+                now, over, latest = self._place(job), job.over, job.latest
+            said_at = time.perf_counter()
             if over:
                 if job.error is not None:
                     raise job.error
@@ -210,6 +210,22 @@ class Line:
                 yield now
             else:
                 yield None
+
+    def _wait_for_news(self, job: Job, seen: Shown | None, said_at: float) -> None:
+        """Until the job has ended, or made a step that may be told already, or something must be said again.
+
+        Every message costs some milliseconds of the processor that decodes, so a crowd is told less often.
+        """
+        place = self._place(job)
+        crowd = max(len(self._waiting), len(job.waiting_for)) > _CROWD
+        may = said_at + (_CROWD_WAIT_S if crowd else 0.0)
+        must = said_at + min(_LONGEST_WAIT_S, _WAIT_S * (1 + (place.ahead if place else 0) / _FAR))
+        while not job.over:
+            at = must if job.latest is seen else min(may, must)
+            left = at - time.perf_counter()
+            if left <= 0:
+                return
+            job.changed.wait(left)
 
     def place(self, job: Job) -> Place | None:
         """Where a job stands; None when it runs or has ended."""

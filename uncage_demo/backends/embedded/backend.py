@@ -286,9 +286,9 @@ class EmbeddedBackend:
         return verdict_of(self.detect(image.image[None])[0], prompt, place, regions)
 
     def judge_many(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[Verdict]:
-        """Verdicts of pictures "b H W 3" uint8, one a prompt."""
+        """Verdicts of pictures "b H W 3" uint8, one per prompt."""
         if len(images) != len(prompts):
-            raise ValueError(f"{len(images)} pictures for {len(prompts)} prompts; give one prompt a picture")
+            raise ValueError(f"{len(images)} pictures for {len(prompts)} prompts; give one prompt per picture")
         places = [place_of(image, self.papers) if self.papers else None for image in images]
         return [verdict_of(*seen) for seen in zip(self.detect(images), prompts, places, strict=True)]
 

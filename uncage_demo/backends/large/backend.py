@@ -277,6 +277,10 @@ class LargeBackend:
         """These models bring no scorer."""
         return None
 
+    def judge_many(self, images: Any, prompts: Sequence[Prompt]) -> None:
+        """As `judge`."""
+        return None
+
     def _timestep(self, step: int, num_steps: int) -> float:
         left = num_steps - 1 - step
         return left / num_steps if self.facts.time_as_fraction else float(left)

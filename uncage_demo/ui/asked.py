@@ -1,0 +1,85 @@
+"""What a program asks for: the arguments of an endpoint as the settings of a run, checked, and explained in its description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from uncage_demo.backends.options import OPTIONS, ModelOptions
+from uncage_demo.config import SETTINGS, DecodingConfig
+from uncage_demo.decoding.presets import NAMED, named_preset
+from uncage_demo.orders.table import COMPARED
+from uncage_demo.ui import settings as options
+from uncage_demo.ui.settings import Settings
+
+# Settings that have no argument of their own.
+_OF_THEIR_OWN = ("order", "seed", "num_steps", "contrast_weight", "contrast_steps", "contrast_mode", "guidance_scale")
+_FURTHER = tuple(name for name in SETTINGS if name not in _OF_THEIR_OWN)
+
+
+def shared_settings(seed: Any, num_steps: Any, weight: Any, guided: Any, scale: Any, mode: Any) -> dict[str, Any]:
+    """Settings that have an argument of their own, by name; -1 stands for the model's own value, as None does.
+
+    Raises:
+        ValueError: naming the argument, the value and what is allowed.
+    """
+    given = {
+        "seed": seed,
+        "num_steps": None if num_steps == -1 else num_steps,
+        "contrast_weight": weight,
+        "contrast_steps": None if guided == -1 else guided,
+        "guidance_scale": None if scale == -1 else scale,
+        "contrast_mode": mode,
+    }
+    return {name: options.tidy(name, value) for name, value in given.items()}
+
+
+def further_settings(text: str | None) -> dict[str, Any]:
+    """Settings given by name, as JSON text; "" gives none.
+
+    Raises:
+        ValueError: not an object, an unknown name, or one that has an argument of its own.
+    """
+    try:
+        named = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError):
+        named = None
+    if not isinstance(named, dict) or not set(named) <= set(_FURTHER):
+        raise ValueError(f"settings={str(text)[:200]!r}: give a JSON object with some of {', '.join(_FURTHER)}")
+    return {name: options.tidy(name, tuple(value) if isinstance(value, list) else value) for name, value in named.items()}
+
+
+def chosen_settings(
+    model: str, orders: tuple[str, ...], shared: dict[str, Any], age: str | None, preset: str | None, model_options: str, frames: str | None
+) -> Settings:
+    """What a program asks for. Of a preset holds what the arguments leave at their usual value: orders and settings alike.
+
+    Raises:
+        ValueError: naming the argument, the value and what is allowed.
+    """
+    if preset:
+        told, usual = named_preset(preset), DecodingConfig()
+        shared = told.shared | {name: value for name, value in shared.items() if value != getattr(usual, name)}
+        orders = {COMPARED[-1:]: (told.config.order,), COMPARED: told.orders}.get(orders, orders)
+    loaded = ModelOptions.from_json((model_options or "").strip())
+    if loaded.age and age:
+        raise ValueError(f"age={age!r}: the model options name an age, too; give one of the two")
+    return Settings(model, orders, shared, age or "", loaded, frames or "all")
+
+
+def with_settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Write into a function's description what can be given by name; clients and models read it."""
+    told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
+    options_told = "; ".join(f"{one.name}: {one.help}" for one in OPTIONS)
+    presets_told = "; ".join(f"{one.name}: {one.about}" for one in NAMED.values())
+    texts = {
+        "FURTHER": f'any other settings as a JSON object such as {{"schedule": "linear"}}, or empty ({told}).',
+        "OPTIONS": 'how a large model is loaded, as a JSON object such as {"image_size_px": 512}, or empty (list_models says which options '
+        f"a model has here; {options_told}).",
+        "PRESETS": f"settings by name, or empty; arguments that are not at their usual values count before it ({presets_told})",
+        "FRAMES": 'pictures of the steps: all, final (the finished one only) or "every K".',
+    }
+    for name, text in texts.items():
+        function.__doc__ = (function.__doc__ or "").replace(f": {name}\n", f": {text}\n")
+    return function
