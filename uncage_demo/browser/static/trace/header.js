@@ -1,15 +1,17 @@
 // What a trace file says of a run beside its arrays; as trace/header.py.
 
 /** @import { Config, Trace } from "../types" */
+import { DEFAULTS, LATER } from "../config.js";
 
 const SCHEMA_VERSION = 1;
 const FRAMES_KEY = "frames.npy";
 const FRAMES_TEXT = "differences from the picture before, modulo 256; the first from black";
-/** Left out of the header where they are not given, as Python does. */
-const LATER = ["redraw_steps", "redraw_words"];
 /** Before a number that is to stand bare in the text; as JSON it is an escape that no typed text begins with. */
 const BARE = "\u0001";
-const FLOATS = ["schedule_power", "guidance_scale", "token_temperature", "noise_temperature", "contrast_weight", "contrast_blur", "anchor_radius"];
+const FLOATS = [
+  "schedule_power", "guidance_scale", "token_temperature", "noise_temperature", "contrast_weight", "contrast_blur", "anchor_radius",
+  "guidance_interval", "entropy_heat", "entropy_decay", "entropy_budget", "confidence_threshold", "spacing",
+];
 
 /** @param {Trace} trace @param {Record<string, number[]>} present */
 export function headerOf(trace, present) {
@@ -30,11 +32,16 @@ export function withNumbers(text) {
 /** Settings as a header has them; see `withNumbers`. @param {Config} config */
 export function configOf(config) {
   const float = (/** @type {any} */ value) => (Number.isInteger(value) ? `${BARE}${value}.0` : value);
-  return Object.fromEntries(Object.entries(config).filter(([name, value]) => !(LATER.includes(name) && value === null)).map(([name, value]) => {
+  return Object.fromEntries(Object.entries(config).filter(([name, value]) => !(LATER.includes(name) && same(value, name))).map(([name, value]) => {
     if (name === "seed") return [name, `${BARE}${BigInt(/** @type {any} */ (value))}`];
     if (!FLOATS.includes(name)) return [name, value];
     return [name, Array.isArray(value) ? value.map(float) : float(value)];
   }));
+}
+
+/** Whether a setting is at its default. @param {unknown} value @param {string} name */
+function same(value, name) {
+  return JSON.stringify(value) === JSON.stringify(/** @type {Record<string, unknown>} */ (DEFAULTS)[name]);
 }
 
 /** @param {import("../types").Lineage} lineage @returns {object} */
