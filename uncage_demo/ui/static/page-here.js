@@ -14,7 +14,6 @@
   let server = null;
   /** @type {(name: string, data: object) => void} */
   let trigger = () => {};
-  let mode = "server";
   let engine = null;
   let orders = {}; // titles by name
   let opening = { key: "", done: null };
@@ -26,8 +25,6 @@
   const readings = new Map();
   const nodes = {};
 
-  const on = () => mode === "browser";
-
   function remembered() {
     try {
       return localStorage.getItem(STORE) === "browser" ? "browser" : "server";
@@ -35,6 +32,11 @@
       return "server";
     }
   }
+
+  let mode = remembered();
+  const on = () => mode === "browser";
+  let ready = null; // called when the switch is on the page; a run that a link asks for waits for it
+  const attached = new Promise((resolve) => (ready = resolve));
 
   // --- what the fields say ---
   // A field's value as the server would take it; what is wrong names the setting, the value and what is allowed.
@@ -99,7 +101,9 @@
   function open(model, age) {
     const key = `${model} ${age}`;
     if (opening.key === key && opening.done) return opening.done;
-    const done = load(model, age).catch((error) => {
+    // One after the other: the worker answers for the model that it opened last.
+    const before = opening.done ? opening.done.catch(() => {}) : Promise.resolve();
+    const done = before.then(() => load(model, age)).catch((error) => {
       if (opening.done === done) opening = { key: "", done: null };
       if (engine) engine.end();
       engine = null;
@@ -158,21 +162,26 @@
   // --- runs ---
   async function generate(values) {
     const mine = ++turn;
+    let offer = false;
     page.busy("Starting…");
+    await attached;
     try {
       const asked = given(values);
+      offer = !told.models.includes(asked.model);
       const prompt = await read(asked.text, asked.model);
+      offer = true;
       await open(asked.model, asked.age);
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true });
     } catch (error) {
-      if (mine === turn) refuse(error.message);
+      if (mine === turn) refuse(error.message, offer);
     }
   }
 
   // Before anybody presses: the model is loaded and the prompt read, so that the run needs no server.
   async function prepare(values) {
+    await attached;
     if (!on()) return;
     try {
       const asked = given(values);
@@ -184,10 +193,11 @@
     }
   }
 
-  function refuse(text) {
+  // Beside the prompt, as what is wrong with a server's run; with an offer where the server could draw it.
+  function refuse(text, offer = true) {
     work = null;
-    page.onStage({ kind: "problem", text: nodes.server.hidden ? text : `${text} The server can draw it.` });
-    say(text, true);
+    page.onStage({ kind: "problem", text });
+    say(offer ? "The server can draw this." : "", offer);
   }
 
   function show(message, done) {
@@ -391,7 +401,7 @@
       link.remove();
       say("The page opens from disk and draws without a network.");
     } catch (error) {
-      say(error.message, true);
+      say(error.message);
     }
     nodes.page.disabled = false;
   }
@@ -413,7 +423,8 @@
       updateFollow();
     });
     document.addEventListener("uc-chips", prepareSoon);
-    choose(remembered());
+    choose(mode);
+    ready();
   }
 
   // A run that is asked for here never reaches the server: its event ends before Gradio hears of it.
