@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -30,10 +32,20 @@ def running_page() -> Iterator[SimpleNamespace]:
         return forward(*args, **kwargs)
 
     backend.forward = counted  # type: ignore[method-assign]
-    demo = build_ui(ModelSlot(lambda name, allowed: backend))
+    with serving(ModelSlot(lambda name, allowed: backend), seen):
+        yield seen
+
+
+@contextmanager
+def serving(slot: ModelSlot, seen: SimpleNamespace | None = None) -> Iterator[SimpleNamespace]:
+    """Address of a page over a slot, stopped in the end."""
+    seen = seen or SimpleNamespace(address="", client=None)
+    demo = build_ui(slot)
     _, seen.address, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **launch_options())
-    yield seen
-    demo.close()
+    try:
+        yield seen
+    finally:
+        demo.close()
 
 
 def client(server: SimpleNamespace) -> Any:
@@ -48,3 +60,18 @@ def client(server: SimpleNamespace) -> Any:
 def compare(server: SimpleNamespace, prompt: str, seed: int, steps: int = 4) -> dict[str, Any]:
     """The first run's summary."""
     return client(server).predict(prompt, ["meissonic", "halton"], seed, steps, 3.0, "embedded", api_name="/compare")[2][0]
+
+
+def call(server: SimpleNamespace, tool: str, arguments: dict[str, Any]) -> Any:
+    """What an assistant gets of a tool."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask() -> Any:
+        async with streamablehttp_client(f"{server.address}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+            return await session.call_tool(tool, arguments)
+
+    # In a thread of its own: a browser test before this one in the same process leaves its loop running in the main one.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(ask())).result(120)

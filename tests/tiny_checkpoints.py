@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers
 
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 
 CODEBOOK, VOCAB, MASK_ID = 24, 32, 31
-WIDTH = 32
+WIDTH, WORDS = 32, 40
 MERGES = [("r", "e"), ("re", "d</w>"), ("t", "u"), ("tu", "r"), ("a", "p"), ("ap", "p")]
 
 
@@ -146,6 +146,17 @@ def write_transformer(folder: Path, downsample: bool = False) -> Path:
     config = asdict(model.config) | {"_class_name": "Transformer2DModel", "in_channels": 64}
     (folder / "config.json").write_text(json.dumps(config))
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "diffusion_pytorch_model.safetensors")
+    return folder
+
+
+def write_muddit(folder: Path, downsample: bool = True) -> Path:
+    """A Muddit checkpoint with all its parts: Meissonic's, and a text decoder; returns the folder."""
+    write_meissonic(folder, downsample)
+    config = folder / "transformer" / "config.json"
+    said = json.loads(config.read_text()) | {"_class_name": "SymmetricTransformer2DModel", "tokenizer_vocab_size": WORDS}
+    config.write_text(json.dumps(said))
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(weights) | {"text_decoder.1.weight": torch.ones(WORDS, WIDTH)}, weights)
     return folder
 
 

@@ -22,6 +22,7 @@ from .runner import compare as compare
 from .runner import compare_ages as compare_ages
 from .runner import generate as generate
 from .runner import stream as stream
+from .trace.notes import Note as Note
 from .trace.record import StepRecord as StepRecord
 from .trace.record import Trace as Trace
 from .trace.record import Traces as Traces

@@ -15,7 +15,7 @@ import numpy as np
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions, check_same
 from uncage_demo.config import DecodingConfig
-from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns
+from uncage_demo.decoding.run import RecordOptions, Run, Start, WholeStep, recorded_columns
 from uncage_demo.decoding.sampler import decode
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import OnStep, Progress, finish, stream
@@ -62,7 +62,10 @@ def plan(
     """
     edits = _edits_in_force(trace, at_step, keep, drop, forbid or {}, suppress_word)
     start = _branch_start(trace, at_step, edits, {int(position) for position in drop})
-    config = config or DecodingConfig.from_dict(trace.config)
+    own = DecodingConfig.from_dict(trace.config)
+    config = config or own
+    if config == own and suppress_word is None and not (keep or drop or forbid):
+        start = replace(start, whole=_whole_before(trace, at_step))  # what is edited is looked at as a whole
     return BranchPlan(Run(trace.prompt, config, start, _word_tokens(trace.prompt, edits.suppress_word)), at_step, edits)
 
 
@@ -318,6 +321,17 @@ def _seen_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray | N
         return None
     record = trace.steps[at_step - 1 - trace.steps[0].step]
     return np.where(record.masked_before, -1, record.sampled).astype(np.int64), record.sight
+
+
+def _whole_before(trace: Trace, at_step: int) -> WholeStep | None:
+    """The step that ran the whole grid last, where this one ran a part of it."""
+    first = trace.steps[0].step
+    at = trace.steps[at_step - first]
+    wholes = [record for record in trace.steps[: at_step - first] if record.renewed is None]
+    if at.renewed is None or not wholes:
+        return None
+    tokens = np.where(wholes[-1].masked_before, -1, wholes[-1].sampled).astype(np.int64)
+    return WholeStep(wholes[-1].step, tokens, wholes[-1].sight, at.renewed)
 
 
 def _likelihoods_before(trace: Trace, at_step: int) -> tuple[np.ndarray, ...]:

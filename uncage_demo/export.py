@@ -105,7 +105,7 @@ def write_run(
     Args:
         folder: made when missing; existing files are replaced (`check_free` refuses beforehand).
         traces: 1..6 runs of one prompt that differ in order or in the model's age.
-        verdicts: one a run, or None.
+        verdicts: one per run, or None.
         formats: names of FORMATS.
         look: of animations and side-by-side pictures.
         findings: one list a run from `diagnose`, shown by the player.
@@ -155,7 +155,7 @@ def write_view(
 
     Args:
         path: .png or .svg for figures; .png for stills; .webp, .gif or .mp4 for "reveal"; .html for "player".
-        traces: 1..6 runs of one prompt.
+        traces: 1..6 runs of one model; figures take runs of one prompt.
         view: "heatmaps", "order", "curves", "side-by-side", "picture", "reveal" or "player".
         step: 0-based step of "side-by-side" and "picture"; None = finished.
         steps: 0-based columns of "heatmaps"; None = six that span the run.

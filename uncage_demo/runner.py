@@ -91,7 +91,7 @@ class Progress:
     Args:
         step: 0-based step that just finished (of the longest run).
         num_steps: T of the longest run.
-        records: one a run; a run that finished earlier repeats its last record.
+        records: one per run; a run that finished earlier repeats its last record.
         elapsed_s: seconds since the stream began.
         frames: "H W 3" uint8 pictures of each run's current guess, or None without frames.
         traces: None until the last item, which carries the finished traces.

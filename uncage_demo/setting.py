@@ -31,7 +31,7 @@ class Setting:
         group: where the page shows it; "none" = the page shows it in a place of its own.
         low, high: the range, both included.
         choices: allowed names of a choice; of a text, those offered for picking.
-        left_open: what None means ("a quarter of T"); "" = None is not allowed.
+        left_open: what None means ("the first quarter"); "" = None is not allowed.
         slider: (lowest, highest, step) of the page's slider; None = the page shows a plain field.
         metavar: what the help calls its value.
         cost: what it costs in forwards, of a setting that may cost some ("one more forward per step").

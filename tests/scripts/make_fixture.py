@@ -14,7 +14,9 @@ from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.schedule import leading_steps
 from uncage_demo.diagnosis.binding import binding_table
+from uncage_demo.editing.edit import edit
 from uncage_demo.orders.revise import REASONS
 from uncage_demo.player.payload import build_payload
 from uncage_demo.trace.lineage import lineage_json
@@ -39,6 +41,31 @@ def runs() -> tuple[list[Trace], ToyBackend]:
     waits, picked = int(np.flatnonzero(record.masked_before & ~record.committed)[0]), int(np.flatnonzero(record.committed)[0])
     revised = runner.generate(backend, prompt, base.with_(revise="plan", spacing=2.5))
     return [plain, guided, branch(backend, guided, 3, keep=(waits,), drop=(picked,)), revised], backend
+
+
+def two_prompts() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run and an edit of it for another prompt with a region, as one payload; and what the traces say of them."""
+    backend = ToyBackend()
+    config = DecodingConfig(num_steps=STEPS, seed=3, contrast_blur=0.0, order="meissonic")
+    first = runner.generate(backend, make_prompt("a turtle and a pink apple"), config)
+    cells = range(first.tokens.size // 2)
+    second = edit(backend, first, cells, prompt=make_prompt("a blue cat and a turtle"), config=config, regions={0: (0, 3, 2, 5)})
+    payload = build_payload([first, second])
+    for run in payload["runs"]:
+        run["frames"] = run["image"] = None
+    payload["atlas"] = None
+    step = second.steps[0]
+    inside = np.zeros(second.grid, bool)
+    inside[0:2, 3:5] = True
+    told = {
+        "turtle": [float(f"{v:.6g}") for v in second.word_maps(1)[[w.text for w in second.prompt.words].index("turtle")]],
+        "max": float(second.word_maps(1).max()),
+        "leads": leading_steps(config),
+        "outside": np.flatnonzero(step.masked_before & ~step.committed & ~inside.reshape(-1) & (step.scores > step.cutoff)).tolist(),
+        "inside": np.flatnonzero(step.committed & (step.scores < step.cutoff)).tolist(),
+        "committed": np.flatnonzero(step.committed).tolist(),
+    }
+    return payload, told
 
 
 def why(trace: Trace, step: int, cell: int) -> dict[str, float]:
@@ -91,7 +118,7 @@ def _plain(row: np.ndarray) -> list[float | None]:
 
 
 def fixture() -> dict[str, Any]:
-    """{"payload", "truth"}; pictures are left out, node decodes none."""
+    """{"payload", "truth", "two": a payload of two prompts}; pictures are left out, node decodes none."""
     traces, backend = runs()
     said = Verdict((True, True), (True, False), 1, False, tuple(FoundObject(n, c, 0.9, (0, 0, 0.5, 1)) for n, c in SEEN))
     verdicts = [said, *[None] * (len(traces) - 1)]
@@ -132,7 +159,8 @@ def fixture() -> dict[str, Any]:
         ],
         "forced": {"step": 3, "keep": edits["keep"], "drop": edits["drop"]},
     }
-    return {"payload": payload, "truth": truth}
+    two, truth["two"] = two_prompts()
+    return {"payload": payload, "truth": truth, "two": two}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // What the player says of a run is what the trace and the engine say of it.
 const test = require("node:test");
 const assert = require("node:assert/strict");
-const { parts, payload, truth, fresh } = require("./load.js");
+const { parts, payload, truth, fresh, pair } = require("./load.js");
 
 const model = fresh();
 const close = (got, wanted, tolerance, what) => assert.ok(Math.abs(got - wanted) <= tolerance, `${what}: ${got} instead of ${wanted}`);
@@ -281,4 +281,62 @@ test("a cell that was taken back says when and why, from its step on", () => {
   assert.equal(model.runs[0].takenBack(3, cell), null);
   assert.equal(takenBack(null), "");
   assert.equal(takenBack({ step: 5, why: "so.", logp: null }), "Opened again at the end of step 6: so.");
+});
+
+test("runs of two prompts share what both say, and each has its own words for it", () => {
+  const both = pair();
+  const [one, two] = both.runs;
+  const word = (text) => both.words.findIndex((w) => w.text === text);
+  assert.deepEqual(both.subjects.map(({ label }) => label), ["turtle", "pink apple", "blue cat"]);
+  assert.deepEqual([one.text, two.text], ["a turtle and a pink apple", "a blue cat and a turtle"]);
+  assert.equal(parts.data.cutPrompt(two.text, two.spoken).map((piece) => piece.text).join(""), two.text);
+  assert.deepEqual([one.objects, two.objects], [[0, 1], [2, 0]]);
+  assert.equal(two.labels[2], "blue cat");
+  assert.deepEqual(["turtle", "pink", "blue"].map((text) => [one.says(word(text)), two.says(word(text))]), [[true, true], [true, false], [false, true]]);
+  assert.equal(two.spoken[two.ownWord(word("turtle"))].text, "turtle");
+  assert.equal(one.ownWord(word("cat")), -1);
+  truth.two.turtle.forEach((wanted, i) => close(two.wordAt(1, word("turtle"), i), wanted, truth.two.max * 0.005, `turtle, cell ${i}`));
+  const map = new Float32Array(both.cells);
+  const layer = (key, state) => new parts.layers.Painter(both).values(two, 1, { layer: key, of: "picture", ...state }, map);
+  layer("word", { word: word("pink") });
+  assert.ok(map.every((v) => v !== v), "a word that its prompt does not have is nowhere");
+  layer("object", { object: 1 });
+  assert.ok(map.every((v) => v !== v));
+  layer("object", { object: 0 });
+  assert.ok(map.some((v) => v > 0));
+  assert.equal(one.timesRead(word("cat"), [0, 1]), NaN);
+  assert.equal(parts.phrases.madeFrom(both, two), "What was not drawn again is A’s, token for token.");
+  assert.equal(parts.phrases.madeFrom(both, one), "");
+});
+
+test("why now tells regions: who goes first, and why a high score waits", () => {
+  const [one, two] = pair().runs;
+  const { leads, outside, inside, committed } = truth.two;
+  const margin = (cell) => parts.phrases.standing(two.candidate(0, cell)).margin;
+  assert.equal(two.raw.origin.leads, leads);
+  assert.ok(outside.length, "some cell waits in spite of its score");
+  for (const cell of outside) assert.equal(margin(cell), "exceeds, but cells of regions go first");
+  for (const cell of inside) assert.equal(margin(cell), "lacks, but is in a region, which goes first");
+  assert.ok(committed.every((cell) => two.regionOf(cell) === 2), "the cat's region goes first");
+  assert.equal(parts.phrases.inRegion(two, 0, committed[0]), `In the region of blue cat. The first ${leads} steps commit cells of regions before any other.`);
+  assert.equal(parts.phrases.inRegion(two, leads, two.cells - 1), "Outside of all regions.");
+  assert.equal(parts.phrases.inRegion(one, 0, 0), "");
+  assert.equal(two.led(leads, committed[0]), "", "later all cells are equal");
+});
+
+test("cells of an edit: boxes, lines, margins, what moving frees, whose cells", () => {
+  const { boxOf, inBox, freed, grown, line, objectCells, owners, count } = parts.cells;
+  assert.deepEqual(boxOf(14, 1, 6), [0, 1, 3, 3]);
+  assert.deepEqual([6, 7, 8, 13].map((i) => inBox([1, 1, 2, 3], i, 6)), [false, true, true, false]);
+  assert.deepEqual(cellsOf(freed([1, -2], [3, 4])), [0, 1, 2, 3, 6, 7, 10, 11]);
+  assert.deepEqual(cellsOf(grown(Uint8Array.from({ length: 16 }, (_, i) => (i === 5 ? 1 : 0)), [4, 4])), [0, 1, 2, 4, 5, 6, 8, 9, 10]);
+  assert.deepEqual(line(0, 15, 4), [0, 5, 10, 15], "a quick finger leaves no gaps");
+  const both = pair();
+  const [run] = both.runs;
+  const last = run.steps - 1;
+  const whose = owners(run, last, both.subjects);
+  const own = objectCells(run, last, both.subjects, 0, both.grid);
+  assert.ok(count(own) >= whose.filter((o) => o === 0).length);
+  assert.ok(whose.every((o, i) => !(own[i] && o > 0)), "a margin leaves other objects alone");
+  assert.ok(whose.every((o, i) => o !== 0 || own[i]));
 });

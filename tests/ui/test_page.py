@@ -75,7 +75,7 @@ def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page):
     seen = page.evaluate("() => window.live")
     assert len(set(seen)) >= 2, "pictures arrived while decoding"
     assert page.locator("#uc-stage .up-stage").count() == 2
-    assert "judged by a detector" in page.inner_text("#uc-stage")
+    assert "Detector:" in page.inner_text("#uc-stage")
     page.wait_for_function("() => window.UncagePage.shared.stage.state.step === 15")
     assert all(n > 50 for n in distinct_colors(page, "#uc-stage .up-stage canvas"))
 

@@ -52,6 +52,14 @@ def taken_away(page: Any, folder: Path) -> list[Trace]:
     return [Trace.load(path) for path in sorted(folder.glob("*.npz"))]
 
 
+def taken_html(page: Any, path: Path) -> str:
+    """The stand-alone player of the runs on stage."""
+    with page.expect_download() as coming:
+        page.click("#uc-takeaway [data-kind=html]")
+    coming.value.save_as(path)
+    return path.read_text(encoding="utf-8")
+
+
 def test_paint_draw_again_undo_and_export(browser, site, tmp_path):
     for page in visit(browser, site, WIDE):
         run_to_end(page)
@@ -84,8 +92,18 @@ def test_paint_draw_again_undo_and_export(browser, site, tmp_path):
         drag(page, 0, 1)
         page.fill("#uc-stage [data-edit=prompt]", "a turtle and a blue apple")
         wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
-        assert page.locator("#uc-stage .up-stage").count() == 1, "another prompt takes the stage"
-        assert "blue apple" in page.inner_text("#uc-stage .uc-stage-about")
+        assert page.locator("#uc-stage .up-stage").count() == 4, "another prompt joins the stages, too"
+        lines = page.locator("#uc-stage .up-prompt-line").all_inner_texts()
+        assert ["".join(line.split()) for line in lines] == ["ABCaturtleandapinkapple", "Daturtleandablueapple"]
+        assert page.input_value("#uc-stage [data-edit=picture]") == "3", "the newest picture is the one to go on with"
+        assert page.input_value("#uc-stage [data-edit=prompt]") == "a turtle and a blue apple"
+        page.click("#uc-stage .up-prompt-line >> nth=1 >> [data-word] >> text=blue")
+        assert page.get_attribute("#uc-stage [data-layer=word]", "aria-checked") == "true"
+        page.click("#uc-stage [data-layer=difference]")
+        page.click("#uc-stage [data-layer=picture]")
+        html = taken_html(page, tmp_path / "both.html")
+        assert "a blue apple" in html
+        assert "a pink apple" in html
         wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
         assert len(shared(page, "ids")) == 3
         wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
@@ -120,18 +138,74 @@ def test_keys_reach_the_brush_and_places(browser, site):
         assert "in its region" in page.inner_text("#uc-stage .up-stage >> nth=2")
 
 
+def finger(page: Any, kind: str, *points: tuple[float, float]) -> None:
+    """What a finger does, as the browser itself would make it of a screen that is touched."""
+    touches = [{"x": x, "y": y, "id": 1} for x, y in points]
+    page.touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+def swipe(page: Any, start: int, end: int) -> None:
+    """A finger goes from one cell to another in a few moves."""
+    (x, y), (u, v) = middle(page, start), middle(page, end)
+    finger(page, "touchStart", (x, y))
+    for k in range(1, 5):
+        finger(page, "touchMove", (x + (u - x) * k / 4, y + (v - y) * k / 4))
+    finger(page, "touchEnd")
+
+
 def test_fingers_paint_on_a_phone_and_nothing_is_too_wide(browser, site):
     for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        page.touch = page.context.new_cdp_session(page)
         run_to_end(page)
         page.click("[data-up=editOpen]")
         page.touchscreen.tap(*middle(page, 8))
         assert painted(page) == [8]
-        assert page.evaluate("() => getComputedStyle(document.querySelector('#uc-stage .up-canvas')).touchAction") == "none"
+        above = page.evaluate("() => window.scrollY")
+        swipe(page, 12, 30)
+        assert painted(page) == [8, 12, 18, 24, 30], "a finger paints and does not scroll"
+        assert page.evaluate("() => window.scrollY") == above
+        swipe(page, 30, 18)
+        assert painted(page) == [8, 12], "a stroke that starts on a painted cell takes cells back"
+        page.click("#uc-stage [data-edit=box]")
+        swipe(page, 21, 35)
+        assert painted(page) == [8, 12, 21, 22, 23, 27, 28, 29, 33, 34, 35]
         for mode in ("extend", "remix", "compose", "edit"):
             page.click(f"#uc-stage [data-edit={mode}]")
             assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
-        send = page.locator("#uc-stage [data-edit=send]").bounding_box()
-        assert send["height"] >= 40
+        page.click("#uc-stage [data-edit=compose]")
+        swipe(page, 0, 14)
+        assert "1 object has a box" in page.inner_text("#uc-stage .up-edit-count")
+        for node in page.locator("#uc-stage .up-edit button:visible, #uc-stage .up-edit select:visible").all():
+            assert node.bounding_box()["height"] >= 38, node.inner_text()
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").tap)
+        assert "With 1 region" in page.inner_text("#uc-stage .up-stage >> nth=2")
+
+
+def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site):
+    for page in visit(browser, site, WIDE):
+        run_to_end(page)
+        drag(page, 14, 28)
+        page.click("#uc-stage [data-region=compose]")
+        assert "1 object has a box" in page.inner_text("#uc-stage .up-edit-count")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        stage = page.inner_text("#uc-stage .up-stage >> nth=2")
+        assert "With 1 region" in stage
+        assert "in its region" in stage
+        page.click("#uc-stage .up-edit >> text=Close")
+        page.focus(STAGE)
+        page.evaluate("() => window.UncagePage.shared.stage.setState({ step: 0, pin: 14 })")
+        assert "In the region of" in page.inner_text("#uc-stage .up-sight")
+
+        page.click("[data-up=editOpen]")
+        page.click("#uc-stage [data-edit=extend]")
+        assert "will be drawn" in page.inner_text("#uc-stage .up-edit-count"), "the left side is proposed"
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        assert "Moved 2 right" in page.inner_text("#uc-stage .up-stage >> nth=3")
+
+        page.click("#uc-stage [data-edit=edit]")
+        page.select_option("#uc-stage [data-edit=object]", label="pink apple")
+        page.keyboard.type("blue")
+        assert page.input_value("#uc-stage [data-edit=prompt]") == "a turtle and a blue apple", "the colour is ready to be written over"
 
 
 def test_an_own_picture_is_read_and_can_be_painted(browser, site, tmp_path):

@@ -281,7 +281,7 @@ def test_curves_follow_the_clock_and_health_is_told(player):
 
 def test_verdicts_are_marked_as_a_detectors(player):
     first = player.locator(".up-verdict").first
-    assert "judged by a detector" in first.inner_text()
+    assert "Detector:" in first.inner_text()
     assert "not found" in first.inner_text()
     assert "Judged by detector 1, not the truth" in first.get_attribute("aria-label")
 

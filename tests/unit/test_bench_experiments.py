@@ -138,3 +138,12 @@ def test_lines_are_found_by_key_number_and_json(tmp_path: Path) -> None:
         find_record("zz", path)
     with pytest.raises(ValueError, match="--results"):
         find_record("zz", None)
+
+
+def test_methods_whose_names_hold_commas_can_be_named() -> None:
+    from uncage_demo.bench.commands import named_methods
+
+    known = ("mend", "mend, spacing 2", "redraw")
+    assert named_methods("mend, spacing 2", known) == ["mend, spacing 2"]
+    assert named_methods("mend; mend, spacing 2", known) == ["mend", "mend, spacing 2"]
+    assert named_methods("mend, redraw", known) == ["mend", "redraw"]

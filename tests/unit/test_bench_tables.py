@@ -107,8 +107,8 @@ def test_all_suites_together_and_another_baseline() -> None:
 def test_the_machine_is_told_where_the_lines_know_it() -> None:
     made = {"device": "cpu", "threads": "1", "torch": "2"}
     table = build_table([{**record, "versions": made} for record in LINES], "table1", "s")
-    assert table.hardware == "cpu, 1 thread a process, torch 2"
-    assert "made on cpu, 1 thread a process, torch 2" in table.caption
+    assert table.hardware == "cpu, 1 thread per process, torch 2"
+    assert "made on cpu, 1 thread per process, torch 2" in table.caption
     assert build_table(LINES, "table1", "s").hardware == ""
 
 

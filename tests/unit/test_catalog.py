@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from uncage_demo.backends.large.catalog import ENTRIES
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 from uncage_demo.backends.large.settings import AUTHORS
 from uncage_demo.backends.large.sizes import MODELS
+from uncage_demo.decoding.presets import named_preset
 
 # CLIP ViT-L/14 and ViT-H/14, text halves, and ViT-H/14's picture half.
 TEXT_L: dict[str, Any] = {
@@ -107,3 +110,30 @@ def test_the_authors_settings() -> None:
     assert all(own.noise_temperature == (2.0, 0.0) and own.schedule == "cosine_float32" for own in AUTHORS.values())
     told = {name for name, own in AUTHORS.items() if own.negative_prompt}
     assert told == {"meissonic", "monetico", "muddit-512", "muddit-1024"}
+
+
+def test_the_page_on_large_models_says_the_same() -> None:
+    page = (Path(__file__).parents[2] / "docs/LARGE.md").read_text()
+    told = page.partition("<!-- memory -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = []
+    for entry in ENTRIES:
+        if entry.sizes is not None and entry.settings is not None:
+            memory = [entry.sizes.memory_bytes(width=width, offload=away) / 1e9 for width, away in ((2, False), (2, True), (4, False))]
+            scale = entry.settings.guidance_scale
+            cells = [f"`{entry.id}`", f"{entry.sizes.download_bytes / 1e9:.1f} GB", *(f"{gb:.1f} GB" for gb in memory)]
+            rows.append(f"| {' | '.join(cells)} | {entry.settings.num_steps} | {f'{scale:g}' if scale > 1 else 'none'} |")
+    assert told == rows
+
+
+def test_its_commands_are_commands() -> None:
+    from uncage_demo.cli.main import build_parser
+
+    page = (Path(__file__).parents[2] / "docs/LARGE.md").read_text()
+    lines = re.findall(r"^\.venv/bin/python -m uncage_demo (.+)$", page, re.MULTILINE)
+    lines += ["edit " + found for found in re.findall(r"`edit (photo.+?)`", page)]
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert build_parser(words).parse_args(words).command == words[0]
+    for name in re.findall(r"`?--preset ([a-z_]+)`", page):
+        assert named_preset(name)

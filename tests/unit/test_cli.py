@@ -318,7 +318,7 @@ def test_export_refuses_files_that_are_no_traces(capsys, tmp_path, pair):
     bad.write_bytes(b"PK not really")
     assert "bad.npz" in fails(capsys, "export", str(bad), "--to", "gif")
     other = str(make_trace(prompt_text="a frog").save(tmp_path / "frog.npz"))
-    assert "2 different prompts" in fails(capsys, "export", pair[0], other, "--to", "gif")
+    assert "2 different prompts" in fails(capsys, "export", pair[0], other, "--to", "png", "--out", str(tmp_path / "x.png"))
 
 
 def test_reproduce_prints_the_command(capsys, pair):

@@ -11,12 +11,12 @@ import pytest
 from uncage_demo.backends import load_backend
 from uncage_demo.branching import branch
 from uncage_demo.cli import main as cli
-from uncage_demo.cli.branches import parse_branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line
+from uncage_demo.trace.wish import parse_branch
 
 TEXT = "a cat and a -- 'red' dog"
 

@@ -308,7 +308,7 @@ def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
 
 
 def test_stages_say_what_an_edit_did(parent: Trace) -> None:
-    from uncage_demo.player.payload import edit_made
+    from uncage_demo.player.titles import edit_made
 
     assert edit_made(parent) == ""
     assert edit_made(edit(TINY, parent, ERASED)) == "12 cells drawn again"
@@ -317,7 +317,7 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
     assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
     titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
-    assert titles == ["Baseline, seed 3", "12 cells drawn again · Baseline, seed 4"]
+    assert titles == ["Baseline, seed 3", "Baseline · 12 cells drawn again, seed 4"]
 
 
 def test_a_request_says_the_same_in_plain_values(parent: Trace) -> None:
@@ -343,3 +343,9 @@ def test_a_request_says_the_same_in_plain_values(parent: Trace) -> None:
         finish(stream_request(TINY, None, EditRequest("edit", cells=(0,))))
     with pytest.raises(ValueError, match="at most 2 different"):
         checked_orders(("halton", "halton"), 2)
+
+
+def test_cells_are_told_as_they_are_read() -> None:
+    assert cells.told_cells([14, 2, 0, 1, 14]) == "0-2,14"
+    assert cells.cells_named(cells.told_cells({35, 7, 8, 9}), (6, 6), "mask") == [7, 8, 9, 35]
+    assert cells.told_cells([]) == ""

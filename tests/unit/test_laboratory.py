@@ -40,6 +40,7 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "entropy": {"how_many": "entropy", "entropy_budget": 2.0, "num_steps": 30},
     "confidence": {"how_many": "confidence", "confidence_threshold": 0.5, "num_steps": 30},
     "first_hitting": {"how_many": "first_hitting", "num_steps": 30},
+    "reuse": {"reuse_steps": 2},
     "spacing": {"spacing": 3.0},
     "halton_aware": {"order": "halton_aware"},
 }
@@ -51,6 +52,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "differential": {"differential": 0.0},
     "entropy_heat": {"entropy_heat": 0.0, "entropy_decay": 3.0},
     "how_many": {"how_many": "schedule", "entropy_budget": 0.0, "confidence_threshold": 0.1},
+    "reuse": {"reuse_steps": 0, "reuse_from": 0.0},
     "spacing": {"spacing": 1.0},
 }
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_checkpoints import CODEBOOK, MASK_ID, WIDTH, tiny_uvit, write_amused, write_meissonic
+from tests.tiny_checkpoints import CODEBOOK, MASK_ID, tiny_uvit, write_amused, write_meissonic, write_muddit
 from uncage_demo.backends.large import hub
 from uncage_demo.backends.large.catalog import CatalogEntry
 from uncage_demo.backends.large.download import ModelUnavailable
 from uncage_demo.backends.large.hub import load_large
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
-from uncage_demo.backends.options import AUTHORS_NEGATIVE
+from uncage_demo.backends.options import AUTHORS_NEGATIVE, ModelOptions
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.noise import random_start
 from uncage_demo.decoding.run import Run, Start
@@ -26,18 +26,7 @@ from uncage_demo.decoding.sampler import decode
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import compare, generate
 
-TEXT, WORDS = "a red turtle and a blue apple", 40
-
-
-def write_muddit(folder: Path, downsample: bool = True) -> Path:
-    """A Muddit checkpoint with all its parts: Meissonic's, and a text decoder."""
-    write_meissonic(folder, downsample)
-    config = folder / "transformer" / "config.json"
-    said = json.loads(config.read_text()) | {"_class_name": "SymmetricTransformer2DModel", "tokenizer_vocab_size": WORDS}
-    config.write_text(json.dumps(said))
-    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    save_file(load_file(weights) | {"text_decoder.1.weight": torch.ones(WORDS, WIDTH)}, weights)
-    return folder
+TEXT = "a red turtle and a blue apple"
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +254,58 @@ def test_adapters_are_of_amused_and_need_peft(tmp_path: Path, meissonic: Path, m
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ValueError, match="adapters need the library peft; install it with: pip install peft"):
         load_large(str(folder), lora=str(tmp_path))
+
+
+def test_too_little_memory_is_told_with_what_helps(plain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a first day the likeliest error; nothing here has a GPU, so PyTorch's own error is raised by hand."""
+    from uncage_demo.backends.large.memory import what_helps
+
+    prompt = parse_prompt(TEXT, plain)
+
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plain.pictures, "decode", fail)
+        with pytest.raises(MemoryError, match=r"not enough memory on cpu for the picture decoder of tiny\. What helps: dtype='bfloat16'"):
+            generate(plain, prompt, DecodingConfig(num_steps=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(plain.network, "forward", fail)
+        with pytest.raises(MemoryError, match="for a step of 1 x 2 pictures of tiny"):
+            generate(plain, prompt, DecodingConfig(num_steps=1))
+        patch.setattr(plain.network, "forward", lambda *_: (_ for _ in ()).throw(RuntimeError("another fault")))
+        with pytest.raises(RuntimeError, match="another fault"):
+            generate(plain, prompt, DecodingConfig(num_steps=1))
+    assert generate(plain, prompt, DecodingConfig(num_steps=1)).image.shape == (32, 32, 3)
+    said = what_helps(torch.device("cuda"), ModelOptions())
+    assert said.startswith("What helps: offload=True (--offload), a smaller image_size_px")
+    assert "offload" not in what_helps(torch.device("cuda"), ModelOptions(offload=True))
+
+
+def test_such_errors_reach_command_line_and_page(
+    meissonic: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from uncage_demo.backends.large.pictures import VqPictures
+    from uncage_demo.cli import main as cli
+    from uncage_demo.ui.messages import explained
+
+    decode = VqPictures.decode
+
+    def fail(pictures: VqPictures, tokens: torch.Tensor) -> np.ndarray:
+        if tokens.shape[1:] == (8, 8):  # not the trial that loading makes
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(pictures, tokens)
+
+    monkeypatch.setattr(VqPictures, "decode", fail)
+    where = ["--model", str(meissonic), "--image-size", "32", "--num-steps", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert cli.main(["generate", TEXT, *where]) == 2
+    assert "uncage: error: not enough memory on cpu for the picture decoder of tiny" in capsys.readouterr().err
+
+    def broken(error: Exception) -> None:
+        raise error
+
+    for error in (MemoryError("not enough memory on cuda"), FloatingPointError("logits of step 1 are not finite")):
+        with pytest.raises(Exception, match=str(error)):
+            explained(broken)(error)
+    with pytest.raises(Exception, match="Something went wrong on the server"):
+        explained(broken)(MemoryError())

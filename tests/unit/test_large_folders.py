@@ -121,7 +121,10 @@ def test_settings_left_out_are_the_references(tmp_path: Path) -> None:
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "sine"}))
     with pytest.raises(ValueError, match=r"scheduler_config\.json: masking_schedule='sine'; cosine and linear are known"):
         hub.load_large(str(folder))
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"masking_schedule": "linear"}))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": "EulerDiscreteScheduler", "beta_start": 0.1}))
+    with pytest.raises(ValueError, match=r"_class_name='EulerDiscreteScheduler' and no mask_token_id; AmusedScheduler and Scheduler are"):
+        hub.load_large(str(folder))
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": "Scheduler", "masking_schedule": "linear"}))
     assert hub.load_large(str(folder), image_size_px=32).info.default_schedule == "linear_float32"
 
 
@@ -138,6 +141,14 @@ def test_loading_a_whole_clip_model_says_nothing_alarming(tmp_path: Path, capfd:
     said = capfd.readouterr()
     assert "UNEXPECTED" not in said.out + said.err
     assert "vision" not in said.out + said.err
+
+
+def test_a_folder_that_is_called_like_a_model_has_its_own_settings(tmp_path: Path) -> None:
+    amused = hub.load_large(str(write_amused(tmp_path / "meissonic")), image_size_px=32)
+    assert (amused.info.default_steps, amused.info.default_guidance_scale, amused.negative_prompt) == (12, 10.0, "")
+    one_step = hub.load_large(str(write_meissonic(tmp_path / "muddit-1024")), image_size_px=32, family="dimo")
+    assert one_step.info.default_steps == 1
+    assert hub.load_large(str(write_meissonic(tmp_path / "amused-256"))).info.image_size_px == (512, 512)
 
 
 def test_an_incomplete_folder_says_what_is_missing(tmp_path: Path) -> None:
@@ -163,7 +174,7 @@ def test_load_backend_takes_a_local_folder(tmp_path: Path) -> None:
     assert backend.pictures.model.dtype == torch.float32
     other = hub.load_large(str(folder), image_size_px=64, text_encoder=str(folder / "text_encoder"))
     assert other.info.weight_hash == backend.info.weight_hash
-    with pytest.raises(ValueError, match=r"30 x 30 px: both sides must be multiples of 4"):
+    with pytest.raises(ValueError, match=r"30 × 30 px: both sides must be multiples of 4"):
         hub.load_large(str(folder), image_size_px=30)
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"mask_token_id": 3}))
     with pytest.raises(ValueError, match="mask_token_id=3"):
@@ -248,8 +259,10 @@ def test_an_encoder_or_decoder_of_another_size_is_named(tmp_path: Path) -> None:
         hub.load_large(str(folder), text_encoder=str(narrow))
     with pytest.raises(ModelUnavailable, match=r"config\.json"):
         hub.load_large(str(folder), text_encoder=str(tmp_path))
-    with pytest.raises(ModelUnavailable, match="hub cannot be reached"):
+    with pytest.raises(ModelUnavailable, match=r"text_encoder: owner/encoder .*hub cannot be reached"):
         hub.load_large(str(folder), text_encoder="owner/encoder")
+    with pytest.raises(ModelUnavailable, match="text_encoder: '/nowhere': no such folder"):
+        hub.load_large(str(folder), text_encoder="/nowhere")
 
 
 def test_the_text_half_of_a_whole_clip_model_is_used(tmp_path: Path) -> None:
@@ -289,3 +302,34 @@ def test_weight_hash_follows_the_weights_and_trusts_names_of_the_cache(tmp_path:
     assert weight_hash([tmp_path / "one"]) == one
     blob.write_bytes(b"not read again")
     assert weight_hash([tmp_path / "one"]) == one
+
+
+def test_weights_that_do_not_fit_name_file_tensor_and_both_shapes(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = write_meissonic(tmp_path / "mine")
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"context_embedder.weight": torch.zeros(32, 31)}, path)
+    with pytest.raises(ValueError, match=r"transformer/diffusion_pytorch_model\.safetensors: these weights do not fit") as caught:
+        hub.load_large(str(folder))
+    assert "1 tensors of another shape: context_embedder.weight is (32, 31), not (32, 32)" in str(caught.value)
+    save_file(tensors | {"context_embedder.weight": torch.ones(32, 32, dtype=torch.int8)}, path)
+    with pytest.raises(ValueError, match=r"not of float32, float16 or bfloat16 numbers: context_embedder\.weight is int8"):
+        hub.load_large(str(folder))
+    shards = [f"diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    names = sorted(tensors)
+    for number, shard in enumerate(shards):
+        save_file({name: tensors[name] for name in names[number::2] if name != names[0]}, path.with_name(shard))
+    path.unlink()
+    listed = {name: shards[number % 2] for number, name in enumerate(names)}
+    path.with_name("diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+    with pytest.raises(ValueError, match=rf"00001-of-00002\.safetensors and 1 more shards: .*1 tensors missing: {names[0]}"):
+        hub.load_large(str(folder))
+    whole = path.with_name(shards[1])
+    whole.write_bytes(whole.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"00002-of-00002\.safetensors: truncated"):
+        hub.load_large(str(folder))
+    whole.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4027785216\n")
+    with pytest.raises(ValueError, match=r"00002-of-00002\.safetensors: holds a pointer of Git LFS .* git lfs pull"):
+        hub.load_large(str(folder))

@@ -13,7 +13,8 @@ from uncage_demo.bench.large_overhead import main, measure, random_network
 def test_all_variants_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--width", "64", "--blocks", "1,2", "--grid", "4", "--rounds", "1", "--downsample", "--json"]) == 0
     timings = json.loads(capsys.readouterr().out)
-    assert [timing["name"] for timing in timings] == ["plain step", "reading 4 text columns", "reading all 77 text columns", "guided step"]
+    names = ["plain step", "reading 4 text columns", "reading all 77 text columns", "guided step", "partial step, an eighth of it"]
+    assert [timing["name"] for timing in timings] == names
     assert all(timing["seconds"] > 0 for timing in timings)
     assert timings[0]["ratio"] == 1
 
@@ -26,7 +27,7 @@ def test_weights_are_the_same_every_time_and_other_randomness_is_left_alone() ->
     assert torch.equal(torch.rand(1), want)
     two = random_network(64, (1, 1), torch.device("cpu"), torch.float32, False)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    assert len(measure(one, 4, 1)) == 4
+    assert len(measure(one, 4, 1)) == 5
 
 
 def test_bad_sizes_are_named() -> None:

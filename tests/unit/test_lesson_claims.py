@@ -15,7 +15,7 @@ from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.diagnosis.binding import binding_table
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.diagnosis.health import health
-from uncage_demo.player.payload import score_terms
+from uncage_demo.player.run_view import score_terms
 from uncage_demo.render.palette import ORDER_MAP, color_table
 from uncage_demo.trace.record import StepRecord, Trace
 from uncage_demo.ui.lessons import all_lessons, all_terms
@@ -201,9 +201,11 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "The new picks are clearer about their object than those they replace, which owed their place to the noise.": lambda: all(
         new_picks_are_clear(trace) for trace in traces(5)
     ),
-    "Without noise no chance is left: at weight 8 the cells with the most contrast win, at weight 0 the surest ones would.": lambda: all(
-        len(at_weight(r, 8, 0) & picks(r, r.contrast)) > len(at_weight(r, 8, 0)) / 2 and at_weight(r, 0, 0) == picks(r, r.confidence)
-        for r in (last_guided(traces(5)[1]), traces(5)[0].steps[last_guided(traces(5)[1]).step])
+    "Without noise, nothing is left to chance: at weight 8 the cells with the most contrast win, at weight 0 the surest ones would.": lambda: (
+        all(
+            len(at_weight(r, 8, 0) & picks(r, r.contrast)) > len(at_weight(r, 8, 0)) / 2 and at_weight(r, 0, 0) == picks(r, r.confidence)
+            for r in (last_guided(traces(5)[1]), traces(5)[0].steps[last_guided(traces(5)[1]).step])
+        )
     ),
     "By default the contrast acts in the first quarter of the steps, here the first {guided} of {steps}.": lambda: (
         [r.step for r in traces(5)[1].steps if r.weight] == list(range(len(traces(5)[1].steps) // 4))
@@ -293,7 +295,7 @@ PLAIN = json.loads(
     "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
     "Another seed may draw something else: paint and press again.",
     "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",
-    "How often that works in each order stands in the results."
+    "The Results tab says how often that works in each order."
     ]"""
 )
 

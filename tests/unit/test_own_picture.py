@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pictures import claimed_png, saved
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.editing import picture
 from uncage_demo.editing.picture import encode_picture, error_map, read_picture
@@ -18,12 +17,6 @@ TINY = EmbeddedBackend.tiny(seed=0)
 SIZE = TINY.info.image_size_px
 RNG = np.random.default_rng(5)
 PIXELS = RNG.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-
-
-def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def test_a_picture_of_the_right_size_keeps_its_pixels() -> None:
@@ -100,16 +93,6 @@ def test_transparency_lies_on_white_and_the_first_frame_is_used() -> None:
     assert "2 frames" in notes[0]
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A small file that claims to be a huge picture."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -118,11 +101,13 @@ def huge_png(width: int, height: int) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
         (saved(Image.fromarray(PIXELS))[:3000], "damaged or cut short"),
         (saved(Image.fromarray(PIXELS), "JPEG")[:900], "damaged or cut short"),
-        (huge_png(30_000, 30_000), "at most"),
-        (huge_png(9_000, 9_000), "9000 x 9000 px: at most 20,000 px a side and 64,000,000 in all"),
-        (huge_png(60_000, 10), "at most 20,000 px a side"),
+        (claimed_png(30_000, 30_000), "at most"),
+        (claimed_png(9_000, 9_000), "9000 x 9000 px: at most 20,000 px a side and 64,000,000 in all"),
+        (claimed_png(60_000, 10), "at most 20,000 px a side"),
         (np.zeros((4, 4), np.uint8), "height, width, 3"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
+        (None, "picture is missing: give a PNG, JPEG"),
+        (7, "picture is int: give a PNG, JPEG"),
     ],
 )
 def test_bad_files_are_refused_with_what_is_allowed(data, message) -> None:

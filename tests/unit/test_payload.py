@@ -17,9 +17,9 @@ from uncage_demo import runner
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.diagnosis.health import health
-from uncage_demo.player import payload as module
 from uncage_demo.player.page import one_file_page, player_script, script_json, standalone_html
 from uncage_demo.player.payload import build_payload
+from uncage_demo.player.run_view import score_terms
 from uncage_demo.types import Verdict
 
 
@@ -123,7 +123,7 @@ def test_health_of_a_branch_that_opened_a_cell_again():
 )
 def test_terms_of_the_score(settings, expected):
     trace = runner.generate(ToyBackend(), make_prompt(), DecodingConfig(num_steps=6, **settings), frames=False)
-    terms = module.score_terms(trace)
+    terms = score_terms(trace)
     assert terms[0] == (None if expected is None else dict(zip(("confidence", "noise", "contrast"), expected, strict=True)))
 
 
@@ -204,7 +204,6 @@ def test_verdicts_and_findings_are_plain_data(pair):
     ("change", "message"),
     [
         (lambda t: [], "0 runs"),
-        (lambda t: [t, make_trace(0, steps=12, prompt_text="a cat")], "different prompts"),
         (lambda t: [t, make_trace(0, grid=(8, 8), steps=12)], "grids"),
     ],
 )

@@ -242,7 +242,7 @@ def test_a_word_the_encoder_reads_only_inside_something_longer_is_not_known() ->
         ("a cat and a red", "“red” belongs to no object"),
         ("a red and a blue car", "“red” belongs to no object"),
         ("the and a", "names nothing"),
-        ("a pink and green car", "“pink green car”: this model gives an object one colour"),
+        ("a pink and green car", "“pink green car”: this model gives each object one colour"),
         ("an orange", "“orange” as an object"),
     ],
 )

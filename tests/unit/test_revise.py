@@ -12,8 +12,8 @@ from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions
-from uncage_demo.decoding.sample import mean_since_committed
 from uncage_demo.decoding.schedule import mask_count
+from uncage_demo.decoding.taking_back import mean_since_committed
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.diagnosis.evidence import swapped_picks
 from uncage_demo.diagnosis.health import health
@@ -26,7 +26,7 @@ from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 TINY = EmbeddedBackend.tiny(seed=0)
 PAIR = parse_prompt("a turtle and a pink apple", TINY)
 # So strong that each takes something back in 8 steps of 36 cells.
-STRONG = {"remask": 0.3, "plan": 1.0, "correct": 0.2, "critic": 0.3}
+STRONG = {"remask": 0.3, "plan": 1.0, "correct": 0.2, "critic": 0.3, "zigzag": 0.3}
 NAN = float("nan")
 
 
@@ -77,6 +77,21 @@ def test_the_critic_looks_at_hidden_cells_only() -> None:
     left_out = np.array([NAN, NAN, -1.0, -2.0, NAN, NAN], np.float32)
     assert opened("critic", 0.5, left_out=left_out) == [3]
     assert opened("critic", 0.2, left_out=left_out) == []
+
+
+def test_zigzag_judges_beside_what_is_about_to_be_committed_and_without_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    forward = TINY.forward
+    monkeypatch.setattr(TINY, "forward", lambda tokens, *a, **more: (seen.append(tokens[0].numpy()), forward(tokens, *a, **more))[1])
+    steps = records(config("zigzag"), backend=TINY)
+    second = steps[1]  # the first step that holds something: its own forward, then the one that looks ahead
+    assert np.array_equal(seen[1] == TINY.mask_id, second.masked_before)
+    ahead = second.masked_before & (seen[2] != TINY.mask_id)
+    assert ahead.sum() == mask_count("cosine", 0, 8, 36, 36) - mask_count("cosine", 1, 8, 36, 36)
+    assert np.array_equal(seen[2][ahead], second.sampled[ahead])
+    assert not (ahead & ~second.committed).any()  # and what it saw is committed, with as many more as it takes back
+    codes = {code for record in steps if record.reopened is not None for code in record.reopened}
+    assert codes == {0, REASON_CODE["unfitting"]}
 
 
 @pytest.mark.parametrize("revision", REVISIONS.values(), ids=REVISIONS)
@@ -139,7 +154,7 @@ def test_what_is_recorded_changes_nothing_and_forwards_are_counted(name: str, mo
     monkeypatch.setattr(TINY, "forward", lambda *a, **more: (counts.append(1 + more["unconditional"]), forward(*a, **more))[1])
     lean = records(config(name), backend=TINY, record=RecordOptions(level="minimal"))
     assert sum(counts) == sum(record.passes or 0 for record in lean)
-    assert sum(counts) == (16 if name != "critic" else 16 + 12)  # not before anything is held, nor in the last step
+    assert sum(counts) == (16 + 12 if name in ("critic", "zigzag") else 16)  # not before anything is held, nor in the last step
     assert_same(records(config(name)), lean, (*DECIDED, "reopened", "likelihood", "passes"))
 
 

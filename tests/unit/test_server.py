@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -18,7 +17,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 pytest.importorskip("mcp")
 
-from tests.running_page import client, compare, running_page
+from tests.running_page import call, client, compare, running_page
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
 from uncage_demo.ui.line import check_cost
@@ -49,7 +48,7 @@ def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespac
 
 def test_one_request_has_a_bound_and_says_it(server: SimpleNamespace) -> None:
     check_cost(6, 4, 64)
-    with pytest.raises(ValueError, match=r"6 orders x 4 seeds x 65 steps are 1560 decoding steps: one request may take 1536"):
+    with pytest.raises(ValueError, match=r"6 orders × 4 seeds × 65 steps are 1560 decoding steps: one request may take at most 1536"):
         check_cost(6, 4, 65)
     with pytest.raises(Exception, match="7 orders"):
         client(server).predict("a cat", ["meissonic"] * 7, 0, 4, 3.0, "embedded", api_name="/compare")
@@ -74,20 +73,6 @@ def test_errors_name_the_argument(server: SimpleNamespace, place: int, value: An
 def test_no_file_is_no_accident(server: SimpleNamespace) -> None:
     with pytest.raises(Exception, match=r"trace: give an \.npz file"):
         client(server).predict(None, api_name="/open_trace")
-
-
-def call(server: SimpleNamespace, tool: str, arguments: dict[str, Any]) -> Any:
-    """What an assistant gets of a tool."""
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
-
-    async def ask() -> Any:
-        async with streamablehttp_client(f"{server.address}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
-            await session.initialize()
-            return await session.call_tool(tool, arguments)
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(ask())).result(120)
 
 
 @pytest.mark.parametrize(("tool", "pictures"), [("generate", 1), ("compare", 2)])

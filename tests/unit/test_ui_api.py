@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,7 +66,7 @@ def test_any_declared_setting_can_be_given_by_name(tools):
 def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monkeypatch):
     from tests.factories import make_trace
     from uncage_demo.trace.record import Trace
-    from uncage_demo.ui.api import _files
+    from uncage_demo.ui.api_files import files_of
     from uncage_demo.ui.device_runs import Finished
     from uncage_demo.ui.runs import Made
 
@@ -73,7 +75,17 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     monkeypatch.setattr(Trace, "save", lambda self, path, **kwargs: saved.append(path) or save(self, path, **kwargs))
     made = Made(["an-id-of-this-test"], Finished([trace], [None]))
     with ThreadPoolExecutor(4) as pool:
-        answers = [future.result() for future in [pool.submit(_files, made) for _ in range(8)]]
+        answers = [future.result() for future in [pool.submit(files_of, made) for _ in range(8)]]
     assert len(saved) == 1
     assert all(answer == answers[0] for answer in answers)
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
+
+
+def test_the_documents_name_every_argument(tools):
+    page = (Path(__file__).parents[2] / "docs/API.md").read_text()
+    rows = dict(re.findall(r"^\| `/(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    assert set(rows) == set(tools)
+    for name, tool in tools.items():
+        fields = tool["inputSchema"]["properties"]
+        named = [field for field in fields if re.search(rf"\b{field}\b", rows[name])]
+        assert named == list(fields), name

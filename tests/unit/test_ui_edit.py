@@ -11,9 +11,11 @@ from PIL import Image
 
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import DecodingConfig
+from uncage_demo.editing.picture import encode_picture
+from uncage_demo.player.payload import build_payload
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
-from uncage_demo.ui import edit
+from uncage_demo.ui import edit, own_picture
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings
@@ -55,13 +57,31 @@ def test_an_edit_of_the_same_prompt_joins_the_stages(handlers: Handlers, ids: li
     assert told["command"] is None
 
 
-def test_another_prompt_takes_the_stage(handlers: Handlers, ids: list[str]) -> None:
-    told = last(edit.edit_on_stage(handlers, ids, asked(prompt="a turtle and a blue apple", order="six")))
-    assert len(told["ids"]) == 6
-    assert not set(ids) & set(told["ids"])
-    assert "blue apple" in told["note"]
+def test_another_prompt_stands_beside_the_run_that_it_comes_from(handlers: Handlers, ids: list[str]) -> None:
+    told = last(edit.edit_on_stage(handlers, ids, asked(run=1, prompt="a turtle and a blue apple")))
+    assert told["ids"][:2] == ids
+    traces = [handlers.store.get(one).trace for one in told["ids"]]
+    assert (traces[2].prompt.text, traces[2].origin and traces[2].origin.source) == ("a turtle and a blue apple", traces[1].id)
+    assert "ud.edit(backend, traces[1]" in told["python"]
+    payload = build_payload(traces)
+    assert [run["prompt"] for run in payload["runs"]] == [0, 0, 1]
+    assert payload["runs"][2]["source"] == 1
+    assert told["step"] == 3, "where all runs are finished, though three cells take three steps"
+
+    five = last(edit.edit_on_stage(handlers, ids, asked(run=1, prompt="a turtle and a blue apple", order="five")))
+    assert five["ids"][0] == ids[1], "the run that is edited stays beside the orders"
+    assert [handlers.store.get(one).trace.config["order"] for one in five["ids"][1:]] == list(edit.FIVE)
+    assert "1 earlier run made room" in five["note"]
     rounds = last(edit.edit_on_stage(handlers, ids, asked(kind="remix", strength=0.3, rounds=2, prompt="a cat")))
-    assert len(rounds["ids"]) == 2
+    assert len(rounds["ids"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("edited", "count", "room", "kept"),
+    [(0, 2, 5, [0, 1]), (1, 2, 1, [1]), (3, 6, 5, [0, 1, 2, 3, 4]), (5, 6, 5, [0, 1, 2, 3, 5]), (0, 6, 0, [])],
+)
+def test_the_edited_run_makes_room_last(edited: int, count: int, room: int, kept: list[int]) -> None:
+    assert edit.kept_beside(edited, count, room) == kept
 
 
 def test_moves_and_places(handlers: Handlers, ids: list[str]) -> None:
@@ -108,13 +128,17 @@ def test_events_are_not_trusted(handlers: Handlers, ids: list[str], event: dict[
 def test_an_own_picture_comes_on_stage(handlers: Handlers, tmp_path) -> None:
     path = tmp_path / "mine.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(path)
-    told = last(edit.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))
+    told = last(own_picture.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))
     trace = handlers.store.get(told["ids"][0]).trace
-    assert np.array_equal(trace.tokens, edit.encode_picture(TINY, path).tokens)
+    assert np.array_equal(trace.tokens, encode_picture(TINY, path).tokens)
     assert [one["name"] for one in told["own"]["pictures"]] == ["Your picture", "As tokens", "Where they differ"]
     assert any("70 x 50" in sentence for sentence in told["own"]["said"])
-    again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0)))
+    again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0, cells=list(range(30)))))
     assert len(again["ids"]) == 2
+    drawn = handlers.store.get(again["ids"][1]).trace
+    assert len(drawn.steps) == TINY.info.default_steps, "drawn in the model's own number of steps, not in the one that read the picture"
+    placed = last(edit.edit_on_stage(handlers, told["ids"], asked(kind="compose", regions=[{"subject": 0, "box": [0, 0, 3, 3]}])))
+    assert len(handlers.store.get(placed["ids"][1]).trace.steps) == TINY.info.default_steps
     path.write_bytes(b"no picture")
     with pytest.raises(ValueError, match="no picture that can be read"):
-        list(edit.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))
+        list(own_picture.own_picture(handlers, str(path), PAIR.text, "", Settings("embedded", ("uncage",), {})))

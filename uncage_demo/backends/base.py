@@ -31,9 +31,25 @@ class Capture:
     full: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Reuse:
+    """Ask a forward for some positions only; all else is read as an earlier forward left it.
+
+    Args:
+        features: ForwardOutput.features of that forward, which had the same conditioning, `suppress` and `hidden`, and the unconditional
+            half where it is wanted now.
+        cells: "r" int64, the positions to run, ascending. What else has changed since is not seen.
+
+    Source: 2505.19089 (ReCAP).
+    """
+
+    features: Any
+    cells: np.ndarray
+
+
 @dataclass
 class ForwardOutput:
-    """Result of one forward over a batch of b samples.
+    """Result of one forward over a batch of b samples. With `Reuse`, n is r: the positions that were run.
 
     Args:
         cond: logits "b n v", conditional half.
@@ -41,12 +57,14 @@ class ForwardOutput:
         attention: "b k n" float32: softmax attention of each image token (query) to each wanted text token (key), averaged over the
             source's layers and heads, at the token grid; conditional half only. None without capture.
         attention_full: "b l h k n" float32, only when Capture.full.
+        features: what `Reuse` can read later, opaque to the caller; None unless it was to be kept.
     """
 
     cond: torch.Tensor
     uncond: torch.Tensor | None = None
     attention: torch.Tensor | None = None
     attention_full: torch.Tensor | None = None
+    features: Any = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,8 @@ class Backend(Protocol):
     max_batch: int
     # Of a one-step model, how it begins; None for all that unmask step by step.
     random_start: RandomStart | None
+    # Whether a forward can keep its features and another one reuse them.
+    keeps_features: bool
     # Guidance below this is none at all: 1 for models that their authors guide only above 1, else 0.
     least_guidance: float
 
@@ -104,8 +124,10 @@ class Backend(Protocol):
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
         hidden: torch.Tensor | None = None,
+        keep: bool = False,
+        reuse: Reuse | None = None,
     ) -> ForwardOutput:
-        """Logits for every position.
+        """Logits for every position, or for those of `reuse`.
 
         Args:
             tokens: "b n" int64; masked positions hold `mask_id`.
@@ -115,6 +137,8 @@ class Backend(Protocol):
             capture: which attention to return; the logits are the same with and without.
             suppress: text token indices hidden from the attention of the conditional half (word knock-out).
             hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token; None = nowhere.
+            keep: return the features for reuse; only where `keeps_features`.
+            reuse: run some positions only, with the features of an earlier forward; `suppress` and `hidden` are then that forward's.
         """
         ...
 
@@ -157,4 +181,4 @@ def check_picture(image: object, size_px: tuple[int, int]) -> None:
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size_px, 3):
         found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} x {size_px[1]} px in RGB")
+        raise ValueError(f"picture is {found}: give uint8 of shape {(*size_px, 3)}, so {size_px[0]} × {size_px[1]} px in RGB")

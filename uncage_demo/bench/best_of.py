@@ -45,7 +45,7 @@ def placement(backend: Backend, prompts: Sequence[Prompt], tokens: np.ndarray, c
 
     Args:
         backend: the model.
-        prompts: one a picture.
+        prompts: one per picture.
         tokens: "b n" finished grids.
         config: whose attention source, blur and anchor radius are used.
 

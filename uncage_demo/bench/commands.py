@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument(
         "--pictures", type=int, default=200, metavar="N", help="of --experiment editing: right pictures to edit (default: 200)"
     )
-    bench.add_argument("--only", metavar="A,B", help="only these methods of the experiment")
+    bench.add_argument("--only", metavar="A,B", help="only these methods of the experiment; with semicolons where names hold commas")
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     bench.add_argument("--seeds", default="0-3", help='"0-3" or "0,2,5" (default: 0-3)')
     bench.add_argument(
@@ -256,7 +256,18 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
     if args.experiment_file:
         return from_json(setting, args.experiment_file.read_text(encoding="utf-8"), args.experiment_file.stem)
     found = grid(setting, args.grid) if args.grid else EXPERIMENTS[args.experiment](setting)
-    return found if args.only is None else only(found, [name.strip() for name in args.only.split(",")])
+    return found if args.only is None else only(found, named_methods(args.only, found.methods))
+
+
+def named_methods(text: str, known: Container[str]) -> list[str]:
+    """The names of methods in a list with commas, or with semicolons where names hold commas ("mend; mend, spacing 2").
+
+    Args:
+        text: the list. known: the experiment's methods; a text that is one of them is one name.
+    """
+    if text.strip() in known:
+        return [text.strip()]
+    return [name.strip() for name in text.split(";" if ";" in text else ",")]
 
 
 def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None) -> list[BenchPrompt]:

@@ -25,7 +25,7 @@ from uncage_demo.bench.scorers_detector import judge_many, metrics, overlap, sum
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import Run, Start
-from uncage_demo.editing.cells import MASKED, grown, mask_of, seen_cells
+from uncage_demo.editing.cells import MASKED, cells_named, grown, mask_of, seen_cells, told_cells
 from uncage_demo.editing.picture import error_map
 from uncage_demo.prompt.judging import match
 from uncage_demo.prompt.parse import parse_prompt
@@ -172,7 +172,7 @@ def replay_edit(backend: Backend, record: Record) -> tuple[np.ndarray, np.ndarra
     start = record["edit"]
     tokens, _ = make_images(backend, [parse_prompt(start["prompt"], backend)], [DecodingConfig.from_dict(start["config"])])
     prompt, config = parse_prompt(record["prompt"], backend), DecodingConfig.from_dict(record["config"])
-    made, images = tokens_and_images(backend, [_run(prompt, config, tokens[0], start["erased"])])
+    made, images = tokens_and_images(backend, [_run(prompt, config, tokens[0], cells_named(start["erased"], backend.info.grid, "erased"))])
     return made[0], images[0], prompt, config
 
 
@@ -215,7 +215,7 @@ def _right_ones(backend: Backend, jobs: Sequence[tuple[BenchPrompt, int, Prompt,
 def _line(backend: Backend, experiment: Experiment, method: str, settings: DecodingConfig, case: Case) -> Record:
     """A result line without its picture and scores."""
     config = resolve(settings.with_(seed=own_seed(case.prompt.text, case.number)), backend)
-    start = {"prompt": case.item.text, "config": case.config.to_dict(), "erased": list(case.erased)}
+    start = {"prompt": case.item.text, "config": case.config.to_dict(), "erased": told_cells(case.erased)}
     model = (backend.info.id, backend.info.weight_hash)
     image = image_key(case.prompt.text, config.to_dict() | {"edit": start}, *model, "detector", backend.options.deciding())
     return {

@@ -38,6 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "correct 1/16": {"revise": "correct", "revise_strength": 1 / 16},
     "critic 0.1": {"revise": "critic", "revise_strength": 0.1},
     "critic 0.25": {"revise": "critic", "revise_strength": 0.25},
+    "zigzag 0.1": {"revise": "zigzag", "revise_strength": 0.1},
     "entropy 1": {"how_many": "entropy", "entropy_budget": 1.0},
     "entropy 4": {"how_many": "entropy", "entropy_budget": 4.0},
     "confidence 0.9": {"how_many": "confidence", "confidence_threshold": 0.9},
@@ -63,6 +64,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "redraw, plan 1": {"order": "redraw", "revise": "plan", "revise_strength": 1.0},
     "halton, critic 0.25": {"order": "halton", "revise": "critic", "revise_strength": 0.25},
     "mend, spacing 2": {"order": "mend", "spacing": 2.0},
+    "uncage, guidance first half": {"order": "uncage", "guidance_interval": (0.0, 0.5)},
+    "anchored, guidance first half": {"order": "anchored", "guidance_interval": (0.0, 0.5)},
+    "redraw, guidance first half": {"order": "redraw", "guidance_interval": (0.0, 0.5)},
+    "redraw, plan 1, guidance first half": {"order": "redraw", "revise": "plan", "revise_strength": 1.0, "guidance_interval": (0.0, 0.5)},
+    "anchored, redraw, guidance first half": {"order": "anchored", "redraw_share": 4, "guidance_interval": (0.0, 0.5)},
+    "mend, guidance first half": {"order": "mend", "guidance_interval": (0.0, 0.5)},
+    "mend, spacing 2, guidance first half": {"order": "mend", "spacing": 2.0, "guidance_interval": (0.0, 0.5)},
 }
 
 

@@ -17,12 +17,15 @@ from dataclasses import asdict
 import torch
 
 from uncage_demo.backends.attention import ColumnRecorder
+from uncage_demo.backends.large.meissonic_blocks import Features
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
 from uncage_demo.bench.speed import Timing, time_paired
 from uncage_demo.orders.contrast import attention_contrast
 from uncage_demo.types import Subject
 
 HEAD_WIDTH, TEXT_TOKENS, TEXT_WIDTH = 64, 77, 512
+# Of the cells, what a partial step runs where about an eighth of the picture is drawn between two whole steps.
+PARTIAL_SHARE = 1 / 8
 SUBJECT_COLUMNS = (2, 3, 6, 7)  # "a red turtle and a blue apple": two objects, two attributes
 
 
@@ -67,7 +70,7 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
 
     Returns:
         Plain forward; reading the subjects' columns; reading all text columns (what a full trace records); guiding (reading all
-        columns and the contrast score); with `compiled`, also its plain forward.
+        columns and the contrast score); a partial step, which reuses the features of a whole one; with `compiled`, also its plain forward.
     """
     weight = network.context_embedder.weight
     config, device, generator = network.config, weight.device, torch.Generator().manual_seed(0)
@@ -91,11 +94,17 @@ def measure(network: MeissonicTransformer, grid: int, rounds: int, compiled: Mei
         maps = read(range(TEXT_TOKENS))[0].cpu().numpy()
         return attention_contrast(maps, words.numpy(), subjects, grid=(attended, attended), sigma=2.0)
 
+    kept: list[Features] = []
+    with torch.inference_mode():
+        network(*batch, keep=kept)
+    count = attended * attended
+    cells = torch.randperm(count, generator=generator)[: max(1, round(PARTIAL_SHARE * count))].sort().values.to(device)
     variants: dict[str, Callable[[], object]] = {
         "plain step": lambda: network(*batch),
         "reading 4 text columns": lambda: read(SUBJECT_COLUMNS),
         "reading all 77 text columns": lambda: read(range(TEXT_TOKENS)),
         "guided step": guide,
+        "partial step, an eighth of it": lambda: network.again(tokens, cells, pooled, micro, batch[-1], kept[0]),
     }
     if compiled is not None:
         variants["plain step, compiled"] = lambda: compiled(*batch)

@@ -160,7 +160,7 @@ def quality_summary(result: dict[str, Any]) -> str:
 def quality_markdown(result: dict[str, Any]) -> str:
     """The result of `quality` as Markdown tables for a model card."""
     lines = [
-        f"Judged by {result['scorer']}; {len(result['seeds'])} pictures a prompt, each with noise of its own; 95 % intervals clustered by"
+        f"Judged by {result['scorer']}; {len(result['seeds'])} pictures per prompt, each with noise of its own; 95 % intervals clustered by"
         " prompt; percent.",
         "",
     ]

@@ -91,8 +91,8 @@ class Table:
         experiment: name; title: heading; suite: name, or several joined by " + "; category: name or "" for all.
         metrics: keys of the columns; primary: the key the comparison is about.
         baseline: label of the baseline.
-        rows: one a method, in the order in which methods appear in the lines.
-        images: images a method; prompts: how many; clusters: groups of prompts that a bootstrap draws as one; seeds: the seeds, sorted.
+        rows: one per method, in the order in which methods appear in the lines.
+        images: images per method; prompts: how many; clusters: groups of prompts that a bootstrap draws as one; seeds: the seeds, sorted.
         dropped: images left out because another method lacks its partner (an unfinished run).
         scorer: name and version of what judged; model: "id weight_hash".
         hardware: what the pictures were made on, as the lines tell ("" where they do not).
@@ -333,7 +333,7 @@ def _hardware(lines: Sequence[Record]) -> str:
     for record in lines:
         made = record.get("versions", {})
         if "device" in made:
-            threads = f", {made['threads']} thread{'' if made['threads'] == '1' else 's'} a process" if "threads" in made else ""
+            threads = f", {made['threads']} thread{'' if made['threads'] == '1' else 's'} per process" if "threads" in made else ""
             found[f"{made['device']}{threads}, torch {made.get('torch', '?')}"] = None
     return "; ".join(found)
 

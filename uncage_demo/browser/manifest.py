@@ -10,7 +10,7 @@ from uncage_demo.backends.embedded import verdict, vocab
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.backends.options import recorded
 from uncage_demo.orders.table import ORDERS, order_choices
-from uncage_demo.player.payload import array
+from uncage_demo.player.packing import array
 from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, subject_colors, subject_table
 
 MANIFEST_VERSION = 1

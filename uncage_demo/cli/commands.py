@@ -14,7 +14,7 @@ from typing import Any
 from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.arguments import load_model, options_from
 from uncage_demo.cli.arguments import MAX_SEEDS, chosen_order, chosen_orders, config_fields, parse_orders
-from uncage_demo.cli.branches import BranchWish, branched, parse_branch
+from uncage_demo.cli.branches import branched
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED, order_of
@@ -22,6 +22,7 @@ from uncage_demo.prompt.judging import too_many
 from uncage_demo.trace.frames import frames_said
 from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
+from uncage_demo.trace.wish import BranchWish, parse_branch
 from uncage_demo.types import Prompt, Verdict
 
 _VIEW_OF_FORMAT = {"html": "player", "webp": "reveal", "gif": "reveal", "mp4": "reveal", "png": "heatmaps", "svg": "heatmaps"}
@@ -162,7 +163,7 @@ def watched(items: Iterator[Any], grid: tuple[int, int], titles: Sequence[str]) 
     Args:
         items: from `runner.stream`.
         grid: (y, x) of the runs.
-        titles: one a run.
+        titles: one per run.
     """
     from uncage_demo.render.terminal import frame_text, over_itself
 
@@ -232,8 +233,6 @@ def _load(paths: Sequence[Path]) -> list[Trace]:
             traces.append(Trace.load(path))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    if len({t.prompt.text for t in traces}) > 1:
-        raise ValueError(f"the traces have {len({t.prompt.text for t in traces})} different prompts: give runs of one prompt")
     return traces
 
 

@@ -107,7 +107,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, (ValueError, OSError)) or type(error).__name__ == "EncoderMissing":
+    told = isinstance(error, (ValueError, OSError, FloatingPointError, MemoryError)) and str(error)
+    if told or type(error).__name__ == "EncoderMissing":
         return text
     return f"{type(error).__name__}: {text} (--debug shows where)"
 

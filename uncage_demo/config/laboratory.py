@@ -38,6 +38,8 @@ class LaboratorySettings(UsualSettings):
         how_many: how many cells a step commits, a key of `orders.counts.COUNTS`; all but the schedule make num_steps the most steps.
         entropy_budget: gamma of how_many="entropy" (2505.24857).
         confidence_threshold: of how_many="confidence".
+        reuse_steps: partial steps after each whole one (see `decoding.reuse`).
+        reuse_from: share of the steps that are whole in any case.
         spacing: least distance between cells of one step (see `orders.spacing.spread`).
         revise: which committed cells are opened again, a key of `orders.revise.REVISIONS`.
         revise_strength: how much is taken back; 0 = nothing.
@@ -129,6 +131,25 @@ class LaboratorySettings(UsualSettings):
     )
     confidence_threshold: float = declare(
         0.9, "number", "how_many confidence: the probability, 0 to 1", "Confidence threshold", group="how_many", high=1, metavar="P"
+    )
+    reuse_steps: int = declare(
+        0,
+        "whole",
+        "after each step that runs the whole grid so many run only the cells that they and their like commit, 0 to 8; 0 = none",
+        "Partial steps after each whole one",
+        group="how_many",
+        high=8,
+        cost="a partial step costs the share of the grid that it runs",
+        metavar="K",
+    )
+    reuse_from: float = declare(
+        0.25,
+        "number",
+        "share of the steps, from the first on, that run the whole grid in any case, 0 to 1",
+        "Whole steps at first, share",
+        group="how_many",
+        high=1,
+        metavar="SHARE",
     )
     spacing: float = declare(
         0.0,

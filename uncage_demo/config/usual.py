@@ -165,7 +165,7 @@ class UsualSettings:
         group="first",
         low=0,
         high=256,
-        left_open="a quarter of T",
+        left_open="the first quarter",
         metavar="N",
     )
     contrast_blur: float | None = declare(

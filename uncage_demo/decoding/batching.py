@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import Backend, Capture, ForwardOutput
+from uncage_demo.backends.base import Backend, Capture, ForwardOutput, Reuse
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,6 +34,8 @@ class Request:
         capture: attention wanted, or None.
         suppress: text tokens hidden from attention.
         hidden: "n t" bool, True where an image token may not attend to a text token; None = nowhere.
+        keep: return the features for reuse.
+        reuse: run some positions only.
     """
 
     tokens: np.ndarray
@@ -45,11 +47,19 @@ class Request:
     capture: Capture | None
     suppress: tuple[int, ...] = ()
     hidden: np.ndarray | None = None
+    keep: bool = False
+    reuse: Reuse | None = None
+
+    @property
+    def alone(self) -> int:
+        """Of a request that goes by itself, because features belong to one sample, a number of its own; 0 for the others."""
+        return id(self) if self.keep or self.reuse is not None else 0
 
     @property
     def shape_key(self) -> tuple[Any, ...]:
         """Requests that agree here may go in one batch."""
-        return self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress, self.hidden is None
+        common = (self.step, self.num_steps, self.text_length, self.unconditional, self.capture, self.suppress)
+        return (*common, self.hidden is None, self.alone)
 
     @property
     def kernel_key(self) -> tuple[Any, ...]:
@@ -138,6 +148,8 @@ def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:
             capture=first.capture,
             suppress=first.suppress,
             hidden=None if first.hidden is None else _stacked(backend, requests),
+            # A model that cannot keep features need not know the words.
+            **({"keep": first.keep, "reuse": first.reuse} if first.alone else {}),
         )
 
 
@@ -154,6 +166,8 @@ def _split(output: ForwardOutput, count: int) -> list[ForwardOutput]:
     def part(values: torch.Tensor | None, i: int) -> torch.Tensor | None:
         return None if values is None else values[i : i + 1]
 
+    if count == 1:
+        return [output]
     return [
         ForwardOutput(output.cond[i : i + 1], part(output.uncond, i), part(output.attention, i), part(output.attention_full, i))
         for i in range(count)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import phase_at
+from uncage_demo.decoding.reuse import share_run
 from uncage_demo.decoding.tokens import guidance_at
 
 
-def passes_at(config: DecodingConfig, step: int, objects: int) -> int:
+def passes_at(config: DecodingConfig, step: int, objects: int) -> float:
     """Passes of the network over the whole grid in one step of one sample, where no step is skipped.
 
     Args:
@@ -15,18 +16,20 @@ def passes_at(config: DecodingConfig, step: int, objects: int) -> int:
         objects: number of objects of the prompt.
 
     Returns:
-        2 for a guided forward, 1 for one without guidance, and what the settings add to it.
+        2 for a guided forward, 1 for one without guidance, and what the settings add to it; of a partial step the share of the grid that
+        it runs, before that is rounded to whole cells.
     """
     at, local = phase_at(config, step)
     experts = objects if config.composition > 0 and objects > 1 else 0
     guided = guidance_at(at, local) != 1.0 or experts > 0
-    passes = 1 + guided + experts
+    passes = (1 + guided) * share_run(config, step) + experts
     begun = local > 0 or step > 0
     passes += config.self_guidance > 0 and begun
     revision = config.revision
     ends = local == at.total_steps - 1
-    # A critic needs something that is committed and may be opened, and a step that leaves something masked; a redraw keeps what it kept.
-    passes += (1 + guided) * (revision is not None and revision.hides and local > 0 and not ends)
+    # A second look needs something that is committed and may be opened, and a step that leaves something masked; a redraw keeps it.
+    if revision is not None and local > 0 and not ends:
+        passes += 2 if revision.ahead else (1 + guided) * revision.hides
     return passes
 
 

@@ -14,7 +14,7 @@ _STEP_BITS = 32
 
 
 def uniforms(seed: int, step: int, purpose: str, count: int) -> np.ndarray:
-    """Uniform numbers "n" float64 strictly between 0 and 1, one a position.
+    """Uniform numbers "n" float64 strictly between 0 and 1, one per position.
 
     Args:
         seed: 0..2**63-1; 0 is a seed like any other.

@@ -17,6 +17,22 @@ from uncage_demo.types import Prompt
 
 
 @dataclass(frozen=True)
+class WholeStep:
+    """A step that ran the whole grid, which a partial one draws on (see `reuse`).
+
+    Args:
+        step: s.
+        tokens: "n" int, -1 = masked, when it began; sight: as `Start`.
+        group: "n" bool, the cells that partial steps run.
+    """
+
+    step: int
+    tokens: np.ndarray
+    sight: np.ndarray | None
+    group: np.ndarray
+
+
+@dataclass(frozen=True)
 class Start:
     """Where decoding begins, when not from an all-masked grid: editing, resuming, branching.
 
@@ -31,6 +47,7 @@ class Start:
         sight: "n" uint16, whose words each position may read (see `sight.own_sight`); None = everybody's, or what the regions say.
         origin: how the tokens came about; its regions say where objects are asked for (see `sampler`).
         before: what the model saw one step earlier, tokens "n" and sight: differential sampling compares with it. None = nothing.
+        whole: the step that ran the whole grid last, where the first step to run is a partial one; None = it runs the whole grid.
         likelihoods: of each earlier step, "n" float32 log p of the tokens that were there, NaN where masked: what a revision remembers.
     """
 
@@ -43,6 +60,7 @@ class Start:
     sight: np.ndarray | None = None
     before: tuple[np.ndarray, np.ndarray | None] | None = None
     likelihoods: Sequence[np.ndarray] = ()
+    whole: WholeStep | None = None
     origin: Origin | None = None
 
 
@@ -130,6 +148,8 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
             f'how_many="{config.how_many}" with {config.redrawn_steps} steps of redraw: a draft has a fixed number of steps; '
             'give how_many="schedule" or redraw_steps=0'
         )
+    if config.reuse_steps:
+        _check_reuse(backend, config)
     if lost and ORDERS[config.order].guided:
         raise ValueError(f"{', '.join(map(repr, lost))}: the text encoder cut this off, so guidance cannot read it; shorten the prompt")
     _check_suppress(run)
@@ -184,6 +204,19 @@ def check_start(start: Start, config: DecodingConfig, num_tokens: int, codebook_
             raise ValueError(f"start.keep: id {token} at position {position}; allowed are 0..{codebook_size - 1}")
 
 
+def _check_reuse(backend: Backend, config: DecodingConfig) -> None:
+    """A group of cells is named before its steps are run: nothing may change how many these are, or compare them with others."""
+    said = f"reuse_steps={config.reuse_steps}"
+    if not backend.keeps_features:
+        raise ValueError(f"{said}: {backend.info.id} cannot reuse features of an earlier step; give 0")
+    if config.varies:
+        raise ValueError(f'{said} with how_many="{config.how_many}": give how_many="schedule" or reuse_steps=0')
+    if config.revision is not None:
+        raise ValueError(f'{said} with revise="{config.revise}": give revise="none" or reuse_steps=0')
+    if config.differential:
+        raise ValueError(f"{said} with differential={config.differential:g}: give 0 for one of them")
+
+
 def _check_suppress(run: Run) -> None:
     if any(not 0 <= token < len(run.prompt.tokens) for token in run.suppress):
         raise ValueError(f"suppress={run.suppress}: allowed are text tokens 0..{len(run.prompt.tokens) - 1}")
@@ -193,4 +226,4 @@ def _check_one_step(model: str, config: DecodingConfig, start: Start | None) -> 
     if config.num_steps != 1:
         raise ValueError(f"num_steps={config.num_steps}: {model} draws every position in one step, so give 1")
     if start is not None and (np.asarray(start.tokens) >= 0).any():
-        raise ValueError(f"start.tokens: {model} draws every position anew in one step, so no token can be given")
+        raise ValueError(f"start.tokens: {model} draws every position anew in one step, so no token can be given and no picture edited")

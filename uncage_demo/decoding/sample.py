@@ -1,40 +1,30 @@
-"""One sample between two steps, and what a step does: forward -> which token -> how many -> what is taken back -> where next -> commit.
+"""One sample between two steps: what is decoded, what is committed so far, and what the model is asked. What a step does: `decoding.step`.
 
 Shapes: n image tokens (y x grid, row-major), v codebook, k recorded text columns. A masked position is -1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import Backend, Capture, ForwardOutput
+from uncage_demo.backends.base import Backend, Capture, ForwardOutput, Reuse
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import Request
-from uncage_demo.decoding.logits import away_from_weaker, composed, entropy_temperature, grown, noise_amount, normal_noise
-from uncage_demo.decoding.noise import gumbel, random_start, roll_offset, uniforms
-from uncage_demo.decoding.order import noise_scale, select, weight_at
+from uncage_demo.decoding.noise import random_start, roll_offset
+from uncage_demo.decoding.order import weight_at
 from uncage_demo.decoding.redraw import phase_at
+from uncage_demo.decoding.reuse import cells_run, whole_step
 from uncage_demo.decoding.run import RecordOptions, Run, Start, recorded_columns, resolve
-from uncage_demo.decoding.schedule import stay_masked
-from uncage_demo.decoding.sight import hidden_tokens, places_reopened
-from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
-from uncage_demo.orders.base import AttentionRead, StepContext
+from uncage_demo.decoding.sight import hidden_tokens
+from uncage_demo.decoding.tokens import guidance_at
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
-from uncage_demo.orders.counts import ENTROPY
 from uncage_demo.orders.halton import visiting_rank
-from uncage_demo.orders.revise import REASON_CODE, Committed
-from uncage_demo.orders.table import ORDERS, published_contrast
+from uncage_demo.orders.table import ORDERS
 from uncage_demo.trace.origin import region_cells, region_sight
-from uncage_demo.trace.record import StepRecord
-
-Step = Generator[Request, ForwardOutput, StepRecord]
-# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
-LEADING_SHARE = 4
 
 
 def begin(backend: Backend, run: Run, options: RecordOptions, conditionings: dict[Any, Any]) -> Sample:
@@ -105,7 +95,9 @@ class Sample:
         regions: "o n" bool, where each object is asked for; None where nothing says so.
         likelihoods: of every step so far that a revision looked at, "n" float32 log p of the tokens that were there, NaN where masked.
         previous: "n v" probabilities of the step before, where differential sampling compares with them.
-        passes: of the network, for one sample, in the step at hand; a guided forward takes two.
+        whole: what the last step that ran the whole grid was told, where partial ones draw on it.
+        group: "n" bool, the cells that these run.
+        passes: of the network, for one sample, in the step at hand; a guided forward takes two, a partial one its share of the grid.
     """
 
     backend: Backend
@@ -125,6 +117,8 @@ class Sample:
     regions: np.ndarray | None = None
     likelihoods: list[np.ndarray] = field(default_factory=list)
     previous: torch.Tensor | None = None
+    whole: ForwardOutput | None = None
+    group: np.ndarray | None = None
     passes: float = 0.0
     empty: np.ndarray = field(init=False)
 
@@ -147,6 +141,11 @@ class Sample:
     @property
     def ends_draft(self) -> bool:
         return self.config.redrawn_steps > 0 and self.step == self.config.draft_steps - 1
+
+    @property
+    def partial(self) -> bool:
+        """Whether the step runs its group's cells only."""
+        return self.whole is not None and self.group is not None and whole_step(self.config, self.step) != self.step
 
     @property
     def sigma(self) -> float:
@@ -182,6 +181,8 @@ class Sample:
         capture: Capture | None = None,
         suppress: tuple[int, ...] = (),
         unconditional: bool | None = None,
+        keep: bool = False,
+        reuse: Reuse | None = None,
     ) -> Request:
         """A forward of this step, counted.
 
@@ -190,11 +191,13 @@ class Sample:
             capture: attention wanted.
             suppress: further text tokens hidden from the model's attention.
             unconditional: also run the unconditional half; None = where guidance, or a product of experts, needs it.
+            keep: keep the features for later steps.
+            reuse: the features of an earlier step, and the cells to run.
         """
         config, step = self.phase
         if unconditional is None:
             unconditional = guidance_at(config, step) != 1.0 or (config.composition > 0 and len(self.run.prompt.subjects) > 1)
-        self.passes += 1 + unconditional
+        self.passes += (1 + unconditional) * (1.0 if reuse is None else self._share(reuse.cells))
         return Request(
             tokens=self.seen_tokens() if tokens is None else tokens,
             step=step,
@@ -205,259 +208,16 @@ class Sample:
             capture=capture,
             suppress=tuple(sorted({*self.run.suppress, *suppress})) if suppress else self.run.suppress,
             hidden=None if self.sight is None else hidden_tokens(self.sight, self.run.prompt),
+            keep=keep,
+            reuse=reuse,
         )
 
-    def advance(self) -> Step:
-        """Ask for the forwards of one step, take its decisions, commit, and tell what was done."""
-        config, step = self.phase
-        at, sight, masked = self.step, self.sight, self.tokens < 0
-        order = ORDERS[config.order]
-        needs = order.needs | ({"entropy"} if config.how_many == ENTROPY or config.entropy_heat > 0 else set())
-        first = at == self.start.step
-        self.passes = 0.0
-        yield from self._look_back()
-        output = yield self.request(capture=self.capture())
-        logits = yield from self._logits(output, masked)
-        with torch.inference_mode():
-            opinion = TokenOpinion.from_logits(forbid_ids(logits, self.start.forbid))
-            entropy = opinion.entropy() if self.options.level == "full" or "entropy" in needs else None
-            temperature = self._temperature(entropy)
-            sampled = self._choose_tokens(opinion, temperature, masked, first)
-            likelihood = opinion.confidence(sampled)
-            confidence = np.where(masked, likelihood, np.float32(0))
-            alternatives = opinion.top(self.options.alternatives) if self.options.level == "full" else (None, None)
-            margin = opinion.margin() if "margin" in needs else None
-        attention, attention_full = self._read_attention(output)
-        context = StepContext(
-            step=step,
-            num_steps=config.total_steps,
-            masked=masked,
-            confidence=confidence,
-            noise=self._noise(masked, temperature),
-            contrast=self._contrast(attention),
-            weight=weight_at(config, step) if self.words is not None else 0.0,
-            margin=margin,
-            entropy=entropy,
-            rank=self.rank,
-        )
-        scores = np.where(masked, order.score(context, config), np.float32(-np.inf)).astype(np.float32)
-        stay = stay_masked(config, step, int(self.scheduled.sum()), masked, scores, confidence, entropy)
-        opened = yield from self._take_back(masked, likelihood, confidence, stay)
-        committed, cutoff = self._choose_positions(scores, masked, int(masked.sum()) - stay + int((opened > 0).sum()), first)
-        self.tokens = np.where(opened > 0, -1, np.where(committed, sampled, self.tokens))
-        if self.ends_draft:
-            assert attention is not None
-            opened = self._open_around_places(attention)
-        self.step += 1
-        keeps_attention = self.options.level == "full" or self.options.full_attention
-        revised = config.revision is not None
-        return StepRecord(
-            step=at,
-            sampled=sampled.astype(np.int32),
-            committed=committed,
-            masked_before=masked,
-            confidence=confidence,
-            noise=context.noise,
-            contrast=context.contrast,
-            weight=context.weight,
-            scores=scores,
-            cutoff=cutoff,
-            attention=attention if keeps_attention else None,
-            attention_full=attention_full,
-            alternatives=alternatives[0],
-            alternative_probs=alternatives[1],
-            entropy=entropy if self.options.level == "full" else None,
-            sight=sight,
-            reopened=opened if opened.any() else None,
-            likelihood=np.where(masked, np.float32(0), likelihood) if revised else None,
-            passes=self.passes,
-        )
+    def _share(self, cells: np.ndarray) -> float:
+        run = np.zeros(len(self.tokens), bool)
+        run[cells] = True
+        return cells_run(run, self.backend.info.grid, self.backend.info.attention_grid)
 
-    def _guided(self, output: ForwardOutput) -> torch.Tensor:
-        """Logits "n v" after classifier-free guidance."""
-        return apply_guidance(output.cond[0], None if output.uncond is None else output.uncond[0], guidance_at(*self.phase))
-
-    def _logits(self, output: ForwardOutput, masked: np.ndarray) -> Generator[Request, ForwardOutput, torch.Tensor]:
-        """Logits "n v" of a step after everything that is done to them; asks for the further forwards that this takes."""
-        config, step = self.phase
-        cond, weight = output.cond[0], config.self_guidance
-        experts = []
-        for others in self._others_words() if config.composition > 0 else ():
-            one = yield self.request(self.seen_tokens(), suppress=others, unconditional=False)
-            experts.append(one.cond[0])
-        weaker = None
-        if weight > 0 and not masked.all():
-            hidden = np.where(~masked & self._half(), -1, self.tokens)
-            weaker = (yield self.request(hidden, unconditional=False)).cond[0]
-        with torch.inference_mode():
-            logits = self._guided(output)
-            if experts:
-                assert output.uncond is not None
-                logits = composed(cond, output.uncond[0], experts, guidance_at(config, step), config.composition)
-            if weaker is not None:
-                logits = away_from_weaker(logits, cond, weaker, weight)
-            amount = noise_amount(config.logit_noise, step, config.total_steps)
-            if amount > 0:
-                noise = normal_noise(self.config.seed, self.step, (logits.shape[0], logits.shape[1]))
-                logits = logits + amount * torch.from_numpy(noise).to(logits)
-        return logits
-
-    def _others_words(self) -> list[tuple[int, ...]]:
-        """For each object of the prompt the text tokens of all others; nothing for a prompt of fewer than two."""
-        prompt = self.run.prompt
-        own = [{t for group in s.groups for w in group for t in prompt.words[w].tokens} for s in prompt.subjects]
-        return [tuple(sorted(set().union(*own) - mine)) for mine in own] if len(own) > 1 else []
-
-    def _look_back(self) -> Generator[Request, ForwardOutput, None]:
-        """A run that is continued asks once more what the model said one step earlier, where differential sampling compares with it."""
-        before = self.start.before
-        if self.config.differential == 0 or self.previous is not None or before is None or self.step == 0:
-            return
-        earlier = replace(self, tokens=np.array(before[0], np.int64), sight=before[1], step=self.step - 1)
-        output = yield earlier.request()
-        logits = yield from earlier._logits(output, earlier.tokens < 0)
-        self.previous = TokenOpinion.from_logits(forbid_ids(logits, self.start.forbid)).probabilities()
-
-    def _temperature(self, entropy: np.ndarray | None) -> float | np.ndarray:
-        """Of token sampling: one number, or one a position where it follows the entropy."""
-        config = self.config
-        if config.entropy_heat == 0:
-            return config.token_temperature
-        assert entropy is not None
-        return entropy_temperature(entropy, config.entropy_heat, config.entropy_decay, config.token_temperature)
-
-    def _choose_tokens(self, opinion: TokenOpinion, temperature: float | np.ndarray, masked: np.ndarray, first: bool) -> np.ndarray:
-        """Which token: x0 at masked positions, the committed id elsewhere."""
-        drawn_from = opinion
-        if self.config.differential > 0:
-            now, before = opinion.probabilities(), self.previous
-            self.previous = now
-            if before is not None:
-                chances, rows = grown(now, before, masked, self.config.differential)
-                drawn_from = TokenOpinion.from_logits(chances.log()) if rows.any() else opinion
-        drawn = drawn_from.sample(uniforms(self.config.seed, self.step, "token", len(masked)), temperature)
-        sampled = np.where(masked, drawn, self.tokens)
-        if first:
-            for position, token in self.start.keep.items():
-                sampled[position] = token
-                self.pinned[position] = True
-        return sampled
-
-    def _choose_positions(self, scores: np.ndarray, masked: np.ndarray, count: int, first: bool) -> tuple[np.ndarray, float]:
-        """Where next: the `count` committed positions and the lowest score that won its place (inf when none did)."""
-        forced, candidates = np.zeros_like(masked), masked
-        if first:
-            forced[list(self.start.keep)] = True
-            candidates = masked.copy()
-            candidates[list(self.start.hold)] = False
-        if self.regions is not None and self.step < max(1, self.config.draft_steps // LEADING_SHARE):
-            inside = candidates & self.regions.any(axis=0)
-            if inside.sum() >= count:
-                candidates = inside
-            else:
-                forced |= inside
-        committed = select(scores, candidates, count, forced, grid=self.backend.info.grid, spacing=self.config.spacing)
-        earned = scores[committed & ~forced]
-        return committed, float(earned.min()) if len(earned) else float("inf")
-
-    def _take_back(
-        self, masked: np.ndarray, likelihood: np.ndarray, confidence: np.ndarray, stay: int
-    ) -> Generator[Request, ForwardOutput, np.ndarray]:
-        """What is taken back: "n" uint8, the reason (a place in REASONS) of each cell that this step opens again, else 0."""
-        opened = np.zeros(len(masked), np.uint8)
-        config, step = self.phase
-        revision = config.revision
-        if revision is None:
-            return opened
-        self.likelihoods.append(np.where(masked, np.float32(np.nan), likelihood))
-        held = ~masked & self.scheduled & ~self.pinned
-        if not stay or not held.any():
-            return opened
-        left_out = None
-        if revision.hides:
-            hidden = held & self._half()
-            output = yield self.request(np.where(hidden, -1, self.tokens))
-            with torch.inference_mode():
-                found = TokenOpinion.from_logits(self._guided(output)).confidence(np.maximum(self.tokens, 0))
-            left_out = np.where(hidden, found, np.float32(np.nan))
-        look = Committed(
-            step=step,
-            num_steps=config.total_steps,
-            held=held,
-            masked=masked,
-            likelihood=likelihood,
-            trust=mean_since_committed(self.likelihoods),
-            left_out=left_out,
-            confidence=confidence,
-            total=int(self.scheduled.sum()),
-            stay=stay,
-            lots=uniforms(self.config.seed, self.step, "revise", len(masked)),
-        )
-        opened[revision.open(look, config.revision_strength)] = REASON_CODE[revision.reason]
-        return opened
-
-    def _half(self) -> np.ndarray:
+    def half(self) -> np.ndarray:
         """Every second cell, as on a chessboard: the black ones in even steps, the white ones in odd steps."""
         y, x = np.divmod(np.arange(len(self.tokens)), self.backend.info.grid[1])
         return (y + x + self.step) % 2 == 0
-
-    def _open_around_places(self, attention: np.ndarray) -> np.ndarray:
-        """When the draft is full: mask everything but one place per object; what was given or kept by an edit stays."""
-        info, config = self.backend.info, self.config
-        assert self.words is not None
-        opened, sight = places_reopened(
-            attention,
-            self.words,
-            self.run.prompt.subjects,
-            own_words=config.redraws_by_own_words,
-            grid=info.grid,
-            sigma=self.sigma,
-            radius_frac=config.anchor_radius,
-        )
-        opened = np.where(self.pinned, np.uint8(0), opened)
-        self.sight = self.sight if sight is None or self.regions is not None else sight
-        self.tokens = np.where(opened > 0, -1, self.tokens)
-        self.scheduled = self.tokens < 0
-        return opened
-
-    def _noise(self, masked: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
-        """F_g; where the temperature follows the entropy, it does so on this noise, too (2510.09012)."""
-        scale = noise_scale(*self.phase)
-        if scale == 0:
-            return self.empty
-        noise = np.float32(scale) * gumbel(self.config.seed, self.step, len(masked))
-        heat = temperature.astype(np.float32) if isinstance(temperature, np.ndarray) else np.float32(1)
-        return np.where(masked, heat * noise, np.float32(0))
-
-    def _contrast(self, attention: np.ndarray | None) -> np.ndarray:
-        if attention is None or self.words is None:
-            return self.empty
-        contrast = ORDERS[self.config.order].contrast or published_contrast
-        read = AttentionRead(attention, self.words, self.run.prompt.subjects, self.backend.info.grid, self.sigma)
-        return contrast(read, self.config)
-
-    def _read_attention(self, output: ForwardOutput) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Recorded columns "k n" and, on request, every layer and head "l h k n"."""
-        if output.attention is None:
-            return None, None
-        attention = output.attention[0].float().cpu().numpy()
-        if output.attention_full is not None:
-            return attention, output.attention_full[0].float().cpu().numpy()
-        return attention[list(self.columns)], None
-
-
-def mean_since_committed(rows: list[np.ndarray]) -> np.ndarray:
-    """Mean over the newest rows of each cell back to the last one where it was masked: "n" float32; 0 for a cell that is masked now.
-
-    Args:
-        rows: "n" float32 each, oldest first, NaN where masked.
-    """
-    total, count = np.zeros(len(rows[-1]), np.float64), np.zeros(len(rows[-1]))
-    there = np.ones(len(rows[-1]), bool)
-    for row in reversed(rows):
-        there &= ~np.isnan(row)
-        if not there.any():
-            break
-        total += np.where(there, row, 0)
-        count += there
-    return np.divide(total, count, out=np.zeros_like(total), where=count > 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The decoding loop: several samples step by step, in lockstep, their forwards together. What one step does: `decoding.sample`.
+"""The decoding loop: several samples step by step, in lockstep, their forwards together. What one step does: `decoding.step`.
 
 Shapes: n image tokens (y x grid, row-major), v codebook, k recorded text columns. A masked position is -1.
 """
@@ -13,6 +13,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.decoding.batching import forward_all
 from uncage_demo.decoding.run import RecordOptions, Run, Start
 from uncage_demo.decoding.sample import begin
+from uncage_demo.decoding.step import advance
 from uncage_demo.trace.record import StepRecord
 
 __all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
@@ -65,7 +66,7 @@ def decode_many(
     samples = [begin(backend, run, options, conditionings) for run in runs]
     latest: list[StepRecord | None] = [None] * len(samples)
     while any(not sample.finished for sample in samples):
-        steps = {i: sample.advance() for i, sample in enumerate(samples) if not sample.finished}
+        steps = {i: advance(sample) for i, sample in enumerate(samples) if not sample.finished}
         wanted = {i: next(step) for i, step in steps.items()}
         while wanted:  # a step may ask for several forwards, one after the other
             began = time.perf_counter()

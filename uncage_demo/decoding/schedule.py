@@ -15,6 +15,13 @@ from uncage_demo.orders import counts
 
 # floor() of a value that is whole in exact arithmetic (N/2 at cos(pi/3)) must not depend on the last bit of the platform's cosine.
 _WHOLE_NUMBER_SLACK = 1e-9
+# Where objects have regions, the first one of so many draft steps commits cells of the regions only, as long as there are enough.
+LEADING_SHARE = 4
+
+
+def leading_steps(config: DecodingConfig) -> int:
+    """How many of a run's first steps commit cells of regions before any other, where objects have regions."""
+    return max(1, config.draft_steps // LEADING_SHARE)
 
 
 def scheduled_masked(schedule: str, step: int, num_steps: int, num_tokens: int, power: float = 2.0) -> int:

@@ -95,8 +95,8 @@ class TokenOpinion:
         """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(l / temperature)).
 
         Args:
-            uniforms: "n" float64 in (0, 1), one a position.
-            temperature: >= 0, one number or one a position; 0 takes the most probable id (lowest index on a tie).
+            uniforms: "n" float64 in (0, 1), one per position.
+            temperature: >= 0, one number or one per position; 0 takes the most probable id (lowest index on a tie).
 
         Returns:
             "n" int64 ids, never one of probability 0. The CDF is summed in float64, so the draw does not hang on how a device sums.

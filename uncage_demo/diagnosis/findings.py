@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where two runs part.
+    """Where two runs diverge.
 
     Args:
         step: first step (0-based) at which they commit different cells or tokens; None when they never do.
@@ -79,7 +79,7 @@ def divergence(trace_a: Trace, trace_b: Trace) -> Divergence:
     cells = tuple(np.flatnonzero(earliest == step).tolist())
     same = "the finished pictures are the same" if differing == 0 else f"at the end {differing:.0%} of the cells hold another token"
     when = "from the start, in what was given" if step < 0 else f"at step {step + 1}, in {counted(len(cells), 'cell')}"
-    text = f"The runs part {when}; {same}."
+    text = f"The runs diverge {when}; {same}."
     numbers = {"differing": differing}
     middle = middle_of(cells, trace_a.grid)
     finding = Finding("divergence", text, step=max(step, 0), layer="order", cells=cells, cell=middle, evidence=numbers)

@@ -66,6 +66,17 @@ def cells_named(text: str, grid: Grid, name: str) -> list[int]:
         raise ValueError(f"{name} {text!r}: give cells from 0 to {count - 1} such as 0-5,14") from error
 
 
+def told_cells(cells: Iterable[int]) -> str:
+    """Cells as `cells_named` reads them, in runs: {0, 1, 2, 14} -> "0-2,14"."""
+    runs: list[list[int]] = []
+    for cell in sorted(set(cells)):
+        if runs and runs[-1][1] == cell - 1:
+            runs[-1][1] = cell
+        else:
+            runs.append([cell, cell])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
 def object_named(text: str, prompt: Prompt, name: str) -> int:
     """The object of a prompt that a noun ("apple") or a label ("pink apple") names.
 

@@ -83,10 +83,10 @@ def read_picture(source: Any, size_px: tuple[int, int]) -> tuple[np.ndarray, tup
     picture = picture.convert("RGB")
     height, width = size_px
     if picture.size != (width, height):
-        old = f"{picture.size[0]} x {picture.size[1]}"
+        old = f"{picture.size[0]} × {picture.size[1]}"
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-        notes.append(f"It was cropped to its middle and scaled from {old} to {width} x {height} px, this model's size.")
-    return np.asarray(picture), tuple(notes)
+        notes.append(f"It was cropped to its middle and scaled from {old} to {width} × {height} px, this model's size.")
+    return np.array(picture), tuple(notes)  # a copy: what Pillow lends cannot be written to
 
 
 def encode_picture(backend: Backend, source: Any) -> OwnPicture:
@@ -135,7 +135,7 @@ def _opened(source: Any) -> Any:
             raise ValueError(f"this is no picture that can be read: give a {_formats()} file") from error
     width, height = picture.size
     if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX) or width * height > MAX_PIXELS:
-        raise ValueError(f"the picture has {width} x {height} px: at most {MAX_SIDE_PX:,} px a side and {MAX_PIXELS:,} in all")
+        raise ValueError(f"the picture has {width} × {height} px: at most {MAX_SIDE_PX:,} px per side and {MAX_PIXELS:,} in all")
     return picture
 
 
@@ -146,8 +146,12 @@ def _bounded(source: str | Path | bytes | BinaryIO) -> io.BytesIO:
         if size > MAX_FILE_BYTES:
             raise ValueError(f"{path.name} has {size:,} bytes: a picture may have {MAX_FILE_BYTES:,}")
         data = path.read_bytes()
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    elif hasattr(source, "read"):
+        data = source.read(MAX_FILE_BYTES + 1)
     else:
-        data = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else source.read(MAX_FILE_BYTES + 1)
+        raise ValueError(f"picture is {'missing' if source is None else type(source).__name__}: give a {_formats()} file")
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"the picture has more than {MAX_FILE_BYTES:,} bytes, which is the most that is allowed")
     if not data:

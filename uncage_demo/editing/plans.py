@@ -146,7 +146,7 @@ def check_remix(strength: float, rounds: int) -> None:
 
 
 def opened_in_round(count: int, strength: float, rounds: int) -> int:
-    """How many of `count` cells each round of a remix opens: together the share `strength` of them, at least one a round."""
+    """How many of `count` cells each round of a remix opens: together the share `strength` of them, at least one per round."""
     return min(count, max(1, round(count * strength / rounds)))
 
 
@@ -261,13 +261,22 @@ def _run(
     return Run(asked, settings, Start(tokens=tokens, origin=origin))
 
 
+def own_settings(trace: Trace) -> DecodingConfig:
+    """The settings that an edit of a run begins with: the run's own; of a picture that was only read, whose one step drew nothing, the
+    number of steps is left to the model."""
+    config = DecodingConfig.from_dict(trace.config)
+    if trace.origin is not None and trace.origin.kind == "picture":
+        return config.with_(num_steps=None, contrast_steps=None, redraw_steps=None)
+    return config
+
+
 def _settings(given: Given | None, config: DecodingConfig | None) -> DecodingConfig:
     """The settings of an edit: those given, else the run's with the next seed, so that another picture can come."""
     if config is not None:
         return config
     if not isinstance(given, Trace):
         return DecodingConfig()
-    own = DecodingConfig.from_dict(given.config)
+    own = own_settings(given)
     return own.with_(seed=(own.seed + 1) % (MAX_SEED + 1))
 
 

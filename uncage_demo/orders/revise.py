@@ -30,12 +30,13 @@ class Reason(NamedTuple):
 # A trace stores the place in this list; add at its end only. The first means "not opened".
 REASONS = (
     Reason("", ""),
-    Reason("chance", "a share of the committed cells is drawn by lot in every step."),
+    Reason("chance", "in every step some of the committed cells, chosen at random, are opened."),
     Reason("outranked", "the model now finds its token less probable than one that waited."),
     Reason("doubted", "since it was committed, the model has found its token less probable than any other cell's."),
     Reason("criticised", "with the cell itself hidden, the model finds its token less probable than any other cell's."),
     Reason("elsewhere", "it belongs to no object's kept place."),
     Reason("unvouched", "attention cannot vouch for the attributes of the object in this place."),
+    Reason("unfitting", "beside what this step commits, the model without the prompt finds its token less probable than any other cell's."),
 )
 REASON_CODE = {reason.name: code for code, reason in enumerate(REASONS)}
 
@@ -50,7 +51,8 @@ class Committed:
         masked: bool, masked when the step began.
         likelihood: float32, log p of each held cell's token in this step's forward.
         trust: float32, mean of that over all forwards since the cell was committed.
-        left_out: float32, log p of the token where a forward hid it, NaN elsewhere; None for a revision that asks for no such forward.
+        left_out: float32, log p of the token in the revision's own forward where that judges it, NaN elsewhere; None for a revision that
+            asks for no such forward.
         confidence: float32, log p of the token drawn for each masked cell.
         total: cells that the schedule counts over.
         stay: cells that are masked when the step has ended.
@@ -84,6 +86,7 @@ class Revision:
         doubt: "n" float, higher = opened sooner; minus infinity = never.
         count: how many cells to open at most, by what is committed and the strength.
         hides: whether it needs a second forward that hides a part of what is committed.
+        ahead: whether it needs a second forward that sees what the step is about to commit, and judges without the prompt.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Revision:
     doubt: Callable[[Committed], np.ndarray]
     count: Callable[[Committed, float], int]
     hides: bool = False
+    ahead: bool = False
 
     def open(self, look: Committed, strength: float) -> np.ndarray:
         """Which cells are opened again: "n" bool; never one that is not held, never more than stay masked, none at strength 0.
@@ -159,7 +163,7 @@ def tapered(look: Committed, strength: float) -> int:
 
 
 def share_of_tested(look: Committed, strength: float) -> int:
-    """A share `strength` of the cells that the second forward hid."""
+    """A share `strength` of the cells that the second forward judged."""
     import numpy as np
 
     return 0 if look.left_out is None else round(strength * int((~np.isnan(look.left_out) & look.held).sum()))
@@ -187,8 +191,8 @@ def _by_left_out(look: Committed) -> np.ndarray:
 _ENTRIES = (
     Revision(
         "remask",
-        "Remasking by lot (ReMDM)",
-        "a share of the committed cells, drawn by lot, is masked again in every step",
+        "Random remasking (ReMDM)",
+        "a random share of the committed cells is masked again in every step",
         "no extra forward",
         "chance",
         0.05,
@@ -225,6 +229,18 @@ _ENTRIES = (
         _by_left_out,
         share_of_tested,
         hides=True,
+    ),
+    # 2411.10781 steps, inverts without guidance, masks again and steps once more. Here the next step is the one that steps once more.
+    Revision(
+        "zigzag",
+        "Zigzag (after masked Z-sampling)",
+        "a second forward sees what the step is about to commit; the tokens that it finds least probable without the prompt go",
+        "one more forward per step",
+        "unfitting",
+        0.1,
+        _by_left_out,
+        share_of_tested,
+        ahead=True,
     ),
 )
 REVISIONS: dict[str, Revision] = {revision.name: revision for revision in _ENTRIES}

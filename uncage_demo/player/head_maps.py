@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uncage_demo.player.payload import array
+from uncage_demo.player.packing import array
 from uncage_demo.trace.record import Trace
 
 # What the maps of all runs, steps and words may add to a file that opens offline, before base64.

@@ -20,6 +20,7 @@ from uncage_demo.prompt.words import HYPHENS, Span, lowered, split
 from uncage_demo.types import Prompt, Subject, TextToken, Vocabulary, Word, WordKind
 
 __all__ = [
+    "UndrawableError",
     "attach",
     "check_drawable",
     "detach",
@@ -118,6 +119,20 @@ def negatives(prompt: Prompt, subject_index: int) -> Groups:
     return tuple(group for i, subject in enumerate(prompt.subjects) if i != subject_index for group in subject.groups)
 
 
+class UndrawableError(ValueError):
+    """A prompt that a model cannot draw. Its text says why and what the model can draw.
+
+    Args:
+        reason: why, one or two sentences.
+        can: what the model can draw, one long sentence.
+        words: whether the reason is words that the model does not know.
+    """
+
+    def __init__(self, reason: str, can: str, words: bool = False) -> None:
+        super().__init__(f"{reason} {can}")
+        self.reason, self.words = reason, words
+
+
 def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None:
     """Raise unless a model, or a model with this vocabulary, can draw the whole prompt.
 
@@ -126,7 +141,7 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
     two, and nothing may be cut off.
 
     Raises:
-        ValueError: names the words, near words that the model knows, and what it can draw.
+        UndrawableError: names the words, near words that the model knows, and what it can draw.
     """
     vocabulary = model if model is None or isinstance(model, Vocabulary) else model.vocabulary
     if vocabulary is None:
@@ -140,19 +155,19 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
         near = f" (near: {', '.join(unknown.suggestions)})" if unknown.suggestions else ""
         problems.setdefault(word.lower(), f"“{_shorten(word)}”{use}{near}")
     if problems:
-        raise ValueError(f"This model does not know {_list(list(problems.values()))}. {can}")
+        raise UndrawableError(f"This model does not know {_list(list(problems.values()))}.", can, words=True)
     in_subjects = {i for subject in prompt.subjects for group in subject.groups for i in group}
     strange = [f"“{subject.label}”" for subject in prompt.subjects if subject.noun not in vocabulary.objects]
     if strange:
-        raise ValueError(f"This model cannot draw {_list(strange)} as an object. {can}")
+        raise UndrawableError(f"This model cannot draw {_list(strange)} as an object.", can)
     mixed = [f"“{subject.label}”" for subject in prompt.subjects if len(set(subject.colors)) > 1]
     if mixed:
-        raise ValueError(f"{_list(mixed)}: this model gives an object one colour. {can}")
+        raise UndrawableError(f"{_list(mixed)}: this model gives each object one colour.", can)
     loose = [f"“{word.text}”" for i, word in enumerate(prompt.words) if word.kind == "attribute" and i not in in_subjects]
     if loose:
-        raise ValueError(f"{_list(loose)} belongs to no object: put it right before the object it describes, or attach it. {can}")
+        raise UndrawableError(f"{_list(loose)} belongs to no object: put it right before the object it describes, or attach it.", can)
     if not prompt.subjects:
-        raise ValueError(f"The prompt {_shorten(prompt.text)} names nothing that this model can draw. {can}")
+        raise UndrawableError(f"The prompt “{_shorten(prompt.text)}” names nothing that this model can draw.", can)
     total = sum(subject.count for subject in prompt.subjects)
     if vocabulary.most_objects and total > vocabulary.most_objects:
         asked = [_counted(subject, vocabulary) for subject in prompt.subjects]

@@ -310,6 +310,9 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
 def _names(traces: Sequence[Trace], labels: Sequence[str] | None) -> list[str]:
     if not 1 <= len(traces) <= MAX_TRACES:
         raise ValueError(f"{len(traces)} traces: give 1 to {MAX_TRACES}")
+    different = len({trace.prompt.text for trace in traces})
+    if different > 1:
+        raise ValueError(f"the traces have {different} different prompts: a figure shows runs of one prompt; a film or a player shows both")
     if labels is not None and len(labels) != len(traces):
         raise ValueError(f"{len(labels)} labels for {len(traces)} traces: give one for each")
     names = [run_label(t)[0] for t in traces] if labels is None else list(labels)

@@ -144,7 +144,7 @@ def compare_frame(
     """Runs side by side on one clock: prompt with coloured words, step counter, labelled stages, timeline.
 
     Args:
-        traces: 1..6 runs; the prompt line is the first one's.
+        traces: 1..6 runs; the prompt line is the first one's, a run with another prompt tells it under its name.
         step: -1 to the longest run's last step.
         style: look; with `attention` each stage gets its objects' maps on one locked scale.
         labels: a name for each run; None = the order's.
@@ -165,6 +165,8 @@ def compare_frame(
     for index, trace in enumerate(traces):
         name, settings = run_label(trace)
         name = labels[index] if labels else name
+        if trace.prompt.text != traces[0].prompt.text:
+            settings = f"“{trace.prompt.text}”"
         verdict = verdicts[index] if verdicts else None
         blocks.append(_stage_block(trace, step, style, name, settings, verdict, limits if with_attention else None))
     gap, pad = 24 * s, 32 * s

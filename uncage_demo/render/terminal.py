@@ -60,11 +60,11 @@ def frame_text(
     """One step of all runs as text: titles, the grids side by side as far as the terminal is wide, and what is decided.
 
     Args:
-        records: one a run.
+        records: one per run.
         grid: (y, x) of all.
-        titles: one a run.
+        titles: one per run.
         num_steps: T of the longest run.
-        pictures: "H W 3" uint8, one a run, or None.
+        pictures: "H W 3" uint8, one per run, or None.
         color: see grid_lines.
         columns: width of the terminal in characters.
 

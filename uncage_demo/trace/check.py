@@ -12,6 +12,7 @@ import numpy as np
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.revise import REASONS
+from uncage_demo.trace import notes
 from uncage_demo.trace.lineage import MAX_LINES, Lineage
 from uncage_demo.trace.origin import Kind, Origin
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
@@ -45,7 +46,7 @@ def value_range(name: str, codebook: int) -> tuple[float, float]:
     """The least and greatest value that an array of every step may hold.
 
     Args:
-        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy", "sight", "reopened" or "likelihood".
+        name: "attention", "attention_full", "alternatives", "alternative_probs", "entropy", "sight", "reopened", "likelihood" or "renewed".
         codebook: number of image tokens.
     """
     if name == "alternatives":
@@ -68,7 +69,7 @@ def check_trace(trace: Trace) -> None:
     config = _settings(trace.config, "config")
     check_prompt(trace.prompt)
     _check_model(trace.model)
-    _check_notes(trace)
+    _check_texts(trace)
     height, width = trace.grid if trace.tokens.ndim == 2 else (0, 0)
     count = height * width
     _require(1 <= height <= MAX_GRID and 1 <= width <= MAX_GRID, f"tokens has shape {trace.tokens.shape}: give y x, each 1..{MAX_GRID}")
@@ -81,6 +82,7 @@ def check_trace(trace: Trace) -> None:
     _check_origin(trace)
     _check_pictures(trace)
     _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
+    check_notes(trace)
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
     begins = trace.steps[0].step if config.varies else config.total_steps - len(trace.steps)
     fits = 0 <= begins <= config.total_steps - len(trace.steps)
@@ -218,7 +220,7 @@ def _check_model(model: ModelInfo) -> None:
     _require(0 <= scale <= 1000, f"model.default_guidance_scale={scale}: 0..1000")
 
 
-def _check_notes(trace: Trace) -> None:
+def _check_texts(trace: Trace) -> None:
     """What is only shown: texts of a bounded length, times that are numbers."""
     texts = [trace.created, *trace.versions, *trace.versions.values(), *trace.timings_s]
     texts += [value for value in vars(trace.model).values() if isinstance(value, str)]
@@ -226,6 +228,16 @@ def _check_notes(trace: Trace) -> None:
     _require(longest <= MAX_TEXT_CHARS, f"the header has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
     for name, seconds in trace.timings_s.items():
         _require(0 <= seconds <= 1e9, f"timings_s.{name}={seconds}: give seconds from 0")
+
+
+def check_notes(trace: Trace) -> None:
+    """Check that a run's notes are few, short, and on steps and cells that it has.
+
+    Raises:
+        TraceFormatError: naming the note.
+    """
+    wrong = notes.problem_of(trace.notes, trace.steps[0].step, trace.steps[-1].step, trace.tokens.size)
+    _require(not wrong, wrong)
 
 
 def _check_lineage(trace: Trace) -> None:
@@ -324,7 +336,7 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
         record.passes is None or 0 <= record.passes <= MAX_PASSES, f"{where}passes={record.passes}: give a number from 0 to {MAX_PASSES}"
     )
     shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
-    shapes |= dict.fromkeys(("sight", "reopened", "likelihood"), (count,))
+    shapes |= dict.fromkeys(("sight", "reopened", "likelihood", "renewed"), (count,))
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
@@ -338,8 +350,11 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     for name, shape in shapes.items():
         values = getattr(record, name)
         if values is not None:
-            dtype = {"alternatives": np.int32, "sight": np.uint16, "reopened": np.uint8}.get(name, np.float32)
+            dtype = {"alternatives": np.int32, "sight": np.uint16, "reopened": np.uint8, "renewed": np.bool_}.get(name, np.float32)
             check_array(where + name, values, dtype, shape, *value_range(name, codebook))
+
+    if record.renewed is not None:
+        _require(not (record.committed & ~record.renewed).any(), f"{where}a position is committed that the model did not run")
 
 
 def _check_story(trace: Trace) -> None:

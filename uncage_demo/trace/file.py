@@ -20,7 +20,7 @@ import numpy as np
 
 from uncage_demo.files import write_atomically
 from uncage_demo.trace.check import check_trace, value_range
-from uncage_demo.trace.header import MAX_HEADER_BYTES, Header, header_of, parse_header, write_header
+from uncage_demo.trace.header import MAX_HEADER_BYTES, Header, header_of, parse_header, read_notes, write_header
 from uncage_demo.trace.layout import (
     MAX_CONTENT_BYTES,
     OPTIONAL_STEP_ARRAYS,
@@ -32,6 +32,7 @@ from uncage_demo.trace.layout import (
     declared,
     limit,
 )
+from uncage_demo.trace.notes import written
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 
 MAX_FILE_BYTES = 256 << 20
@@ -85,8 +86,7 @@ def trace_to_bytes(trace: Trace, *, frames: bool = True) -> bytes:
         if name in OPTIONAL_STEP_ARRAYS and places:
             present[name] = places
     header = header_of(trace, present)
-    if "frames" in arrays:
-        header["versions"] = {**trace.versions, _FRAMES_KEY: _FRAMES_TEXT}
+    header["versions"] = {**trace.versions, **({_FRAMES_KEY: _FRAMES_TEXT} if "frames" in arrays else {}), **written(trace.notes)}
     text = write_header(header)
     parse_header(text)  # what could not be read again is not written
     arrays["header"] = np.frombuffer(text, np.uint8)
@@ -180,6 +180,7 @@ def _read_archive(archive: zipfile.ZipFile, max_bytes: int) -> Trace:
         versions=header.versions,
         created=header.created,
         origin=header.origin,
+        notes=read_notes(header.versions),
     )
     check_trace(trace)
     ids = arrays.get("picture_ids", np.zeros(0, np.int32)).tolist()

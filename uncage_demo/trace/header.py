@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from uncage_demo.setting import shortened
 from uncage_demo.trace.lineage import Lineage, lineage_json
+from uncage_demo.trace.notes import Note, taken_out
 from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.trace.record import SCHEMA_VERSION, Trace, TraceFormatError
 from uncage_demo.types import ModelInfo, Prompt
@@ -49,6 +50,7 @@ class Header:
 
 
 _HEADER = TypeAdapter(Header)
+_NOTE = TypeAdapter(Note)
 
 
 def header_of(trace: Trace, present: dict[str, list[int]]) -> dict[str, Any]:
@@ -99,6 +101,21 @@ def parse_header(text: bytes) -> Header:
     if isinstance(header.lineage, dict) and header.lineage:
         raise TraceFormatError(f"lineage is {shortened(header.lineage)}: expected parent, at_step, edits and parent_config, or nothing")
     return header
+
+
+def read_notes(versions: dict[str, str]) -> tuple[Note, ...]:
+    """The notes of a file, removed from its versions; their number, length and places are for `check.check_notes`.
+
+    Raises:
+        TraceFormatError: a text that is no note, named.
+    """
+    notes = []
+    for number, text in enumerate(taken_out(versions), 1):
+        try:
+            notes.append(read_json(_NOTE, text, "it"))
+        except TraceFormatError as error:
+            raise TraceFormatError(f"note {number}: {error}") from None
+    return tuple(notes)
 
 
 def _explain(where: str, value: Any) -> str | None:

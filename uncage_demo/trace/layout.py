@@ -38,6 +38,7 @@ OPTIONAL_STEP_ARRAYS = {
     "sight": np.uint16,
     "reopened": np.uint8,
     "likelihood": np.float32,
+    "renewed": np.bool_,
 }
 _WHOLE_ARRAYS = {
     "tokens": np.int32,

@@ -18,6 +18,7 @@ from uncage_demo.backends.ages import said
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.trace.lineage import Lineage, lineage_json
+from uncage_demo.trace.notes import Note
 from uncage_demo.trace.origin import Origin, origin_json
 from uncage_demo.trace.shown import shown
 from uncage_demo.types import ModelInfo, Prompt
@@ -66,7 +67,10 @@ class StepRecord:
             was not; None where the step opened none, and in traces from before this was recorded.
         likelihood: "n" float32: log p of the token that each committed position held when the step began, 0 where masked; None where
             nothing asked for it.
-        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice); None in
+        renewed: "n" bool: the positions that the model ran in this step; all else it knew from the last step that ran the whole grid, and
+            what is recorded of the others is what it said then. None where it ran the whole grid.
+        passes: how often the network ran over the whole grid in this step, for one sample (a guided forward runs it twice, and running a
+            share of the grid counts as that share); None in
             traces from before this was recorded.
     """
 
@@ -88,6 +92,7 @@ class StepRecord:
     sight: np.ndarray | None = None
     reopened: np.ndarray | None = None
     likelihood: np.ndarray | None = None
+    renewed: np.ndarray | None = None
     passes: float | None = None
 
     @property
@@ -123,6 +128,7 @@ class Trace:
         versions: library versions; for a large model also what it was loaded with (see model_options.py).
         created: ISO 8601 time, UTC.
         origin: what the run began with (see `editing`); None for a run from an empty grid.
+        notes: what people wrote on steps and cells; no part of the id.
     """
 
     prompt: Prompt
@@ -140,6 +146,7 @@ class Trace:
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     origin: Origin | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def length(self) -> int:

@@ -98,7 +98,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     _add_world(card, "whose model")
     _add_folders(card)
-    card.add_argument("--seeds", type=int, default=2, help="seeds a prompt, 1..64; default 2")
+    card.add_argument("--seeds", type=int, default=2, help="seeds per prompt, 1..64; default 2")
     card.add_argument("--readme", type=Path, default=None, help="also write the summary into this file, between its marks")
     card.add_argument("--pictures", type=Path, default=None, metavar="DIR", help="write card, figures and pictures here; default: --out")
     card.set_defaults(run=run_card)
@@ -122,7 +122,7 @@ def add_parsers(subparsers: Any) -> None:
     refresh.add_argument(
         "--folder", type=Path, default=None, help="training folder; without checkpoints the weights stay; default: runs/NAME"
     )
-    refresh.add_argument("--seeds", type=int, default=2, help="seeds a prompt of the model card, 1..64; default 2")
+    refresh.add_argument("--seeds", type=int, default=2, help="seeds per prompt of the model card, 1..64; default 2")
     refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
     refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
     refresh.add_argument("--ages", action="store_true", help='also run the experiment "growth" at every age of the model')

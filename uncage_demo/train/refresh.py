@@ -36,7 +36,7 @@ class Wishes:
 
     Args:
         world: whose weights, by name.
-        seeds: seeds a prompt of the model card, 1..64.
+        seeds: seeds per prompt of the model card, 1..64.
         calibrate: also fit the thresholds of the diagnosis.
         bench: experiments to run anew.
         bench_seeds: their seeds, as the command `bench` takes them.

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import gradio as gr
-from cachetools import TTLCache, cached
 from gradio import events
-from PIL import Image
 
 from uncage_demo import runner
-from uncage_demo.backends.options import TRACE_KEY, ModelOptions
 from uncage_demo.config import ORDER_NAMES
 from uncage_demo.decoding.presets import PRESETS
-from uncage_demo.files import replacing
 from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
-from uncage_demo.trace.frames import frames_told
-from uncage_demo.trace.record import Trace
-from uncage_demo.types import Verdict
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file, summary
 from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.inputs import checked_number
+from uncage_demo.ui.inputs import checked_number, model_input
 from uncage_demo.ui.messages import explained
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, folders_allowed, model_choices
 from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
@@ -66,7 +59,7 @@ def add_api(handlers: Handlers) -> None:
             contrast_steps: number of guided steps; -1 means a quarter of num_steps.
             contrast_mode: both, positive or negative terms of the contrast.
             guidance_scale: classifier-free guidance; -1 means the model's own.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
             preset: PRESETS
@@ -79,7 +72,7 @@ def add_api(handlers: Handlers) -> None:
         shared = shared_settings(seed, num_steps, contrast_weight, contrast_steps, guidance_scale, contrast_mode)
         chosen = chosen_settings(model, (order,), shared | further_settings(settings), age, preset, model_options, frames)
         for made in _finished(handlers, prompt, chosen):
-            yield made[0] if made else _nothing_yet(3)
+            yield made[0] if made else nothing_yet(3)
 
     @explained
     @with_settings_named
@@ -104,7 +97,7 @@ def add_api(handlers: Handlers) -> None:
             seed: 0 to 9007199254740991.
             num_steps: decoding steps, 1 to 256; -1 means the model's own.
             contrast_weight: w_a of the guided order.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
             settings: FURTHER
             age: of a model that keeps ages: the part of its training that it has had, such as 1/5; empty means all of it.
             preset: PRESETS
@@ -117,7 +110,7 @@ def add_api(handlers: Handlers) -> None:
         shared = shared_settings(seed, num_steps, contrast_weight, None, None, "both")
         chosen = chosen_settings(model, tuple(orders or ()), shared | further_settings(settings), age, preset, model_options, frames)
         for made in _finished(handlers, prompt, chosen):
-            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else _nothing_yet(3)
+            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else nothing_yet(3)
 
     @explained
     def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -134,7 +127,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture, the trace file of the whole branch, and a summary with verdict and settings.
         """
-        parent = _opened(trace)
+        parent = opened_trace(trace)
         event: dict[str, Any] = {"step": at_step}
         if change == "order":
             event["order"] = order
@@ -147,7 +140,7 @@ def add_api(handlers: Handlers) -> None:
         changes = branch_arguments(parent, event)
         handlers.check_same_model(parent)
         for answer in handlers.branching(parent, changes):
-            yield _files(answer)[0] if isinstance(answer, Made) else _nothing_yet(3)
+            yield files_of(answer)[0] if isinstance(answer, Made) else nothing_yet(3)
 
     @explained
     def open_trace(trace: str) -> tuple[str, dict[str, Any]]:
@@ -161,13 +154,14 @@ def add_api(handlers: Handlers) -> None:
         """
         from uncage_demo.diagnosis.diagnose import diagnose
 
-        loaded = _opened(trace)
+        loaded = opened_trace(trace)
         found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
-        return _picture(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}"), {**summary(loaded, None), "findings": found}
+        picture = picture_file(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}")
+        return picture, {**summary(loaded, None), "findings": found}
 
     @explained
     def export(traces: list[str], kind: str, step: int) -> str:
-        """Make a film, figure or stand-alone player of one to six trace files of one prompt.
+        """Make a film, figure or stand-alone player of one to six trace files of one model; a figure shows runs of one prompt.
 
         Args:
             traces: .npz files.
@@ -179,9 +173,7 @@ def add_api(handlers: Handlers) -> None:
         """
         if not traces or len(traces) > options.MAX_STAGES:
             raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
-        entries = [Entry(str(number), _opened(path)) for number, path in enumerate(traces)]
-        if len({e.trace.prompt.text for e in entries}) > 1:
-            raise ValueError("the traces have different prompts: give runs of one prompt")
+        entries = [Entry(str(number), opened_trace(path)) for number, path in enumerate(traces)]
         last = max(len(e.trace.steps) for e in entries) - 1
         if not -1 <= step <= last:
             raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
@@ -201,7 +193,7 @@ def add_api(handlers: Handlers) -> None:
         age = gr.Textbox("", label="age")
         named = gr.Dropdown(["", *PRESETS], value="", label="preset")
         loaded, pictured = gr.Textbox("", label="model_options"), gr.Textbox("all", label="frames")
-        model = gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
+        model = model_input()
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
         at_step = checked_number(0, precision=0, label="at_step")
@@ -240,7 +232,7 @@ def add_readers(handlers: Handlers) -> None:
 
         Args:
             prompt: what to draw.
-            model: name of the model, see list_models.
+            model: name of the model, see list_models; where the server's owner allows it, also a folder of the server.
 
         Returns:
             {"objects": [{"label", "noun", "colors", "count", "words"}], "unknown": [{"word", "suggestions"}], "unused": words that are read
@@ -275,47 +267,12 @@ def add_readers(handlers: Handlers) -> None:
         return [about(name) for _, name in model_choices()]
 
     # real types instead of text, because the model's names are known only now
-    parse.__annotations__ = {"prompt": str, "model": Literal[tuple(name for _, name in model_choices())], "return": dict}
+    names: Any = str if folders_allowed() else Literal[tuple(name for _, name in model_choices())]
+    parse.__annotations__ = {"prompt": str, "model": names, "return": dict}
     parse.__defaults__ = (default_model(),)
     list_models.__annotations__ = {"return": list[dict]}
     events.api(explained(parse), api_name="parse", queue=False)
     events.api(explained(list_models), api_name="list_models", queue=False)
-
-
-def summary(trace: Any, verdict: Verdict | None) -> dict[str, Any]:
-    """What a program wants to know of a run besides its arrays."""
-    return {
-        "prompt": trace.prompt.text,
-        "objects": [s.label for s in trace.prompt.subjects],
-        "settings": trace.config,
-        "model": {
-            "id": trace.model.id,
-            "title": trace.model.title,
-            "weights": trace.model.weight_hash,
-            "age": trace.age,
-            "options": ModelOptions.from_json(trace.versions.get(TRACE_KEY)).given(),
-        },
-        "frames": frames_told(trace.versions),
-        "steps": len(trace.steps),
-        "timings_s": trace.timings_s,
-        "verdict": None
-        if verdict is None
-        else {
-            "objects_found": list(verdict.objects_found),
-            "colors_right": list(verdict.colors_right),
-            "extra_objects": verdict.extra_objects,
-            "all_correct": verdict.all_correct,
-            "wishes": [{"kind": wish.kind, "label": wish.label, "met": wish.met} for wish in verdict.wishes],
-            "scorer": verdict.scorer,
-            "note": "a model's judgement, not the truth",
-        },
-    }
-
-
-def _nothing_yet(count: int) -> tuple[None, ...]:
-    """What a generator says at each step, so that it ends as soon as its caller has left. Not gr.skip(): that makes every output's
-    component anew, 8 ms of processor time a step."""
-    return (None,) * count
 
 
 def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
@@ -325,39 +282,4 @@ def _finished(handlers: Handlers, text: str, chosen: Settings) -> Iterator[list[
     prompt, _ = handlers.understood_prompt(text, "", chosen.backend)
     runs, labels = [runner.Run(prompt, c) for c in configs], [c.order for c in configs]
     for answer in handlers.decode(chosen.backend, runs, labels, frames=chosen.frames):
-        yield _files(answer) if isinstance(answer, Made) else []
-
-
-def _files(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
-    made = []
-    for identity, trace, verdict in zip(answer.ids, answer.finished.traces, answer.finished.verdicts, strict=True):
-        picture, saved = _saved(identity, trace)
-        made.append((picture, saved, {**summary(trace, verdict), "made_before": answer.before}))
-    return made
-
-
-@cached(TTLCache(256, scratch.KEPT_S / 2), key=lambda identity, trace: identity, condition=threading.Condition())
-def _saved(identity: str, trace: Trace) -> tuple[str, str]:
-    """(picture, trace file) of a run; made once for everybody who asked for the same."""
-    stem = f"{trace.config['order']}-seed{trace.config['seed']}"
-    path = scratch.folder() / f"{stem}.npz"
-    trace.save(path)
-    return _picture(trace.image, stem), str(path)
-
-
-def _opened(path: Any) -> Trace:
-    """A trace file that a program sent.
-
-    Raises:
-        ValueError: naming the argument, or what is wrong with the file.
-    """
-    if not isinstance(path, str) or not path:
-        raise ValueError("trace: give an .npz file that this project made")
-    return Trace.load(path)
-
-
-def _picture(image: Any, stem: str = "picture") -> str:
-    path = scratch.folder() / f"{stem}.png"
-    with replacing(path) as place:
-        Image.fromarray(image).save(place)
-    return str(path)
+        yield files_of(answer) if isinstance(answer, Made) else []

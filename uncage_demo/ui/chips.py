@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from uncage_demo.prompt.caption import plural_of
-from uncage_demo.prompt.parse import attach, check_drawable, detach, make_object, overrides_of
+from uncage_demo.prompt.parse import UndrawableError, attach, check_drawable, detach, make_object, overrides_of
 from uncage_demo.prompt.words import lowered
 from uncage_demo.render.palette import subject_colors
 from uncage_demo.trace.record import Trace
@@ -122,8 +122,10 @@ def problem_of(prompt: Prompt, vocabulary: Vocabulary | None) -> str:
         return ""
     try:
         check_drawable(prompt, vocabulary)
+    except UndrawableError as error:
+        return error.reason
     except ValueError as error:
-        return str(error).partition(" This model draws ")[0]
+        return str(error)
     return ""
 
 
@@ -218,7 +220,7 @@ def _object_pattern(vocabulary: Vocabulary) -> str:
 def _last_object(text: str, vocabulary: Vocabulary, what: str) -> re.Match[str]:
     matches = list(re.finditer(_object_pattern(vocabulary), text, re.IGNORECASE))
     if not matches:
-        raise ValueError(f"{what} needs an object: add one first")
+        raise ValueError(f"“{what}” needs an object: add one first")
     return matches[-1]
 
 

@@ -36,7 +36,7 @@ class Example:
     Args:
         name: file stem before the order; used in ids and links.
         title, about: for people.
-        files: trace files, one a stage, in the order shown.
+        files: trace files, one per stage, in the order shown.
         verdicts: file stem -> verdict as recorded when it was shipped.
     """
 

@@ -13,17 +13,22 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache, cachedmethod
+from pydantic import TypeAdapter
 
 from uncage_demo.export import Look, write_view
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
+from uncage_demo.trace.check import check_notes
+from uncage_demo.trace.header import read_json
+from uncage_demo.trace.notes import Note, tidy
 from uncage_demo.ui.session import Entry
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ _MIME = {
     "zip": "application/zip",
 }
 _CACHED_PAYLOADS = 24
+_NOTES = TypeAdapter(list[Note])
 
 
 def answered(function: Callable[[Any], dict[str, Any]]) -> Callable[[Any], str]:
@@ -115,10 +121,10 @@ def payload_function(handlers: Handlers) -> Callable[[Any], str]:
 
 
 def export_function(handlers: Handlers) -> Callable[[Any], str]:
-    """`export_file({ids, kind, step, theme})` for scripts: one file made of the runs on stage."""
+    """`export_file({ids, kind, step, theme, notes})` for scripts: one file made of the runs on stage and the visitor's notes on them."""
 
     def export_file(data: Any) -> dict[str, Any]:
-        entries = _entries(handlers, data, 6)
+        entries = with_notes(_entries(handlers, data, 6), data.get("notes"))
         with tempfile.TemporaryDirectory() as folder:
             return told_file(entries, data, Path(folder))
 
@@ -145,6 +151,34 @@ def told_file(entries: list[Entry], asked: dict[str, Any], folder: Path) -> dict
     theme = "dark" if asked.get("theme") == "dark" else "light"
     path = make_file(entries, kind, min(max(step, 0), last), folder, theme)
     return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}
+
+
+def with_notes(entries: list[Entry], given: Any) -> list[Entry]:
+    """The runs with a visitor's notes, which the browser keeps: what is in memory here may be shared with others.
+
+    Args:
+        entries: runs on stage.
+        given: id -> list of {step, text, cell}, untrusted; runs that it does not name keep their own.
+
+    Raises:
+        ValueError: naming what is wrong with a note.
+    """
+    if given is None:
+        return entries
+    if not isinstance(given, dict):
+        raise ValueError(f"notes is {type(given).__name__}: give an object of lists by the ids of runs")
+    noted = []
+    for entry in entries:
+        if entry.id in given:
+            try:
+                listed = read_json(_NOTES, json.dumps(given[entry.id]), "the list")
+                trace = replace(entry.trace, notes=tuple(replace(note, text=tidy(note.text)) for note in listed))
+                check_notes(trace)
+            except ValueError as error:
+                raise ValueError(f"notes: {error}") from None
+            entry = replace(entry, trace=trace)
+        noted.append(entry)
+    return noted
 
 
 def make_file(entries: list[Entry], kind: str, step: int, folder: Path, theme: str = "light") -> Path:

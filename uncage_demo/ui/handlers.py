@@ -13,12 +13,14 @@ from typing import Any
 from uncage_demo import runner
 from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.large.download import is_folder
-from uncage_demo.config import parse_seeds
+from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.orders.table import order_of
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
+from uncage_demo.trace.wish import changed
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.line import Line
@@ -76,8 +78,47 @@ class Handlers(PromptHandlers, RunHandlers):
         return message("traces", **self.told(ids, chosen, edits), **extra)
 
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
-        """Ids of runs with what reproduces them, see `reproduced`."""
-        return {"ids": list(ids), **reproduced([entry.trace for entry in self.store.get_many(ids)], chosen, edits)}
+        """Ids of runs and hashes of what was decoded, with link, command line and Python that reproduce them, or None in their place."""
+        traces = [entry.trace for entry in self.store.get_many(ids)]
+        return {"ids": list(ids), **self.reproduced(ids, traces, chosen, edits)}
+
+    def reproduced(self, ids: Sequence[str], traces: Sequence[Trace], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
+        """Hashes of what was decoded, with link, command line and Python that reproduce some runs, or None in their place.
+
+        Args:
+            ids, traces: runs of one prompt; they need not be in the store.
+            chosen: what was asked for, or None where that is not known.
+            edits: the prompt's corrections.
+        """
+        shown = {"hashes": [trace.id for trace in traces]}
+        python: str | None
+        given = _asked(chosen)
+        try:
+            python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
+        except ValueError:  # a branch whose parent is not on stage
+            python = None
+        if any(trace.origin for trace in traces):
+            return {**shown, "query": None, "command": None, "python": python}
+        command = command_line(traces, subjects=edits, **given)
+        return {**shown, "query": self.link(ids, traces, chosen, edits), "command": command, "python": python}
+
+    def link(self, ids: Sequence[str], traces: Sequence[Trace], chosen: Settings | None, edits: str) -> dict[str, str] | None:
+        """Query parameters of a link that makes these runs again, their branches included; None where no link can."""
+        branched = any(trace.lineage for trace in traces)
+        roots = roots_of(traces) if branched else traces
+        if roots is None or len({trace.age for trace in roots}) > 1 or int(roots[0].config["seed"]) > BROWSER_MAX:
+            return None  # a link names one age, and a page cannot hold larger seeds exactly
+        if not branched:
+            return None if chosen is None else options.to_query(traces[0].prompt.text, chosen, edits)
+        branches = branches_text(traces)
+        shipped = next((e.name for e in self.examples.all if e.ids[: options.MAX_STAGES] == list(ids[: len(roots)])), None)
+        if branches and shipped:
+            return {"example": shipped, "branches": branches}
+        same = options.settings_of_traces(roots)
+        alike = [config.to_dict() for config in same.configs()] == [DecodingConfig.from_dict(t.config).to_dict() for t in roots]
+        if not branches or not alike or self.slot.of_trace(roots[0]) != same.backend:
+            return None
+        return {**options.to_query(roots[0].prompt.text, same, edits), "branches": branches}
 
     def compare(self, text: str, edits: str, chosen: Settings, seeds: Sequence[int]) -> Iterator[str]:
         """Decode one prompt in several orders with several seeds, all on one clock."""
@@ -152,6 +193,28 @@ class Handlers(PromptHandlers, RunHandlers):
         kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
         yield message("traces", **self.told([*kept, identity], None, parent.edits), step=changes["at_step"], branch=identity)
 
+    def branch_again(self, ids: Any, branches: Any) -> Iterator[str]:
+        """Make the branches of a link again, one after the other; they join the stages.
+
+        Args:
+            ids: the runs on stage.
+            branches: JSON text from the link.
+        """
+        if not isinstance(ids, list) or not isinstance(branches, str):
+            raise ValueError("the branches of a link need the runs on stage")
+        entries = self.store.get_many(ids[: options.MAX_STAGES])
+        wishes = parse_branches(branches, len(entries))
+        self.check_same_model(entries[0].trace)
+        for number, wish in enumerate(wishes, 1):
+            parent = entries[ord(wish.of) - ord("A")]
+            yield message("progress", phase=f"Making branch {number} of {len(wishes)} again…")
+            for answer in self.branching(parent.trace, changed(parent.trace.config, wish), parent.edits):
+                if isinstance(answer, Made):
+                    entries += self.store.get_many(answer.ids)
+                else:
+                    yield answer
+        yield message("traces", **self.told([entry.id for entry in entries], None, entries[0].edits), branch=entries[-1].id)
+
     # -- shipped and opened runs ----------------------------------------------------------------------------------------
 
     def examples_listed(self) -> str:
@@ -190,31 +253,6 @@ class Handlers(PromptHandlers, RunHandlers):
         except ValueError:
             chosen = None
         return self.shown([identity], chosen, edits, opened=True), trace
-
-
-def reproduced(traces: Sequence[Trace], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
-    """The link, command line and Python that reproduce some runs; None for those that cannot (branches have no link).
-
-    Args:
-        traces: runs of one prompt.
-        chosen: what was asked for, or None where that is not known.
-        edits: the prompt's corrections.
-    """
-    python: str | None
-    given = _asked(chosen)
-    try:
-        python = python_snippet(traces, overrides=chips.read_edits(edits), **given)
-    except ValueError:  # a branch whose parent is not among them
-        python = None
-    if any(trace.origin for trace in traces):
-        return {"query": None, "command": None, "python": python}
-    command = command_line(traces, subjects=edits, **given)
-    if chosen is None or any(trace.lineage for trace in traces):
-        return {"query": None, "command": command, "python": python}
-    one_age = len({trace.age for trace in traces}) == 1  # a link names one
-    linked = one_age and int(traces[0].config["seed"]) <= BROWSER_MAX  # a page cannot hold larger ones exactly
-    query = options.to_query(traces[0].prompt.text, chosen, edits) if linked else None
-    return {"query": query, "command": command, "python": python}
 
 
 def _counts(titles: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

@@ -104,17 +104,15 @@ def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[An
         return {"prompt": asdict(read_prompt(handlers, text, edits, model))}
 
     def here_told(data: Any) -> dict[str, Any]:
-        from uncage_demo.ui.handlers import reproduced
-
         entries, edits = given_runs(data), str(_dict(data).get("edits") or "")
         traces = [entry.trace for entry in entries]
         chosen = None if any(trace.lineage for trace in traces) else options.settings_of_traces(traces)
         payload = exports.payload_of(entries)
         runs = [{"binding": run["binding"], "findings": run["findings"]} for run in payload["runs"]]
-        return {"runs": runs, **reproduced(traces, chosen, edits)}
+        return {"runs": runs, **handlers.reproduced([entry.id for entry in entries], traces, chosen, edits)}
 
     def here_export(data: Any) -> dict[str, Any]:
-        entries = given_runs(data)
+        entries = exports.with_notes(given_runs(data), _dict(data).get("notes"))
         with tempfile.TemporaryDirectory() as folder:
             return exports.told_file(entries, _dict(data), Path(folder))
 
@@ -166,7 +164,7 @@ def given_runs(data: Any) -> list[Entry]:
         verdict = None if said is None else read_json(_VERDICT, json.dumps(said), "the verdict")
         if verdict is not None and not len(verdict.objects_found) == len(verdict.colors_right) == len(trace.prompt.subjects):
             raise ValueError(f"the verdict judges {len(verdict.objects_found)} objects, the prompt has {len(trace.prompt.subjects)}")
-        entries.append(Entry(str(number), trace, verdict))
+        entries.append(Entry(f"here:{number}", trace, verdict))
     return entries
 
 

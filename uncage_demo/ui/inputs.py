@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.ui.models import default_model, folders_allowed, model_choices
+
 
 def checked_number(
     value: float, *, label: str, precision: int | None = None, minimum: float | None = None, maximum: float | None = None
@@ -44,3 +46,13 @@ def check_number(given: Any, name: str, *, whole: bool, low: float | None = None
         bounds = (f" from {low}" if low is not None else "") + (f" to {high}" if high is not None else "")
         raise gr.Error(f"{name}={str(given)[:60]!r}: give a {'whole number' if whole else 'number'}{bounds}", print_exception=False)
     return int(given) if whole else float(given)
+
+
+def model_input() -> Any:
+    """Where a program names a model: one of those on offer, or any text where it may also be a folder of the server.
+
+    A list of choices would refuse a folder before anything of ours could look at it.
+    """
+    if folders_allowed():
+        return gr.Textbox(default_model(), label="model")
+    return gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
+import html
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from uncage_demo.decoding.presets import named_preset
-from uncage_demo.ui import chips, exports, head_requests, in_browser, pages, theme
-from uncage_demo.ui import edit as editing
+from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, own_picture, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
+from uncage_demo.ui.branch_links import parse_branches
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import beside_the_field, explained, message
+from uncage_demo.ui.messages import beside_the_field, explained, message, short_reason
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 
@@ -49,7 +51,7 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) ->
             with gr.Tab("Results", id="results"):
                 pages.results(handlers)
         add_api(handlers)
-        editing.add_api(handlers)
+        edit_api.add_api(handlers)
         _restore(demo, handlers, page, tabs, lesson)
     # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
     demo.queue(max_size=None, default_concurrency_limit=16)
@@ -103,7 +105,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
             apply_default_css=False,
         )
         opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
-        own = editing.upload_button()
+        own = own_picture.upload_button()
     in_browser.build(handlers, panel, prompt)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
@@ -135,7 +137,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     )
     panel.model.change(explained(exports.model_facts), panel.model, about_model, api_visibility="private", show_progress="hidden")
 
-    @explained
+    @functools.partial(beside_the_field, answers=4)
     def open_file(path: str) -> tuple[Any, ...]:
         shown, trace = handlers.open_trace(path)
         vocabulary = pages.shipped_vocabulary(trace.model.id)
@@ -147,7 +149,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         open_file, opened, [stage, prompt, edits, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2
     )
 
-    @explained
+    @functools.partial(beside_the_field, answers=4 + len(panel.inputs))
     def show_example(event: gr.EventData) -> tuple[Any, ...]:
         return restored_example(handlers, panel, str(event._data.get("name")), autoplay=True)
 
@@ -168,42 +170,60 @@ def _as_typed(payload: Any) -> Any:
 def _wire_prompt(handlers: Handlers, prompt: gr.Textbox, edits: gr.State, chip_line: gr.HTML, panel: Panel) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-    @explained
-    def reread(text: str, kept: str, model: str) -> tuple[str, str]:
-        shown, edits_left = handlers.chips_for(text, chips.edits_for(kept, text), model)
-        return shown, chips.keep(text, edits_left)
+    # what is wrong with a click is said among the words, where it happened, until the next one
+    def among_the_words(function: Callable[..., tuple[Any, str, str]]) -> Callable[..., tuple[Any, Any, Any]]:
+        @functools.wraps(function)
+        def handler(text: str, kept: str, model: str, *event: Any) -> tuple[Any, Any, Any]:
+            try:
+                return function(text, chips.edits_for(kept, text), model, *event)
+            except Exception as error:
+                return gr.skip(), handlers.words_with(text, chips.edits_for(kept, text), model, short_reason(error)), gr.skip()
 
-    prompt.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
-    panel.model.change(reread, [prompt, edits, panel.model], [chip_line, edits], trigger_mode="always_last", **quiet)
+        return handler
 
-    @explained
-    def edited(text: str, kept: str, model: str, event: gr.EventData) -> tuple[str, str]:
-        shown, made = handlers.edited(text, chips.edits_for(kept, text), model, event._data)
-        return shown, chips.keep(text, made)
+    @among_the_words
+    def reread(text: str, edits: str, model: str) -> tuple[Any, str, str]:
+        shown, left = handlers.chips_for(text, edits, model)
+        return gr.skip(), shown, chips.keep(text, left)
 
-    @explained
-    def replaced(text: str, model: str, event: gr.EventData) -> str:
-        return handlers.replaced(text, model, event._data)
+    @among_the_words
+    def edited(text: str, edits: str, model: str, event: gr.EventData) -> tuple[Any, str, str]:
+        shown, made = handlers.edited(text, edits, model, event._data)
+        return gr.skip(), shown, chips.keep(text, made)
 
-    @explained
-    def added(text: str, model: str, event: gr.EventData) -> str:
-        return handlers.added(text, model, event._data)
+    @among_the_words
+    def replaced(text: str, edits: str, model: str, event: gr.EventData) -> tuple[Any, str, str]:
+        return rewritten(handlers.replaced(text, model, event._data), model)
 
-    chip_line.word_edit(edited, [prompt, edits, panel.model], [chip_line, edits], **quiet)
-    chip_line.word_replace(replaced, [prompt, panel.model], prompt, **quiet)
-    chip_line.word_add(added, [prompt, panel.model], prompt, **quiet)
-    chip_line.word_reset(
-        explained(lambda text, model: handlers.chips_for(text, "", model)), [prompt, panel.model], [chip_line, edits], **quiet
-    )
+    @among_the_words
+    def added(text: str, edits: str, model: str, event: gr.EventData) -> tuple[Any, str, str]:
+        return rewritten(handlers.added(text, model, event._data), model)
+
+    @among_the_words
+    def undone(text: str, edits: str, model: str) -> tuple[Any, str, str]:
+        return gr.skip(), handlers.chips_for(text, "", model)[0], ""
+
+    def rewritten(text: str, model: str) -> tuple[Any, str, str]:
+        return text, handlers.chips_for(text, "", model)[0], ""
+
+    asked, answers = [prompt, edits, panel.model], [prompt, chip_line, edits]
+    prompt.change(reread, asked, answers, trigger_mode="always_last", **quiet)
+    panel.model.change(reread, asked, answers, trigger_mode="always_last", **quiet)
+    chip_line.word_edit(edited, asked, answers, **quiet)
+    chip_line.word_replace(replaced, asked, answers, **quiet)
+    chip_line.word_add(added, asked, answers, **quiet)
+    chip_line.word_reset(undone, asked, answers, **quiet)
 
 
 def _wire_panel(panel: Panel, preset: gr.Dropdown, about: gr.HTML, new_seed: gr.Button) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     new_seed.click(lambda: secrets.randbelow(2**31), None, panel.shared["seed"], **quiet)
 
-    @explained
     def apply(name: str | None, *values: Any) -> Any:
-        return [named_preset(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
+        try:
+            return [named_preset(name).about, *panel.apply_preset(name, values)] if name else ["", *values]
+        except ValueError as error:  # a number that is out of range, say
+            return [html.escape(f"Nothing was changed. First mend this: {error}"), *[gr.skip()] * len(values)]
 
     preset.input(apply, [preset, *panel.inputs], [about, *panel.inputs], **quiet)
 
@@ -221,14 +241,24 @@ def _wire_runs(
     """Generate by click and Enter, branches from the player; returns the events that Cancel stops."""
     generate, place, download = shown
 
-    @functools.partial(beside_the_field, answers=2)
+    @functools.partial(beside_the_field, answers=2, chips=True)
     def run(text: str, kept: str, allowed: bool, *values: Any) -> Any:
         for news, chips_now in handlers.generate(text, chips.edits_for(kept, text), panel.settings(values), allow_download=bool(allowed)):
             yield news or gr.skip(), gr.skip() if chips_now is None else chips_now
 
+    @functools.partial(beside_the_field, answers=3, chips=True)
+    def run_rest(text: str, kept: str, allowed: bool, *values: Any) -> Any:
+        setting = panel.settings(values)
+        text = handlers.rest_of(text, setting.model)
+        yield gr.skip(), gr.skip(), text
+        for news, chips_now in handlers.generate(text, "", setting, allow_download=bool(allowed)):
+            yield news or gr.skip(), gr.skip() if chips_now is None else chips_now, gr.skip()
+
     @beside_the_field
     def branch_on_stage(event: gr.EventData) -> Any:
-        for news in handlers.branch(event._data.get("ids"), event._data.get("event")):
+        ids, asked = event._data.get("ids"), event._data.get("event")
+        again = isinstance(asked, dict) and asked.get("name") == "again"
+        for news in handlers.branch_again(ids, asked.get("branches")) if again else handlers.branch(ids, asked):
             yield news or gr.skip()
 
     device: dict[str, Any] = {
@@ -242,14 +272,13 @@ def _wire_runs(
     started = gr.on(
         [generate.click, prompt.submit], run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device
     )
-    taken = chip_line.word_rest(
-        explained(handlers.rest_of), [prompt, panel.model], prompt, api_visibility="private", show_progress="hidden", queue=False
+    rest = chip_line.word_rest(
+        run_rest, [prompt, edits, download, *panel.inputs], [stage, chip_line, prompt], trigger_mode="once", **device
     )
     # In this browser the words alone are taken; the run is the page's own.
     chip_line.word_only(
         explained(handlers.rest_of), [prompt, panel.model], prompt, api_visibility="private", show_progress="hidden", queue=False
     ).success(None, None, None, js="() => window.UncagePage.here.press()")
-    rest = taken.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
     chosen = stage.another_seed(
         lambda: secrets.randbelow(options.SEEDS_SHOWN),
         None,
@@ -260,9 +289,9 @@ def _wire_runs(
     )
     seeded = chosen.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)
-    for event in (started, taken, rest, chosen, seeded, branched):
+    for event in (started, rest, chosen, seeded, branched):
         event.failure(None, None, None, js=settle)
-    return [started, rest, seeded, branched, *editing.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
+    return [started, rest, seeded, branched, *edit.wire(handlers, stage, own, (prompt, edits, panel), device, settle)]
 
 
 def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) -> tuple[Any, ...]:
@@ -287,7 +316,7 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
     def nothing() -> list[Any]:
         return [gr.skip()] * len(outputs)
 
-    @explained
+    @functools.partial(beside_the_field, answers=len(outputs))
     def restore(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
         try:
@@ -311,7 +340,9 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
                 handlers.chips_for(text, kept, chosen.model)[0],
                 *panel.values(chosen),
             ]
-            filled[0] = message("restored", restore_step=step, run=bool(text))
+            if "branches" in query:
+                parse_branches(query["branches"], len(chosen.orders))  # a mistake in it is said before anything is drawn
+            filled[0] = message("restored", restore_step=step, run=bool(text), branches=query.get("branches"))
         elif "runs" in query:
             entries = handlers.store.get_many(query["runs"].split(",")[: options.MAX_STAGES])
             text, kept = entries[0].trace.prompt.text, entries[0].edits
@@ -319,6 +350,9 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
             filled[1:4] = [text, chips.keep(text, kept), handlers.chips_for(text, kept, entries[0].trace.model.id)[0]]
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
+            if "example" in query and "branches" in query:
+                parse_branches(query["branches"], len(handlers.examples.get(name).ids[: options.MAX_STAGES]))
+                extra["branches"] = query["branches"]
             filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query, **extra)
         else:
             filled[0] = message("idle", text=extra.get("problem", "No finished example is installed; press Generate."))

@@ -51,8 +51,8 @@ def check_cost(orders: int, seeds: int, num_steps: int) -> None:
     steps = orders * seeds * num_steps
     if steps > MAX_STEPS:
         raise ValueError(
-            f"{orders} order{'s' * (orders != 1)} x {seeds} seed{'s' * (seeds != 1)} x {num_steps} steps are {steps} decoding steps: "
-            f"one request may take {MAX_STEPS}. Choose fewer steps, orders or seeds."
+            f"{orders} order{'s' * (orders != 1)} × {seeds} seed{'s' * (seeds != 1)} × {num_steps} steps are {steps} decoding steps: "
+            f"one request may take at most {MAX_STEPS}. Choose fewer steps, orders or seeds."
         )
 
 
@@ -123,7 +123,7 @@ class Job:
 
 
 def workers_here() -> int:
-    """How many runs of a small model go side by side: one a core of the CPU, 1 to 4."""
+    """How many runs of a small model go side by side: one per core of the CPU, 1 to 4."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(4, cores))
 

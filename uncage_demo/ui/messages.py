@@ -12,9 +12,12 @@ from typing import Any
 
 import gradio as gr
 
+from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui.line import Place
 
 log = logging.getLogger(__name__)
+# What says itself what is wrong: bad input, missing files, no network, values that are not finite, too little memory for a model.
+TOLD = (ValueError, FileNotFoundError, ConnectionError, FloatingPointError, MemoryError)
 _sequence = itertools.count(1)
 
 
@@ -24,7 +27,7 @@ def message(kind: str, **data: Any) -> str:
 
 
 def explained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """ValueErrors become gr.Error with their message; anything else is logged in full and told in one sentence."""
+    """Errors that say what is wrong become gr.Error with their message; anything else is logged in full and told in one sentence."""
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
@@ -46,29 +49,56 @@ def explained(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
-def beside_the_field(function: Callable[..., Any], answers: int = 1) -> Callable[..., Any]:
-    """A generator handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
+def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool = False) -> Callable[..., Any]:
+    """A handler whose errors are a message to its first output, which keeps it in view, instead of a toast that goes away.
 
     Args:
-        function: a generator of messages, or of tuples that begin with one.
+        function: returns, or generates, messages, or tuples that begin with one.
         answers: how many outputs it has.
+        chips: whether the prompt's words stand beside the field, and say by themselves which of them the model does not know.
     """
 
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        try:
-            yield from function(*args, **kwargs)
-        except Exception as error:
-            told = message("problem", text=str(_told(error).message))
-            yield told if answers == 1 else (told, *[gr.skip()] * (answers - 1))
+    def told(error: Exception) -> Any:
+        words = chips and isinstance(error, UndrawableError) and error.words
+        text = message("problem", text=short_reason(error), words=words)
+        return text if answers == 1 else (text, *[gr.skip()] * (answers - 1))
 
-    return generator
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from function(*args, **kwargs)
+            except Exception as error:
+                yield told(error)
+
+        return generator
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            return told(error)
+
+    return plain
+
+
+def short_reason(error: Exception) -> str:
+    """What a visitor reads of an error: one or two sentences, without the list of all words, which stands under the prompt.
+
+    Args:
+        error: any; what is no mistake of the visitor's is logged.
+    """
+    if isinstance(error, UndrawableError):
+        return f"{error.reason} Its words are listed under the prompt."
+    return str(_told(error).message)
 
 
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, (ValueError, FileNotFoundError, ConnectionError)):
+    if isinstance(error, TOLD) and str(error):
         return gr.Error(str(error), duration=12, print_exception=False)
     log.exception("a handler failed")
     return gr.Error(

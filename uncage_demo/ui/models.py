@@ -51,6 +51,7 @@ class ModelSlot:
         self._loading = threading.Lock()
         self.reading = threading.Semaphore(1)  # attention read again, beside the line: one at a time
         self._backends: dict[str, Backend] = {}
+        self._names: dict[tuple[str, str, str | None], str] = {}  # what a trace says of its model -> the name it was last loaded by
 
     def is_loaded(self, name: str) -> bool:
         """Whether get(name) returns at once."""
@@ -70,20 +71,18 @@ class ModelSlot:
             if name not in self._backends:
                 for other in [n for n in self._backends if not is_embedded(n)]:
                     del self._backends[other]
-                self._backends[name] = self.load(name, allow_download)
+                loaded = self._backends[name] = self.load(name, allow_download)
+                self._names[loaded.info.id, loaded.info.weight_hash, recorded(loaded).get(TRACE_KEY)] = name
             return self._backends[name]
 
     def of_trace(self, trace: Trace) -> str:
-        """What this slot knows the model of a run by: its name with its options, a folder's path where that very model is loaded.
+        """What this slot knows the model of a run by: its name with its options, a folder's path where that very model was loaded.
 
         Raises:
             ValueError: the trace's model options cannot be read.
         """
-        for name, backend in self._backends.items():
-            same = (backend.info.id, backend.info.weight_hash) == (trace.model.id, trace.model.weight_hash)
-            if same and recorded(backend).get(TRACE_KEY) == trace.versions.get(TRACE_KEY):
-                return name
-        return named(trace.model.id, ModelOptions.from_json(trace.versions.get(TRACE_KEY)))
+        known = self._names.get((trace.model.id, trace.model.weight_hash, trace.versions.get(TRACE_KEY)))
+        return known or named(trace.model.id, ModelOptions.from_json(trace.versions.get(TRACE_KEY)))
 
     def reader(self, name: str) -> Any:
         """What can parse a prompt for a model without loading it: its own words where they are known, else plain words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from uncage_demo.backends.base import Backend
@@ -50,6 +51,14 @@ class PromptHandlers:
             except ValueError as reason:  # blank, or nothing but punctuation: there are no words to show
                 prompt, note = Prompt(text, (), ()), str(reason) if text else ""
         return chips.chips_value(prompt, reader.vocabulary, title, edits, note), edits
+
+    def words_with(self, text: str, edits: str, model: str, said: str) -> str:
+        """The chips value with a sentence beside the words; the sentence alone where the prompt cannot be read or the model is unknown."""
+        try:
+            shown = self.chips_for(text, edits, model)[0]
+        except ValueError:
+            shown = chips.chips_value(Prompt("", (), ()), None, model)
+        return json.dumps({**json.loads(shown), "message": said}).replace("<", "\\u003c")
 
     def edited(self, text: str, edits: str, model: str, click: Any) -> tuple[str, str]:
         """(chips value, corrections kept) after a click on a chip."""

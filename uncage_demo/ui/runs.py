@@ -87,7 +87,7 @@ class RunHandlers:
         Args:
             model: name of the backend, loaded.
             runs: what to decode, side by side. What they leave to the model is filled in first, so that equal runs are seen to be equal.
-            labels: of the stages, one a run.
+            labels: of the stages, one per run.
             edits: the prompt's corrections, kept with the runs.
             ages: names of the model at several ages; as many runs belong to each, the first one's first. () = all runs are the model's.
             frames: of which steps pictures are made.

@@ -32,7 +32,7 @@ class Settings:
 
     Args:
         model: name of the backend.
-        orders: one a stage, 1 to 6.
+        orders: one per stage, 1 to 6.
         shared: DecodingConfig fields other than `order`; missing ones take their defaults.
         age: the part of its training after which the model's weights were kept, such as "1/5"; "" = all of it.
         options: what a large model is loaded with, its age aside.

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from uncage_demo.backends.ages import WHOLE, parse_age
-from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse, check_picture
 from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector, peaks
@@ -66,6 +66,7 @@ class EmbeddedBackend:
         self.device = torch.device(device)
         self.options, self.max_batch, self.least_guidance = ModelOptions(age=str(age)), 8, 0.0
         self.random_start: RandomStart | None = None
+        self.keeps_features = True
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
@@ -192,8 +193,10 @@ class EmbeddedBackend:
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
         hidden: torch.Tensor | None = None,
+        keep: bool = False,
+        reuse: Reuse | None = None,
     ) -> ForwardOutput:
-        """Logits for every position (see Backend.forward); the model has no step input.
+        """Logits for every position, or for those of `reuse` (see Backend.forward); the model has no step input.
 
         Args:
             suppress: text token indices that image and text may not attend to (word knock-out), conditional half only.
@@ -204,16 +207,33 @@ class EmbeddedBackend:
             columns = capture.columns if capture.columns is not None else tuple(range(self.transformer.text_length))
             # Guidance runs double the batch; only its conditional half is read.
             request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
+        if reuse is not None:
+            return self._again(tokens, reuse, unconditional, request)
         text = torch.stack(tuple(conditioning))
         if not unconditional or suppress or hidden is not None:
-            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden)
-            uncond = None
-            if unconditional:
-                uncond = self.transformer(tokens, self._null(len(tokens))).logits
-            return ForwardOutput(output.logits, uncond, output.attention, output.attention_full)
-        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request)
+            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden, keep=keep)
+            uncond = self.transformer(tokens, self._null(len(tokens)), keep=keep) if unconditional else None
+            halves = (output,) if uncond is None else (output, uncond)
+            features = tuple(half.features for half in halves) if keep else None
+            return ForwardOutput(
+                output.logits, None if uncond is None else uncond.logits, output.attention, output.attention_full, features
+            )
+        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request, keep=keep)
         b = len(tokens)
-        return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full)
+        features = (both.features,) if keep else None
+        return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full, features)
+
+    def _again(self, tokens: torch.Tensor, reuse: Reuse, unconditional: bool, request: AttentionRequest | None) -> ForwardOutput:
+        """Some positions only; the features are those of both halves together, or of each."""
+        cells, b = torch.from_numpy(reuse.cells).to(self.device), len(tokens)
+        first, *second = reuse.features
+        output = self.transformer.again(tokens, cells, first, request=request)
+        uncond = output.logits[b:] if len(output.logits) > b else None
+        if second and unconditional:
+            uncond = self.transformer.again(tokens, cells, second[0]).logits
+        if unconditional and uncond is None:
+            raise ValueError("the features are those of a forward without its unconditional half")
+        return ForwardOutput(output.logits[:b], uncond if unconditional else None, output.attention, output.attention_full)
 
     def _null(self, count: int) -> torch.Tensor:
         ids = torch.full((count, self.transformer.text_length), vocab.PAD, device=self.device)

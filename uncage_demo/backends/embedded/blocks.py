@@ -14,8 +14,45 @@ from torch.nn import functional as F
 
 from uncage_demo.backends.attention import scaled_dot_product_with_columns
 
+# Keys and values "b h m e" of one block.
+Known = tuple[Tensor, Tensor]
 # Of some captions: activations "b t d"; queries and keys "b t 2 h e" and values "b t d" of the first multi-modal block.
 Texts = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a forward leaves for a later one that runs some image tokens only.
+
+    Args:
+        known: keys and values of every block, in order.
+        key_mask, mask: as `SingleBlock.forward`.
+    """
+
+    known: tuple[Known, ...]
+    key_mask: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """Which rows of a block are run, and what is known of all of them.
+
+    Args:
+        known: keys and values "b h m e" as they were; those of the rows are replaced.
+        rows: "r" places in m.
+        mask: of the rows, as `SingleBlock.forward`.
+        turns: of the rows (see `turns_after_text`).
+    """
+
+    known: Known
+    rows: Tensor
+    mask: Tensor
+    turns: tuple[Tensor, Tensor]
+
+    def with_rows(self, keys: Tensor, values: Tensor) -> Known:
+        """Keys and values of all rows, the new ones "b h r e" in their places."""
+        return self.known[0].index_copy(2, self.rows, keys), self.known[1].index_copy(2, self.rows, values)
 
 
 @dataclass(frozen=True)
@@ -138,7 +175,13 @@ class MultiBlock(_QueriesAndKeys):
         return self.turned(qkv[..., : 2 * width], turns), qkv[..., 2 * width :]
 
     def forward(
-        self, text: Tensor, image: Tensor, mask: Tensor, turns: tuple[Tensor, Tensor], text_read: tuple[Tensor, Tensor] | None = None
+        self,
+        text: Tensor,
+        image: Tensor,
+        mask: Tensor,
+        turns: tuple[Tensor, Tensor],
+        text_read: tuple[Tensor, Tensor] | None = None,
+        keep: list[Known] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """New text and image activations, "c*b t d" and "c*b n d".
 
@@ -147,6 +190,7 @@ class MultiBlock(_QueriesAndKeys):
             mask: what is added to the scores, "b 1 1 t+n", or "b 1 t+n t+n" where that differs by query (see `additive_mask`).
             turns: of text and image (see `turns_after_text`).
             text_read: what `read_text` gives, where it is known already.
+            keep: keys and values are added to it.
         """
         t = text.shape[1]
         image_qkv = self.image.qkv(self.image.norm1(image))
@@ -159,9 +203,20 @@ class MultiBlock(_QueriesAndKeys):
             values = torch.cat([text_read[1], torch.cat([image_values] * copies)], dim=1)
             image = torch.cat([image] * copies)
         q, k = self.apart(both)
-        mixed = _merge(F.scaled_dot_product_attention(q, k, _heads(values, self.heads), attn_mask=mask))
+        v = _heads(values, self.heads)
+        if keep is not None:
+            keep.append((k, v))
+        mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
         text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
         return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
+
+    def again(self, image: Tensor, renewed: Renewed) -> Tensor:
+        """New activations "b r d" of some image tokens, all else as it was."""
+        both, values = self._read(self.image.qkv(self.image.norm1(image)), renewed.turns)
+        q, k = self.apart(both)
+        k, v = renewed.with_rows(k, _heads(values, self.heads))
+        image = image + self.image.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=renewed.mask)))
+        return image + self.image.mlp(self.image.norm2(image))
 
 
 class SingleBlock(_QueriesAndKeys):
@@ -183,6 +238,7 @@ class SingleBlock(_QueriesAndKeys):
         image_only: bool = False,
         request: AttentionRequest | None = None,
         read: tuple[int, ...] = (),
+        keep: list[Known] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
 
@@ -193,26 +249,51 @@ class SingleBlock(_QueriesAndKeys):
             t: number of text tokens at the front.
             image_only: leave the text out of the new activations and the queries, where nobody reads them any more.
             request, read: what to read, and from which heads; nothing without either.
+            keep: keys and values are added to it.
         """
         both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
         q, k = self.apart(self.turned(both, turns))
         v = _heads(v, self.heads)
+        if keep is not None:
+            keep.append((k, v))
         if image_only:
             x, q, hidden = x[:, t:], q[:, :, t:], hidden[:, t:]
             key_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
             mask = mask[:, :, t:] if mask.shape[2] > 1 else mask
-        columns = None
-        if request is None or not read:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        else:
-            mixed, columns = scaled_dot_product_with_columns(
-                q,
-                k,
-                v,
-                request.columns,
-                key_mask=key_mask,
-                rows=slice(0 if image_only else t, None),
-                samples=slice(request.samples),
-                heads=read,
-            )
-        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)), q, k, columns
+        mixed, columns = _attend(q, k, v, key_mask, mask, slice(0 if image_only else t, None), request, read)
+        return self._joined(x, mixed, hidden), q, k, columns
+
+    def again(
+        self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor | None]:
+        """New activations "b r d" of some image tokens, all else as it was, and the wanted attention "b h k r" (None without request).
+
+        Args:
+            x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
+        """
+        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        q, k = self.apart(self.turned(both, renewed.turns))
+        k, v = renewed.with_rows(k, _heads(v, self.heads))
+        mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
+        return self._joined(x, mixed, hidden), columns
+
+    def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
+        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1))
+
+
+def _attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    key_mask: Tensor,
+    mask: Tensor,
+    rows: slice,
+    request: AttentionRequest | None,
+    read: tuple[int, ...],
+) -> tuple[Tensor, Tensor | None]:
+    """Attention "b h n e", and its wanted columns "b h k n'" of the query rows `rows` (None without request)."""
+    if request is None or not read:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask), None
+    return scaled_dot_product_with_columns(
+        q, k, v, request.columns, key_mask=key_mask, rows=rows, samples=slice(request.samples), heads=read
+    )

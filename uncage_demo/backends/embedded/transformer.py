@@ -19,18 +19,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.backends.attention import additive_mask
-from uncage_demo.backends.embedded.blocks import AttentionRequest, MultiBlock, SingleBlock, TextBlock, Texts, rotary_table, turns_after_text
+from uncage_demo.backends.embedded.blocks import (
+    AttentionRequest,
+    Features,
+    Known,
+    MultiBlock,
+    Renewed,
+    SingleBlock,
+    TextBlock,
+    Texts,
+    rotary_table,
+    turns_after_text,
+)
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
 @dataclass
 class TransformerOutput:
-    """Logits "b n v"; attention "b k n" and attention_full "b l h k n" on request; text_logits "l b n t" while training."""
+    """Logits "b n v"; attention "b k n", attention_full "b l h k n" and features on request; text_logits "l b n t" while training."""
 
     logits: Tensor
     attention: Tensor | None = None
     attention_full: Tensor | None = None
     text_logits: Tensor | None = None
+    features: Features | None = None
 
 
 _KEPT_TEXTS = 256  # captions whose reading is kept: 75 KB each
@@ -205,6 +217,7 @@ class SceneTransformer(nn.Module):
         suppress: Sequence[int] = (),
         hidden: Tensor | None = None,
         return_text_logits: bool = False,
+        keep: bool = False,
     ) -> TransformerOutput:
         """Logits for every position, and attention on request; the logits are the same with and without.
 
@@ -216,6 +229,7 @@ class SceneTransformer(nn.Module):
             suppress: text token indices that nothing may attend to in the image blocks (word knock-out).
             hidden: "c*b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
             return_text_logits: the grounded heads' attention logits to text, for training.
+            keep: return the features that `again` reads.
         """
         t, n = text_ids.shape[1], tokens.shape[1]
         kept = self._kept()
@@ -232,28 +246,69 @@ class SceneTransformer(nn.Module):
             key_mask[:, t:, :t] &= ~hidden
         mask, turns = additive_mask(key_mask, image.dtype), turns_after_text(self.table, t)
         assert mask is not None
+        left: list[Known] | None = [] if keep else None
         for number, block in enumerate(self.multi_blocks):
-            text, image = block(text, image, mask, turns, None if number else text_read)
+            text, image = block(text, image, mask, turns, None if number else text_read, left)
         x = torch.cat([text, image], dim=1)
         collected: list[Tensor] = []
         text_logits: list[Tensor] = []
         last = len(self.single_blocks) - 1
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read)
+            x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read, left)
             if columns is not None:
                 collected.append(columns)
             if return_text_logits:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, -n:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
-        hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
-        weight = self.output_weight() if kept is None else kept.output_weight
-        output = TransformerOutput(F.linear(hidden, weight, self.output_bias))
+        output = self._output(x, kept)
+        output.features = None if left is None else Features(tuple(left), key_mask, mask)
         if return_text_logits:
             output.text_logits = torch.stack(text_logits)
         if request is not None:
             self._reduce(request, collected, output)
         return output
+
+    def again(self, tokens: Tensor, cells: Tensor, features: Features, *, request: AttentionRequest | None = None) -> TransformerOutput:
+        """As forward, for some image tokens; text and the other image tokens are read as an earlier forward left them.
+
+        Args:
+            tokens: "b n" int64, as they are now.
+            cells: "r" int64, the image tokens to run.
+            features: of an earlier forward over "c*b" texts; its `suppress` and `hidden` stay in force.
+            request: which attention to return.
+
+        Returns:
+            Logits "c*b r v" and attention "... r".
+
+        Source: 2505.19089 (ReCAP).
+        """
+        kept = self._kept()
+        t = features.key_mask.shape[-1] - tokens.shape[1]
+        rows = cells + t
+        by_query = features.mask.shape[2] > 1
+        key_mask = features.key_mask[:, rows] if by_query else features.key_mask
+        mask = features.mask[:, :, rows] if by_query else features.mask
+        own, partner = turns_after_text(self.table, t)
+        x = self.embed_codes(tokens, None if kept is None else kept.code_tables)[:, cells]
+        x = torch.cat([x] * (len(features.key_mask) // len(x)))
+        renewed = [Renewed(known, rows, mask, (own[rows], partner[rows])) for known in features.known]
+        for block, part in zip(self.multi_blocks, renewed, strict=False):
+            x = block.again(x, part)  # type: ignore[operator]
+        collected: list[Tensor] = []
+        for index, block in enumerate(self.single_blocks):
+            read = request.heads(index, self.heads) if request is not None else ()
+            x, columns = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
+            if columns is not None:
+                collected.append(columns)
+        output = self._output(x, kept)
+        if request is not None:
+            self._reduce(request, collected, output)
+        return output
+
+    def _output(self, x: Tensor, kept: Kept | None) -> TransformerOutput:
+        hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
+        return TransformerOutput(F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias))
 
     def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
         if request.full:

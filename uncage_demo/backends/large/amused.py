@@ -188,7 +188,7 @@ def with_adapter(model: Any, folder: Path) -> Any:
         expected = {name.replace(".default.", ".") for name, _ in adapted.named_parameters() if "lora_" in name}
     except Exception as error:  # peft raises whatever its config leads it to
         raise ValueError(f"{folder}: this adapter does not fit the model: {first_line(error)}") from None
-    complain(folder, missing=expected - set(tensors), unknown=set(tensors) - expected)
+    complain(folder / "adapter_model.safetensors", missing=expected - set(tensors), unknown=set(tensors) - expected)
     logger.debug("peft said %s", [str(one.message) for one in told])
     merged = adapted.merge_and_unload().eval()
     if {name: tuple(value.shape) for name, value in merged.state_dict().items()} != before:

@@ -22,6 +22,7 @@ from uncage_demo.types import ModelInfo
 
 BLUR_CELLS = 2.0  # the paper's sigma, at Meissonic's attention grid of 32 x 32; other grids get the same fraction of the picture
 REFERENCE_CELLS = 32
+SCHEDULERS = ("AmusedScheduler", "Scheduler")  # aMUSEd's; Meissonic's and its descendants'
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,10 @@ def read_scheduler(folder: Path, shape: NetworkShape) -> tuple[int, str]:
     """
     path = folder / "scheduler_config.json"
     config = read_json(path)
+    kind = config.get("_class_name", SCHEDULERS[0])
+    # A fine-tuned copy may call its scheduler what it likes, as long as it counts masked positions; a diffusion model's does not.
+    if kind not in SCHEDULERS and "mask_token_id" not in config:
+        raise ValueError(f"{path}: _class_name={kind!r} and no mask_token_id; {' and '.join(SCHEDULERS)} are known")
     mask_id = config.get("mask_token_id", shape.vocab_size - 1)
     if type(mask_id) is not int or not shape.codebook_size <= mask_id < shape.vocab_size:
         allowed = f"{shape.codebook_size}..{shape.vocab_size - 1}"
@@ -206,5 +211,5 @@ def grid_of(size_px: int | tuple[int, int], factor: int, multiple: int) -> tuple
     height, width = (size_px, size_px) if isinstance(size_px, int) else size_px
     step = factor * multiple
     if height < step or width < step or height % step or width % step:
-        raise ValueError(f"image size {height} x {width} px: both sides must be multiples of {step}")
+        raise ValueError(f"image size {height} × {width} px: both sides must be multiples of {step}")
     return (height // factor, width // factor), (height, width)

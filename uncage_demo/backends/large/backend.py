@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -17,10 +18,11 @@ from einops import repeat
 from torch import nn
 
 from uncage_demo.backends.attention import ColumnRecorder
-from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, check_picture
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse, check_picture
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.compiling import require_compiler
 from uncage_demo.backends.large.finite import check_finite, first_not_finite
+from uncage_demo.backends.large.memory import memory_told
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import parse_attention_source
@@ -47,6 +49,21 @@ class TokenNetwork(Protocol):
     def compile_blocks(self) -> None:
         """Compile the blocks in place; what attention reads or hides must not depend on it."""
         ...
+
+
+class ReusingNetwork(TokenNetwork, Protocol):
+    """A network that can keep its features and run some cells only (see MeissonicTransformer.again)."""
+
+    def again(
+        self,
+        tokens: torch.Tensor,
+        cells: torch.Tensor,
+        pooled: torch.Tensor,
+        micro_conditions: torch.Tensor,
+        timestep: torch.Tensor,
+        features: Any,
+        recorder: ColumnRecorder | None = None,
+    ) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,7 @@ class LargeBackend:
         self.info, self.facts, self.device = info, facts, device
         self.text, self.network, self.pictures = text, network.eval(), pictures
         self.max_batch, self.random_start, self.least_guidance = max_batch, facts.random_start, 1.0
+        self.keeps_features = hasattr(network, "again")
         self.full_attention_limit_bytes = full_attention_limit_bytes
         self.options = options = options or ModelOptions()
         self.negative_prompt = info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
@@ -152,7 +170,9 @@ class LargeBackend:
         if options.compile:
             require_compiler(device)
             cast(TokenNetwork, network).compile_blocks()
-        self._residency = Residency({"text": text.encoder, "network": network, "pictures": pictures.model}, device, options.offload)
+        parts = {"text": text.encoder, "network": network, "pictures": pictures.model}
+        with memory_told(f"the weights of {info.id}", device, options):
+            self._residency = Residency(parts, device, options.offload)
         self._cache: OrderedDict[str, TextCondition] = OrderedDict()
 
     @property
@@ -180,8 +200,9 @@ class LargeBackend:
 
     def _encode(self, text: str) -> TextCondition:
         if text not in self._cache:
-            self._residency.use("text")
-            states, pooled = self.text.encode(text)
+            with self._memory("the text encoder"):
+                self._residency.use("text")
+                states, pooled = self.text.encode(text)
             for name, values in (("hidden states", states), ("pooled embedding", pooled)):
                 check_finite(values, f"{name} of the text encoder", "")
             self._cache[text] = TextCondition(states.to(self.device), pooled.to(self.device))
@@ -189,6 +210,9 @@ class LargeBackend:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(text)
         return self._cache[text]
+
+    def _memory(self, part: str) -> AbstractContextManager[None]:
+        return memory_told(f"{part} of {self.info.id}", self.device, self.options)
 
     @torch.no_grad()
     def forward(
@@ -202,8 +226,10 @@ class LargeBackend:
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
         hidden: torch.Tensor | None = None,
+        keep: bool = False,
+        reuse: Reuse | None = None,
     ) -> ForwardOutput:
-        """Logits of every position, conditional and unconditional half in one batch (unconditional first).
+        """Logits of every position, or of those of `reuse`, conditional and unconditional half in one batch (unconditional first).
 
         Args:
             tokens: "b n" int64; masked positions hold `mask_id`.
@@ -214,6 +240,7 @@ class LargeBackend:
             suppress: text token indices that no query of the conditional half may attend to. What the text encoder mixed into
                 the other tokens before stays: the knock-out is of this network's attention, not of the text encoder's.
             hidden: "b n t" bool, True where an image token of the conditional half may not attend to a text token.
+            keep, reuse: as Backend.forward; the features of Meissonic at 1024 px take about 0.4 GB in half precision.
 
         Returns:
             ForwardOutput with logits in the network's dtype and attention in float32 at the token grid.
@@ -221,6 +248,7 @@ class LargeBackend:
         Raises:
             ValueError: shapes, columns or layers out of range, or a full capture beyond the memory bound.
             FloatingPointError: logits that are not finite, naming the first layer that gave such values.
+            MemoryError: the device has too little memory, with what would help.
         """
         b, n = tokens.shape
         height, width = self.info.grid
@@ -230,8 +258,11 @@ class LargeBackend:
         rows = [*halves, *conditioning]
         text = torch.stack([row.states for row in rows])
         cond = slice(len(halves), len(rows))
-        recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond)
-        self._residency.use("network")
+        recorder = None if capture is None else self._recorder(capture, text.shape[1], b, cond, reuse is not None)
+        if reuse is not None:
+            with self._memory(f"a partial step of {b} x {2 if unconditional else 1} pictures"):
+                self._residency.use("network")
+                return self._again(tokens, step, num_steps, rows, cond, reuse, recorder)
         inputs = (
             torch.cat([tokens] * (2 if unconditional else 1)).view(-1, height, width),
             text,
@@ -240,20 +271,58 @@ class LargeBackend:
             torch.full((len(rows),), self._timestep(step, num_steps), device=self.device),
             self._text_mask(suppress, hidden, len(halves), len(rows), text.shape[1]),
         )
-        logits = self.network(*inputs, recorder)
+        kept: list[Any] | None = [] if keep else None
+        with self._memory(f"a step of {b} x {2 if unconditional else 1} pictures"):
+            self._residency.use("network")
+            logits = self.network(*inputs, recorder) if kept is None else self.network(*inputs, recorder, kept)
         if not logits.isfinite().all():
             check_finite(logits, f"logits of step {step + 1}", f"; {first_not_finite(self.network, lambda: self.network(*inputs, None))}")
-        output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None)
+        output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if unconditional else None, features=kept)
         if recorder is not None:
             full = recorder.stacked()
             output.attention = self._to_token_grid(recorder.mean())
             output.attention_full = None if full is None else self._to_token_grid(full)
         return output
 
+    def _again(
+        self,
+        tokens: torch.Tensor,
+        step: int,
+        num_steps: int,
+        rows: list[TextCondition],
+        cond: slice,
+        reuse: Reuse,
+        recorder: ColumnRecorder | None,
+    ) -> ForwardOutput:
+        """Some positions only. Where several tokens share a cell of the attention grid, the network runs all of them."""
+        (height, width), (high, wide) = self.info.grid, self.facts.attention_grid
+        y, x = np.divmod(reuse.cells, width)
+        down, right = height // high, width // wide
+        cells, place = np.unique(y // down * wide + x // right, return_inverse=True)
+        inside = torch.from_numpy(y % down * right + x % right).to(self.device)
+        at = torch.from_numpy(place.reshape(-1)).to(self.device)
+        logits = cast(ReusingNetwork, self.network).again(
+            torch.cat([tokens] * (len(rows) // len(tokens))).view(-1, height, width),
+            torch.from_numpy(cells).to(self.device),
+            torch.stack([row.pooled for row in rows]),
+            self._micro_conditions(len(rows)),
+            torch.full((len(rows),), self._timestep(step, num_steps), device=self.device),
+            reuse.features[0],
+            recorder,
+        )[:, at, inside]
+        check_finite(logits, f"logits of step {step + 1}", "")
+        output = ForwardOutput(cond=logits[cond], uncond=logits[: cond.start] if cond.start else None)
+        if recorder is not None:
+            full = recorder.stacked()
+            output.attention = recorder.mean()[..., at]
+            output.attention_full = None if full is None else full[..., at]
+        return output
+
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
         """Pictures "b H W 3" uint8 of complete grids "b n" or "b y x" (batched so that memory stays bounded)."""
-        self._residency.use("pictures")
-        return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
+        with self._memory("the picture decoder"):
+            self._residency.use("pictures")
+            return self.pictures.decode(tokens.reshape(-1, *self.info.grid))
 
     def encode_image(self, image: np.ndarray) -> np.ndarray:
         """Token ids "y x" int64 of a picture "H W 3" uint8 of the model's own size, by the VQ model's encoder and nearest codes.
@@ -262,8 +331,9 @@ class LargeBackend:
             ValueError: a picture of another size or type; FloatingPointError: the encoder's values are not finite.
         """
         check_picture(image, self.info.image_size_px)
-        self._residency.use("pictures")
-        ids = self.pictures.encode(image[None])[0]
+        with self._memory("the picture encoder"):
+            self._residency.use("pictures")
+            ids = self.pictures.encode(image[None])[0]
         if ids.max() >= self.info.codebook_size:
             raise ValueError(f"picture: the VQ model reads code {ids.max()} in it, the transformer knows 0..{self.info.codebook_size - 1}")
         return ids
@@ -285,7 +355,7 @@ class LargeBackend:
         left = num_steps - 1 - step
         return left / num_steps if self.facts.time_as_fraction else float(left)
 
-    def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice) -> ColumnRecorder:
+    def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice, image_only: bool = False) -> ColumnRecorder:
         kind, first, last = parse_attention_source(capture.source)
         heads = self.facts.layer_heads
         if last >= len(heads):
@@ -308,7 +378,7 @@ class LargeBackend:
                 f"attention of every layer and head would take {size / 2**30:.1f} GiB a step, the limit is "
                 f"{self.full_attention_limit_bytes / 2**30:.1f} GiB: ask for fewer text tokens or a band of layers"
             )
-        rows = slice(text_length, None) if self.facts.joint else slice(None)
+        rows = slice(text_length, None) if self.facts.joint and not image_only else slice(None)
         return ColumnRecorder(list(columns), list(layers), full=capture.full, rows=rows, samples=samples)
 
     def _micro_conditions(self, count: int) -> torch.Tensor:

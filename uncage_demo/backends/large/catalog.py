@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from uncage_demo.backends.large.download import Checkpoint, present
+from uncage_demo.backends.large.download import Checkpoint, is_folder, obtain, present
 from uncage_demo.backends.large.settings import AUTHORS, OwnSettings
 from uncage_demo.backends.large.sizes import MODELS, Sizes
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import ModelDefaults
@@ -54,7 +55,7 @@ class CatalogEntry:
     @property
     def settings(self) -> OwnSettings | None:
         """The authors' settings; None for the model that ships with the project and for what is not in the catalogue."""
-        return self.folder_settings or AUTHORS.get(self.id)
+        return self.folder_settings or (AUTHORS.get(self.id) if self.family else None)  # a folder may be called like a model
 
     @property
     def defaults(self) -> ModelDefaults:
@@ -79,7 +80,7 @@ class CatalogEntry:
     @property
     def sizes(self) -> Sizes | None:
         """Sizes computed from its shapes; None for the model that ships with the project and for what is not in the catalogue."""
-        return MODELS.get(self.id)
+        return MODELS.get(self.id) if self.family else None
 
     @property
     def cost(self) -> str:
@@ -122,11 +123,19 @@ class CatalogEntry:
     @property
     def is_present(self) -> bool:
         """True when loading it needs no network."""
+        if is_folder(self.source):  # a folder may be laid out in several ways, and lack what another repository has
+            from uncage_demo.backends.large.hub import gather
+
+            try:
+                gather(self, ModelOptions(), obtain)
+            except ValueError:
+                return False
+            return True
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 
-_ANYTHING = "Anything you can describe, at {0} x {0} pixels."
-_SIMPLE = "Simple pictures of anything, at {0} x {0} pixels; best with close-ups and few objects."
+_ANYTHING = "Anything you can describe, at {0} × {0} pixels."
+_SIMPLE = "Simple pictures of anything, at {0} × {0} pixels; best with close-ups and few objects."
 ENTRIES = (
     CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", "Scenes of a few coloured everyday objects, from a closed vocabulary."),
     CatalogEntry(
@@ -143,7 +152,7 @@ ENTRIES = (
         "dimo",
         "Di[M]O 1024 (one step)",
         "dimo",
-        "Anything you can describe, at 1024 x 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
+        "Anything you can describe, at 1024 × 1024 pixels, in a single step: no order of positions to compare, all are drawn at once.",
         "Yuanzhi/DiMO",
         "meissonic",
         MEISSONIC,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -119,13 +120,22 @@ def gather(entry: CatalogEntry, chosen: ModelOptions, fetch: Fetch) -> tuple[Par
         lacking = missing(root, (*WEIGHTS[:1], *VQ[::2], *TOKENIZER, *own_text[:1])) if local else []
         if lacking:
             raise ModelUnavailable(f"{root}: not a complete checkpoint, no file matches {', '.join(lacking)}")
-    if chosen.text_encoder is not None or entry.text_source:
-        text = text_encoder_folder(_named_encoder(chosen.text_encoder or entry.text_source, fetch))
-    else:
-        text = base / "text_encoder"
-    lora = None if chosen.lora is None else fetch(Checkpoint(chosen.lora, ("adapter_config.json", "adapter_model.safetensors")))
+    with _option_named("text_encoder", chosen.text_encoder):
+        named = chosen.text_encoder or entry.text_source
+        text = text_encoder_folder(_named_encoder(named, fetch)) if named else base / "text_encoder"
+    with _option_named("lora", chosen.lora):
+        lora = None if chosen.lora is None else fetch(Checkpoint(chosen.lora, ("adapter_config.json", "adapter_model.safetensors")))
     vqvae, tokenizer, scheduler = (base / part for part in OTHER_PARTS)
     return Parts(root / "transformer", vqvae, tokenizer, scheduler, text, lora), family
+
+
+@contextmanager
+def _option_named(name: str, value: str | None) -> Iterator[None]:
+    """Put the option that asked for it before what is said of a place that is not there; nothing where it was not given."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        raise error if value is None else ModelUnavailable(f"{name}: {error}") from None
 
 
 def _named_encoder(source: str, fetch: Fetch) -> Path:

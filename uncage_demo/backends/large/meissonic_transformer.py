@@ -8,35 +8,27 @@ Source: 2410.08261 (Meissonic); the block structure is that of 2403.03206 with s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from uncage_demo.backends.attention import ColumnRecorder, attention, pooled_rows
+from uncage_demo.backends.attention import ColumnRecorder, pooled_rows
 from uncage_demo.backends.large.compiling import compile_methods
+from uncage_demo.backends.large.meissonic_blocks import Features, Known, MultiModalBlock, Renewed, SingleModalBlock
 from uncage_demo.backends.large.meissonic_layers import (
     NORM_EPS,
     SINUSOID_CHANNELS,
-    FeedForward,
-    Modulation,
     Resample,
     TimeTextEmbed,
     TokenEmbed,
     TokenHead,
     TwoLayer,
-    keep_finite,
-    merge_heads,
-    modulate,
     rotary_angles,
-    rotate,
     sinusoids,
-    split_heads,
 )
 
 _RANGES = (
@@ -180,6 +172,7 @@ class MeissonicTransformer(nn.Module):
         timestep: torch.Tensor,
         text_mask: torch.Tensor | None = None,
         recorder: ColumnRecorder | None = None,
+        keep: list[Features] | None = None,
     ) -> torch.Tensor:
         """Logits of every position.
 
@@ -190,6 +183,7 @@ class MeissonicTransformer(nn.Module):
             text_mask: "b t" bool, False = this text token is hidden from every query (word knock-out); or "b n t" bool, False = hidden
                 from that image token. Text itself reads what any image token may read.
             recorder: reads attention to text columns in the single-modal blocks.
+            keep: the features that `again` reads are added to it.
 
         Returns:
             "b n v" in the weights' dtype, n = y x row-major.
@@ -197,10 +191,7 @@ class MeissonicTransformer(nn.Module):
         if self.config.downsample and (tokens.shape[1] % 2 or tokens.shape[2] % 2):
             raise ValueError(f"token grid {tuple(tokens.shape[1:])}: must be even, the model attends at half of it")
         dtype = self.context_embedder.weight.dtype
-        micro = rearrange(sinusoids(micro_conditions.flatten(), SINUSOID_CHANNELS), "(b m) c -> b (m c)", m=MICRO_CONDITIONS)
-        condition = self.cond_embed(torch.cat([pooled.float(), micro], dim=1).to(dtype))
-        embedding = self.time_text_embed(timestep.float() * 1000, condition)
-
+        embedding = self._embedding(pooled, micro_conditions, timestep)
         image = self.down_block(self._with_noise(self.embed(tokens), tokens))
         _, height, width, _ = image.shape
         image = self.project_to_hidden(self.project_to_hidden_norm(rearrange(image, "b y x c -> b (y x) c")))
@@ -214,14 +205,63 @@ class MeissonicTransformer(nn.Module):
                 text_mask = torch.cat([by_text, by_image], dim=1)
             key_mask = torch.cat([text_mask, text_mask.new_ones(*text_mask.shape[:-1], image.shape[1])], dim=-1)
 
+        known: list[Known] | None = None if keep is None else []
         for block in self.transformer_blocks:
-            text, image = block(text, image, embedding, rotation, key_mask)
+            text, image = block(text, image, embedding, rotation, key_mask, known)
         joint = torch.cat([text, image], dim=1)
         for block in self.single_transformer_blocks:
-            joint = block(joint, embedding, rotation, key_mask, recorder)
+            joint = block(joint, embedding, rotation, key_mask, recorder, known)
+        if keep is not None and known is not None:
+            keep.append(Features(tuple(known), rotation, key_mask))
         image = self.project_from_hidden(self.project_from_hidden_norm(joint[:, text.shape[1] :]))
         image = self.up_block(rearrange(image, "b (y x) c -> b y x c", y=height))
         return rearrange(self.mlm_layer(image), "b y x v -> b (y x) v")
+
+    def again(
+        self,
+        tokens: torch.Tensor,
+        cells: torch.Tensor,
+        pooled: torch.Tensor,
+        micro_conditions: torch.Tensor,
+        timestep: torch.Tensor,
+        features: Features,
+        recorder: ColumnRecorder | None = None,
+    ) -> torch.Tensor:
+        """As forward, for some cells of the grid at which the network attends; all else is read as an earlier forward left it.
+
+        Args:
+            tokens, pooled, micro_conditions, timestep: as `forward`, as they are now.
+            cells: "r" int64, cells of the attention grid; each stands for one token, or for 2 x 2 where the network downsamples.
+            features: of that forward, whose text and hidden words stay in force.
+            recorder: as `forward`; its rows are the r cells.
+
+        Returns:
+            "b r f v": logits of the f tokens of each cell, row-major.
+
+        Source: 2505.19089 (ReCAP).
+        """
+        embedding = self._embedding(pooled, micro_conditions, timestep)
+        side = 2 if self.config.downsample else 1
+        # The convolutions in and out do not overlap, so the cells may stand one below the other.
+        blocks = rearrange(tokens, "b (y fy) (x fx) -> b (y x) fy fx", fy=side, fx=side)[:, cells]
+        image = self.down_block(self.embed(rearrange(blocks, "b r fy fx -> b (r fy) fx")))
+        image = self.project_to_hidden(self.project_to_hidden_norm(rearrange(image, "b r one c -> b (r one) c")))
+        rows = cells + (features.rotation.shape[1] - tokens.shape[1] * tokens.shape[2] // side**2)
+        key_mask = features.key_mask[:, rows] if features.key_mask is not None and features.key_mask.ndim == 3 else features.key_mask
+        parts = [Renewed(known, rows, features.rotation[:, rows], key_mask) for known in features.known]
+        for block, part in zip(self.transformer_blocks, parts, strict=False):
+            image = block.again(image, embedding, part)  # type: ignore[operator]
+        for block, part in zip(self.single_transformer_blocks, parts[len(self.transformer_blocks) :], strict=True):
+            image = block.again(image, embedding, part, recorder)  # type: ignore[operator]
+        image = self.up_block(self.project_from_hidden(self.project_from_hidden_norm(image))[:, :, None])
+        return rearrange(self.mlm_layer(image), "b (r fy) fx v -> b r (fy fx) v", fy=side)
+
+    def _embedding(self, pooled: torch.Tensor, micro_conditions: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        """What modulates every block: "b c"."""
+        dtype = self.context_embedder.weight.dtype
+        micro = rearrange(sinusoids(micro_conditions.flatten(), SINUSOID_CHANNELS), "(b m) c -> b (m c)", m=MICRO_CONDITIONS)
+        condition = self.cond_embed(torch.cat([pooled.float(), micro], dim=1).to(dtype))
+        return self.time_text_embed(timestep.float() * 1000, condition)
 
     def _with_noise(self, embedded: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Embedded tokens "b y x c" with their share of noise, of variance 1 like a normalised embedding's.
@@ -235,115 +275,3 @@ class MeissonicTransformer(nn.Module):
         noise = torch.stack([torch.randn(embedded.shape[1:], generator=generator) for generator in generators])
         share = self.embedding_noise
         return share * noise.to(embedded.device, embedded.dtype) + (1 - share**2) ** 0.5 * embedded
-
-
-class Projections(nn.Module):
-    """Query, key and value projections with normalised queries and keys; with `joint`, a second set for the text and both outputs."""
-
-    def __init__(self, config: TransformerConfig, joint: bool) -> None:
-        super().__init__()
-        c, d = config.width, config.attention_head_dim
-        self.heads = config.num_attention_heads
-        self.to_q, self.to_k, self.to_v = nn.Linear(c, c), nn.Linear(c, c), nn.Linear(c, c)
-        self.norm_q, self.norm_k = nn.RMSNorm(d, eps=NORM_EPS), nn.RMSNorm(d, eps=NORM_EPS)
-        if joint:
-            self.add_q_proj, self.add_k_proj, self.add_v_proj = nn.Linear(c, c), nn.Linear(c, c), nn.Linear(c, c)
-            self.norm_added_q, self.norm_added_k = nn.RMSNorm(d, eps=NORM_EPS), nn.RMSNorm(d, eps=NORM_EPS)
-            self.to_out = nn.ModuleList([nn.Linear(c, c)])
-            self.to_add_out = nn.Linear(c, c)
-
-    def main(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Queries, keys, values "b h n d" of the image (or joint) tokens."""
-        query, key, value = (split_heads(layer(x), self.heads) for layer in (self.to_q, self.to_k, self.to_v))
-        return self.norm_q(query), self.norm_k(key), value
-
-    def added(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Queries, keys, values "b h t d" of the text tokens."""
-        query, key, value = (split_heads(layer(x), self.heads) for layer in (self.add_q_proj, self.add_k_proj, self.add_v_proj))
-        return self.norm_added_q(query), self.norm_added_k(key), value
-
-
-class MultiModalBlock(nn.Module):
-    """Text and image keep their own weights and attend jointly (text first)."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.norm1, self.norm1_context = Modulation(config.width, 6), Modulation(config.width, 6)
-        self.attn = Projections(config, joint=True)
-        self.ff, self.ff_context = FeedForward(config.width), FeedForward(config.width)
-
-    def forward(
-        self, text: torch.Tensor, image: torch.Tensor, embedding: torch.Tensor, rotation: torch.Tensor, key_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        query, key, value, text_rest, image_rest = self.before(text, image, embedding, rotation)
-        mixed = attention(query, key, value, key_mask=key_mask)
-        return self.after(text, image, mixed, text_rest, image_rest)
-
-    def before(
-        self, text: torch.Tensor, image: torch.Tensor, embedding: torch.Tensor, rotation: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
-        """Queries, keys, values "b h (t + n) d", and what is left of both modulations for `after`."""
-        image_in, *image_rest = self.norm1(image, embedding)
-        text_in, *text_rest = self.norm1_context(text, embedding)
-        pairs = zip(self.attn.added(text_in), self.attn.main(image_in), strict=True)
-        query, key, value = (torch.cat(pair, dim=2) for pair in pairs)
-        return rotate(query, rotation), rotate(key, rotation), value, text_rest, image_rest
-
-    def after(
-        self,
-        text: torch.Tensor,
-        image: torch.Tensor,
-        mixed: torch.Tensor,
-        text_rest: Sequence[torch.Tensor],
-        image_rest: Sequence[torch.Tensor],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Text "b t c" and image "b n c" behind the block, from what attention "b h (t + n) d" mixed."""
-        merged = merge_heads(mixed)
-        text_mixed, image_mixed = merged[:, : text.shape[1]], merged[:, text.shape[1] :]
-        image = self._finish(image, self.attn.to_out[0](image_mixed), self.ff, image_rest)
-        text = self._finish(text, self.attn.to_add_out(text_mixed), self.ff_context, text_rest)
-        return keep_finite(text), image
-
-    @staticmethod
-    def _finish(x: torch.Tensor, mixed: torch.Tensor, feed_forward: nn.Module, gates: Sequence[torch.Tensor]) -> torch.Tensor:
-        gate, shift, scale, ff_gate = gates
-        x = x + gate * mixed
-        return x + ff_gate * feed_forward(modulate(x, shift, scale))
-
-
-class SingleModalBlock(nn.Module):
-    """Text and image share weights; attention and feed-forward run side by side. The blocks that UNCAGE reads attention from."""
-
-    def __init__(self, config: TransformerConfig, index: int) -> None:
-        super().__init__()
-        self.index = index
-        self.norm = Modulation(config.width, 3)
-        self.proj_mlp = nn.Linear(config.width, 4 * config.width)
-        self.proj_out = nn.Linear(5 * config.width, config.width)
-        self.attn = Projections(config, joint=False)
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        embedding: torch.Tensor,
-        rotation: torch.Tensor,
-        key_mask: torch.Tensor | None,
-        recorder: ColumnRecorder | None,
-    ) -> torch.Tensor:
-        query, key, value, normed, gate = self.before(x, embedding, rotation)
-        if recorder is None:
-            mixed = attention(query, key, value, key_mask=key_mask)
-        else:
-            mixed = recorder.attend(self.index, query, key, value, key_mask)
-        return self.after(x, mixed, normed, gate)
-
-    def before(self, x: torch.Tensor, embedding: torch.Tensor, rotation: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Queries, keys, values "b h (t + n) d", the normalised tokens "b (t + n) c" and the gate "b 1 c"."""
-        normed, gate = self.norm(x, embedding)
-        query, key, value = self.attn.main(normed)
-        return rotate(query, rotation), rotate(key, rotation), value, normed, gate
-
-    def after(self, x: torch.Tensor, mixed: torch.Tensor, normed: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-        """Tokens "b (t + n) c" behind the block, from what attention "b h (t + n) d" mixed."""
-        wide = F.gelu(self.proj_mlp(normed), approximate="tanh")
-        return keep_finite(x + gate * self.proj_out(torch.cat([merge_heads(mixed), wide], dim=-1)))

@@ -60,7 +60,8 @@ class VqPictures:
             FloatingPointError: the encoder's values are not finite.
         """
         pixels = max(1, images.shape[1] * images.shape[2])
-        parts = torch.from_numpy(np.ascontiguousarray(images)).split(max(1, _BATCH_PIXELS // pixels))
+        # a copy: a picture from a file may be read-only, which PyTorch warns of
+        parts = torch.from_numpy(np.array(images)).split(max(1, _BATCH_PIXELS // pixels))
         return np.concatenate([self._encode(part) for part in parts])
 
     def _encode(self, images: torch.Tensor) -> np.ndarray:

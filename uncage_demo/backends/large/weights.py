@@ -17,6 +17,7 @@ from uncage_demo.backends.large.files import STEMS, choose, conversion_command, 
 
 VISION_HALF = ("vision_", "visual_", "logit_scale")  # what a whole CLIP model has beside its text half
 _NAMES_SHOWN = 3
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def read_adapter(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+        raise _unreadable(path, error) from None
 
 
 def read_tensors(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
@@ -97,34 +98,74 @@ def read_tensors(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, torch.Te
             with safe_open(path, framework="pt") as file:
                 tensors.update({name: file.get_tensor(name) for name in file.keys() if not name.startswith(skip)})  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: truncated or not a safetensors file ({error})") from None
+            raise _unreadable(path, error) from None
     return tensors
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    """What is wrong with a weight file that cannot be opened; a clone made without Git LFS is the usual case."""
+    try:
+        with path.open("rb") as stream:
+            pointer = stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        pointer = False
+    if pointer:
+        return ValueError(f"{path}: holds a pointer of Git LFS in place of the weights; run in its folder: git lfs pull")
+    return ValueError(f"{path}: truncated or not a safetensors file ({error})")
 
 
 def load_strict(module: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
     """Put tensors into a module (which may live on the meta device) by name; every name and shape must fit.
 
+    Args:
+        module: takes the tensors.
+        tensors: by name.
+        dtype: that they are turned into.
+        source: the folder that they come from.
+
     Raises:
-        ValueError: listing what is missing, unknown or of another shape.
+        ValueError: naming the file and what is missing, unknown, of another shape or no floating-point numbers.
     """
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-    shapes = [
-        f"{name} is {found[name]}, not {expected[name]}" for name in sorted(expected.keys() & found.keys()) if found[name] != expected[name]
-    ]
-    complain(source, missing=expected.keys() - found.keys(), unknown=found.keys() - expected.keys(), shapes=shapes)
+    both = sorted(expected.keys() & found.keys())
+    shapes = [f"{name} is {found[name]}, not {expected[name]}" for name in both if found[name] != expected[name]]
+    # Whole numbers are somebody's quantised copy; read as they stand they would be weights hundreds of times too large.
+    kinds = [f"{name} is {str(tensors[name].dtype).removeprefix('torch.')}" for name in both if not tensors[name].is_floating_point()]
+    complain(source, missing=expected.keys() - found.keys(), unknown=found.keys() - expected.keys(), shapes=shapes, kinds=kinds)
     module.load_state_dict({name: value.to(dtype) for name, value in tensors.items()}, assign=True)
 
 
-def complain(source: Path, *, missing: Iterable[str] = (), unknown: Iterable[str] = (), shapes: Iterable[str] = ()) -> None:
-    """Raise ValueError naming the first few problems of each kind; do nothing when there are none."""
+def complain(
+    source: Path,
+    *,
+    missing: Iterable[str] = (),
+    unknown: Iterable[str] = (),
+    shapes: Iterable[str] = (),
+    kinds: Iterable[str] = (),
+) -> None:
+    """Raise ValueError naming the files and the first few problems of each kind; do nothing when there are none.
+
+    Args:
+        source: a file, or the folder of a component.
+        missing, unknown: names of tensors.
+        shapes, kinds: sentences that begin with a tensor's name.
+    """
     parts = []
-    for title, names in (("missing", sorted(missing)), ("unknown", sorted(unknown)), ("of another shape", list(shapes))):
+    problems = (
+        ("missing", sorted(missing)),
+        ("unknown", sorted(unknown)),
+        ("of another shape", list(shapes)),
+        ("not of float32, float16 or bfloat16 numbers", list(kinds)),
+    )
+    for title, names in problems:
         if names:
             more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
             parts.append(f"{len(names)} tensors {title}: {', '.join(names[:_NAMES_SHOWN])}{more}")
     if parts:
-        raise ValueError(f"{source}: these weights do not fit the model. {'; '.join(parts)}")
+        files = weight_files(source) if source.is_dir() else [source]
+        where = f"{files[0]}" + (f" and {len(files) - 1} more shards" if len(files) > 1 else "")
+        raise ValueError(f"{where}: these weights do not fit the model that its config describes. {'; '.join(parts)}")
 
 
 def load_diffusers(kind: type[Any], folder: Path, dtype: torch.dtype) -> Any:

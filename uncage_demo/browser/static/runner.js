@@ -67,7 +67,7 @@ export async function* stream(backend, runs) {
  * @param {Run} run
  * @param {Config} config resolved
  * @param {StepRecord[]} steps at least one
- * @param {Uint8Array[]} frames one a step
+ * @param {Uint8Array[]} frames one per step
  * @param {Record<string, number>} timings_s
  * @returns {Trace}
  */

@@ -198,6 +198,8 @@ export interface Trace {
   timings_s: { [stage: string]: number };
   versions: { [name: string]: string };
   created: string;
+  /** What somebody wrote on its steps and cells; none = []. */
+  notes?: { step: number; text: string; cell: number | null }[];
 }
 
 export interface Wish { kind: string; label: string; met: boolean }

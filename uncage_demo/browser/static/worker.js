@@ -10,6 +10,7 @@ import { buildPayload } from "./player/payload.js";
 import { base64, liveRuns } from "./player/pictures.js";
 import { stream } from "./runner.js";
 import { traceToBytes } from "./trace/file.js";
+import { traceId } from "./trace/id.js";
 import { zipped } from "./trace/zip.js";
 
 /** Runs that are kept for saving and branching. */
@@ -67,13 +68,13 @@ class Worker {
     this.live = Boolean(live);
     const backend = this.model();
     for await (const progress of stream(backend, runs)) {
-      if (!progress.finished) this.tell(ticket, progress, progress.traces.map(() => null), titles);
+      if (!progress.finished) await this.tell(ticket, progress, progress.traces.map(() => null), titles);
       else {
         const finished = [];
         for (const trace of progress.traces) finished.push({ trace, verdict: await this.judged(trace) });
         if (this.ticket !== ticket) return;
         this.runs = finished;
-        this.tell(ticket, progress, finished.map((run) => run.verdict), titles);
+        await this.tell(ticket, progress, finished.map((run) => run.verdict), titles);
       }
       // Lets messages in: a cancelled run stops here.
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -98,15 +99,15 @@ class Worker {
       const verdicts = [...others.map((one) => one.verdict), progress.finished ? await this.judged(progress.traces[0]) : null];
       if (this.ticket !== ticket) return;
       if (progress.finished) this.runs = runs.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
-      this.tell(ticket, { ...progress, traces: runs }, verdicts);
+      await this.tell(ticket, { ...progress, traces: runs }, verdicts);
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
   }
 
-  /** @param {{ ticket: number, run: number }} message */
-  async save({ ticket, run }) {
-    const bytes = await traceToBytes(this.runs[run].trace);
+  /** @param {{ ticket: number, run: number, notes: any[] }} message */
+  async save({ ticket, run, notes }) {
+    const bytes = await traceToBytes({ ...this.runs[run].trace, notes });
     this.post({ kind: "saved", ticket, run, order: this.runs[run].trace.config.order, bytes }, [bytes.buffer]);
   }
 
@@ -120,15 +121,15 @@ class Worker {
     this.post({ kind: "answer", id, value: runs });
   }
 
-  /** One file of all runs: a trace file, or an archive of several. @param {{ id: number }} message */
-  async archive({ id }) {
+  /** One file of all runs: a trace file, or an archive of several. @param {{ id: number, notes?: any[][] }} message notes = what was written on each run */
+  async archive({ id, notes = [] }) {
     const { text } = this.runs[0].trace.prompt;
     const slug = (/** @type {string} */ said, /** @type {number} */ most) => said.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, most) || "run";
     const stem = `uncage-${slug(text, 48)}-seed${this.runs[0].trace.config.seed}`;
     /** @type {[string, Uint8Array][]} */
     const members = [];
     for (const [index, { trace }] of this.runs.entries()) {
-      members.push([`${stem}-${String.fromCharCode(97 + index)}-${slug(trace.config.order, 48)}.npz`, await traceToBytes(trace)]);
+      members.push([`${stem}-${String.fromCharCode(97 + index)}-${slug(trace.config.order, 48)}.npz`, await traceToBytes({ ...trace, notes: notes[index] || [] })]);
     }
     const [[first, bytes]] = members;
     const value = members.length === 1 ? { name: first, mime: "application/octet-stream", data: base64(bytes) } : { name: `${stem}.zip`, mime: "application/zip", data: base64(await zipped(members)) };
@@ -159,9 +160,10 @@ class Worker {
   }
 
   /** @param {number} ticket @param {import("./types").Progress} progress @param {(Verdict | null)[]} verdicts @param {string[]} [titles] */
-  tell(ticket, { step, num_steps, elapsed_s, traces, finished }, verdicts, titles) {
+  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, verdicts, titles) {
+    const named = finished ? { hashes: await Promise.all(traces.map(traceId)) } : {};
     const shown = this.live && !finished ? { runs: liveRuns(traces) } : { payload: buildPayload(this.model().manifest, traces, verdicts, titles) };
-    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...shown });
+    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...shown, ...named });
   }
 }
 

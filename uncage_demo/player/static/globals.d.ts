@@ -15,8 +15,8 @@ interface PlayerHandle {
 /** What each file of the player puts there; see load-order.json. */
 interface PlayerParts {
   skeleton: string;
-  dom: any; phrases: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
-  heads: any; arrange: any; binding: any; region: any; present: any; edit: any;
+  dom: any; phrases: any; unpack: any; run: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
+  heads: any; arrange: any; binding: any; region: any; present: any; cells: any; editDraw: any; editPanel: any; edit: any; notes: any;
 }
 
 interface PlayerOptions {
@@ -24,8 +24,12 @@ interface PlayerOptions {
   autoplay?: boolean;
   actions?: string[];
   onEvent?: (name: string, detail: any) => void;
-  /** How the brush begins: open, in a mode, with an edit that can be taken back. */
-  edit?: { open?: boolean; mode?: string; undo?: boolean };
+  /** How the brush begins: open, in a mode, on a run, with an edit that can be taken back. */
+  edit?: { open?: boolean; mode?: string; run?: number; undo?: boolean };
+  /** Notes can be written, and somebody keeps them: those of each run by its id, where they are others than the payload's. */
+  notes?: { [id: string]: Note[] };
+  /** Saves this page again with notes in it. */
+  saveCopy?: (notes: { [id: string]: Note[] }) => void;
   heads?: (detail: { id: string; step: number; word: number; other?: string }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 
@@ -44,4 +48,4 @@ interface Window {
 
 // Scripts look up nodes of markup that they ship themselves; which kind of element that is, the markup says.
 interface ParentNode { querySelector(selectors: string): any }
-interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent; "uc-lesson": CustomEvent }
+interface DocumentEventMap { "uc-shown": CustomEvent; "uc-theme": CustomEvent; "uc-lesson": CustomEvent; "uc-unknown-words": CustomEvent }

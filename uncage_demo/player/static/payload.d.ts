@@ -36,9 +36,13 @@ interface PayloadSubject {
 
 interface PayloadPrompt { text: string; words: PromptWord[]; subjects: PayloadSubject[]; truncated: string }
 
+/** One of several prompts: where its words (shared index, start, end) and objects stand in the shared lists, and how it calls the objects. */
+interface PayloadOwnPrompt { text: string; truncated: string; words: number[][]; subjects: number[]; labels: string[] }
+
+/** Lists run over the shared objects; null for an object that the run's own prompt does not have. */
 interface PayloadVerdict {
-  objects_found: boolean[];
-  colors_right: boolean[];
+  objects_found: (boolean | null)[];
+  colors_right: (boolean | null)[];
   extra_objects: number;
   all_correct: boolean;
   /** box: y0, x0, y1, x1 as shares of the picture; subject: the object of the prompt that it stands for, or -1. */
@@ -93,7 +97,7 @@ interface BindingObject {
 }
 
 /** Objects down, words (indices into the prompt's) across. */
-interface BindingView { words: number[]; objects: BindingObject[] }
+interface BindingView { words: number[]; objects: (BindingObject | null)[] }
 
 interface BranchEdits { keep: number[]; drop: number[]; forbid: [number, number[]][]; suppress_word: number | null }
 
@@ -110,7 +114,12 @@ interface Origin {
   strength: number | null;
   round: number | null;
   regions: { subject: number; box: number[] }[];
+  /** With regions: how many of the first steps commit cells of theirs before any other. */
+  leads?: number;
 }
+
+/** What somebody wrote on a step (from 0) or on one cell at that step. */
+interface Note { step: number; text: string; cell: number | null }
 
 interface PayloadRun {
   id: string;
@@ -118,6 +127,7 @@ interface PayloadRun {
   config: { [setting: string]: unknown };
   lineage: Lineage;
   origin: Origin | null;
+  notes: Note[];
   order: string;
   guided: boolean;
   /** As text: seeds may exceed what a double holds. */
@@ -159,6 +169,10 @@ interface PayloadRun {
   /** Base64 WebP per step, and the finished picture. */
   frames: string[] | null;
   image: string | null;
+  /** Which of the runs here it is an edit of, where it is one. */
+  source?: number;
+  /** Which of `prompts` is its own; missing where there is one for all. */
+  prompt?: number;
   /** First step at which it differs from run A. */
   divergence: number | null;
   verdict: PayloadVerdict | null;
@@ -176,7 +190,10 @@ interface Payload {
   grid: number[];
   num_steps: number;
   model: { id: string; title: string; weights: string };
+  /** Of all runs together; words that only later prompts have come last, with the span -1, -1. */
   prompt: PayloadPrompt;
+  /** Where the runs have different ones. */
+  prompts?: PayloadOwnPrompt[];
   /** [low, high] by layer, for all runs and steps. */
   scales: { [layer: string]: number[] };
   /** "256 3" uint8 colour maps. */

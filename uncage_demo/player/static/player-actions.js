@@ -108,7 +108,7 @@
       this.box.classList.toggle("up-on", !!state.whatIf);
       this.result.replaceChildren();
       if (!state.whatIf) {
-        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. What you leave stays as each stage has it."));
+        this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. Whatever you leave alone stays as it is on each stage."));
         return;
       }
       for (const run of model.runs.slice(0, 6)) {
@@ -155,7 +155,7 @@
       const words = {
         keep: ["Commit now", "Commit the drawn token here in this step, whatever its score"],
         drop: ["Delay by one step", "Do not commit this cell in this step"],
-        forbid: ["Forbid this token", "Never choose this token at this cell"],
+        forbid: ["Forbid this token", "Never choose this token for this cell"],
       };
       this.cellButtons = Object.entries(words).map(([action, [name, about]]) => {
         const node = button("up-pill", name, () => this.send(action));
@@ -199,9 +199,10 @@
       // The last step keeps every cell that is left, whatever the order.
       const last = state.step >= model.steps - 1;
       this.order.disabled = last;
-      const orders = last ? " Another order needs an earlier step: in the last one all cells that are left are kept." : " Or continue with another order.";
+      for (const option of this.order.options) option.disabled = option.value === run.raw.order; // it goes on with that one anyway
+      const orders = last ? " To continue with another order, go to an earlier step: the last step keeps every cell that is left." : " Or continue with another order.";
       this.about.textContent = state.pin < 0 ? `Pin a cell to commit it now, delay it or forbid its token.${orders}` :
-        data ? "Everything before this step stays; the rest is decoded anew." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
+        data ? "Everything before this step stays; the rest is decoded again." : `This cell was decided before this step; step back to change it.${last ? orders : ""}`;
     }
   }
 
@@ -227,7 +228,7 @@
         const { state, model } = player;
         const run = model.runs[state.touched || 0] || model.runs[0];
         player.clock.stop();
-        player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: state.word });
+        player.emit("knockout", { run: run.index, id: run.id, step: run.firstStep + run.local(state.step), word: run.ownWord(state.word) });
       });
       node.title = parts.phrases.KNOCKOUT;
       node.dataset.up = "knockout";
@@ -239,9 +240,11 @@
   function updateTools(player) {
     const { knockout, state, model } = player;
     if (!knockout) return;
-    knockout.hidden = state.layer !== "word" || state.word < 0 || model.done < model.steps;
-    if (knockout.hidden) return;
     const run = model.runs[state.touched || 0] || model.runs[0];
+    const { edits } = run.raw.lineage;
+    const out = edits && edits.suppress_word === state.word; // nothing attends to it any more
+    knockout.hidden = state.layer !== "word" || run.ownWord(state.word) < 0 || model.words[state.word].mark || out || model.done < model.steps;
+    if (knockout.hidden) return;
     knockout.textContent = `Knock out “${model.words[state.word].text}”` + (model.runs.length > 1 ? ` on ${run.letter}` : "");
   }
 

@@ -11,6 +11,8 @@
     box.dataset.run = String(run.index);
     const head = make("header", "up-stage-head");
     const title = make(compact ? "span" : "h3", "up-title", compact ? `Seed ${run.raw.seed}` : run.title);
+    title.title = run.title;
+    box.classList.toggle("up-branched", !compact && Boolean(run.raw.lineage.edits)); // its name says what was changed, so it is long
     head.append(make("span", "up-letter", run.letter), title);
     const canvas = make("canvas", "up-canvas");
     canvas.tabIndex = 0;
@@ -20,10 +22,10 @@
     const frame = make("div", "up-frame");
     frame.append(canvas);
     box.append(head, frame);
-    const told = parts.phrases.knockedOut(model, run);
-    if (told && !compact) box.append(make("p", "up-knocked", told));
     const verdict = parts.words.verdict(run, model);
     if (verdict) box.append(verdict);
+    const told = parts.phrases.knockedOut(model, run) || parts.phrases.madeFrom(model, run);
+    if (told && !compact) box.append(make("p", "up-knocked", told));
     return { box, canvas, head };
   }
 

@@ -60,7 +60,7 @@
       const list = make("ul", "up-decisions");
       /** @type {BindingView} */
       const binding = run.raw.binding;
-      binding.objects.forEach((object, index) => list.append(this.decision(run, object, index)));
+      binding.objects.forEach((object, index) => object && list.append(this.decision(run, object, index)));
       box.append(scroll, list);
       return box;
     }
@@ -84,10 +84,11 @@
       }
       table.append(head);
       binding.objects.forEach((object, o) => {
+        if (!object) return; // of another run's prompt
         const row = make("tr", "");
         const name = parts.words.tint(make("th", "up-bind-object"), model.subjects[o].color);
         name.scope = "row";
-        name.append(make("span", "", model.subjects[o].label), make("small", "up-small", cellsOf(object)));
+        name.append(make("span", "", run.labels[o]), make("small", "up-small", cellsOf(object)));
         row.append(name, ...binding.words.map((word, k) => this.cell(run, o, object, word, k)));
         table.append(row);
       });
@@ -114,7 +115,7 @@
       const { text } = model.words[word];
       const whose = object.own[k] ? "its own word" : object.leads[k] ? "another object’s word, and it leads" : "another object’s word";
       const raw = `attention ${number(object.raw[k], 3)}`;
-      node.title = `${model.subjects[o].label}: “${text}”, ${whose}, ${raw}. Show the cell that read it most: step ${peak[0] + 1}, ${place(peak[1], model.grid[1])}`;
+      node.title = `${run.labels[o]}: “${text}”, ${whose}, ${raw}. Show the cell that read it most: step ${peak[0] + 1}, ${place(peak[1], model.grid[1])}`;
       node.setAttribute("aria-label", `${readTimes(times)}. ${node.title}`);
       Object.assign(node.dataset, { object: String(o), word: String(word), value: String(times) });
       cell.append(node);
@@ -132,19 +133,19 @@
       const item = parts.words.tint(make("li", "up-decision"), model.subjects[o].color);
       const made = object.decision;
       if (!made) {
-        item.append(make("p", "", `${model.subjects[o].label}: ${object.cells ? "its words were not recorded" : "no cells of its own, so nothing can be told from attention"}.`));
+        item.append(make("p", "", `${run.labels[o]}: ${object.cells ? "its words were not recorded" : "no cells of its own, so nothing can be told from attention"}.`));
         return item;
       }
       const s = made.step - run.firstStep;
       const column = binding(run).words.indexOf(made.word);
       const foreign = object.leads[column];
       const said = make("p", "");
-      said.append(make("span", "", `${model.subjects[o].label}: ${drawnAfter(model, made)} `));
+      said.append(make("span", "", `${run.labels[o]}: ${drawnAfter(model, made)} `));
       if (foreign) said.append(make("strong", "up-warned", "That word is another object’s. "));
       said.append(make("span", "", committedBy(made, run.edited(s, made.cell))));
       const line = make("p", "up-decision-line");
       const go = button("up-link", `Show step ${made.step + 1}`, () => this.go(run, made.step, made.cell, made.word));
-      go.setAttribute("aria-label", `Show step ${made.step + 1}: where it was decided what ${model.subjects[o].label} is drawn after`);
+      go.setAttribute("aria-label", `Show step ${made.step + 1}: where it was decided which word ${run.labels[o]} follows`);
       line.append(go);
       if (parts.actions.allowed(player, "branch") && !made.last && model.done >= model.steps) {
         const wait = button("up-pill", "What if this cell had waited?", () => {
@@ -169,6 +170,7 @@
         const canvas = parts.stage.makeCanvas(TOKEN_PX, TOKEN_PX);
         canvas.setAttribute("aria-hidden", "true");
         item.append(canvas, make("span", "up-alt-prob", parts.phrases.percent(prob)), make("span", "up-alt-id", id === drawn ? "drawn" : `#${id}`));
+        item.title = `Token ${id} of the codebook`;
         list.append(item);
         this.tokens.push({ canvas, id });
       }

@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, button } = parts.dom;
-  const { number, percent, place, readOnly, standing, takenBack } = parts.phrases;
+  const { inRegion, number, percent, place, readOnly, standing, takenBack } = parts.phrases;
   const SHOWN_ALTERNATIVES = 5;
   const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
@@ -75,6 +75,7 @@
       }
       this.past = past ? when : -1;
       this.readers = data ? run.readers(s, cell) : null;
+      this.region = inRegion(run, run.firstStep + s, cell);
       this.opened = takenBack(run.takenBack(run.local(step), cell));
       const how = data && standing(data);
       const status = past ? (when < 0 ? "given" : `step ${when + 1}`) : how.word;
@@ -139,7 +140,7 @@
       this.box = make("div", "up-attends");
       this.box.append(make("h4", "", "Attends to"));
       this.rows = [];
-      const words = model.runs[0].attentionWords || [];
+      const words = [...new Set(model.runs.flatMap((run) => run.attentionWords || []))].sort((a, b) => a - b);
       // With many stages the numbers need their letters above them, and leave no room for the bars.
       this.box.classList.toggle("up-attends-many", model.runs.length > 3);
       if (model.runs.length > 2 && words.length) {
@@ -185,10 +186,11 @@
       for (const { word, each } of this.rows) {
         for (const { run, bar, fill, text } of each) {
           const on = shown(run);
+          const said = run.hasWord(word);
           bar.hidden = text.hidden = !on;
           if (!on) continue;
-          const value = run.wordAt(run.local(step), word, cell);
-          fill.style.transform = `scaleX(${Math.min(1, value / high).toFixed(4)})`;
+          const value = said ? run.wordAt(run.local(step), word, cell) : NaN;
+          fill.style.transform = `scaleX(${Math.min(1, (value || 0) / high).toFixed(4)})`;
           text.textContent = number(value, 3);
         }
       }
@@ -208,12 +210,12 @@
       this.where = make("span", "up-where");
       this.unpin = button("up-pill", "Unpin", () => this.player.setState({ pin: -1 }));
       head.append(this.title, this.where, this.unpin);
-      this.hint = make("p", "up-hint", "Point at a cell or tap it: what it attends to, and why it is committed now or has to wait. A click pins it.");
+      this.hint = make("p", "up-hint", "Point at a cell or tap it to see what it attends to, and why it is committed now or has to wait. Click it to pin it.");
       this.card = make("section", "up-card");
       this.columns = model.runs.map((run) => new Column(this.player, run));
       this.bars = new WordBars(this.player);
       const alts = make("div", "up-alt-runs");
-      alts.append(make("h4", "", "The model’s top tokens here"));
+      alts.append(make("h4", "", "Most probable tokens here; # is the number in the codebook"));
       for (const column of this.columns) alts.append(column.altBox);
       this.altRuns = alts;
       const scroll = make("div", "up-scroll");
@@ -228,7 +230,7 @@
       this.branch = new parts.actions.Branch(this.player);
       this.whatIf = new parts.actions.WhatIf(this.player);
       this.player.region.build();
-      hook.inspector.append(this.card, this.player.region.box, this.branch.box, this.whatIf.box);
+      hook.inspector.append(this.card, this.player.region.box, this.branch.box, this.whatIf.box, this.player.notes.box);
       parts.actions.tools(this.player);
     }
 
@@ -290,9 +292,10 @@
       }
       const read = this.columns.filter((column) => this.shown(column.run) && column.readers);
       const named = (run, said) => (said && model.runs.length > 1 ? `${run.letter}: ${said}` : said);
-      const sight = read.map(({ run, readers }) => named(run, readOnly(readers.map((o) => model.subjects[o].label), model.subjects.length)));
+      const sight = read.map(({ run, readers }) => named(run, readOnly(readers.map((o) => run.labels[o]), run.objects.length)));
       const opened = this.columns.filter((column) => this.shown(column.run)).map((column) => named(column.run, column.opened));
-      this.sight.textContent = [...opened, ...sight].filter(Boolean).join(" ");
+      const regions = this.columns.filter((column) => this.shown(column.run)).map((column) => named(column.run, column.region));
+      this.sight.textContent = [...opened, ...regions, ...sight].filter(Boolean).join(" ");
       this.sight.hidden = !this.sight.textContent;
       this.bars.update(cell, state.step, (run) => this.shown(run));
       this.bars.box.hidden = !this.bars.rows.length;

@@ -48,7 +48,9 @@
       return HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - TOP) * Math.min(this.high, value)) / this.high;
     }
 
+    // An object that the run's prompt does not have has no line.
     line(values, color, dash) {
+      if (values.every((v) => v !== v)) return;
       let d = "";
       for (let s = 0; s < values.length; s++) d += `${s ? "L" : "M"}${this.x(this.run.firstStep + s).toFixed(2)} ${this.y(values[s]).toFixed(2)}`;
       this.root.insertBefore(svg("path", { d, class: "up-line", stroke: color, ...(dash ? { "stroke-dasharray": dash } : {}) }), this.head);
@@ -164,8 +166,8 @@
         strip.setAttribute("aria-label", `Checks of run ${run.letter}`);
         if (model.runs.length > 1) strip.append(make("span", "up-letter", run.letter));
         const check = (good, yes, no) => strip.append(make("span", `up-check-mark ${good ? "up-good" : "up-bad"}`, `${good ? "✓" : "✗"} ${good ? yes : no}`));
-        check(said.counts_ok, "Right number of cells in each step", "Another number of cells than scheduled");
-        const kept = said.taken_back ? `${said.taken_back} cells were taken back, no other one was altered` : "No decided cell was altered";
+        check(said.counts_ok, "Right number of cells in each step", "Not the scheduled number of cells");
+        const kept = said.taken_back ? `${said.taken_back} decided ${said.taken_back === 1 ? "cell was" : "cells were"} opened again; none of the others was altered` : "No decided cell was altered";
         check(said.changed === 0, kept, `${said.changed} decided cells were altered`);
         let special = null;
         if (run.special) {

@@ -21,7 +21,7 @@
       box.replaceChildren();
       this.cache = new Map();
       this.shown = null;
-      const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i) && !model.words[i].mark);
+      const words = model.words.map((_, i) => i).filter((i) => this.player.heard(i) && !model.words[i].mark);
       const kept = model.payload.heads;
       const maps = new Map(Object.entries((kept && kept.maps) || {}));
       const look = async ({ id, step, word }) => (maps.has(`${id} ${step} ${word}`) ? { heads: maps.get(`${id} ${step} ${word}`) } : { error: kept.note });
@@ -91,14 +91,17 @@
       const { model, state } = this.player;
       if (!this.open || state.playing) return;
       const run = model.runs[Number(this.run.value)];
+      const shared = Number(this.word.value);
       /** @type {any} */
-      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: Number(this.word.value) };
+      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: run.ownWord(shared) };
       const other = this.other.value.trim();
       if (other) detail.other = other;
       const key = [detail.id, detail.step, other ? -1 : detail.word, other].join(" ");
       const mine = ++this.ticket;
       clearTimeout(this.timer);
-      if (this.cache.has(key)) return this.put(this.cache.get(key));
+      if (!other && detail.word < 0) return this.fail(`The prompt of ${run.letter} has no “${model.words[shared].text}”.`);
+      const said = other ? `“${other}”, which is not in the prompt, as if it went on with it` : `“${model.words[shared].text}”`;
+      if (this.cache.has(key)) return this.put(this.cache.get(key), said);
       this.status.textContent = "Reading the model…";
       this.timer = setTimeout(async () => {
         let answer = null;
@@ -109,20 +112,23 @@
         }
         if (mine !== this.ticket) return;
         if (!answer || !answer.heads) {
-          this.status.textContent = (answer && answer.error) || "The server did not answer. Is it still running?";
-          this.scale.hidden = this.grid.hidden = true; // maps of another step would be taken for this one's
+          this.fail((answer && answer.error) || "The server did not answer. Is it still running?");
           return;
         }
         this.cache.set(key, answer.heads);
         if (this.cache.size > KEPT) this.cache.delete(this.cache.keys().next().value);
-        this.put(answer.heads);
+        this.put(answer.heads, said);
       }, PAUSE_MS);
     }
 
-    put(data) {
+    fail(words) {
+      this.status.textContent = words;
+      this.scale.hidden = this.grid.hidden = true; // maps of another step would be taken for this one's
+    }
+
+    put(data, said) {
       this.shown = data;
-      this.codes = parts.data.typed(data.codes);
-      const said = data.other ? `“${data.other}”, which is not in the prompt, as if it went on with it` : `“${this.player.model.words[data.word].text}”`;
+      this.codes = parts.unpack.typed(data.codes);
       this.status.textContent = `Step ${data.step + 1}, ${said}: ${data.layers} layers of ${data.heads} ${data.heads === 1 ? "head" : "heads"}.`;
       this.scale.hidden = this.grid.hidden = false;
       this.grid.replaceChildren();

@@ -3,7 +3,7 @@
 // An entry: key (also of its scale in the payload), name, about;
 //   available(model)                   whether these runs have it;
 //   scale(painter, state)              {low, high, table, unit, digits, ...} of its numbers; null where it is a picture;
-//   values(run, s, state, out, model)  its number of every cell at step s, NaN where there is none;
+//   values(run, s, state, out, model)  its number of every cell at step s, NaN where there is none (a word that a run's prompt lacks);
 //   compared                           what the difference layer calls it, where runs can be compared in it;
 //   zero                               "free" (a scale of its own range), "low" (from 0) or "middle" (0 in the middle).
 (function (/** @type {PlayerParts} */ parts) {
@@ -51,7 +51,7 @@
         const unit = one ? `attention to “${one.label}”` : "attention, strongest object";
         return ofScale(painter, "object", one ? painter.ramps[state.object] : null, unit, 3);
       },
-      values: (run, s, state, out, model) => run.wordsInto(s, model.subjects[state.object].object, out),
+      values: (run, s, state, out, model) => (run.objects.includes(state.object) ? run.wordsInto(s, model.subjects[state.object].object, out) : out.fill(NaN)),
     },
     {
       key: "word", name: "Word", compared: "word", zero: "low",
@@ -62,7 +62,7 @@
         if (!word) return null;
         return ofScale(painter, word.mark ? "mark" : "word", painter.rampOf(state.word), `attention to ${word.mark ? `the ${word.text}` : `“${word.text}”`}`, 3);
       },
-      values: (run, s, state, out) => run.wordsInto(s, [state.word], out),
+      values: (run, s, state, out) => (run.says(state.word) ? run.wordsInto(s, [state.word], out) : out.fill(NaN)),
     },
     {
       key: "contrast", name: "Contrast", compared: "contrast", zero: "middle",
@@ -73,7 +73,7 @@
     },
     {
       key: "difference", name: "Difference", zero: "middle",
-      about: "How far the picture is from that of run A at the same step, channel by channel; black is equal.",
+      about: "How far the picture is from that of run A at the same step, channel by channel; black means equal.",
       aboutMaps: "This run’s map minus run A’s at the same step: orange is more than in A, purple is less.",
       available: (model) => model.runs.length > 1 && LAYERS.some((layer) => comparable(layer, model)),
       scale: (painter, state) => painter.differenceScale(state),

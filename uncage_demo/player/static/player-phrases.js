@@ -28,6 +28,14 @@
     return `From step ${lineage.at_step + 1} on nothing attends to “${model.words[hidden].text}”. ${stays}If it still shows, other words may carry it: the text encoder reads the prompt as a whole.`;
   }
 
+  // What an edit owes to the run that it comes from; "" where that run is not on stage.
+  function madeFrom(model, run) {
+    const source = model.runs[run.raw.source];
+    if (!source) return "";
+    if (run.raw.origin.kind === "extend") return `What is not new is ${source.letter}’s, moved.`;
+    return `What was not drawn again is ${source.letter}’s, token for token.`;
+  }
+
   // A region [top, left, bottom, right] of rows and columns.
   function area([top, left, bottom, right]) {
     const range = (name, a, b) => (a === b ? `${name} ${a + 1}` : `${name}s ${a + 1} to ${b + 1}`);
@@ -54,7 +62,8 @@
     return {
       word: data.picked ? "picked" : "waits",
       note: forced ? "forced by this branch" : delayed ? "delayed by this branch" : data.edited === "forbid" ? "a token is forbidden here" : "",
-      margin: !data.picked && !delayed && data.margin > 0 ? "exceeds, but is too near to another pick" : forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
+      margin: !data.picked && !delayed && data.margin > 0 ? (data.led === "out" ? "exceeds, but cells of regions go first" : "exceeds, but is too near to another pick")
+        : data.picked && !forced && data.margin < 0 && data.led === "in" ? "lacks, but is in a region, which goes first" : forced && data.margin < 0 ? "lacks, but was forced" : delayed && data.margin >= 0 ? "exceeds, but was delayed"
         : data.margin === 0 ? "just enough" : data.margin > 0 ? "exceeds" : "lacks",
     };
   }
@@ -90,7 +99,7 @@
   }
 
   // A multiple of the average: "2.4×".
-  const readTimes = (times) => `${number(times, times < 9.95 ? 1 : 0)}×`;
+  const readTimes = (times) => (times === times ? `${number(times, times < 9.95 ? 1 : 0)}×` : "–");
 
   // Where it was decided which word an object is drawn after. `made` is a BindingDecision.
   function drawnAfter(model, made) {
@@ -119,6 +128,17 @@
     return labels.length ? `This cell read only the words of: ${labels.join(", ")}.` : "This cell read no object’s words.";
   }
 
+  // In whose region a cell is, and what that did at the step that is told; "" for a run without regions.
+  function inRegion(run, step, cell) {
+    const { origin } = run.raw;
+    if (!origin || !origin.leads) return "";
+    const owner = run.regionOf(cell);
+    const where = owner >= 0 ? `In the region of ${run.labels[owner]}.` : "Outside of all regions.";
+    const leads = origin.leads;
+    if (step >= leads) return where;
+    return `${where} ${leads === 1 ? "The first step commits" : `The first ${leads} steps commit`} cells of regions before any other.`;
+  }
+
   // When and why a cell was taken back. `found` is of Run.takenBack.
   function takenBack(found) {
     if (!found) return "";
@@ -126,5 +146,5 @@
     return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
   }
 
-  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly };
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly, inRegion, madeFrom };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -68,9 +68,10 @@
     }
 
     update(changed) {
-      if (!this.on || !["step", "layer", "word", "object", "of", "caption", "model"].some((k) => changed.has(k))) return;
+      if (!this.on || !["step", "layer", "word", "object", "of", "caption", "model", "notes"].some((k) => changed.has(k))) return;
       const { player } = this;
-      player.hook.caption.textContent = parts.phrases.caption(player.model, player.state, player.painter.about(player.state));
+      const said = parts.phrases.caption(player.model, player.state, player.painter.about(player.state));
+      player.hook.caption.textContent = [said, ...player.notes.onStep(player.state.step)].join(" ");
     }
 
     // What a key means, here and on the page; false where it means nothing.
@@ -85,7 +86,7 @@
         player.setState({ layer: layers[(layers.indexOf(state.layer) + turn + layers.length) % layers.length] });
       } else if (/^[1-9]$/.test(name) && layers[Number(name) - 1]) player.setState({ layer: layers[Number(name) - 1] });
       else if ((name === "w" || name === "W") && model.hasAttention) {
-        const words = model.words.map((_, i) => i).filter((i) => model.runs[0].hasWord(i));
+        const words = model.words.map((_, i) => i).filter((i) => player.heard(i));
         player.setState({ layer: "word", word: words[(words.indexOf(state.word) + 1) % words.length] });
       } else if ((name === "b" || name === "B") && !player.hook.boxesField.hidden) player.setState({ boxes: !state.boxes });
       else if (name === "+" || name === "-") player.clock.turn(name === "+" ? 1 : -1);

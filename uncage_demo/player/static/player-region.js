@@ -62,7 +62,7 @@
       for (const run of model.runs) names.append(make("span", "up-attend-value", run.letter));
       letters.append(make("span", "up-attend-word"), make("span", "up-attend-bars"), names);
       if (model.runs.length > 1) list.append(letters);
-      const words = model.words.map((_, i) => i).filter((i) => !model.words[i].mark && model.runs.every((run) => run.hasWord(i)));
+      const words = model.words.map((_, i) => i).filter((i) => !model.words[i].mark && player.heard(i));
       for (const word of words) {
         const row = button("up-region-row", "", () => player.setState({ layer: "word", word }));
         const subject = model.subjects[model.words[word].subject];
@@ -83,7 +83,15 @@
       list.append(...this.rows.map(({ row }) => row));
       this.list = list;
       this.note = make("p", "up-hint", "Attention when each cell was decided, as a multiple of the average cell. Attention is a hint, not a proof.");
-      this.box.append(head, this.where, this.hint, list, this.note);
+      this.acts = make("p", "up-region-acts");
+      if (player.brush.allowed) {
+        for (const [mode, name] of [["edit", "Erase these cells"], ["compose", "Place an object here"]]) {
+          const act = button("up-pill", name, () => player.brush.fromRegion(mode, player.state.region));
+          act.dataset.region = mode;
+          this.acts.append(act);
+        }
+      }
+      this.box.append(head, this.where, this.hint, this.acts, list, this.note);
     }
 
     set(region) {
@@ -115,7 +123,7 @@
       this.select.setAttribute("aria-pressed", String(state.selecting));
       this.select.textContent = state.selecting ? "Selecting" : "Select";
       const { region } = state;
-      for (const node of [this.clear, this.where, this.list, this.note]) node.hidden = !region;
+      for (const node of [this.clear, this.where, this.acts, this.list, this.note]) node.hidden = !region;
       this.hint.hidden = Boolean(region);
       this.box.classList.toggle("up-on", Boolean(region));
       this.box.classList.toggle("up-sheet", Boolean(region) && state.pin < 0);

@@ -20,7 +20,7 @@
 
     load(text) {
       this.pending.add(text);
-      const blob = new Blob([parts.data.bytes(text)]);
+      const blob = new Blob([parts.unpack.bytes(text)]);
       createImageBitmap(blob).then(
         (bitmap) => {
           this.pending.delete(text);
@@ -148,7 +148,37 @@
         if (view.layer === "picture") this.cover(s, view);
       }
       this.outlines(s, view);
+      this.noted(view.notes(this.run), view.theme);
+      if (view.boxes) this.regions();
       if (view.boxes) this.boxes(this.run.boxes(this.model.subjects), view.theme);
+    }
+
+    // Cells with a note: a dot in the corner.
+    noted(cells, theme) {
+      const c = this.context;
+      const w = this.canvas.width / this.columns, h = this.canvas.height / this.rows;
+      const size = Math.max(2.5 * (this.canvas.width / Math.max(1, this.canvas.clientWidth)), w * 0.15);
+      for (const cell of cells) {
+        c.beginPath();
+        c.arc((cell % this.columns + 1) * w - size, Math.floor(cell / this.columns) * h + size, size, 0, 2 * Math.PI);
+        c.fillStyle = theme.accent;
+        c.strokeStyle = "#ffffff";
+        c.lineWidth = size * 0.5;
+        c.stroke();
+        c.fill();
+      }
+    }
+
+    // Where objects were asked for: dotted in the object's colour.
+    regions() {
+      const { width, height } = this.canvas;
+      const unit = width / Math.max(1, this.canvas.clientWidth);
+      for (const { subject, box: [top, left, bottom, right] } of (this.run.raw.origin && this.run.raw.origin.regions) || []) {
+        const path = new Path2D();
+        const w = width / this.columns, h = height / this.rows;
+        path.rect(left * w, top * h, (right - left) * w, (bottom - top) * h);
+        this.stroke(path, this.model.subjects[subject].color, "rgba(12,14,20,.85)", 2 * unit, [2 * unit, 3 * unit]);
+      }
     }
 
     // What the detector saw: a box and a name, dashed where the prompt asks for something else.

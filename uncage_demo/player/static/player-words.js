@@ -16,19 +16,35 @@
 
     build() {
       const { hook, model } = this.player;
-      const line = hook.prompt;
-      line.replaceChildren();
+      hook.prompt.replaceChildren();
       this.chips = [];
-      for (const { text, word: index } of parts.data.cutPrompt(model.text, model.words.filter((word) => !word.mark))) {
-        if (index < 0) {
+      const prompts = [...new Set(model.runs.map((run) => run.raw.prompt || 0))].sort((a, b) => a - b);
+      for (const number of prompts) {
+        const runs = model.runs.filter((run) => (run.raw.prompt || 0) === number);
+        if (prompts.length === 1) this.line(hook.prompt, runs[0]);
+        else {
+          const line = make("span", "up-prompt-line");
+          for (const run of runs) line.append(make("span", "up-letter", run.letter));
+          this.line(line, runs[0]);
+          hook.prompt.append(line);
+        }
+      }
+    }
+
+    // One prompt: its text with its words as buttons.
+    line(line, run) {
+      const { model } = this.player;
+      for (const { text, word: at } of parts.data.cutPrompt(run.text, run.spoken)) {
+        if (at < 0) {
           line.append(document.createTextNode(text));
           continue;
         }
+        const index = run.spoken[at].word;
         const word = model.words[index];
         const chip = button(`up-word up-${word.role || "plain"}`, text, () => this.choose(index));
         const owner = word.subject >= 0 ? model.subjects[word.subject] : null;
         if (owner) tint(chip, owner.color);
-        const what = owner ? `${word.role} of ${owner.label}` : "not a subject";
+        const what = owner ? `${word.role} of ${run.labels[word.subject]}` : "no object of the prompt";
         chip.title = `${word.text} (${what})`;
         chip.dataset.word = String(index);
         chip.setAttribute("aria-pressed", "false");
@@ -47,11 +63,12 @@
     update(changed) {
       if (!changed.has("layer") && !changed.has("word") && !changed.has("object") && !changed.has("model")) return;
       const { state, model } = this.player;
-      this.chips.forEach((chip, index) => {
+      for (const chip of this.chips) {
+        const index = Number(chip.dataset.word);
         const word = state.layer === "word" && state.word === index;
         const object = state.layer === "object" && state.object >= 0 && model.subjects[state.object].object.includes(index);
         chip.setAttribute("aria-pressed", String(word || object));
-      });
+      }
     }
   }
 
@@ -62,17 +79,21 @@
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
+    const by = make("span", "up-judge", "Detector:");
+    by.title = "Judged by a detector, a small model that can be wrong";
+    box.append(by);
     box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
-    model.subjects.forEach((subject, index) => {
+    for (const index of run.objects) {
+      const label = run.labels[index];
       const found = said.objects_found[index], right = said.colors_right[index];
       const mark = found ? (right ? "✓" : "~") : "✗";
-      const badge = tint(make("span", `up-badge ${found ? (right ? "up-good" : "up-half") : "up-bad"}`), subject.color);
-      badge.append(make("span", "up-mark", mark), make("span", "", subject.label));
+      const badge = tint(make("span", `up-badge ${found ? (right ? "up-good" : "up-half") : "up-bad"}`), model.subjects[index].color);
+      badge.append(make("span", "up-mark", mark), make("span", "", label));
       const words = found ? (right ? "found" : "found, but in another colour") : "not found";
-      badge.title = `${subject.label}: ${words}, says ${judge}`;
+      badge.title = `${label}: ${words}, says ${judge}`;
       badge.append(make("span", "up-hidden", `: ${words}`));
       box.append(badge);
-    });
+    }
     for (const wish of said.wishes || []) {
       const badge = make("span", `up-badge ${wish.met ? "up-good" : "up-bad"}`);
       badge.append(make("span", "up-mark", wish.met ? "✓" : "✗"), make("span", "", wish.label));
@@ -85,7 +106,6 @@
       extra.title = `Objects that the prompt does not ask for, says ${judge}`;
       box.append(extra);
     }
-    box.append(make("span", "up-judge", "judged by a detector"));
     return box;
   }
 

@@ -35,6 +35,7 @@
       this.heads = new parts.heads.Heads(this);
       this.region = new parts.region.Region(this);
       this.brush = new parts.edit.Brush(this);
+      this.notes = new parts.notes.Notes(this);
       this.changed = new Set();
       this.cleanups = [];
       this.present = new parts.present.Present(this);
@@ -51,6 +52,7 @@
       this.observer = new ResizeObserver(() => this.resized());
       this.observer.observe(this.hook.root);
       for (const stage of this.stages) this.observer.observe(stage.canvas);
+      this.observer.observe(document.body); // what stands above the player may grow or go
       // Whoever asked for little motion sees the finished picture instead of a grid of masks.
       if (autoplay && !this.calm) this.clock.start();
     }
@@ -84,8 +86,13 @@
 
     firstWord() {
       const { model } = this;
-      const subject = model.subjects.find((s) => model.runs[0].hasWord(s.object[0]));
-      return subject ? subject.object[0] : model.words.findIndex((_, i) => model.runs[0].hasWord(i));
+      const subject = model.subjects.find((s) => this.heard(s.object[0]));
+      return subject ? subject.object[0] : model.words.findIndex((_, i) => this.heard(i));
+    }
+
+    // Whether any run has a map of a word.
+    heard(word) {
+      return this.model.runs.some((run) => run.hasWord(word));
     }
 
     pickState(given) {
@@ -124,6 +131,7 @@
       this.buildStages();
       this.buildSelects();
       this.findings.build();
+      this.notes.build();
       this.inspector.build();
       this.binding.build();
       this.curves.build();
@@ -162,7 +170,7 @@
       hook.object.append(new Option("All objects", "-1"));
       model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
       hook.word.replaceChildren();
-      model.words.forEach((w, i) => model.runs[0].hasWord(i) && hook.word.append(new Option(w.text, String(i))));
+      model.words.forEach((w, i) => this.heard(i) && hook.word.append(new Option(w.text, String(i))));
     }
 
     // All pictures are asked for at once, those near the clock first.
@@ -188,6 +196,7 @@
         step: state.step, layer: state.layer, blend: (state.layer === "picture" ? state.cover : state.blend) / 100, paint: this.paint,
         reference: model.runs[0], region: state.region, hover: state.hover, pin: state.pin, boxes: state.boxes,
         whatIf: state.whatIf ? (run, s) => this.inspector.picked(run, s) : null, theme: this.theme, atlas: this.atlas(),
+        notes: (run) => this.notes.cellsWith(run),
       };
     }
 
@@ -229,6 +238,7 @@
       this.curves.update(changed);
       this.heads.update(changed);
       this.region.update(changed);
+      this.notes.update(changed);
       this.present.update(changed);
       this.brush.update(changed);
       if (changed.has("step") || changed.has("playing")) this.announce();
@@ -278,7 +288,7 @@
       hook.blendName.textContent = picture ? "Mask opacity" : "Blend";
       hook.blend.value = String(picture ? state.cover : state.blend);
       hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
-      hook.boxesField.hidden = !model.runs.some((run) => run.raw.verdict && run.raw.verdict.detections.length);
+      hook.boxesField.hidden = !model.runs.some((run) => (run.raw.verdict && run.raw.verdict.detections.length) || (run.raw.origin && run.raw.origin.regions.length));
       hook.boxes.checked = state.boxes;
       hook.lockField.hidden = !scale || state.layer === "order";
       hook.keys.hidden = Boolean(scale) || state.layer === "difference";
@@ -325,18 +335,22 @@
       }
     }
 
-    // Stages grow with the window as far as they and the clock fit on one screen: the page's first one, or one of their own
-    // where the player begins further down.
+    // Stages grow with the window as far as they, what is said below them and the clock fit on one screen: the page's first one, or one of
+    // their own where the player begins further down.
     resized() {
-      const { root, stages, clock } = this.hook;
-      const top = (node) => node.getBoundingClientRect().top;
+      const { root, stages, clock, caption, legend } = this.hook;
       const { canvas } = this.stages[0];
+      const top = (node) => node.getBoundingClientRect().top;
+      const bottom = (node) => node.getBoundingClientRect().bottom;
       const first = top(canvas) + window.scrollY;
-      const above = first < window.innerHeight * FIRST_SCREEN ? first : top(canvas) - top(stages);
-      const { caption, legend } = this.hook;
-      const below = this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0;
+      const further = first >= window.innerHeight * FIRST_SCREEN && !this.present.on;
+      const above = further ? top(canvas) - top(stages) : first;
+      root.classList.toggle("up-further-down", further);
+      const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
+      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + MARGIN_PX : 0);
       const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
-      root.style.setProperty("--up-room", `${Math.max(LEAST_PX, Math.round(room))}px`);
+      const side = `${Math.max(LEAST_PX, Math.round(room))}px`;
+      if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);
       this.setState({}, ["size"]);
     }
 

@@ -10,6 +10,7 @@
     let open = -1;
     let focusWord = -1;
     let said = null; // the prompt's words as last shown
+    let tried = false; // whether these words were sent and refused
 
     function read() {
       try {
@@ -101,31 +102,33 @@
       return row;
     }
 
-    // What the model is given where it cannot read the text itself, and the rest that it can draw where words are unknown.
+    // What the model is given where it cannot read the text itself.
     function rephrased(state) {
-      if (state.rest) {
-        const line = make("div", "uc-note");
-        line.append(button("uc-small uc-rest", `Draw the rest: “${state.rest}”`, () => {
-          if (window.UncagePage && window.UncagePage.busy) window.UncagePage.busy("Starting…");
-          send(window.UncagePage.here.on() ? "word_only" : "word_rest", {});
-        }));
-        return line;
-      }
       return make("div", "uc-note uc-given", `The model is given: “${state.given}”`);
     }
 
-    function unknownNotes(state) {
-      const box = make("div", "uc-unknown-notes");
-      state.words.forEach((word, index) => {
-        if (word.role !== "unknown") return;
-        const line = make("div", "uc-note");
-        line.append(make("span", "", `This model cannot draw “${word.text}”.`));
-        for (const near of word.suggestions) {
-          line.append(button("uc-small uc-suggest", near, () => send("word_replace", { word: index, text: near }, index)));
+    // All words that the model does not know in one line, each with near ones; then the rest that can be drawn.
+    function unknownWords(state) {
+      const unknown = state.words.map((word, index) => ({ ...word, index })).filter((word) => word.role === "unknown");
+      const box = make("div", "uc-note uc-unknown-notes");
+      if (!unknown.length) return box;
+      box.append(make("span", "", `${tried ? "Nothing was drawn: this" : "This"} model cannot draw`));
+      for (const { text, index, suggestions } of unknown) {
+        box.append(make("span", "uc-unknown-word", `“${text}”`));
+        for (const near of suggestions) {
+          const node = button("uc-small uc-suggest", `Use “${near}”`, () => send("word_replace", { word: index, text: near }, index));
+          node.title = `Instead of “${text}”`;
+          box.append(node);
         }
-        if (!word.suggestions.length) line.append(make("span", "uc-muted", "No near word. Choose from the list below, or a large model in Settings."));
-        box.append(line);
-      });
+      }
+      if (state.rest) {
+        box.append(button("uc-small uc-rest", `Draw the rest: “${state.rest}”`, () => {
+          if (window.UncagePage && window.UncagePage.busy) window.UncagePage.busy("Starting…");
+          send(window.UncagePage.here.on() ? "word_only" : "word_rest", {});
+        }));
+      }
+      box.append(make("span", "uc-muted", "Or take words from the list, or a large model."));
+      if (tried) box.setAttribute("role", "alert");
       return box;
     }
 
@@ -166,11 +169,12 @@
       if (open >= 0) line.append(vocabulary(state, wasOpen));
       if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
       if (state.cut_off && state.cut_off.length) {
-        root.append(make("div", "uc-note", `Left out, because the model does not read so far: ${state.cut_off.join(", ")}.`));
+        root.append(make("div", "uc-note", `Left out, because the prompt is too long for this model: ${state.cut_off.join(", ")}.`));
       }
       if (state.message) root.append(make("div", "uc-note", state.message));
-      root.append(unknownNotes(state));
-      if (state.rest || (state.given && !state.message && !state.words.some((word) => word.role === "unknown"))) root.append(rephrased(state));
+      const unknown = unknownWords(state);
+      if (unknown.childNodes.length) root.append(unknown);
+      else if (state.given && !state.message) root.append(rephrased(state));
       if (focusWord >= 0) {
         const target = root.querySelector(`[data-word="${focusWord}"]`);
         if (target) target.focus({ preventScroll: true });
@@ -178,10 +182,17 @@
       }
     }
 
+    document.addEventListener("uc-unknown-words", () => {
+      tried = true;
+      render();
+    });
     watch("value", () => {
       const state = read();
       const words = state ? state.words.map((word) => word.text).join(" ") : null;
-      if (words !== said) open = -1; // another prompt: what was being corrected is gone
+      if (words !== said) { // another prompt: what was being corrected is gone
+        open = -1;
+        tried = false;
+      }
       said = words;
       render();
       tell(state);

@@ -122,6 +122,7 @@
   document.addEventListener("uc-shown", (event) => {
     clearTimeout(timer);
     looked = null;
+    if (page.shared.incomplete) return; // the link that was followed stays until its branches are there
     const names = named(event.detail);
     if (arriving && (event.detail.autoplay || event.detail.example || runPart(window.location.href))) first = new URLSearchParams(Object.entries(names)).toString();
     else runs(names);

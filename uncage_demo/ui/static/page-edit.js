@@ -15,7 +15,8 @@
       history.push(shown);
       if (history.length > MOST_HISTORY) history.shift();
     } else if (!message.edit && !message.branch && !taken) history.length = 0;
-    if (message.edit === "picture") opened = { open: true, mode: "edit" };
+    // the newest picture is the one to go on with
+    if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
     taken = false;
     shown = message;
     if (!message.here) options.actions.push("edit"); // the brush begins with a picture, which only the server's model takes
@@ -25,7 +26,7 @@
 
   // What the brush reports. Returns whether it was the brush's.
   function onEvent(name, detail, stage) {
-    if (name === "editing") opened = detail;
+    if (name === "editing") opened = { ...detail };
     else if (name === "edit") {
       page.busy("Drawing again…");
       stage.trigger("edit", { ids: shared.ids, event: detail });

@@ -201,7 +201,8 @@
   }
 
   function show(message, done) {
-    const { payload } = message;
+    const { payload, hashes } = message;
+    payload.runs.forEach((run, i) => (run.id = `here:${i}`));
     const branch = Boolean(done.branch || done.follow);
     stage = { ...(branch ? stage : null), model: done.model, age: done.age, edits: done.edits, count: payload.runs.length };
     if (!branch) stage.follow = -1;
@@ -210,7 +211,7 @@
     const seconds = (performance.now() - done.began) / 1000;
     const step = branch ? done.from : message.num_steps - 1;
     page.onStage({
-      kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((_, i) => `here:${i}`), heads, branch,
+      kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
       ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
     });
     followed(done.follow ? `Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.` : "");
@@ -248,19 +249,21 @@
   // A file of the runs on stage: traces are written here, all else by the server, which keeps nothing.
   async function file(asked) {
     try {
-      return asked.kind === "npz" ? await engine.archive() : await ask("here_export", { ...asked, ...(await sent(false)) });
+      return asked.kind === "npz" ? await engine.archive(asked.ids.map((id) => asked.notes[id] || [])) : await ask("here_export", { ...asked, ...(await sent(false)) });
     } catch (error) {
       return { error: error.away ? UNTOLD : error.message };
     }
   }
 
+  const place = (id) => Number(id.split(":")[1]);
+
   async function heads({ id, step, word, other }) {
     try {
-      if (!other) return await engine.heads({ run: Number(id), step, word });
+      if (!other) return await engine.heads({ run: place(id), step, word });
       const text = shared.stage.player.model.text;
       const prompt = await read(`${text} and ${/^[aeiou]/i.test(other) ? "an" : "a"} ${other}`, stage.model);
       const tokens = prompt.words.filter((one) => one.start >= prompt.text.length - other.length).flatMap((one) => one.tokens);
-      const answer = await engine.heads({ run: Number(id), step, word: -1, prompt, tokens });
+      const answer = await engine.heads({ run: place(id), step, word: -1, prompt, tokens });
       return { heads: { ...answer.heads, other } };
     } catch (error) {
       return { error: error.message };

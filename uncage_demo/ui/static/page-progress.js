@@ -50,7 +50,7 @@
   // What is committed so far, and the model's guess behind what is still masked.
   function Live(root) {
     const cells = [];
-    const about = make("p", "uc-live-about", "Clear cells are decided. Behind the veil: what the model would put there now. It may still change its mind until a cell is decided.");
+    const about = make("p", "uc-live-about", "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
     function draw(cell, run) {
       const picture = new Image();
       picture.onload = () => {

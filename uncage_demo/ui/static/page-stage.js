@@ -26,6 +26,7 @@
         keepView = true;
         if (!page.here.anotherSeed()) trigger("another_seed", {});
       }
+      if (name === "notes") page.notes.changed(detail);
       if (page.here.onEvent(name, detail)) return;
       if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
@@ -54,9 +55,14 @@
       shared.here = Boolean(message.here);
       const asked = page.address.asked(answer.payload.grid[1]);
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
-      shared.restoreStep = null;
-      const options = { onEvent, autoplay: Boolean(message.autoplay) && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
+      // the runs of a link are here; its branches are still to be made
+      const branches = message.branches || shared.branches;
+      shared.branches = null;
+      shared.incomplete = Boolean(branches);
+      if (!branches) shared.restoreStep = null;
+      const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
       page.edits.prepare(options, message);
+      page.notes.prepare(options, message, answer.payload.runs);
       options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
@@ -69,6 +75,9 @@
       shared.stage = player;
       element.dataset.ready = String(message.seq);
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
+      if (!branches) return;
+      busy("Making the branches again…");
+      trigger("branch", { ids: shared.ids, event: { name: "again", branches } });
     }
 
     function fail(text) {
@@ -79,6 +88,8 @@
 
     function settle() {
       keepView = false;
+      shared.branches = null;
+      shared.incomplete = false;
       progress.hide();
       live.hide();
       if (!player) host.replaceChildren(); // nothing is coming: no more empty stages
@@ -114,8 +125,10 @@
         }
       } else if (message.kind === "problem") {
         settle();
-        page.problem(message.text);
+        if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
+        else page.problem(message.text);
       } else if (message.kind === "restored") {
+        shared.branches = message.branches || null;
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);
       } else if (message.kind === "idle") {
         settle();

@@ -47,7 +47,7 @@
         node.disabled = true;
         status.textContent = `Making ${label}…`;
         const theme = document.body.classList.contains("dark") ? "dark" : "light";
-        const asked = { ids: shared.ids, kind, step: shared.step, theme };
+        const asked = { ids: shared.ids, kind, step: shared.step, theme, notes: page.notes.now() };
         const answer = shared.here ? await page.here.file(asked) : parse(await server.export_file(asked));
         node.disabled = false;
         if (!answer || answer.error) {
@@ -71,8 +71,8 @@
 
     row.append(
       make("span", "uc-take-title", "Take it away"),
-      file("Player", "html", "This player as one HTML file that opens offline"),
-      file("Trace", "npz", "The whole run of every stage; open it here again or in Python"),
+      file("Player", "html", "This player as one HTML file that opens offline, notes included"),
+      file("Trace", "npz", "The whole run of every stage with its notes; open it here again or in Python"),
       make("span", "uc-take-title uc-muted", "Film"),
       file("WebP", "webp", "The stages as an animated picture"),
       file("MP4", "mp4", "The stages as a video"),
@@ -94,9 +94,9 @@
       shared.link = shared.embed = detail.query || detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? detail.untold || "This cannot say what was edited: take the trace" : node.dataset.title;
+        node.title = node.disabled ? detail.untold || "This cannot describe what was edited; take the trace instead" : node.dataset.title;
       }
-      const without = shared.command ? "A link describes whole runs; the command makes the branches, too." : "Link and command describe whole runs and branches, not edits: take the trace.";
+      const without = shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
       status.textContent = shared.link ? "" : detail.untold || without;
       texts.hidden = true;
     }

@@ -31,7 +31,7 @@ export function philoxBlock(counter, first, second) {
 }
 
 /**
- * Uniform numbers strictly between 0 and 1, one a position: (k + 1/2) / 2^52 with k the upper 52 bits of each output.
+ * Uniform numbers strictly between 0 and 1, one per position: (k + 1/2) / 2^52 with k the upper 52 bits of each output.
  * @param {number | string | bigint} seed 0..2^63-1
  * @param {number} step 0..2^32-1
  * @param {string} purpose a key of PURPOSES

@@ -75,9 +75,9 @@ export class Engine {
     return this.ask({ kind: "files", slim });
   }
 
-  /** One file of all runs. @returns {Promise<{ name: string, mime: string, data: string }>} data in base64 */
-  archive() {
-    return this.ask({ kind: "archive" });
+  /** One file of all runs. @param {any[][]} [notes] what was written on each @returns {Promise<{ name: string, mime: string, data: string }>} data in base64 */
+  archive(notes) {
+    return this.ask({ kind: "archive", notes });
   }
 
   /** @param {object} message @returns {Promise<any>} */
@@ -97,8 +97,8 @@ export class Engine {
     this.worker.postMessage({ kind: "cancel" });
   }
 
-  /** @param {number} run */
-  save(run) {
-    this.worker.postMessage({ kind: "save", run });
+  /** @param {number} run @param {any[]} notes that were written on it */
+  save(run, notes) {
+    this.worker.postMessage({ kind: "save", run, notes });
   }
 }

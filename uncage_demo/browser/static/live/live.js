@@ -33,6 +33,8 @@ class LivePage {
     this.shownMs = 0;
     this.ready = false;
     this.marks = { asked: 0, first: 0, opened: 0 };
+    /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
+    this.notes = {};
     this.model = held.models[0];
     const reason = unable();
     this.engine = reason ? null : this.start();
@@ -115,8 +117,8 @@ class LivePage {
       // What both weights share is remembered, so only the steps that follow are computed.
       this.later = setTimeout(() => this.player && this.draw(), REDRAW_AFTER_MS);
     });
-    hook.saveA.addEventListener("click", () => this.engine?.save(0));
-    hook.saveB.addEventListener("click", () => this.engine?.save(1));
+    hook.saveA.addEventListener("click", () => this.engine?.save(0, this.notes["0"] || []));
+    hook.saveB.addEventListener("click", () => this.engine?.save(1, this.notes["1"] || []));
     this.preview();
   }
 
@@ -199,6 +201,7 @@ class LivePage {
     this.say("Drawing…");
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
     this.shownMs = 0;
+    this.notes = {};
     this.engine?.draw(runs);
   }
 
@@ -226,7 +229,7 @@ class LivePage {
       return this.engine?.heads({ run: Number(id), step, word }).catch((error) => ({ error: error.message }));
     };
     this.player = UncagePlayer.mount(hook.player, message.payload, {
-      state, autoplay: false, actions: ["branch", "knockout"], heads, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
+      state, autoplay: false, actions: ["branch", "knockout"], heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
     });
     this.shownMs = Math.max(this.shownMs, performance.now() - began);
     if (!finished) return;
@@ -244,6 +247,7 @@ class LivePage {
 
   /** What a visitor asks of the player. @param {string} name @param {any} detail */
   asked(name, detail) {
+    if (name === "notes") this.notes = { ...this.notes, [detail.id]: detail.notes };
     if (name !== "branch" && name !== "knockout") return;
     /** @type {Record<string, any>} */
     const edits = {};

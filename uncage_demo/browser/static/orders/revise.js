@@ -3,7 +3,7 @@
 /** What people read after "Opened again: "; a record holds a place in this list. The first means "not opened". */
 export const REASONS = Object.freeze([
   "",
-  "a share of the committed cells is drawn by lot in every step.",
+  "in every step some of the committed cells, chosen at random, are opened.",
   "the model now finds its token less probable than one that waited.",
   "since it was committed, the model has found its token less probable than any other cell's.",
   "with the cell itself hidden, the model finds its token less probable than any other cell's.",

@@ -26,7 +26,7 @@ const encoded = new WeakMap();
  * Everything the player shows of some runs of one prompt.
  * @param {Manifest} manifest
  * @param {Trace[]} traces finished or not
- * @param {(Verdict | null)[]} verdicts one a run
+ * @param {(Verdict | null)[]} verdicts one per run
  * @param {string[]} [titles] of the stages
  * @returns {Payload}
  */
@@ -139,6 +139,7 @@ function runOf(trace, maps) {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
     origin: null,
+    notes: trace.notes || [],
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),

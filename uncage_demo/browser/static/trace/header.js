@@ -15,7 +15,8 @@ const FLOATS = [
 
 /** @param {Trace} trace @param {Record<string, number[]>} present */
 export function headerOf(trace, present) {
-  const versions = trace.frames ? { ...trace.versions, [FRAMES_KEY]: FRAMES_TEXT } : trace.versions;
+  const notes = Object.fromEntries((trace.notes || []).map((note, i) => [`note ${i + 1}`, JSON.stringify(note)])); // as trace/notes.py
+  const versions = { ...trace.versions, ...(trace.frames ? { [FRAMES_KEY]: FRAMES_TEXT } : {}), ...notes };
   const lineage = trace.lineage ? lineageOf(trace.lineage) : {};
   const header = {
     schema: SCHEMA_VERSION, prompt: trace.prompt, config: configOf(trace.config), model: trace.model, columns: trace.columns,
