@@ -56,7 +56,11 @@
       const asked = page.address.asked(answer.payload.grid[1]);
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       // the runs of a link are here; its branches are still to be made
-      const branches = message.branches || shared.branches;
+      const branches = message.here ? null : message.branches || shared.branches;
+      if (message.here && shared.branches) {
+        note.hidden = false;
+        note.textContent = "The branches of this link are made on the server: choose “on the server”, and open the link again.";
+      }
       shared.branches = null;
       shared.incomplete = Boolean(branches);
       if (!branches) shared.restoreStep = null;
