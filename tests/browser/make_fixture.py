@@ -16,7 +16,7 @@ import numpy as np
 from tests.golden.regenerate import CONFIGS, PROMPTS, load
 from uncage_demo.backends.base import ForwardOutput
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.config import SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.config import LATER, SCHEDULE_NAMES, DecodingConfig
 from uncage_demo.decoding.noise import PURPOSES, gumbel, roll_offset, uniforms
 from uncage_demo.decoding.run import Run, Start
 from uncage_demo.decoding.sampler import decode
@@ -37,6 +37,12 @@ FURTHER = {
     "unscaled": DecodingConfig(order="uncage", num_steps=6, contrast_rescale="none", use_noise=False, attention_source="layers:0-1"),
     "no confidence": DecodingConfig(order="anchored", num_steps=6, use_confidence=False, anchor_radius=0.5, contrast_steps=6),
     "redraws": DecodingConfig(order="halton", num_steps=8, redraw_steps=3, redraw_words="own"),
+    "interval": DecodingConfig(order="meissonic", num_steps=8, guidance_interval=(0.2, 0.7), seed=11),
+    "spaced": DecodingConfig(order="uncage", num_steps=5, spacing=2.5, seed=12),
+    "heated": DecodingConfig(order="meissonic", num_steps=6, entropy_heat=0.8, entropy_decay=0.7, seed=13),
+    "by entropy": DecodingConfig(order="confidence", num_steps=12, how_many="entropy", entropy_budget=20.0, seed=14),
+    "by confidence": DecodingConfig(order="meissonic", num_steps=10, how_many="confidence", confidence_threshold=0.2, seed=15),
+    "by chance": DecodingConfig(order="meissonic", num_steps=10, how_many="first_hitting", seed=16),
     "one step": DecodingConfig(order="meissonic", num_steps=1),
 }
 FURTHER_PROMPT = "two cats and a red car at night"
@@ -75,7 +81,8 @@ def write(backend: EmbeddedBackend, folder: Path, *, further: bool = True) -> No
         "model": asdict(backend.info),
         "blur": backend.default_blur,
         "runs": told,
-        "defaults": {**DecodingConfig().to_dict(), "redraw_steps": None, "redraw_words": None},
+        "defaults": asdict(DecodingConfig()),
+        "later": LATER,
         "orders": {name: _order(name) for name in ORDERS},
         "noise": [_noise(seed, step, arrays_count) for seed, step, arrays_count in ((0, 0, 9), (1, 3, 144), (2**63 - 1, 2**32 - 1, 5))],
         "schedule": _schedules(),

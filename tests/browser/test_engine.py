@@ -22,7 +22,6 @@ NOT_NEEDED = {
     "__init__": "holds nothing",
     "presets": "settings by name are resolved on the server",
     "cost": "serves the benchmark's comparisons at equal cost",
-    "logits": "settings of the laboratory, which the browser refuses by name",
     "sample": "one step of one picture; in the browser it is part of sampler",
 }
 

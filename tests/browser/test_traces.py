@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.browser import test_engine, test_whole_runs
-from tests.browser.test_engine import ROOT
+from tests.browser.test_engine import ROOT, node_test, passed
 from tests.golden.regenerate import load
 from uncage_demo.browser.export_model import write_model
 from uncage_demo.player.payload import build_payload
@@ -37,7 +37,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Any:
     command = ("node", str(ROOT / "tests/browser/draw.mjs"), str(folder / "model"), str(folder), json.dumps(ASKED))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    # The worker talks as a page asks it to, on the same model.
+    assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 3
+    branch = Trace.from_bytes((folder / "branch.npz").read_bytes())
     traces = [Trace.from_bytes((folder / f"{i}.npz").read_bytes()) for i in range(len(ASKED["configs"]))]
+    assert branch.lineage is not None
+    assert branch.lineage.parent == traces[0].id, "a branch names its parent as Python does"
     return traces, json.loads((folder / "payload.json").read_text()), json.loads((folder / "verdicts.json").read_text())
 
 

@@ -10,21 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.browser.bundle import STATIC, bundle, runtime_as_constant
+from uncage_demo.browser.bundle import STATIC, bundle
 from uncage_demo.browser.export_model import export_model
 from uncage_demo.browser.manifest import NAME
 from uncage_demo.browser.runtime import Runtime, find_runtime
+from uncage_demo.browser.served import worker_script
 from uncage_demo.files import write_atomically
 from uncage_demo.player.page import one_file_page, script_json
 
 MAX_PAGE_BYTES = 25_000_000
 TITLE = "Watch a masked generative transformer decide"
-
-
-def worker_script(runtime: Runtime) -> str:
-    """The worker as one plain script: the runtime, the engine, and the line that starts them."""
-    engine = bundle(STATIC / "worker.js")
-    return f"{runtime_as_constant(runtime.script)}\n{engine}\nentry.serve(ort, globalThis);\n"
 
 
 def export_live(path: Path, models: Sequence[str] = ("embedded",), title: str = TITLE, runtime: str | Path | None = None) -> Path:

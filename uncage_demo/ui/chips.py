@@ -97,6 +97,7 @@ def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits
             "rest": rest_of(prompt, vocabulary),
             "model": model,
             "edited": bool(edits),
+            "edits": edits,
             "message": message or ("" if unknown else problem_of(prompt, vocabulary)),
         }
     ).replace("<", "\\u003c")

@@ -125,18 +125,32 @@ def export_function(handlers: Handlers) -> Callable[[Any], str]:
 
     def export_file(data: Any) -> dict[str, Any]:
         entries = with_notes(_entries(handlers, data, 6), data.get("notes"))
-        kind, step = data.get("kind"), data.get("step", 0)
-        if kind not in KINDS:
-            raise ValueError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
-        last = max(len(e.trace.steps) for e in entries) - 1
-        if not isinstance(step, int) or isinstance(step, bool):
-            raise ValueError(f"step={step!r}: give a whole number from 0 to {last}")
-        theme = "dark" if data.get("theme") == "dark" else "light"
         with tempfile.TemporaryDirectory() as folder:
-            path = make_file(entries, kind, min(max(step, 0), last), Path(folder), theme)
-            return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}
+            return told_file(entries, data, Path(folder))
 
     return answered(export_file)
+
+
+def told_file(entries: list[Entry], asked: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One file of some runs as scripts take it: name, media type and base64.
+
+    Args:
+        entries: 1..6 runs.
+        asked: kind, step and theme as a script asks for them.
+        folder: where to write.
+
+    Raises:
+        ValueError: naming what is wrong with the request, or why this file cannot be made.
+    """
+    kind, step = asked.get("kind"), asked.get("step", 0)
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
+    last = max(len(e.trace.steps) for e in entries) - 1
+    if not isinstance(step, int) or isinstance(step, bool):
+        raise ValueError(f"step={step!r}: give a whole number from 0 to {last}")
+    theme = "dark" if asked.get("theme") == "dark" else "light"
+    path = make_file(entries, kind, min(max(step, 0), last), folder, theme)
+    return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}
 
 
 def with_notes(entries: list[Entry], given: Any) -> list[Entry]:

@@ -80,7 +80,17 @@ class Handlers(PromptHandlers, RunHandlers):
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
         """Ids of runs and hashes of what was decoded, with link, command line and Python that reproduce them, or None in their place."""
         traces = [entry.trace for entry in self.store.get_many(ids)]
-        shown = {"ids": list(ids), "hashes": [trace.id for trace in traces]}
+        return {"ids": list(ids), **self.reproduced(ids, traces, chosen, edits)}
+
+    def reproduced(self, ids: Sequence[str], traces: Sequence[Trace], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
+        """Hashes of what was decoded, with link, command line and Python that reproduce some runs, or None in their place.
+
+        Args:
+            ids, traces: runs of one prompt; they need not be in the store.
+            chosen: what was asked for, or None where that is not known.
+            edits: the prompt's corrections.
+        """
+        shown = {"hashes": [trace.id for trace in traces]}
         python: str | None
         given = _asked(chosen)
         try:

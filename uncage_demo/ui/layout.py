@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo.decoding.presets import named_preset
-from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, own_picture, pages, theme
+from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, own_picture, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.branch_links import parse_branches
@@ -23,7 +23,7 @@ from uncage_demo.ui.panel import Panel, build_panel
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
-SEEDS_SHOWN = 10_000  # "another seed" draws one below this: short enough to say aloud
+CHIP_EVENTS = ("word_edit", "word_replace", "word_add", "word_reset", "word_rest", "word_only")
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
 
 
@@ -82,7 +82,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     chip_line = gr.HTML(
         "",
         html_template='<div class="uc-chips-root"></div>',
-        js_on_load=theme.attach_script("UncageChips.attach", ("word_edit", "word_replace", "word_add", "word_reset", "word_rest")),
+        js_on_load=theme.attach_script("UncageChips.attach", CHIP_EVENTS),
         elem_id="uc-chips",
         apply_default_css=False,
     )
@@ -106,6 +106,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         )
         opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
         own = own_picture.upload_button()
+    in_browser.build(handlers, panel, prompt)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
         "",
@@ -274,8 +275,17 @@ def _wire_runs(
     rest = chip_line.word_rest(
         run_rest, [prompt, edits, download, *panel.inputs], [stage, chip_line, prompt], trigger_mode="once", **device
     )
+    # In this browser the words alone are taken; the run is the page's own.
+    chip_line.word_only(
+        explained(handlers.rest_of), [prompt, panel.model], prompt, api_visibility="private", show_progress="hidden", queue=False
+    ).success(None, None, None, js="() => window.UncagePage.here.press()")
     chosen = stage.another_seed(
-        lambda: secrets.randbelow(SEEDS_SHOWN), None, panel.shared["seed"], queue=False, api_visibility="private", show_progress="hidden"
+        lambda: secrets.randbelow(options.SEEDS_SHOWN),
+        None,
+        panel.shared["seed"],
+        queue=False,
+        api_visibility="private",
+        show_progress="hidden",
     )
     seeded = chosen.success(run, [prompt, edits, download, *panel.inputs], [stage, chip_line], trigger_mode="once", **device)
     branched = stage.branch(branch_on_stage, None, stage, trigger_mode="once", **device)

@@ -9,14 +9,17 @@ from typing import Any
 from gradio import themes
 from starlette.middleware import Middleware
 
+from uncage_demo.browser.bundle import STATIC as ENGINE
+from uncage_demo.browser.bundle import bundle
 from uncage_demo.player.page import player_script, player_style, scripts_of
 from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 from uncage_demo.ui import scratch
+from uncage_demo.ui.browser_files import BrowserFiles
 from uncage_demo.ui.kept_answers import KeptAnswers
 from uncage_demo.ui.models import MAX_THREADS
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("page.css", "results.css")
+STYLES = ("page.css", "results.css", "here.css")
 
 _SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -102,7 +105,8 @@ def head() -> str:
         if "</style" in text.lower():
             raise ValueError("a style sheet in ui/static contains a closing style tag and cannot be inlined")
         parts.append(f"<style>{text}</style>")
-    for text in (player_script(), scripts_of(STATIC)):
+    engine = f"window.UncageEngine = (() => {{ {bundle(ENGINE / 'live/engine.js')} return entry; }})();"
+    for text in (player_script(), engine, scripts_of(STATIC)):
         if "</script" in text.lower():
             raise ValueError("a script in ui/static contains a closing script tag and cannot be inlined")
         parts.append(f"<script>{text}</script>")
@@ -129,7 +133,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": True,
         "max_threads": MAX_THREADS,
-        "app_kwargs": {"middleware": [Middleware(KeptAnswers)]},
+        "app_kwargs": {"middleware": [Middleware(KeptAnswers), Middleware(BrowserFiles)]},
     }
 
 

@@ -1,8 +1,10 @@
 // Branches of a recorded run: edit it at a step and decode on from there; as branching.py.
 
-/** @import { Config, Edits, Lineage, Progress, Start, Trace } from "./types" */
+/** @import { Config, Edits, Lineage, Progress, Prompt, Start, Trace } from "./types" */
 /** @import { EmbeddedBackend } from "./backends/embedded.js" */
+import { hiddenTokens } from "./decoding/sight.js";
 import { stream } from "./runner.js";
+import { traceId } from "./trace/id.js";
 
 /** @type {Edits} */
 const NOTHING = { keep: [], drop: [], forbid: [], suppress_word: null };
@@ -101,13 +103,36 @@ function lines({ lineage }) {
   return lineage ? [lineage, ...(lineage.earlier || [])] : [];
 }
 
-/** 16 hex digits over what was decoded, so that a branch names its parent. @param {Trace} trace */
-async function traceId(trace) {
-  const said = JSON.stringify([trace.prompt.text, { ...trace.config, seed: String(trace.config.seed) }, trace.model.id, trace.model.weight_hash, trace.tokens.join(), trace.unmask_step.join()]);
-  // FNV-1a twice with different beginnings: an address within this page, no protection against anybody.
-  return [0x811c9dc5, 0x01000193].map((seed) => {
-    let hash = seed;
-    for (let i = 0; i < said.length; i++) hash = Math.imul(hash ^ said.charCodeAt(i), 0x01000193);
-    return (hash >>> 0).toString(16).padStart(8, "0");
-  }).join("");
+/**
+ * Attention of every layer and head to a word at one step: what the model saw then is in the trace, so one forward gives it again.
+ * @param {EmbeddedBackend} backend the model that made it
+ * @param {Trace} trace
+ * @param {number} step over the whole run, from 0
+ * @param {readonly number[]} tokens text tokens of the word, averaged over
+ * @param {Prompt} [other] another prompt to read in; then every cell reads everything
+ * @returns {Promise<Float32Array>} "l h n"
+ */
+export async function headsAt(backend, trace, step, tokens, other) {
+  if (!tokens.length) throw new RangeError("this model does not read that word; try another one");
+  const { tokens: before } = stateBefore(trace, step);
+  const { sight } = trace.steps[step - trace.steps[0].step];
+  const prompt = other || trace.prompt;
+  const { attention_full } = await backend.forward({
+    tokens: before, step, num_steps: trace.config.num_steps, text: backend.encode(prompt), unconditional: false, source: null, full: true,
+    suppress: hiddenAt(trace, step), hidden: sight && !other ? hiddenTokens(sight, prompt) : null,
+  });
+  const full = /** @type {Float32Array} */ (attention_full);
+  const [t, n] = [prompt.tokens.length, before.length];
+  const maps = new Float32Array(full.length / t);
+  for (let head = 0; head < maps.length / n; head++) {
+    for (const token of tokens) for (let i = 0; i < n; i++) maps[head * n + i] += full[(head * t + token) * n + i] / tokens.length;
+  }
+  return maps;
+}
+
+/** Text tokens that a knock-out hid from the model at a step. @param {Trace} trace @param {number} step @returns {number[]} */
+function hiddenAt(trace, step) {
+  const last = lines(trace).filter((line) => line.at_step <= step).sort((a, b) => b.at_step - a.at_step)[0];
+  const word = last ? last.edits.suppress_word : null;
+  return word === null ? [] : trace.prompt.words[word].tokens;
 }

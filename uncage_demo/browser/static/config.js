@@ -1,6 +1,7 @@
 // The settings of a run with what was left to the model filled in, and what follows from them; as config.py.
 
 /** @import { Config, GivenConfig, ModelInfo } from "./types" */
+import { VARIES } from "./orders/counts.js";
 import { ORDERS } from "./orders/table.js";
 
 /** What holds where nothing is said: a test compares it with DecodingConfig(). */
@@ -8,8 +9,17 @@ export const DEFAULTS = Object.freeze({
   order: "meissonic", num_steps: null, seed: 0, schedule: null, schedule_power: 2, guidance_scale: null, guidance_schedule: "constant",
   token_temperature: 1, noise_temperature: null, contrast_weight: 3, contrast_steps: null, contrast_blur: null, contrast_mode: "both",
   contrast_rescale: "max", anchor_radius: 0.33, redraw_steps: null, redraw_words: null, use_confidence: true, use_noise: true,
-  attention_source: "default", halton_randomize: false,
+  attention_source: "default", halton_randomize: false, guidance_interval: Object.freeze([0, 1]), entropy_heat: 0, entropy_decay: 1,
+  how_many: "schedule", entropy_budget: 1, confidence_threshold: 0.9, spacing: 0,
 });
+/** Settings that are computed on the server only, at the values that turn them off. Anything else is refused by its name. */
+export const ELSEWHERE = Object.freeze({
+  composition: 0, self_guidance: 0, logit_noise: 0, differential: 0, revise: "none", revise_strength: null,
+});
+/** Settings that a trace leaves out where they are at their defaults, as Python does: older files do not know them. */
+export const LATER = Object.freeze([
+  "redraw_steps", "redraw_words", "guidance_interval", "entropy_heat", "entropy_decay", "how_many", "entropy_budget", "confidence_threshold", "spacing",
+]);
 const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words"]);
 
 /**
@@ -20,6 +30,14 @@ const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words
  * @throws {RangeError} an unknown order or setting
  */
 export function resolved(given, info, blur) {
+  given = { ...given };
+  for (const [name, off] of Object.entries(ELSEWHERE)) {
+    const value = /** @type {Record<string, unknown>} */ (given)[name];
+    if (value !== undefined && value !== null && JSON.stringify(value) !== JSON.stringify(off)) {
+      throw new RangeError(`${name}=${value}: this setting is computed on the server only.`);
+    }
+    delete (/** @type {Record<string, unknown>} */ (given)[name]);
+  }
   const unknown = Object.keys(given).filter((name) => !(name in DEFAULTS));
   if (unknown.length) throw new RangeError(`unknown setting ${unknown[0]}; allowed: ${Object.keys(DEFAULTS).join(", ")}`);
   /** @type {Record<string, unknown>} */
@@ -34,6 +52,9 @@ export function resolved(given, info, blur) {
   const full = /** @type {Config} */ (/** @type {unknown} */ (config));
   if (!(full.order in ORDERS)) throw new RangeError(`order=${full.order}: choose one of ${Object.keys(ORDERS).join(", ")}`);
   if (!Number.isInteger(full.num_steps) || full.num_steps < 1 || full.num_steps > 256) throw new RangeError(`num_steps=${full.num_steps}: give a whole number from 1 to 256`);
+  if (!(full.how_many in VARIES)) throw new RangeError(`how_many=${full.how_many}: choose one of ${Object.keys(VARIES).join(", ")}`);
+  const [from, to] = full.guidance_interval;
+  if (!(from >= 0 && from <= to && to <= 1)) throw new RangeError(`guidance_interval=${from},${to}: give shares from 0 to 1, a start that is not after the end`);
   if (full.contrast_steps !== null && full.contrast_steps > full.num_steps) throw new RangeError(`contrast_steps=${full.contrast_steps}: at most num_steps=${full.num_steps}`);
   if (full.redraw_steps !== null && full.redraw_steps >= full.num_steps) throw new RangeError(`redraw_steps=${full.redraw_steps}: give a whole number from 0 to ${full.num_steps - 1}`);
   return full;

@@ -42,6 +42,13 @@ export interface Config {
   use_noise: boolean;
   attention_source: string;
   halton_randomize: boolean;
+  guidance_interval: readonly [number, number];
+  entropy_heat: number;
+  entropy_decay: number;
+  how_many: string;
+  entropy_budget: number;
+  confidence_threshold: number;
+  spacing: number;
 }
 
 /** As asked for: what is missing or null is left to the model. */

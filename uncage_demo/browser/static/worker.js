@@ -4,13 +4,19 @@
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
-import { branched } from "./branching.js";
+import { branched, headsAt } from "./branching.js";
+import { packedHeads } from "./player/heads.js";
 import { buildPayload } from "./player/payload.js";
+import { base64, liveRuns } from "./player/pictures.js";
 import { stream } from "./runner.js";
 import { traceToBytes } from "./trace/file.js";
+import { traceId } from "./trace/id.js";
+import { zipped } from "./trace/zip.js";
 
 /** Runs that are kept for saving and branching. */
 const KEPT_RUNS = 24;
+/** How runtimes say that there is no memory left. */
+const NO_MEMORY = /out of memory|memory access|allocation failed|could not allocate|bad_alloc|invalid (typed )?array length/i;
 
 class Worker {
   /** @param {any} ort @param {(message: object, transfer?: Transferable[]) => void} post */
@@ -19,6 +25,7 @@ class Worker {
     this.post = post;
     /** @type {EmbeddedBackend | null} */
     this.backend = null;
+    this.live = false;
     /** The latest ticket; an older one stops after its step. */
     this.ticket = 0;
     /** @type {{ trace: Trace, verdict: Verdict }[]} */
@@ -33,8 +40,11 @@ class Worker {
       else if (message.kind === "branch") await this.branch(message);
       else if (message.kind === "cancel") this.ticket++;
       else if (message.kind === "save") await this.save(message);
+      else if (message.kind === "files") await this.files(message);
+      else if (message.kind === "archive") await this.archive(message);
+      else if (message.kind === "heads") await this.heads(message);
     } catch (error) {
-      this.post({ kind: "failed", ticket: message.ticket, text: error instanceof Error ? error.message : String(error) });
+      this.post({ kind: "failed", ticket: message.ticket, id: message.id, text: told(error) });
     }
   }
 
@@ -52,18 +62,19 @@ class Worker {
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
   }
 
-  /** @param {{ ticket: number, runs: Run[], titles?: string[] }} message */
-  async draw({ ticket, runs, titles }) {
+  /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean }} message live = pictures of what is decoding instead of payloads */
+  async draw({ ticket, runs, titles, live }) {
     this.ticket = ticket;
+    this.live = Boolean(live);
     const backend = this.model();
     for await (const progress of stream(backend, runs)) {
-      if (!progress.finished) this.tell(ticket, progress, progress.traces.map(() => null), titles);
+      if (!progress.finished) await this.tell(ticket, progress, progress.traces.map(() => null), titles);
       else {
         const finished = [];
         for (const trace of progress.traces) finished.push({ trace, verdict: await this.judged(trace) });
         if (this.ticket !== ticket) return;
         this.runs = finished;
-        this.tell(ticket, progress, finished.map((run) => run.verdict), titles);
+        await this.tell(ticket, progress, finished.map((run) => run.verdict), titles);
       }
       // Lets messages in: a cancelled run stops here.
       await new Promise((resolve) => setTimeout(resolve, 0));
@@ -71,18 +82,24 @@ class Worker {
     }
   }
 
-  /** @param {{ ticket: number, run: number, at_step: number, edits: any, config: any }} message */
-  async branch({ ticket, run, at_step, edits, config }) {
+  /**
+   * Decode on from a run; the branch joins the others.
+   * @param {{ ticket: number, run: number, at_step: number, edits: any, config: any, replace?: number, most?: number }} message
+   *   replace = a run whose place the branch takes; most = how many runs there may be, the last ones before it go first
+   */
+  async branch({ ticket, run, at_step, edits, config, replace = -1, most = KEPT_RUNS }) {
     this.ticket = ticket;
     const parent = this.runs[run];
     if (!parent) throw new RangeError(`There is no run ${run + 1} to branch from.`);
-    const others = this.runs.slice(-(KEPT_RUNS - 1));
+    const { info } = this.model();
+    if (parent.trace.model.weight_hash !== info.weight_hash) throw new RangeError("This run was made by another model than the one that is open: draw it again.");
+    const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
     for await (const progress of branched(this.model(), parent.trace, at_step, edits, config)) {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
       const verdicts = [...others.map((one) => one.verdict), progress.finished ? await this.judged(progress.traces[0]) : null];
       if (this.ticket !== ticket) return;
       if (progress.finished) this.runs = runs.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
-      this.tell(ticket, { ...progress, traces: runs }, verdicts);
+      await this.tell(ticket, { ...progress, traces: runs }, verdicts);
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
@@ -92,6 +109,43 @@ class Worker {
   async save({ ticket, run, notes }) {
     const bytes = await traceToBytes({ ...this.runs[run].trace, notes });
     this.post({ kind: "saved", ticket, run, order: this.runs[run].trace.config.order, bytes }, [bytes.buffer]);
+  }
+
+  /** Trace files of all runs in base64, with their verdicts; slim = without pictures. @param {{ id: number, slim: boolean }} message */
+  async files({ id, slim }) {
+    const runs = [];
+    for (const { trace, verdict } of this.runs) {
+      const kept = slim ? { ...trace, frames: null, token_pictures: new Map() } : trace;
+      runs.push({ verdict, data: base64(await traceToBytes(kept)) });
+    }
+    this.post({ kind: "answer", id, value: runs });
+  }
+
+  /** One file of all runs: a trace file, or an archive of several. @param {{ id: number, notes?: any[][] }} message notes = what was written on each run */
+  async archive({ id, notes = [] }) {
+    const { text } = this.runs[0].trace.prompt;
+    const slug = (/** @type {string} */ said, /** @type {number} */ most) => said.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, most) || "run";
+    const stem = `uncage-${slug(text, 48)}-seed${this.runs[0].trace.config.seed}`;
+    /** @type {[string, Uint8Array][]} */
+    const members = [];
+    for (const [index, { trace }] of this.runs.entries()) {
+      members.push([`${stem}-${String.fromCharCode(97 + index)}-${slug(trace.config.order, 48)}.npz`, await traceToBytes({ ...trace, notes: notes[index] || [] })]);
+    }
+    const [[first, bytes]] = members;
+    const value = members.length === 1 ? { name: first, mime: "application/octet-stream", data: base64(bytes) } : { name: `${stem}.zip`, mime: "application/zip", data: base64(await zipped(members)) };
+    this.post({ kind: "answer", id, value });
+  }
+
+  /**
+   * Layers and heads of one word at one step of a run, as the player takes them.
+   * @param {{ id: number, run: number, step: number, word: number, prompt?: import("./types").Prompt, tokens?: number[] }} message
+   *   prompt and tokens = another prompt in which to read, and the text tokens in it
+   */
+  async heads({ id, run, step, word, prompt, tokens }) {
+    const { trace } = this.runs[run];
+    const read = tokens || trace.prompt.words[word].tokens;
+    const maps = await headsAt(this.model(), trace, step, read, prompt);
+    this.post({ kind: "answer", id, value: { heads: packedHeads(maps, this.model().info, step, word) } });
   }
 
   model() {
@@ -106,10 +160,17 @@ class Worker {
   }
 
   /** @param {number} ticket @param {import("./types").Progress} progress @param {(Verdict | null)[]} verdicts @param {string[]} [titles] */
-  tell(ticket, { step, num_steps, elapsed_s, traces, finished }, verdicts, titles) {
-    const payload = buildPayload(this.model().manifest, traces, verdicts, titles);
-    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, payload, timings_s: { ...traces[0].timings_s } });
+  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, verdicts, titles) {
+    const named = finished ? { hashes: await Promise.all(traces.map(traceId)) } : {};
+    const shown = this.live && !finished ? { runs: liveRuns(traces) } : { payload: buildPayload(this.model().manifest, traces, verdicts, titles) };
+    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...shown, ...named });
   }
+}
+
+/** What went wrong, as a sentence. @param {unknown} error */
+function told(error) {
+  const text = error instanceof Error ? error.message : String(error);
+  return NO_MEMORY.test(text) ? "This browser has not enough memory for the model. Close other pages, or take a device with more memory." : text;
 }
 
 /** Bytes of a part: base64 of gzipped bytes, or an address to fetch gzipped bytes from. @param {string} told */
@@ -117,7 +178,12 @@ async function unpacked(told) {
   /** @type {ReadableStream} */
   let packed;
   if (/^(https?|blob):/.test(told)) {
-    const answer = await fetch(told);
+    let answer;
+    try {
+      answer = await fetch(told);
+    } catch (error) {
+      throw new Error("A part of the model could not be loaded: the server is out of reach.", { cause: error });
+    }
     if (!answer.ok || !answer.body) throw new Error(`A part of the model did not arrive (${answer.status} of ${told.split("/").pop()}). Load the page again.`);
     packed = answer.body;
   } else {

@@ -37,6 +37,7 @@ interface Window {
   UncagePlayerParts: PlayerParts;
   UncagePlayer: { layers: string[]; mount(root: HTMLElement, payload: Payload | string, options?: PlayerOptions): PlayerHandle };
   UncagePage: any;
+  UncageEngine: any;
   UncageChips: any;
   UncageGrid: any;
   UncageLessons: any;

@@ -124,7 +124,7 @@
       if (state.rest) {
         box.append(button("uc-small uc-rest", `Draw the rest: “${state.rest}”`, () => {
           if (window.UncagePage && window.UncagePage.busy) window.UncagePage.busy("Starting…");
-          send("word_rest", {});
+          send(window.UncagePage.here.on() ? "word_only" : "word_rest", {});
         }));
       }
       box.append(make("span", "uc-muted", "Or take words from the list, or a large model."));
@@ -195,8 +195,16 @@
       }
       said = words;
       render();
+      tell(state);
     });
     render();
+    tell(read());
+
+    // For whoever draws without the server: the text and its corrections as they stand here.
+    function tell(state) {
+      if (window.UncagePage) window.UncagePage.chips = state;
+      document.dispatchEvent(new CustomEvent("uc-chips"));
+    }
   }
 
   window.UncageChips = { attach };

@@ -60,6 +60,7 @@
 
   function named(message) {
     if (message.example) return { example: message.example };
+    if (message.here && !message.query) return {}; // known to this browser alone
     return message.query || { runs: message.ids.join(",") };
   }
 

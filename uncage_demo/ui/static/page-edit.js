@@ -19,7 +19,7 @@
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
     taken = false;
     shown = message;
-    options.actions.push("edit");
+    if (!message.here) options.actions.push("edit"); // the brush begins with a picture, which only the server's model takes
     options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
     own(message.own);
   }

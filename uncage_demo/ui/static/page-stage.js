@@ -24,9 +24,10 @@
       if (name === "seed") {
         busy("Another seed…");
         keepView = true;
-        trigger("another_seed", {});
+        if (!page.here.anotherSeed()) trigger("another_seed", {});
       }
       if (name === "notes") page.notes.changed(detail);
+      if (page.here.onEvent(name, detail)) return;
       if (page.edits.onEvent(name, detail, { trigger, show })) return;
       if (name === "branch" || name === "knockout") {
         busy(name === "branch" ? "Branching…" : "Knocking the word out…");
@@ -36,9 +37,9 @@
 
     async function show(message) {
       const ticket = ++wanted;
-      const text = await server.payload({ ids: message.ids });
+      // A run that was made in this browser comes with its payload.
+      const answer = message.payload ? { payload: message.payload } : parse(await server.payload({ ids: message.ids }));
       if (ticket !== wanted) return;
-      const answer = parse(text);
       if (!answer || answer.error) return fail(answer ? answer.error : "The server did not answer. Is it still running?");
       live.hide();
       progress.hide();
@@ -51,17 +52,22 @@
       shared.ids = message.ids;
       shared.query = message.query || {};
       shared.example = message.example || "";
+      shared.here = Boolean(message.here);
       const asked = page.address.asked(answer.payload.grid[1]);
       const startAt = shared.restoreStep !== null ? shared.restoreStep : message.step;
       // the runs of a link are here; its branches are still to be made
-      const branches = message.branches || shared.branches;
+      const branches = message.here ? null : message.branches || shared.branches;
+      if (message.here && shared.branches) {
+        note.hidden = false;
+        note.textContent = "The branches of this link are made on the server: choose “on the server”, and open the link again.";
+      }
       shared.branches = null;
       shared.incomplete = Boolean(branches);
       if (!branches) shared.restoreStep = null;
       const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
       page.edits.prepare(options, message);
       page.notes.prepare(options, message, answer.payload.runs);
-      options.heads = async (detail) => parse(await server.heads(detail));
+      options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
       keepView = false;
@@ -106,6 +112,10 @@
       const message = parse(props.value);
       if (!message || message.seq === lastSeq) return;
       lastSeq = message.seq;
+      take(message);
+    }
+
+    function take(message) {
       if (message.restore_step !== undefined) shared.restoreStep = message.restore_step;
       if (message.kind === "traces") show(message);
       else if (message.kind === "progress") {
@@ -160,6 +170,7 @@
       show({ seq: Date.now(), ...message });
     };
     page.settle = settle;
+    page.onStage = take;
     watch("value", receive);
     receive();
     element.dataset.attached = "1";

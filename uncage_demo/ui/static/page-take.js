@@ -47,7 +47,8 @@
         node.disabled = true;
         status.textContent = `Making ${label}…`;
         const theme = document.body.classList.contains("dark") ? "dark" : "light";
-        const answer = parse(await server.export_file({ ids: shared.ids, kind, step: shared.step, theme, notes: page.notes.now() }));
+        const asked = { ids: shared.ids, kind, step: shared.step, theme, notes: page.notes.now() };
+        const answer = shared.here ? await page.here.file(asked) : parse(await server.export_file(asked));
         node.disabled = false;
         if (!answer || answer.error) {
           status.textContent = answer ? answer.error : "The server did not answer.";
@@ -86,18 +87,21 @@
       copied("Command", "command", () => shared.command, "The command line that reproduces this run"),
       copied("Python", "python", () => shared.python, "Python that reproduces this run"),
     );
-    document.addEventListener("uc-shown", (event) => {
+    function told(detail) {
       root.hidden = false;
-      shared.command = event.detail.command;
-      shared.python = event.detail.python;
-      shared.link = shared.embed = event.detail.query || event.detail.example || null;
+      shared.command = detail.command;
+      shared.python = detail.python;
+      shared.link = shared.embed = detail.query || detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? "This cannot describe what was edited; take the trace instead" : node.dataset.title;
+        node.title = node.disabled ? detail.untold || "This cannot describe what was edited; take the trace instead" : node.dataset.title;
       }
-      status.textContent = shared.link ? "" : shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
+      const without = shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
+      status.textContent = shared.link ? "" : detail.untold || without;
       texts.hidden = true;
-    });
+    }
+    document.addEventListener("uc-shown", (event) => told(event.detail));
+    page.tellTakeaway = told;
   }
 
   page.attach.takeaway = takeaway;

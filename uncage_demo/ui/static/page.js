@@ -79,6 +79,7 @@
     settle() {},
     problem() {},
     showOnStage() {},
+    onStage() {},
     attach: { header, model, problem },
   });
 

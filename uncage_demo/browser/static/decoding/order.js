@@ -3,6 +3,7 @@
 /** @import { Config, Order, StepContext, Term } from "../types" */
 import { guidedSteps } from "../config.js";
 import { sumTerms } from "../orders/base.js";
+import { spread } from "../orders/spacing.js";
 import { ORDERS } from "../orders/table.js";
 
 /**
@@ -61,10 +62,11 @@ export function weightAt(config, step) {
  * @param {Uint8Array} candidates "n"; others are never looked at
  * @param {number} count how many; limited by the number of candidates
  * @param {Uint8Array} [forced] "n" candidates taken first, whatever their score; they use up places of `count`
+ * @param {[number, number]} [grid] @param {number} [spacing] least distance that chosen cells keep where that is possible
  * @returns {Uint8Array} "n"
  * @throws {Error} where a candidate's score is not a number
  */
-export function select(scores, candidates, count, forced) {
+export function select(scores, candidates, count, forced, grid, spacing = 0) {
   const chosen = new Uint8Array(scores.length);
   const free = [];
   let taken = 0;
@@ -75,6 +77,10 @@ export function select(scores, candidates, count, forced) {
   }
   const lost = free.filter((i) => Number.isNaN(scores[i])).length;
   if (lost) throw new Error(`${lost} of ${free.length} scores are NaN: the model's logits are not finite`);
+  if (grid && spacing > 1) {
+    for (const i of spread(scores, free, count - taken, chosen, grid, spacing)) chosen[i] = 1;
+    return chosen;
+  }
   free.sort((a, b) => scores[b] - scores[a] || a - b);
   for (const i of free.slice(0, Math.max(0, count - taken))) chosen[i] = 1;
   return chosen;

@@ -3,6 +3,7 @@
 /** @import { Backend, Config, ForwardOutput, Prompt, Request, Run, Start, StepContext, StepRecord, Subject } from "../types" */
 import { draftSteps, redrawnSteps, redrawsByOwnWords } from "../config.js";
 import { blurInCells, untokenizedWords, wordMaps, wordMatrix } from "../orders/contrast.js";
+import { VARIES } from "../orders/counts.js";
 import { visitingRank } from "../orders/halton.js";
 import { ELSEWHERE, UNVOUCHED } from "../orders/revise.js";
 import { ORDERS, publishedContrast } from "../orders/table.js";
@@ -11,7 +12,8 @@ import { gumbel, rollOffset, uniforms } from "./noise.js";
 import { noiseScale, scoreOf, select, weightAt } from "./order.js";
 import { keptCells, objectPlaces, phaseAt } from "./redraw.js";
 import { ALTERNATIVES, recordedColumns, resolve } from "./run.js";
-import { maskCount } from "./schedule.js";
+import { entropyTemperature } from "./logits.js";
+import { stayMasked } from "./schedule.js";
 import { doubtfulObjects, hiddenTokens, ownSight } from "./sight.js";
 import { TokenOpinion, applyGuidance, forbidIds, guidanceAt } from "./tokens.js";
 
@@ -69,7 +71,9 @@ class State {
   }
 
   get finished() {
-    return this.step >= this.total;
+    if (this.step >= this.total) return true;
+    // Where the model decides how many, a run is over when it is full; it has one step at least, to have something to tell.
+    return VARIES[this.config.how_many] && this.step > this.start.step && !this.tokens.some((token) => token < 0);
   }
 
   /** Settings and step in force: the whole run's, or those of its draft or redraw. */
@@ -117,9 +121,11 @@ class State {
     const logits = applyGuidance(output.cond, output.uncond, guidanceAt(config, step));
     const codebook = this.backend.info.codebook_size;
     const opinion = new TokenOpinion(forbidIds(logits, this.start.forbid || [], codebook), codebook);
-    const sampled = this.chooseTokens(opinion, masked, first);
-    const confidence = opinion.confidence(sampled).map((value, i) => (masked[i] ? value : 0));
     const entropy = opinion.entropy();
+    const { entropy_heat: heat, entropy_decay: decay, token_temperature: base } = this.config;
+    const temperature = heat > 0 ? entropyTemperature(entropy, heat, decay, base) : base;
+    const sampled = this.chooseTokens(opinion, temperature, masked, first);
+    const confidence = opinion.confidence(sampled).map((value, i) => (masked[i] ? value : 0));
     const alternatives = opinion.top(ALTERNATIVES);
     const attention = output.attention ? this.columns.map((column) => /** @type {Float32Array[]} */ (output.attention)[column]) : null;
     /** @type {StepContext} */
@@ -128,7 +134,7 @@ class State {
       num_steps: config.num_steps,
       masked,
       confidence,
-      noise: this.noise(masked),
+      noise: this.noise(masked, temperature),
       contrast: this.contrast(attention),
       weight: this.words ? weightAt(config, step) : 0,
       margin: needs.includes("margin") ? opinion.margin() : null,
@@ -136,7 +142,8 @@ class State {
       rank: this.rank,
     };
     const scores = scoreOf(order, context, config).map((value, i) => (masked[i] ? value : -Infinity));
-    const [committed, cutoff] = this.choosePositions(scores, masked, first);
+    const stay = stayMasked(config, step, this.numScheduled, masked, scores, confidence, entropy);
+    const [committed, cutoff] = this.choosePositions(scores, masked, masked.reduce((a, b) => a + b, 0) - stay, first);
     this.tokens = this.tokens.map((token, i) => (committed[i] ? sampled[i] : token));
     const reopened = this.endsDraft ? this.openAgain(/** @type {Float32Array[]} */ (attention)) : null;
     this.step++;
@@ -162,9 +169,9 @@ class State {
     };
   }
 
-  /** Which token: x0 at masked positions, the committed id elsewhere. @param {TokenOpinion} opinion @param {Uint8Array} masked @param {boolean} first */
-  chooseTokens(opinion, masked, first) {
-    const drawn = opinion.sample(uniforms(this.config.seed, this.step, "token", masked.length), this.config.token_temperature);
+  /** Which token: x0 at masked positions, the committed id elsewhere. @param {TokenOpinion} opinion @param {number | Float64Array} temperature @param {Uint8Array} masked @param {boolean} first */
+  chooseTokens(opinion, temperature, masked, first) {
+    const drawn = opinion.sample(uniforms(this.config.seed, this.step, "token", masked.length), temperature);
     const sampled = drawn.map((id, i) => (masked[i] ? id : this.tokens[i]));
     if (first) {
       for (const [position, token] of this.start.keep || []) {
@@ -176,21 +183,18 @@ class State {
   }
 
   /**
-   * How many and where next: the committed positions and the lowest score that won its place (infinity when none did).
-   * @param {Float32Array} scores @param {Uint8Array} masked @param {boolean} first
+   * Where next: the `count` committed positions and the lowest score that won its place (infinity when none did).
+   * @param {Float32Array} scores @param {Uint8Array} masked @param {number} count @param {boolean} first
    * @returns {[Uint8Array, number]}
    */
-  choosePositions(scores, masked, first) {
-    const numMasked = masked.reduce((a, b) => a + b, 0);
-    const [config, step] = this.phase;
-    const stay = maskCount(config.schedule, step, config.num_steps, this.numScheduled, numMasked, config.schedule_power);
+  choosePositions(scores, masked, count, first) {
     const forced = new Uint8Array(masked.length);
     const candidates = masked.slice();
     if (first) {
       for (const [position] of this.start.keep || []) forced[position] = 1;
       for (const position of this.start.hold || []) candidates[position] = 0;
     }
-    const committed = select(scores, candidates, numMasked - stay, forced);
+    const committed = select(scores, candidates, count, forced, this.backend.info.grid, this.config.spacing);
     let cutoff = Infinity;
     committed.forEach((chosen, i) => {
       if (chosen && !forced[i]) cutoff = Math.min(cutoff, scores[i]);
@@ -220,11 +224,15 @@ class State {
     return opened;
   }
 
-  /** F_g "n". @param {Uint8Array} masked */
-  noise(masked) {
+  /** F_g "n"; where the temperature follows the entropy, it does so on this noise, too. @param {Uint8Array} masked @param {number | Float64Array} temperature */
+  noise(masked, temperature) {
     const scale = Math.fround(noiseScale(...this.phase));
     if (scale === 0) return new Float32Array(masked.length);
-    return gumbel(this.config.seed, this.step, masked.length).map((value, i) => (masked[i] ? scale * value : 0));
+    return gumbel(this.config.seed, this.step, masked.length).map((value, i) => {
+      if (!masked[i]) return 0;
+      const noise = Math.fround(scale * value);
+      return typeof temperature === "number" ? noise : Math.fround(temperature[i]) * noise;
+    });
   }
 
   /** F_a "n". @param {Float32Array[] | null} attention */

@@ -1,7 +1,12 @@
 // How many: the number of positions that stay masked after each step, as decoding/schedule.py.
 
+/** @import { Config } from "../types" */
+import { aboveThreshold, hittingLevels, least, withinEntropy } from "../orders/counts.js";
+import { uniforms } from "./noise.js";
+
 export const SCHEDULE_NAMES = Object.freeze(["cosine", "linear", "arccos", "power", "cosine_float32", "linear_float32"]);
 const WHOLE_NUMBER_SLACK = 1e-9;
+const FINE = 2 ** 30; // so many positions tell a share before it is rounded
 const f = Math.fround;
 
 /**
@@ -40,6 +45,32 @@ export function maskCount(schedule, step, numSteps, numTokens, numMasked, power 
   const scheduled = scheduledMasked(schedule, step, numSteps, numTokens, power);
   if (step === numSteps - 1 || numMasked === 0) return 0;
   return Math.max(1, Math.min(numMasked - 1, scheduled));
+}
+
+/**
+ * Positions that stay masked after a step, however it is decided (config.how_many).
+ * @param {Config} config of the phase
+ * @param {number} step s within it
+ * @param {number} total positions that the schedule counts over
+ * @param {Uint8Array} masked "n"
+ * @param {Float32Array} scores "n" of the order
+ * @param {Float32Array} confidence "n" log p of the drawn tokens
+ * @param {Float32Array | null} entropy "n" nats
+ */
+export function stayMasked(config, step, total, masked, scores, confidence, entropy) {
+  const { num_steps: steps, schedule, schedule_power: power, how_many } = config;
+  const numMasked = masked.reduce((a, b) => a + b, 0);
+  if (how_many === "schedule") return maskCount(schedule, step, steps, total, numMasked, power);
+  if (step === steps - 1 || numMasked === 0) return 0;
+  if (how_many === "first_hitting") {
+    const share = scheduledMasked(schedule.replace("_float32", ""), step, steps, FINE, power) / FINE;
+    const waiting = hittingLevels(uniforms(config.seed, 0, "hitting", total)).reduce((count, level) => count + Number(level < share), 0);
+    return Math.min(numMasked, waiting);
+  }
+  const wanted = how_many === "entropy"
+    ? withinEntropy(scores, /** @type {Float32Array} */ (entropy), masked, config.entropy_budget)
+    : aboveThreshold(confidence, masked, config.confidence_threshold);
+  return Math.max(0, numMasked - Math.max(wanted, least(numMasked, step, steps)));
 }
 
 /**

@@ -7,11 +7,14 @@ const f = Math.fround;
 const LOG_OF_NOTHING = -1e4;
 
 /**
- * Guidance scale in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last.
+ * Guidance scale in force at a step: constant, or a ramp from 1 at the first step to guidance_scale at the last; 1 outside of its interval.
  * @param {Config} config resolved
  * @param {number} step s
  */
 export function guidanceAt(config, step) {
+  const [start, end] = config.guidance_interval;
+  const share = step / config.num_steps;
+  if (share < start || (share >= end && end < 1)) return 1;
   if (config.guidance_schedule === "constant" || config.num_steps === 1) return config.guidance_scale;
   return 1 + ((config.guidance_scale - 1) * step) / (config.num_steps - 1);
 }
@@ -76,23 +79,24 @@ export class TokenOpinion {
   /**
    * Sample one id a position by inverse CDF.
    * @param {Float64Array} uniforms "n" in (0, 1)
-   * @param {number} temperature >= 0; 0 takes the most probable id
+   * @param {number | Float64Array} temperature >= 0, one number or one a position; 0 takes the most probable id
    * @returns {Int32Array} "n"
    */
   sample(uniforms, temperature = 1) {
     const { codebook, count, shifted } = this;
     const ids = new Int32Array(count);
     const cdf = new Float64Array(codebook);
-    const divisor = f(temperature);
     for (let row = 0; row < count; row++) {
       const at = row * codebook;
-      if (temperature === 0) {
+      const heat = typeof temperature === "number" ? temperature : temperature[row];
+      const divisor = f(heat);
+      if (heat === 0) {
         ids[row] = shifted.subarray(at, at + codebook).indexOf(0);
         continue;
       }
       let sum = 0;
       for (let i = 0; i < codebook; i++) {
-        sum += temperature === 1 ? this.weights[at + i] : f(Math.exp(f(shifted[at + i] / divisor)));
+        sum += heat === 1 && typeof temperature === "number" ? this.weights[at + i] : f(Math.exp(f(shifted[at + i] / divisor)));
         cdf[i] = sum;
       }
       const target = uniforms[row] * sum;

@@ -1,5 +1,13 @@
 // The page's side of the worker: asks it to draw and hands on what it tells. Knows no markup.
 
+/** Why this browser cannot draw, in a sentence; "" where it can. */
+export function unable() {
+  if (typeof Worker === "undefined") return "This browser has no workers, so it cannot compute the model.";
+  if (typeof WebAssembly === "undefined") return "This browser has no WebAssembly, so it cannot compute the model.";
+  if (typeof DecompressionStream === "undefined") return "This browser cannot unpack the model (it has no DecompressionStream).";
+  return "";
+}
+
 /**
  * @typedef {object} Told what the page is told of
  * @property {(seconds: number) => void} opened
@@ -11,19 +19,29 @@
 
 export class Engine {
   /**
-   * @param {string} script the worker's whole text
+   * @param {string} address of the worker's script
    * @param {Told} told
    */
-  constructor(script, told) {
+  constructor(address, told) {
     this.ticket = 0;
     this.told = told;
-    this.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
+    this.asked = new Map();
+    this.lastId = 0;
+    this.worker = new Worker(address);
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
     this.worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
   }
 
   /** @param {any} message */
   receive(message) {
+    const waiting = this.asked.get(message.id);
+    if (waiting) {
+      this.asked.delete(message.id);
+      if (message.kind === "failed") waiting.reject(new Error(message.text));
+      else waiting.resolve(message.value);
+      return;
+    }
     if (message.ticket !== undefined && message.ticket !== this.ticket && message.kind !== "saved") return;
     if (message.kind === "opened") this.told.opened(message.seconds);
     else if (message.kind === "progress") this.told.progress(message);
@@ -37,14 +55,41 @@ export class Engine {
     this.worker.postMessage({ kind: "open", manifest, wasm, parts });
   }
 
-  /** Draw runs; what is being drawn stops. @param {any[]} runs @param {string[]} [titles] */
-  draw(runs, titles) {
-    this.worker.postMessage({ kind: "draw", ticket: ++this.ticket, runs, titles });
+  /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean }} [how] see worker.js */
+  draw(runs, how = {}) {
+    this.worker.postMessage({ kind: "draw", ticket: ++this.ticket, runs, ...how });
   }
 
-  /** @param {number} run @param {number} at_step @param {any} edits @param {any} config */
-  branch(run, at_step, edits, config) {
-    this.worker.postMessage({ kind: "branch", ticket: ++this.ticket, run, at_step, edits, config });
+  /** @param {number} run @param {number} at_step @param {any} edits @param {any} config @param {{ replace?: number, most?: number }} [how] see worker.js */
+  branch(run, at_step, edits, config, how = {}) {
+    this.worker.postMessage({ kind: "branch", ticket: ++this.ticket, run, at_step, edits, config, ...how });
+  }
+
+  /** Layers and heads as the player asks for them. @param {object} detail run (index), step, word; see worker.js @returns {Promise<any>} */
+  heads(detail) {
+    return this.ask({ kind: "heads", ...detail });
+  }
+
+  /** Trace files of all runs with their verdicts. @param {boolean} slim without pictures @returns {Promise<any>} */
+  files(slim = false) {
+    return this.ask({ kind: "files", slim });
+  }
+
+  /** One file of all runs. @param {any[][]} [notes] what was written on each @returns {Promise<{ name: string, mime: string, data: string }>} data in base64 */
+  archive(notes) {
+    return this.ask({ kind: "archive", notes });
+  }
+
+  /** @param {object} message @returns {Promise<any>} */
+  ask(message) {
+    const id = ++this.lastId;
+    this.worker.postMessage({ ...message, id });
+    return new Promise((resolve, reject) => this.asked.set(id, { resolve, reject }));
+  }
+
+  /** End the worker and give its memory back. */
+  end() {
+    this.worker.terminate();
   }
 
   cancel() {

@@ -3,7 +3,7 @@
 /** @import { Choice, Manifest } from "../types" */
 import { ORDERS } from "../orders/table.js";
 import { compose } from "../prompt/compose.js";
-import { Engine } from "./engine.js";
+import { Engine, unable } from "./engine.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
@@ -36,14 +36,16 @@ class LivePage {
     this.marks = { asked: 0, first: 0, opened: 0 };
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
-    this.engine = this.start();
     this.model = held.models[0];
+    const reason = unable();
+    this.engine = reason ? null : this.start();
     this.build();
-    this.openModel();
+    if (reason) this.fail(`${reason} Open this page with a newer browser.`);
+    else this.openModel();
   }
 
   start() {
-    return new Engine(this.held.script, {
+    return new Engine(URL.createObjectURL(new Blob([this.held.script], { type: "text/javascript" })), {
       opened: (seconds) => this.opened(seconds),
       progress: (message) => this.show(message, false),
       finished: (message) => this.show(message, true),
@@ -61,7 +63,7 @@ class LivePage {
     this.hook.draw.disabled = true;
     this.say("Opening the model…");
     const parts = Object.fromEntries(Object.entries(this.model.parts).map(([part, id]) => [part, this.held.part(id)]));
-    this.engine.open(this.manifest, this.held.wasm(), parts);
+    this.engine?.open(this.manifest, this.held.wasm(), parts);
   }
 
   /** @param {number} seconds */
@@ -116,8 +118,8 @@ class LivePage {
       // What both weights share is remembered, so only the steps that follow are computed.
       this.later = setTimeout(() => this.player && this.draw(), REDRAW_AFTER_MS);
     });
-    hook.saveA.addEventListener("click", () => this.engine.save(0, this.notes["0"] || []));
-    hook.saveB.addEventListener("click", () => this.engine.save(1, this.notes["1"] || []));
+    hook.saveA.addEventListener("click", () => this.engine?.save(0, this.notes["0"] || []));
+    hook.saveB.addEventListener("click", () => this.engine?.save(1, this.notes["1"] || []));
     this.preview();
   }
 
@@ -201,11 +203,11 @@ class LivePage {
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
     this.shownMs = 0;
     this.notes = {};
-    this.engine.draw(runs);
+    this.engine?.draw(runs);
   }
 
   cancel() {
-    this.engine.cancel();
+    this.engine?.cancel();
     this.working(false);
     this.say("Cancelled.");
   }
@@ -223,7 +225,10 @@ class LivePage {
     if (finished) state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
     if (this.player) this.player.destroy();
     const { UncagePlayer } = /** @type {any} */ (window);
-    const heads = async () => ({ error: "Layers and heads are shown by the server's page." });
+    const heads = async (/** @type {any} */ { id, step, word, other }) => {
+      if (other) return { error: "A word that is not in the prompt is read by the server's page." };
+      return this.engine?.heads({ run: Number(id), step, word }).catch((error) => ({ error: error.message }));
+    };
     this.player = UncagePlayer.mount(hook.player, message.payload, {
       state, autoplay: false, actions: ["branch", "knockout"], heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
     });
@@ -254,7 +259,7 @@ class LivePage {
     this.say(name === "branch" ? "Branching…" : "Knocking the word out…");
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
     this.branchAt = detail.step;
-    this.engine.branch(detail.run, detail.step, edits, config);
+    this.engine?.branch(detail.run, detail.step, edits, config);
   }
 
   /** @param {boolean} on */

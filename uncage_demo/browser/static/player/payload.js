@@ -5,8 +5,9 @@
 import { redrawnSteps } from "../config.js";
 import { termsAt } from "../decoding/order.js";
 import { phaseAt } from "../decoding/redraw.js";
-import { maskCount } from "../decoding/schedule.js";
+import { stayMasked } from "../decoding/schedule.js";
 import { wordMaps, wordMatrix } from "../orders/contrast.js";
+import { VARIES } from "../orders/counts.js";
 import { REASONS } from "../orders/revise.js";
 import { ORDERS } from "../orders/table.js";
 import { match, tooMany } from "../prompt/judging.js";
@@ -37,7 +38,7 @@ export function buildPayload(manifest, traces, verdicts, titles) {
     version: VERSION,
     detail: "full",
     grid: first.model.grid,
-    num_steps: Math.max(...traces.map((trace) => trace.config.num_steps)),
+    num_steps: Math.max(...traces.map(lengthOf)),
     model: { id: first.model.id, title: first.model.title, weights: first.model.weight_hash },
     prompt: promptView(manifest, first.prompt),
     scales: scalesOf(traces, maps),
@@ -54,6 +55,13 @@ export function buildPayload(manifest, traces, verdicts, titles) {
       findings: [],
     })),
   };
+}
+
+/** Steps of the whole run: as many as there were where the model decided how many, else num_steps. @param {Trace} trace */
+function lengthOf({ steps, config }) {
+  const last = steps[steps.length - 1];
+  const full = !last.reopened && last.masked_before.every((masked, i) => !masked || last.committed[i]);
+  return VARIES[config.how_many] && full ? last.step + 1 : config.num_steps;
 }
 
 /** A typed array as the player unpacks it. @param {Float32Array | Uint8Array | Uint16Array | Int16Array} values @param {number[]} shape */
@@ -124,7 +132,7 @@ function runOf(trace, maps) {
   const terms = steps.map((record) => termsOf(trace, record));
   const unmask = new Int16Array(n).fill(-1);
   for (const record of steps) record.committed.forEach((chosen, i) => chosen && (unmask[i] = record.step));
-  const complete = steps[0].step + steps.length === config.num_steps;
+  const complete = steps[0].step + steps.length === lengthOf(trace);
   const shown = prompt.words.map((_, w) => w).filter((w) => prompt.words[w].tokens.length);
   const pairs = prompt.subjects.flatMap((_, a) => prompt.subjects.slice(a + 1).map((__, b) => [a, a + 1 + b]));
   return {
@@ -135,7 +143,7 @@ function runOf(trace, maps) {
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),
     seed: String(config.seed),
-    num_steps: config.num_steps,
+    num_steps: lengthOf(trace),
     first_step: steps[0].step,
     steps_done: steps.length,
     masked: bits(steps.map((record) => record.masked_before)),
@@ -249,7 +257,7 @@ function healthOf(trace) {
     const masked = record.masked_before.reduce((a, b) => a + b, 0);
     const [phase, step] = phaseAt(config, record.step);
     if (redrawn && step === 0 && record.step) total = masked;
-    return masked - maskCount(config.schedule, step, phase.num_steps, total, masked, config.schedule_power);
+    return masked - stayMasked(phase, step, total, record.masked_before, record.scores, record.confidence, record.entropy);
   });
   let altered = 0;
   steps.slice(1).forEach((record, s) => {
@@ -340,7 +348,7 @@ function scalesOf(traces, maps) {
   if (!(high > low)) [low, high] = [low - 1, low];
   const contrast = quantile(traces.flatMap((trace) => trace.steps.flatMap((record) => Array.from(record.contrast, Math.abs))), QUANTILE) || 1;
   /** @type {Record<string, number[]>} */
-  const scales = { confidence: [low, high], contrast: [-contrast, contrast], order: [0, Math.max(...traces.map((trace) => trace.config.num_steps)) - 1] };
+  const scales = { confidence: [low, high], contrast: [-contrast, contrast], order: [0, Math.max(...traces.map(lengthOf)) - 1] };
   if (maps.every(Boolean)) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
     scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];

@@ -1,3 +1,4 @@
+/** @import { Trace } from "../types" */
 // Pictures for the player: it takes any that a browser decodes, as base64. Bitmaps need no encoder and are the same everywhere.
 
 const HEADER_BYTES = 54;
@@ -41,4 +42,19 @@ export function base64(bytes) {
 /** A picture as the player takes it. @param {Uint8Array} pixels @param {number} height @param {number} width */
 export function encodePicture(pixels, height, width) {
   return base64(bitmapFile(pixels, height, width));
+}
+
+/**
+ * What a page shows of runs that are still decoding: the last picture, and the cells that are still masked (bits, lowest first).
+ * @param {Trace[]} traces
+ */
+export function liveRuns(traces) {
+  return traces.map(({ steps, frames, model }) => {
+    const { masked_before, committed } = steps[steps.length - 1];
+    const bits = new Uint8Array(Math.ceil(committed.length / 8));
+    masked_before.forEach((masked, i) => masked && !committed[i] && (bits[i >> 3] |= 1 << (i & 7)));
+    const [height, width] = model.image_size_px;
+    const picture = `data:image/bmp;base64,${encodePicture(/** @type {Uint8Array[]} */ (frames)[steps.length - 1], height, width)}`;
+    return { picture, masked: base64(bits), grid: model.grid };
+  });
 }

@@ -1,14 +1,9 @@
-// A run as the .npz file that the server opens; as trace/file.py and trace/header.py.
+// A run as the .npz file that the server opens; as trace/file.py.
 
-/** @import { Config, StepRecord, Trace } from "../types" */
+/** @import { StepRecord, Trace } from "../types" */
+import { headerOf } from "./header.js";
 import { joined, zipped } from "./zip.js";
 
-const SCHEMA_VERSION = 1;
-const FRAMES_KEY = "frames.npy";
-const FRAMES_TEXT = "differences from the picture before, modulo 256; the first from black";
-/** Left out of the header where they are not given, as Python does. */
-const LATER = ["redraw_steps", "redraw_words"];
-const FLOATS = ["schedule_power", "guidance_scale", "token_temperature", "noise_temperature", "contrast_weight", "contrast_blur", "anchor_radius"];
 /** @type {Record<string, string>} */
 const TYPES = { Float32Array: "<f4", Float64Array: "<f8", Int32Array: "<i4", Uint16Array: "<u2", Uint8Array: "|u1" };
 
@@ -59,35 +54,6 @@ export async function traceToBytes(trace) {
   optional("reopened", (record) => record.reopened, [n]);
   arrays.header = npy(new TextEncoder().encode(headerOf(trace, present)), null);
   return zipped(Object.keys(arrays).sort().map((name) => [`${name}.npy`, arrays[name]]));
-}
-
-/** @param {Trace} trace @param {Record<string, number[]>} present */
-function headerOf(trace, present) {
-  const notes = Object.fromEntries((trace.notes || []).map((note, i) => [`note ${i + 1}`, JSON.stringify(note)])); // as trace/notes.py
-  const versions = { ...trace.versions, ...(trace.frames ? { [FRAMES_KEY]: FRAMES_TEXT } : {}), ...notes };
-  const lineage = trace.lineage ? lineageOf(trace.lineage) : {};
-  const header = {
-    schema: SCHEMA_VERSION, prompt: trace.prompt, config: configOf(trace.config), model: trace.model, columns: trace.columns,
-    first_step: trace.steps[0].step, present, lineage, timings_s: trace.timings_s, versions, created: trace.created,
-  };
-  // Numbers that JSON.stringify would not write as Python does: long seeds, and floats that are whole.
-  return JSON.stringify(header).replace(/"@number:([^"]+)"/g, "$1");
-}
-
-/** @param {Config} config */
-function configOf(config) {
-  const float = (/** @type {any} */ value) => (Number.isInteger(value) ? `@number:${value}.0` : value);
-  return Object.fromEntries(Object.entries(config).filter(([name, value]) => !(LATER.includes(name) && value === null)).map(([name, value]) => {
-    if (name === "seed") return [name, `@number:${BigInt(/** @type {any} */ (value))}`];
-    if (!FLOATS.includes(name)) return [name, value];
-    return [name, Array.isArray(value) ? value.map(float) : float(value)];
-  }));
-}
-
-/** @param {import("../types").Lineage} lineage @returns {object} */
-function lineageOf({ parent, at_step, edits, parent_config, earlier }) {
-  const told = { parent, at_step, edits, parent_config: configOf(parent_config) };
-  return earlier && earlier.length ? { ...told, earlier: earlier.map(lineageOf) } : told;
 }
 
 /** Differences from the picture before, modulo 256. @param {Uint8Array[]} frames */

@@ -1,0 +1,88 @@
+// The worker in node: asked and answered by messages, as a page does it, with an exported model (UNCAGE_WEB_MODEL).
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import test from "node:test";
+import zlib from "node:zlib";
+import * as ort from "onnxruntime-web";
+import { compose } from "../../uncage_demo/browser/static/prompt/compose.js";
+import { sha256Plain } from "../../uncage_demo/browser/static/trace/id.js";
+import { serve } from "../../uncage_demo/browser/static/worker.js";
+
+const folder = process.env.UNCAGE_WEB_MODEL;
+const options = { skip: folder ? false : "UNCAGE_WEB_MODEL names no folder; tests/browser/test_traces.py writes one" };
+const manifest = folder ? JSON.parse(fs.readFileSync(path.join(folder, "manifest.json"), "utf-8")) : null;
+const packed = (bytes) => zlib.gzipSync(bytes, { level: 1 }).toString("base64");
+const STEPS = 4;
+
+/** A worker without a thread: `ask` resolves with the first answer of one of the kinds, `told` holds all. */
+function started(runtime = ort) {
+  const told = [];
+  let wait = null, hear = null;
+  const scope = {
+    addEventListener: (_, listener) => (hear = listener),
+    postMessage(message) {
+      told.push(message);
+      if (wait && wait.kinds.includes(message.kind)) wait.resolve(message);
+    },
+  };
+  serve(runtime, scope);
+  const ask = (message, kinds) => new Promise((resolve) => {
+    wait = { kinds: [...kinds, "failed"], resolve };
+    hear({ data: message });
+  });
+  return { told, ask };
+}
+
+function opening() {
+  const parts = Object.fromEntries(Object.entries(manifest.files).map(([part, { file }]) => [part, packed(fs.readFileSync(path.join(folder, file)))]));
+  return { kind: "open", manifest, wasm: packed(fs.readFileSync("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")), parts };
+}
+
+test("a page's whole conversation", options, async () => {
+  const { told, ask } = started();
+  assert.equal((await ask(opening(), ["opened"])).kind, "opened");
+  const prompt = compose(manifest, [{ noun: "turtle", color: "", count: 1, side: "" }, { noun: "apple", color: "pink", count: 1, side: "" }]);
+  const runs = ["meissonic", "uncage"].map((order) => ({ prompt, config: { order, num_steps: STEPS, seed: 3, spacing: 0, guidance_interval: [0, 1] } }));
+  const drawn = await ask({ kind: "draw", ticket: 1, runs, live: true }, ["finished"]);
+  assert.equal(drawn.kind, "finished", drawn.text);
+  const live = told.filter(({ kind }) => kind === "progress");
+  assert.equal(live.length, STEPS);
+  assert.ok(live.every(({ runs: shown, payload }) => shown.length === 2 && shown[0].picture.startsWith("data:image/bmp;base64,") && !payload));
+  assert.equal(drawn.payload.runs.length, 2);
+  const branched = await ask({ kind: "branch", ticket: 2, run: 1, at_step: 0, edits: {}, config: { contrast_weight: 9 }, most: 6 }, ["finished"]);
+  assert.deepEqual(branched.payload.runs.map((run) => run.config.contrast_weight), [3, 3, 9], branched.text);
+  const again = await ask({ kind: "branch", ticket: 3, run: 1, at_step: 0, edits: {}, config: { contrast_weight: 0 }, replace: 2, most: 6 }, ["finished"]);
+  assert.deepEqual(again.payload.runs.map((run) => run.config.contrast_weight), [3, 3, 0], again.text);
+  const { value: files } = await ask({ kind: "files", id: 7, slim: true }, ["answer"]);
+  const { value: whole } = await ask({ kind: "files", id: 8, slim: false }, ["answer"]);
+  assert.equal(files.length, 3);
+  assert.ok(files[0].data.length < whole[0].data.length);
+  assert.equal(files[0].verdict.objects_found.length, 2);
+  const { value: archive } = await ask({ kind: "archive", id: 9 }, ["answer"]);
+  assert.equal(archive.name, "uncage-a-turtle-and-a-pink-apple-seed3.zip");
+  assert.equal(Buffer.from(archive.data, "base64").subarray(0, 2).toString(), "PK");
+  const { value, text } = await ask({ kind: "heads", id: 10, run: 1, step: 1, word: 1 }, ["answer"]);
+  assert.ok(value, text);
+  assert.deepEqual([value.heads.layers, value.heads.heads], [manifest.model.single_layers, manifest.model.num_heads]);
+  const refused = await ask({ kind: "draw", ticket: 4, runs: [{ prompt, config: { ...runs[0].config, composition: 0.5 } }] }, ["finished"]);
+  assert.match(refused.text, /composition=0.5: this setting is computed on the server only/);
+  const other = await ask({ kind: "branch", ticket: 5, run: 9, at_step: 0, edits: {}, config: {} }, ["finished"]);
+  assert.match(other.text, /no run 10/);
+});
+
+test("too little memory and a damaged model are said in a sentence", options, async () => {
+  const full = { env: { wasm: {} }, InferenceSession: { create: async () => { throw new RangeError("WebAssembly.Memory(): could not allocate memory"); } } };
+  assert.match((await started(full).ask(opening(), ["opened"])).text, /^This browser has not enough memory for the model\./);
+  const message = opening();
+  message.parts.decoder = packed(Buffer.from("not a model"));
+  message.parts.transformer = message.parts.decoder;
+  assert.match((await started(full).ask(message, ["opened"])).text, /transformer \(transformer\.onnx\) is damaged: it has 11 bytes/);
+});
+
+test("SHA-256 without crypto.subtle", async () => {
+  for (const text of ["", "abc", "a".repeat(55), "a".repeat(56), "a".repeat(64), "ü".repeat(333)]) {
+    const bytes = new TextEncoder().encode(text);
+    assert.deepEqual(new Uint8Array(sha256Plain(bytes)), new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), String(text.length));
+  }
+});

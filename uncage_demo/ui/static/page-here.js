@@ -1,0 +1,461 @@
+// Runs in this browser: the server reads the prompt, a worker decodes. What it draws comes on stage as a server's run does.
+(function (page) {
+  "use strict";
+
+  const { shared, make, parse } = page;
+  const STORE = "uncage-runs";
+  const KEPT_READINGS = 64;
+  const PREPARE_MS = 300, FOLLOW_MS = 160, EXPLAIN_MS = 900;
+  const MOST_WEIGHT = 12; // of the slider, as the player's "What if"
+  const OUT_OF_REACH = "The server is out of reach";
+  const UNTOLD = `${OUT_OF_REACH}: only the trace can be taken away.`;
+
+  let told = null; // what the server says of fields and models
+  let server = null;
+  /** @type {(name: string, data: object) => void} */
+  let trigger = () => {};
+  let engine = null;
+  let orders = {}; // titles by name
+  let opening = { key: "", done: null };
+  let waiting = null; // resolves when the worker has opened the model
+  let work = null; // what the worker is doing for us
+  let turn = 0;
+  let stage = null; // the runs of ours that are on stage
+  let timer = 0, explainTimer = 0, prepareTimer = 0;
+  const readings = new Map();
+  const nodes = {};
+
+  function remembered() {
+    try {
+      return localStorage.getItem(STORE) === "browser" ? "browser" : "server";
+    } catch {
+      return "server";
+    }
+  }
+
+  let mode = remembered();
+  const on = () => mode === "browser";
+  let ready = null; // called when the switch is on the page; a run that a link asks for waits for it
+  const attached = new Promise((resolve) => (ready = resolve));
+
+  // --- what the fields say ---
+  // A field's value as the server would take it; what is wrong names the setting, the value and what is allowed.
+  function checked(name, field, parts) {
+    const { kind, open, low, high, choices } = field;
+    const blank = parts.map((part) => part === null || part === undefined || part === "");
+    if (blank.every(Boolean)) {
+      if (open) return null;
+      throw new Error(`${name} is blank; give a value`);
+    }
+    if (blank.some(Boolean)) throw new Error(`${name} is half blank; give both ends${open ? ", or neither" : ""}`);
+    const [value] = parts;
+    if (kind === "choice" && !choices.includes(value)) throw new Error(`${name}=${value}: choose one of ${choices.join(", ")}`);
+    if (["whole", "number", "pair"].includes(kind)) {
+      const wrong = parts.find((part) => typeof part !== "number" || !(part >= low && part <= high) || (kind === "whole" && !Number.isInteger(part)));
+      if (wrong !== undefined) throw new Error(`${name}=${wrong}: give a ${kind === "whole" ? "whole number" : "number"} from ${low} to ${high}`);
+    }
+    return kind === "pair" ? parts : value;
+  }
+
+  function given([text, ...values]) {
+    const of = Object.fromEntries(told.names.map((name, index) => [name, values[index]]));
+    const config = {};
+    for (const [name, field] of Object.entries(told.fields)) config[name] = checked(name, field, field.inputs.map((key) => of[key]));
+    return { text: String(text || "").trim(), model: of.model, age: of.age || "", orders: [...new Set([of.order_a, of.order_b])], config };
+  }
+
+  // The corrections of the prompt as the chips show them.
+  function editsOf(text) {
+    const chips = page.chips || {};
+    return chips.text === text ? chips.edits || "" : "";
+  }
+
+  // --- asking the server ---
+  async function ask(name, data) {
+    let answer = null;
+    try {
+      answer = parse(await server[name](data));
+    } catch {
+      answer = null;
+    }
+    if (!answer) throw Object.assign(new Error(`${OUT_OF_REACH}.`), { away: true });
+    if (answer.error) throw new Error(answer.error);
+    return answer;
+  }
+
+  async function read(text, model) {
+    const edits = editsOf(text);
+    const key = JSON.stringify([text, edits, model]);
+    if (!readings.has(key)) {
+      try {
+        readings.set(key, (await ask("here_read", { text, edits, model })).prompt);
+      } catch (error) {
+        throw error.away ? new Error(`${OUT_OF_REACH}, so this prompt cannot be read. Prompts that it has read are still drawn.`) : error;
+      }
+      if (readings.size > KEPT_READINGS) readings.delete(readings.keys().next().value);
+    }
+    return readings.get(key);
+  }
+
+  // --- the worker ---
+  function open(model, age) {
+    const key = `${model} ${age}`;
+    if (opening.key === key && opening.done) return opening.done;
+    // One after the other: the worker answers for the model that it opened last.
+    const before = opening.done ? opening.done.catch(() => {}) : Promise.resolve();
+    const done = before.then(() => load(model, age)).catch((error) => {
+      if (opening.done === done) opening = { key: "", done: null };
+      if (engine) engine.end();
+      engine = null;
+      say(error.message, true);
+      throw error;
+    });
+    opening = { key, done };
+    return done;
+  }
+
+  async function load(model, age) {
+    const reason = window.UncageEngine.unable();
+    if (reason) throw new Error(reason);
+    if (!told.models.includes(model)) throw new Error(`This model is drawn on the server only; in a browser: ${told.models.join(", ")}.`);
+    say("Loading the model…");
+    const { files } = await ask("here_files", { model, age });
+    const base = new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin);
+    const address = (name) => new URL(`${told.folder}/${name}`, base).href;
+    const manifest = await (await fetch(address(files.manifest))).json();
+    orders = Object.fromEntries(manifest.orders.map(({ name, title }) => [name, title]));
+    if (!engine) engine = new window.UncageEngine.Engine(address(files.worker), hears);
+    const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, address(name)]));
+    await new Promise((resolve, reject) => {
+      waiting = { resolve, reject };
+      engine.open(manifest, address(files.wasm), parts);
+    });
+    say("The model is here: drawing needs no server now.");
+    nodes.root.dataset.opened = opening.key;
+  }
+
+  const hears = {
+    opened() {
+      if (waiting) waiting.resolve();
+      waiting = null;
+    },
+    failed(text) {
+      if (waiting) waiting.reject(new Error(text));
+      else refuse(text);
+      waiting = null;
+    },
+    progress(message) {
+      if (!work) return;
+      if (work.follow) return followed(`Step ${message.step + 1} of ${message.num_steps}`);
+      const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: orders[work.orders[i]] || work.orders[i] }));
+      page.onStage({ kind: "progress", step: message.step, num_steps: message.num_steps, elapsed_s: message.elapsed_s, from_step: work.from || 0, runs });
+    },
+    finished(message) {
+      if (!work) return;
+      const done = work;
+      work = null;
+      show(message, done);
+    },
+    saved() {},
+  };
+
+  // --- runs ---
+  async function generate(values) {
+    const mine = ++turn;
+    let offer = false;
+    page.busy("Starting…");
+    await attached;
+    try {
+      const asked = given(values);
+      offer = !told.models.includes(asked.model);
+      const prompt = await read(asked.text, asked.model);
+      offer = true;
+      await open(asked.model, asked.age);
+      if (mine !== turn) return;
+      work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
+      engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true });
+    } catch (error) {
+      if (mine === turn) refuse(error.message, offer);
+    }
+  }
+
+  // Before anybody presses: the model is loaded and the prompt read, so that the run needs no server.
+  async function prepare(values) {
+    await attached;
+    if (!on()) return;
+    try {
+      const asked = given(values);
+      await open(asked.model, asked.age);
+      await read(asked.text, asked.model);
+      nodes.root.dataset.read = asked.text;
+    } catch {
+      // what is wrong is said when somebody asks for a run
+    }
+  }
+
+  // Beside the prompt, as what is wrong with a server's run; with an offer where the server could draw it.
+  function refuse(text, offer = true) {
+    work = null;
+    page.onStage({ kind: "problem", text });
+    say(offer ? "The server can draw this." : "", offer);
+  }
+
+  function show(message, done) {
+    const { payload, hashes } = message;
+    payload.runs.forEach((run, i) => (run.id = `here:${i}`));
+    const branch = Boolean(done.branch || done.follow);
+    stage = { ...(branch ? stage : null), model: done.model, age: done.age, edits: done.edits, count: payload.runs.length };
+    if (!branch) stage.follow = -1;
+    if (done.follow) stage.follow = payload.runs.length - 1;
+    stage.guided = branch ? stage.guided : payload.runs.findIndex((run) => run.guided);
+    const seconds = (performance.now() - done.began) / 1000;
+    const step = branch ? done.from : message.num_steps - 1;
+    page.onStage({
+      kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
+      ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
+    });
+    followed(done.follow ? `Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.` : "");
+    clearTimeout(explainTimer);
+    explainTimer = setTimeout(explain, done.follow ? EXPLAIN_MS : 0);
+  }
+
+  // What needs the server's rules: the diagnosis, the binding table, link, command and Python. It keeps nothing of what it is sent.
+  async function explain() {
+    const mine = stage;
+    try {
+      const answer = await ask("here_told", { ...(await sent(true)), edits: mine.edits });
+      if (mine !== stage || !shared.here) return;
+      const { player } = shared.stage;
+      answer.runs.forEach((run, i) => Object.assign(player.model.runs[i].raw, run));
+      player.findings.build();
+      player.binding.build();
+      player.setState({}, ["model"]);
+      if (answer.query) {
+        shared.query = answer.query;
+        page.address.runs(answer.query);
+      }
+      page.tellTakeaway(answer);
+    } catch (error) {
+      if (mine === stage && shared.here) page.tellTakeaway({ untold: error.away ? UNTOLD : error.message });
+    }
+    nodes.root.dataset.explained = String(Number(nodes.root.dataset.explained || 0) + 1);
+  }
+
+  async function sent(slim) {
+    const runs = await engine.files(slim);
+    return { traces: runs.map(({ data }) => data), verdicts: runs.map(({ verdict }) => verdict) };
+  }
+
+  // A file of the runs on stage: traces are written here, all else by the server, which keeps nothing.
+  async function file(asked) {
+    try {
+      return asked.kind === "npz" ? await engine.archive(asked.ids.map((id) => asked.notes[id] || [])) : await ask("here_export", { ...asked, ...(await sent(false)) });
+    } catch (error) {
+      return { error: error.away ? UNTOLD : error.message };
+    }
+  }
+
+  const place = (id) => Number(id.split(":")[1]);
+
+  async function heads({ id, step, word, other }) {
+    try {
+      if (!other) return await engine.heads({ run: place(id), step, word });
+      const text = shared.stage.player.model.text;
+      const prompt = await read(`${text} and ${/^[aeiou]/i.test(other) ? "an" : "a"} ${other}`, stage.model);
+      const tokens = prompt.words.filter((one) => one.start >= prompt.text.length - other.length).flatMap((one) => one.tokens);
+      const answer = await engine.heads({ run: place(id), step, word: -1, prompt, tokens });
+      return { heads: { ...answer.heads, other } };
+    } catch (error) {
+      return { error: error.message };
+    }
+  }
+
+  // --- branches, and the weight of all following steps ---
+  async function branch(detail, name) {
+    const config = detail.order ? { order: detail.order } : {};
+    const edits = {};
+    if (name === "knockout") edits.suppress_word = detail.word;
+    else if (!detail.order) edits[detail.action] = detail.action === "forbid" ? [[detail.cell, [detail.token]]] : [detail.cell];
+    page.busy(name === "branch" ? "Branching…" : "Knocking the word out…");
+    await decodeOn({ branch: true, from: detail.step }, detail.run, edits, config, {});
+  }
+
+  async function decodeOn(kind, run, edits, config, how) {
+    const mine = ++turn;
+    try {
+      await open(stage.model, stage.age);
+      if (mine !== turn) return;
+      work = { ...kind, orders: [], model: stage.model, age: stage.age, edits: stage.edits, began: performance.now() };
+      engine.branch(run, kind.from, edits, config, { most: told.most, ...how });
+    } catch (error) {
+      if (mine === turn) refuse(error.message);
+    }
+  }
+
+  function buildFollow() {
+    const box = document.querySelector("#uc-stage .uc-follow");
+    if (nodes.follow || !box) return;
+    const field = make("label", "");
+    const input = make("input", "");
+    Object.assign(input, { type: "range", min: "0", max: String(MOST_WEIGHT), step: "0.5" });
+    input.setAttribute("aria-label", "Weight of the contrast in this step and all that follow");
+    const output = make("output", "");
+    const name = make("span", "");
+    field.append(name, input, output);
+    const said = make("span", "uc-muted");
+    said.setAttribute("role", "status");
+    box.append(field, said);
+    input.addEventListener("input", () => {
+      output.textContent = input.value;
+      clearTimeout(timer);
+      timer = setTimeout(follow, FOLLOW_MS);
+    });
+    Object.assign(nodes, { follow: box, followInput: input, followOutput: output, followName: name, followSaid: said });
+  }
+
+  const guidedRun = () => (shared.here && stage && stage.guided >= 0 && shared.stage ? shared.stage.player.model.runs[stage.guided] : null);
+  const guidedSteps = (run) => run.weight.reduce((last, weight, s) => (weight !== 0 ? run.firstStep + s + 1 : last), 0);
+
+  function updateFollow() {
+    buildFollow();
+    if (!nodes.follow) return;
+    const run = guidedRun();
+    nodes.follow.hidden = !run;
+    if (!run) return;
+    const last = guidedSteps(run);
+    const late = shared.step >= last;
+    nodes.followInput.disabled = late;
+    nodes.followName.textContent = `What if, from step ${Math.min(shared.step, last - 1) + 1} of ${run.letter} on: weight wₐ`;
+    if (late) nodes.followSaid.textContent = `${run.letter} is guided in steps 1 to ${last}: go to one of them to change its weight.`;
+    else if (nodes.followSaid.textContent.includes("is guided in steps")) nodes.followSaid.textContent = "";
+    if (nodes.followOf !== stage.made) {
+      nodes.followOf = stage.made;
+      nodes.followInput.value = String(run.raw.config.contrast_weight);
+      nodes.followOutput.textContent = nodes.followInput.value;
+    }
+  }
+
+  function followed(text) {
+    updateFollow();
+    if (nodes.follow && text) nodes.followSaid.textContent = text;
+  }
+
+  // The steps that follow are decoded again at once; steps that two weights share are not computed twice.
+  function follow() {
+    const run = guidedRun();
+    if (!run || nodes.followInput.disabled) return;
+    const from = Math.max(run.firstStep, shared.step);
+    decodeOn({ follow: true, from }, stage.guided, {}, { contrast_weight: Number(nodes.followInput.value) }, { replace: stage.follow });
+  }
+
+  // --- the page ---
+  function onEvent(name, detail) {
+    if (!shared.here) return false;
+    if (name === "state") updateFollow();
+    if (name !== "branch" && name !== "knockout") return false;
+    branch(detail, name);
+    return true;
+  }
+
+  // Another seed goes into its field, and from there into the run.
+  function anotherSeed() {
+    if (on()) trigger("here_seed", {});
+    return on();
+  }
+
+  const click = (selector) => setTimeout(() => document.querySelector(selector).click(), 0);
+  const press = () => click("#uc-here-generate");
+
+  function prepareSoon() {
+    if (!on()) return;
+    clearTimeout(prepareTimer);
+    prepareTimer = setTimeout(() => click("#uc-here-prepare"), PREPARE_MS);
+  }
+
+  function say(text, wrong) {
+    nodes.status.textContent = text;
+    nodes.status.classList.toggle("uc-here-wrong", Boolean(wrong));
+    nodes.server.hidden = !wrong || !on();
+  }
+
+  function choose(value) {
+    mode = value;
+    try {
+      localStorage.setItem(STORE, value);
+    } catch {
+      // a browser that stores nothing asks again next time
+    }
+    for (const input of nodes.root.querySelectorAll("input")) input.checked = input.value === value;
+    say("");
+    if (on()) prepareSoon();
+  }
+
+  async function offlinePage() {
+    nodes.page.disabled = true;
+    say("Making the page…");
+    try {
+      const model = (shared.stage && shared.stage.player.model.payload.model.id) || told.models[0];
+      const { name } = await ask("here_page", { model });
+      const link = make("a");
+      link.href = new URL(`${told.folder}/${name}`, new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin)).href;
+      link.download = name.split("/").pop();
+      document.body.append(link);
+      link.click();
+      link.remove();
+      say("The page opens from disk and draws without a network.");
+    } catch (error) {
+      say(error.message);
+    }
+    nodes.page.disabled = false;
+  }
+
+  function attach(context) {
+    ({ server, trigger } = context);
+    const root = context.element.querySelector(".uc-here");
+    told = parse(context.props.value);
+    Object.assign(nodes, { root, status: root.querySelector(".uc-here-status"), server: root.querySelector(".uc-here-server"), page: root.querySelector(".uc-here-page") });
+    for (const input of root.querySelectorAll("input")) input.addEventListener("change", () => choose(input.value));
+    nodes.server.addEventListener("click", () => {
+      choose("server");
+      click("#uc-generate");
+    });
+    nodes.page.addEventListener("click", offlinePage);
+    document.addEventListener("uc-shown", (event) => {
+      if (!event.detail.here) stage = null;
+      else if (!event.detail.branch) stage.made = event.detail.seq;
+      updateFollow();
+    });
+    document.addEventListener("uc-chips", prepareSoon);
+    choose(mode);
+    ready();
+  }
+
+  // A run that is asked for here never reaches the server: its event ends before Gradio hears of it.
+  function ended(event) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+  document.addEventListener("click", (event) => {
+    if (!(event.target instanceof Element)) return;
+    if (on() && event.target.closest("#uc-generate")) {
+      ended(event);
+      press();
+    } else if ((work || on()) && event.target.closest("#uc-cancel")) {
+      ended(event);
+      turn++;
+      work = null;
+      if (engine) engine.cancel();
+      page.onStage({ kind: "idle", text: "Stopped. The last finished run is still here." });
+    }
+  }, true);
+  for (const kind of ["keydown", "keypress"]) {
+    document.addEventListener(kind, (/** @type {KeyboardEvent} */ event) => {
+      if (!on() || event.key !== "Enter" || event.shiftKey || !(event.target instanceof Element) || !event.target.closest("#uc-prompt")) return;
+      ended(event);
+      if (kind === "keydown") press();
+    }, true);
+  }
+
+  page.here = { on, generate, prepare, press, onEvent, anotherSeed, file };
+  page.attach.here = attach;
+})(window.UncagePage);
