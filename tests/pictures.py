@@ -12,7 +12,7 @@ from PIL import Image
 
 # What the notes say of a file; with "!" before it, the error.
 SAID = {
-    "plain.png": "from 64 x 40",
+    "plain.png": "from 64 × 40",
     "cmyk.jpg": "from CMYK into RGB",
     "turned.jpg": "turned upright",
     "animated.gif": "animated (3 frames)",
@@ -20,7 +20,7 @@ SAID = {
     "deep.png": "from I;16 into RGB",
     "truncated.png": "!damaged or cut short",
     "truncated.jpg": "!damaged or cut short",
-    "huge.png": "!9000 x 9000 px: at most 20,000 px a side and 64,000,000 in all",
+    "huge.png": "!9000 × 9000 px: at most 20,000 px per side and 64,000,000 in all",
     "bomb.png": "!at most",
     "empty.png": "!empty",
     "text.png": "!no picture that can be read: give a PNG, JPEG",

@@ -12,6 +12,7 @@ from .editing.edit import edit as edit
 from .editing.edit import extend as extend
 from .editing.edit import look as look
 from .editing.edit import remix as remix
+from .editing.edit import sketch as sketch
 from .editing.picture import encode_picture as encode_picture
 from .orders.contrast import contrastive_score as contrastive_score
 from .orders.halton import halton_order as halton_order

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from uncage_demo.backends.base import Backend
+from uncage_demo.backends.base import Backend, Capture
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions, check_same
 from uncage_demo.config import DecodingConfig
+from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.run import RecordOptions, Run, Start, WholeStep, recorded_columns
 from uncage_demo.decoding.sampler import decode
+from uncage_demo.decoding.sight import hidden_tokens
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import OnStep, Progress, finish, stream
+from uncage_demo.setting import whole_number
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Edits, Lineage, within_limit
 from uncage_demo.trace.record import Trace
@@ -213,6 +216,42 @@ def attention_to_other(backend: Backend, trace: Trace, step: int, word: str) -> 
     full = _every_head(backend, run)
     columns = recorded_columns(prompt)
     return full[:, :, [columns.index(token) for token in read]].mean(axis=2)
+
+
+def attention_of_cell(backend: Backend, trace: Trace, step: int, cell: int) -> np.ndarray:
+    """Where one cell looks in the picture at one step: its attention to every cell, of each layer and head.
+
+    Args:
+        backend: the model that made the trace (same weights); embedded models only.
+        trace: any run.
+        step: one of the trace's steps, counted over the whole run from 0.
+        cell: row by row from 0.
+
+    Returns:
+        "l h n" float32: layer, head, image token that is looked at. What is missing to 1 goes to the text.
+
+    Raises:
+        ValueError: a cell out of range, a model that does not tell, or as `attention_at`.
+    """
+    tokens, _ = state_before(trace, step)
+    whole_number("cell", cell, 0, len(tokens) - 1)
+    check_weights(backend, trace)
+    record = trace.steps[step - trace.steps[0].step]
+    request = Request(
+        tokens=tokens,
+        step=step,
+        num_steps=int(trace.config["num_steps"]),
+        conditioning=backend.encode_prompt(trace.prompt),
+        text_length=len(trace.prompt.tokens),
+        unconditional=False,
+        capture=Capture("all", full=True, image=True),
+        suppress=_hidden(trace, step),
+        hidden=None if record.sight is None else hidden_tokens(record.sight, trace.prompt),
+    )
+    full = forward_all(backend, [request])[0].attention_full
+    if full is None:
+        raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
+    return full[0, :, :, :, cell].float().cpu().numpy()
 
 
 def _every_head(backend: Backend, run: Run) -> np.ndarray:

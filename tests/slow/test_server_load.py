@@ -34,6 +34,22 @@ def test_a_class_is_served_and_nobody_gets_anothers_run(server: SimpleNamespace)
     assert [one["prompt"] for one in said] == prompts
 
 
+def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespace) -> None:
+    alone = compare(server, "a cat and a dog", 11)
+    before = server.forwards
+    compare(server, "a cat and a dog", 12)
+    cost = server.forwards - before
+    before = server.forwards
+    with ThreadPoolExecutor(12) as pool:
+        said = list(pool.map(lambda _: compare(server, "a cat and a dog", 13), range(12)))
+    assert server.forwards - before <= cost
+    assert {one["settings"]["seed"] for one in said} == {13}
+    assert not alone["made_before"]
+    before = server.forwards
+    assert compare(server, "a cat and a dog", 13)["made_before"]
+    assert server.forwards == before
+
+
 def test_what_nobody_waits_for_stops(server: SimpleNamespace) -> None:
     """An abandoned API run once kept the device to its end (findings: reliability, 5)."""
     job = client(server).submit("a cat", "meissonic", 21, 256, 3.0, -1, "both", -1, "embedded", api_name="/generate")

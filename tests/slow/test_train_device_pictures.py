@@ -1,4 +1,4 @@
-"""The transformer's report on a device draws pictures there (the other stages: tests/unit/test_train_device.py)."""
+"""The transformer's report on a device draws pictures there (the other stages: test_train_stages.py)."""
 
 from tests.device_training import pretended_accelerator, report_one_step
 

@@ -214,7 +214,7 @@ def test_an_own_picture_is_read_and_can_be_painted(browser, site, tmp_path):
         field = page.locator("#uc-bar input[accept*='.png']")
         wait_for_next(page, lambda field=field: field.set_input_files(tmp_path / "mine.png"))
         assert page.locator("#uc-stage .uc-own img").count() == 3
-        assert "from 90 x 60" in page.inner_text("#uc-stage .uc-own")
+        assert "from 90 × 60" in page.inner_text("#uc-stage .uc-own")
         assert page.is_visible("#uc-stage .up-edit")
         page.mouse.click(*middle(page, 3))
         wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)

@@ -24,9 +24,14 @@ BASE = DecodingConfig(num_steps=8).resolved(TINY.info.defaults, 0.5)
 SETTING = Setting(DecodingConfig(num_steps=8), TINY.info, 0.5)  # the rest is left to the model, as the command line does
 
 
+@pytest.fixture(scope="module")
+def at_8_forwards() -> dict[str, DecodingConfig]:
+    return methods_at(BASE, 8)
+
+
 @pytest.mark.parametrize("label", METHODS)
-def test_what_a_run_costs_is_known_before_it_is_made(label: str) -> None:
-    config = methods_at(BASE, 8)[label].with_(seed=2)
+def test_what_a_run_costs_is_known_before_it_is_made(label: str, at_8_forwards: dict[str, DecodingConfig]) -> None:
+    config = at_8_forwards[label].with_(seed=2)
     steps = list(decode(TINY, Run(PAIR, config), record=RecordOptions(level="minimal")))
     counted = sum(record.passes or 0 for record in steps) / 2
     assert counted == (len(steps) if config.varies else forwards(config, OBJECTS))
@@ -34,7 +39,7 @@ def test_what_a_run_costs_is_known_before_it_is_made(label: str) -> None:
 
 
 def test_no_method_pays_more_than_the_baseline_and_none_wastes_a_step() -> None:
-    for count in FORWARDS:
+    for count in FORWARDS[:2]:  # the search is the same for more
         for label, config in methods_at(BASE, count).items():
             paid, more = forwards(config, OBJECTS), forwards(config.with_(num_steps=config.total_steps + 1), OBJECTS)
             assert paid <= count < more, label
@@ -65,7 +70,7 @@ def test_tables_show_forwards_and_the_plot_has_a_panel_for_each_rival(tmp_path: 
         methods = {label: config for label, config in methods_at(BASE, count).items() if label in chosen}
         methods["at once"] = BASE.with_(how_many="confidence", confidence_threshold=0.0)
         experiment = Experiment(f"laboratory-{count}", f"{count}", methods, "meissonic")
-        run_experiment(TINY, experiment, attend_excite()[:3], [0, 1], path, _Scorer())
+        run_experiment(TINY, experiment, attend_excite()[:3], [0], path, _Scorer())
     records = read_many([path])
     found = curves(records, "attend-excite")
     assert {rival: list(tables) for rival, tables in found.items()} == {"redraw": [4, 8], "uncage": [4, 8]}

@@ -67,6 +67,14 @@ def test_extend_and_remix(parent: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "remix").glob("*.npz")) == ["meissonic-round-1.npz", "meissonic-round-2.npz"]
 
 
+def test_another_picture_of_the_same_structure(parent: Path, tmp_path: Path) -> None:
+    assert uncage(tmp_path / "alike", parent, "--structure", "0.5", "--prompt", "a cat") == 0
+    made = Trace.load(tmp_path / "alike" / "meissonic.npz")
+    assert made.origin is not None
+    assert made.origin.guide == tuple(Trace.load(parent).tokens.reshape(-1).tolist())
+    assert uncage(tmp_path / "both", parent, "--structure", "0.5", "--strength", "0.5") == 2
+
+
 def test_an_empty_canvas_with_regions_pins_and_patches(parent: Path, tmp_path: Path) -> None:
     asked = ["--prompt", PAIR.text, "--region", "turtle=0,0,3,3", "--region", "pink apple=3,3,6,6", "--pin", "35=7"]
     assert (

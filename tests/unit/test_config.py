@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from tests.factories import make_prompt
-from uncage_demo.config import SETTINGS, DecodingConfig, parse_seeds
+from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig, parse_seeds
 from uncage_demo.decoding.presets import PRESETS
 from uncage_demo.orders.base import Order
 from uncage_demo.orders.table import ORDERS, order_choices, order_of
@@ -25,7 +25,7 @@ def test_every_field_is_declared_with_what_people_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("order", "jet", "order='jet': choose one of random"),
+        ("order", "jet", f"order='jet': choose one of {ORDER_NAMES[0]}"),
         ("schedule", "sine", "schedule='sine': choose one of cosine"),
         ("num_steps", 0, "num_steps=0: give a whole number from 1 to 256"),
         ("num_steps", True, "num_steps=True"),

@@ -16,8 +16,10 @@ from uncage_demo.decoding.run import Start
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.diagnosis.health import health
 from uncage_demo.editing import cells
-from uncage_demo.editing.edit import compose, edit, extend, look, remix
+from uncage_demo.editing.edit import compose, edit, extend, look, remix, sketch
 from uncage_demo.editing.plans import opened_in_round, plan_edit, token_log_likelihood
+from uncage_demo.orders.revise import REASON_CODE
+from uncage_demo.orders.structure import likeness, outdone, structure_score
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.player.payload import build_payload
 from uncage_demo.prompt.parse import parse_prompt
@@ -140,6 +142,39 @@ def test_a_remix_opens_what_the_prompt_finds_least_likely(parent: Trace) -> None
     assert (opened_in_round(36, 1.0, 1), opened_in_round(36, 0.001, 4)) == (36, 1)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_a_sketch_keeps_the_cells_that_are_most_alike_and_says_what_it_takes_back(parent: Trace, strength: float) -> None:
+    made = whole(sketch(TINY, parent, prompt=OTHER, strength=strength))
+    assert made.origin is not None
+    assert (made.origin.kind, made.origin.source, made.origin.strength) == ("sketch", parent.id, strength)
+    assert made.origin.guide == tuple(parent.tokens.reshape(-1).tolist())
+    assert made.config["seed"] == 4
+    assert [r.passes for r in made.steps] == [4] + [3] * 5  # guidance, attention within the picture, and once within the guiding one
+    taken = [r.reopened for r in made.steps if r.reopened is not None]
+    assert {int(code) for codes in taken for code in codes} <= {0, REASON_CODE["unlike"]}
+    for record in made.steps[:-1]:
+        waiting = record.masked_before & ~record.committed
+        assert record.scores[record.committed].min() >= record.scores[waiting].max(initial=-np.inf)
+    assert branch(TINY, made, 3).id != made.id
+    assert np.array_equal(branch(TINY, made, 3).tokens, made.tokens)
+
+
+def test_a_sketch_is_scored_by_likeness_and_probability() -> None:
+    rng = np.random.default_rng(0)
+    guide, found = rng.random((2, 2, 1, 4, 4)).astype(np.float32)
+    one, other = guide / guide.sum(axis=2, keepdims=True), found / found.sum(axis=2, keepdims=True)
+    by_hand = [(one[..., q] * np.log(other[..., q]) + other[..., q] * np.log(one[..., q])).sum(axis=2).mean() for q in range(4)]
+    assert np.allclose(likeness(guide, found), by_hand, atol=1e-4)
+    assert np.allclose(likeness(3 * guide, found), by_hand, atol=1e-4)  # what goes to the text does not count
+    assert (likeness(guide, guide) >= likeness(guide, found)).all()
+    alike, confidence, free = np.array([-3, -1, -2, 9.0]), np.log(np.array([0.5, 0.1, 0.9, 1.0])), np.array([True, True, True, False])
+    assert structure_score(alike, confidence, free, 1.0).tolist() == [0, 1, 0.5, 1]
+    assert structure_score(alike, confidence, free, 0.0).tolist() == pytest.approx([0.5, 0, 1, 1])
+    scores, masked, held = np.array([0.1, 0.2, 0.3, 0.4]), np.array([True, True, False, False]), np.array([False, False, True, False])
+    assert outdone(scores, masked, held, 2).tolist() == [False] * 4
+    assert outdone(scores, masked, held, 3).tolist() == [False, False, True, False]
+
+
 def test_likelihood_is_the_models_own() -> None:
     """Of four groups, the cells of each are asked while they alone are hidden: worked out once more, by hand."""
     import torch
@@ -240,6 +275,10 @@ def test_old_headers_have_no_origin(parent: Trace) -> None:
         (Origin("remix", strength=1.5, round=1), "origin.strength"),
         (Origin("remix", strength=0.5, round=0), "origin.round"),
         (Origin("extend", shift=(6, 0)), "origin.shift"),
+        (Origin("sketch", strength=0.5), "origin.guide"),
+        (Origin("edit", guide=(1,) * 36), "origin.guide"),
+        (Origin("sketch", guide=(1,) * 36), "origin.strength is missing"),
+        (Origin("sketch", strength=0.5, guide=(999,) * 36), "origin.guide"),
         (Origin("compose", regions=(Region(2, (0, 0, 1, 1)),)), "origin.regions"),
         (Origin("compose", regions=(Region(0, (0, 0, 7, 1)),)), "not within the grid"),
     ],
@@ -270,6 +309,9 @@ def test_an_origin_that_does_not_fit_is_named(parent: Trace, origin: Origin, mes
         (lambda t: remix(TINY, t, OTHER, strength=0), "above 0"),
         (lambda t: remix(TINY, t, OTHER, strength=float("nan")), "above 0"),
         (lambda t: remix(TINY, t, OTHER, rounds=0), "rounds=0"),
+        (lambda t: sketch(TINY, t, strength=1.5), "strength=1.5"),
+        (lambda t: sketch(TINY, np.where(ERASED, -1, 0), prompt=PAIR), "12 cells are masked"),
+        (lambda t: sketch(TINY, t, config=CONFIG.with_(revise="remask")), "revise='remask' in a run after the structure"),
         (lambda t: compose(TINY, PAIR), "nothing is pinned"),
         (lambda t: compose(TINY, PAIR, pins={36: 0}), "pins: cell=36"),
         (lambda t: compose(TINY, PAIR, pins={0: 9999}), "pins: token at cell 0=9999"),
@@ -287,7 +329,7 @@ def test_what_does_not_fit_is_named(parent: Trace, call, message: str) -> None:
 
 
 def test_the_public_names() -> None:
-    assert (ud.edit, ud.extend, ud.compose, ud.remix, ud.look) == (edit, extend, compose, remix, look)
+    assert (ud.edit, ud.extend, ud.compose, ud.remix, ud.sketch, ud.look) == (edit, extend, compose, remix, sketch, look)
 
 
 def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
@@ -295,11 +337,13 @@ def test_what_made_an_edit_can_be_run_again(parent: Trace) -> None:
 
     first = edit(TINY, parent, ERASED, prompt=OTHER)
     second = extend(TINY, first, (0, 2))
-    code = python_snippet([parent, first, second]).replace("ud.load_backend('embedded')", "TINY")
+    third = sketch(TINY, second, prompt=PAIR, strength=0.25)
+    code = python_snippet([parent, first, second, third]).replace("ud.load_backend('embedded')", "TINY")
     made: dict = {"TINY": TINY}
     exec(code, made)
     assert made["edit_1"].id == first.id
     assert made["edit_2"].id == second.id
+    assert made["edit_3"].id == third.id
     for alone in (first, compose(TINY, PAIR, pins={0: 1}, config=CONFIG)):
         with pytest.raises(ValueError, match="make it again with uncage_demo"):
             python_snippet([alone])
@@ -315,6 +359,7 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
     assert edit_made(extend(TINY, parent, (-2, 1))) == "Moved 2 up and 1 right"
     assert edit_made(remix(TINY, parent, OTHER, strength=0.1, rounds=1)[0]) == "Round 1, 4 cells"
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
+    assert edit_made(sketch(TINY, parent)) == "After a picture's structure"
     assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
     titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
     assert titles == ["Baseline, seed 3", "Baseline · 12 cells drawn again, seed 4"]

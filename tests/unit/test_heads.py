@@ -14,7 +14,7 @@ from tests.factories import make_prompt, make_trace
 from tests.toy_backend import ToyBackend
 from uncage_demo import runner
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.branching import attention_at, attention_to_other, branch
+from uncage_demo.branching import attention_at, attention_of_cell, attention_to_other, branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import recorded_columns
 from uncage_demo.player.head_maps import MAX_OFFLINE_BYTES, NOT_RECORDED, TOO_LARGE, packed, recorded_heads, word_rows
@@ -113,6 +113,24 @@ def test_a_word_that_is_not_in_the_prompt() -> None:
     handlers = Handlers(ModelSlot(lambda _name, _allowed: tiny))
     answer = json.loads(heads_function(handlers)({"id": handlers.store.add(trace), "step": 2, "other": "dog"}))["heads"]
     assert (answer["word"], answer["other"], answer["layers"]) == (-1, "dog", maps.shape[0])
+
+
+def test_where_a_cell_looks_in_the_picture() -> None:
+    """What goes to the picture and what goes to the text are one whole: together they are 1, in every head and for every cell."""
+    tiny = EmbeddedBackend.tiny()
+    trace = runner.generate(tiny, parse_prompt("a cat and a red car", tiny), DecodingConfig(num_steps=4, seed=2, order="mend"))
+    for step in (0, 3):  # the last one belongs to the redraw, in which cells read their own object's words
+        to_text = attention_at(tiny, trace, step).sum(axis=2)
+        for cell in (0, 17):
+            looks = attention_of_cell(tiny, trace, step, cell)
+            assert looks.shape == (2, 2, 36)
+            np.testing.assert_allclose(looks.sum(axis=2) + to_text[:, :, cell], 1, atol=1e-5)
+    handlers = Handlers(ModelSlot(lambda _name, _allowed: tiny))
+    ask, identity = heads_function(handlers), handlers.store.add(trace)
+    answer = json.loads(ask({"id": identity, "step": 3, "cell": 17}))["heads"]
+    assert (answer["word"], answer["cell"], answer["heads"]) == (-1, 17, 2)
+    for cell in (36, -1, "x", True):
+        assert "cell=" in json.loads(ask({"id": identity, "step": 3, "cell": cell}))["error"]
 
 
 def test_packed_maps_of_nothing() -> None:

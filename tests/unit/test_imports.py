@@ -19,13 +19,19 @@ OURS = re.compile(r"uncage_demo\.[\w.]*")
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Every part of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names that a file imports anywhere, relative ones resolved, with the names taken from each module.
 
     A text that is the name of a module of ours counts too: importlib, sys.modules and tables of modules would import it in disguise.
     """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -39,10 +45,11 @@ def imported(path: Path) -> set[str]:
 
 def whole_package(path: Path) -> bool:
     """Whether a file imports the package itself, behind whose public names every room stands."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__"))]
+    calls = [
+        node for node in nodes(path) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__"))
+    ]
     arguments = {argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)}
-    return PACKAGE.name in arguments.union(*({alias.name for alias in node.names} for node in nodes if isinstance(node, ast.Import)))
+    return PACKAGE.name in arguments.union(*({alias.name for alias in node.names} for node in nodes(path) if isinstance(node, ast.Import)))
 
 
 def starts(names: set[str], *prefixes: str) -> set[str]:

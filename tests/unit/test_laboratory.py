@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.test_sampler import DECIDED, PAIR, TINY, N, assert_same, records
+from tests.unit.test_sampler import DECIDED, PAIR, TINY, N, assert_same, known, records
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding import logits
@@ -37,9 +37,9 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "logit_noise": {"logit_noise": 2.0},
     "differential": {"differential": 0.5},
     "entropy_heat": {"entropy_heat": 1.0},
-    "entropy": {"how_many": "entropy", "entropy_budget": 2.0, "num_steps": 30},
-    "confidence": {"how_many": "confidence", "confidence_threshold": 0.5, "num_steps": 30},
-    "first_hitting": {"how_many": "first_hitting", "num_steps": 30},
+    "entropy": {"how_many": "entropy", "entropy_budget": 9.0, "num_steps": 12},
+    "confidence": {"how_many": "confidence", "confidence_threshold": 0.2, "num_steps": 12},
+    "first_hitting": {"how_many": "first_hitting", "num_steps": 12},
     "reuse": {"reuse_steps": 2},
     "spacing": {"spacing": 3.0},
     "halton_aware": {"order": "halton_aware"},
@@ -59,7 +59,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", NEUTRAL.values(), ids=NEUTRAL)
 def test_a_neutral_setting_is_the_baseline_bit_for_bit(changes: dict[str, Any]) -> None:
-    assert_same(records(PLAIN), records(PLAIN.with_(**changes)))
+    assert_same(known(PLAIN), records(PLAIN.with_(**changes)))
 
 
 def test_runs_that_use_none_of_them_are_written_as_before() -> None:
@@ -71,7 +71,7 @@ def test_runs_that_use_none_of_them_are_written_as_before() -> None:
 @pytest.mark.parametrize("name", ACTIVE)
 def test_each_does_something_and_keeps_to_the_rules(name: str) -> None:
     config = PLAIN.with_(**ACTIVE[name])
-    steps, plain = records(config), records(PLAIN.with_(num_steps=config.num_steps))
+    steps, plain = known(config), known(PLAIN.with_(num_steps=config.num_steps))
     assert not np.array_equal(steps[-1].sampled, plain[-1].sampled) or len(steps) != len(plain)
     masked, held = np.ones(N, bool), np.full(N, -1)
     for record in steps:
@@ -101,7 +101,7 @@ def test_a_branch_without_edits_is_its_parent_and_files_and_checks_cope(name: st
 def test_a_sample_is_the_same_alone_and_in_company(name: str) -> None:
     config = PLAIN.with_(**ACTIVE[name])
     together = list(decode_many(TINY, [Run(PAIR, PLAIN), Run(PAIR, config), Run(ONE, config)]))
-    alone = records(config)
+    alone = known(config)
     assert_same(alone, [row[1] for row in together][: len(alone)])
 
 
@@ -150,13 +150,13 @@ def test_runs_end_when_they_are_full_and_t_is_the_limit(name: str) -> None:
     assert len(records(config.with_(**{own: fast}))) == 1
     assert [int(r.committed.sum()) for r in records(config.with_(**{own: slow, "num_steps": 36}))] == [1] * 36
     assert len(records(config.with_(**{own: slow, "num_steps": 5}))) == 5
-    assert 1 < len(records(config)) < 30
+    assert 1 < len(known(config)) < config.num_steps
 
 
 def test_runs_of_different_lengths_stand_side_by_side() -> None:
     config = PLAIN.with_(**ACTIVE["confidence"])
     traces = compare(TINY, PAIR, [PLAIN, config])
-    assert len(traces[1].steps) not in (8, 30)
+    assert len(traces[1].steps) not in (8, config.num_steps)
     payload = build_payload(traces)
     assert payload["num_steps"] == max(len(trace.steps) for trace in traces)
     assert not masked_after(traces[1], traces[1].length - 1).any()

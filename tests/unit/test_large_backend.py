@@ -224,14 +224,6 @@ def test_bad_requests_are_named(backend: LargeBackend, options: dict[str, Any], 
         backend.forward(tokens_of(backend, 2), 0, 4, [condition])
 
 
-def test_without_a_compiler_it_is_said_when_the_model_is_loaded(folder: Path) -> None:
-    from torch._inductor import config
-
-    torch._dynamo.reset()  # what other tests compiled must not answer for this machine
-    with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(ValueError, match=r"needs a C\+\+ compiler .* for cpu"):
-        load_large(str(folder), image_size_px=32, compile=True)
-
-
 def test_with_offloading_one_part_at_a_time_is_on_the_device() -> None:
     parts: dict[str, torch.nn.Module] = {name: torch.nn.Linear(1, 1) for name in ("text", "network", "pictures")}
     residency = Residency(parts, torch.device("cpu"), offload=True)

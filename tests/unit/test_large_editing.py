@@ -91,7 +91,7 @@ def test_a_picture_of_ones_own(backend: Any, tmp_path: Path) -> None:
     assert own.tokens.shape == backend.info.grid
     assert 0 <= own.tokens.min() <= own.tokens.max() < backend.info.codebook_size
     assert own.error.shape == backend.info.grid
-    assert any("from 60 x 40 to 32 x 32 px" in note for note in own.notes)
+    assert any("from 60 × 40 to 32 × 32 px" in note for note in own.notes)
     # the nearest code of each cell: what the decoder is given back is what the encoder said
     assert np.array_equal(own.tokens, backend.encode_image(own.given))
     seen = from_file(ud.look(backend, own.tokens, TEXT))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from huggingface_hub import constants
 
 from tests.factories import make_trace
 from tests.tiny_checkpoints import write_meissonic
@@ -112,13 +114,22 @@ def test_folders_and_what_names_them_are_refused_where_the_owner_does_not_allow_
         about(str(folder))
 
 
-def test_own_settings_are_told_before_a_model_is_loaded(folder: Path, allowed: None) -> None:
+def test_own_settings_are_told_before_a_model_is_loaded(
+    folder: Path, allowed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (own_settings("meissonic").num_steps, own_settings("monetico").num_steps, own_settings("amused-512").num_steps) == (64, 48, 12)
     assert own_settings(str(folder)).num_steps == 64
     assert own_settings(named(str(folder), ModelOptions(family="dimo"))).num_steps == 1
     told = about(str(folder))
     assert (told["present"], told["settings"]["guidance_scale"]) == (True, 9.0)
     assert "family" in told["options"]
+    nested = tmp_path / "repository"
+    shutil.copytree(folder, nested / "512")
+    assert about(str(nested))["present"]  # as a whole repository is laid out
+    for part in ("vqvae", "tokenizer", "scheduler", "text_encoder"):
+        shutil.rmtree(nested / "512" / part)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert not about(str(nested))["present"]
     assert about("meissonic")["settings"]["negative_prompt"] == AUTHORS_NEGATIVE
     assert about("embedded")["options"] == []
 

@@ -126,6 +126,28 @@ def right(entry: Entry) -> bool:
     return bool(entry.verdict and entry.verdict.all_correct)
 
 
+def cars() -> tuple[int, int]:
+    """How many cars the prompt of lesson 9 asks for, and how many the detector finds on stage A."""
+    entry = entries(9)[0]
+    found = [one.noun for one in entry.verdict.detections]  # pyright: ignore[reportOptionalMemberAccess]
+    return sum(s.count for s in entry.trace.prompt.subjects if s.noun == "car"), found.count("car")
+
+
+def spans(record: StepRecord, trace: Trace) -> bool:
+    """Whether the cells of a step come from opposite halves of the picture, left and right or top and bottom."""
+    y, x = np.divmod(np.flatnonzero(record.committed), trace.grid[1])
+    return max(np.ptp(y) / trace.grid[0], np.ptp(x) / trace.grid[1]) > 0.5
+
+
+def opened_after_draft(trace: Trace) -> tuple[int, int]:
+    """At which step (1-based) of a run cells are masked that were not masked before, and how many of them."""
+    new = [
+        (b.step, int((b.masked_before & ~(a.masked_before & ~a.committed)).sum()))
+        for a, b in zip(trace.steps, trace.steps[1:], strict=False)
+    ]
+    return next((step, count) for step, count in new if count)
+
+
 def step_of(number: int) -> Trace:
     return traces(number)[0]
 
@@ -222,6 +244,16 @@ CHECKED: dict[str, Callable[[], Any]] = {
         traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
     ),
     "One word’s colour went to another object.": lambda: shows("leaked", entries(8)[0]),
+    "The prompt asks for one car, and the detector finds two.": lambda: cars() == (1, 2),
+    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the car.": lambda: (
+        np.mean([spans(r, traces(9)[0]) for r in traces(9)[0].steps]) > 0.5
+    ),
+    "Late steps keep many cells at once.": lambda: starts_few(traces(9)[0]) and min(counts(traces(9)[0])[17:]) >= 8,
+    "After step 16 “Draft and mend” opens every cell again, since attention vouches for no place here, and now each place reads the words of its own object only.": lambda: (
+        opened_after_draft(traces(9)[1]) == (16, 144) and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
+    ),
+    "The number of steps stays the same.": lambda: len(traces(9)[0].steps) == len(traces(9)[1].steps),
+    "Stage B has each object once, in its colour.": lambda: right(entries(9)[1]),
     "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),
@@ -295,7 +327,20 @@ PLAIN = json.loads(
     "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
     "Another seed may draw something else: paint and press again.",
     "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",
-    "The Results tab says how often that works in each order."
+    "The Results tab says how often that works in each order.",
+    "A step keeps many cells at once.",
+    "Each was drawn without seeing what the others drew, so two of them can be right alone and wrong together.",
+    "In text this gives repeated words.", "In a picture it gives a double: one object, begun in two places.",
+    "The research on parallel decoding (ParallelBench, 2510.04767) measures it on small tasks.",
+    "Cells of one colour were kept in the same step.",
+    "The first way to mend it: keep fewer at a time, or keep them apart.",
+    "More steps, “Entropy budget”, “Distance in one step” and the order Halton do that; only more steps cost forwards.",
+    "The second way: settle early whose a cell is, and where.",
+    "UNCAGE prefers cells that attend to one object; Anchored holds each object to one place.",
+    "The attention is there already, so no forward is added.",
+    "The third way: take back what does not fit.",
+    "Under “More settings” the methods stand by the decision that they change, each with its cost.",
+    "Which of them helps, on which model and at what cost, is a matter of many prompts: see the results."
     ]"""
 )
 

@@ -1,65 +1,15 @@
-"""Runs show themselves in a notebook: the shipped example is run, and what its cells show is read; no notebook program is needed."""
+"""Runs show themselves in a notebook: what its cells would show is read (the shipped example: tests/slow/test_documents.py)."""
 
 from __future__ import annotations
 
-import ast
-import html
-import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import uncage_demo as ud
 from tests.factories import make_trace
+from tests.notebook_pages import pages, payload
 from uncage_demo.trace.record import Traces
-
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "example.ipynb"
-FRAME = re.compile(r'<iframe title="Uncage player" sandbox="([^"]*)" style="[^"]*" srcdoc="([^"]*)"></iframe>')
-
-
-def pages(shown: str) -> list[str]:
-    """The pages in the frames of what a cell shows; nothing stands outside them."""
-    assert not FRAME.sub("", shown).strip()
-    found = FRAME.findall(shown)
-    for sandbox, _ in found:
-        assert "allow-same-origin" not in sandbox
-    return [html.unescape(page) for _, page in found]
-
-
-def payload(page: str) -> Any:
-    return json.loads(re.findall(r'<script type="application/json" id="payload">(.*?)</script>', page, re.DOTALL)[0])
-
-
-def value_of(source: str, names: dict[str, Any]) -> Any:
-    """Run a cell as a notebook does: the value of its last expression is what it shows."""
-    tree = ast.parse(source)
-    last = tree.body[-1]
-    if isinstance(last, ast.Expr):
-        del tree.body[-1]
-    exec(compile(tree, "cell", "exec"), names)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), names) if isinstance(last, ast.Expr) else None
-
-
-def test_the_shipped_notebook_runs_and_shows_players(monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    names: dict[str, Any] = {}
-    shown = []
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == []
-            shown.append(value_of("".join(cell["source"]), names))
-    pair, judged, branch = (pages(value._repr_html_()) for value in shown[1:4])
-    assert shown[0] == ["turtle", "pink apple"]
-    assert [run["verdict"] is None for run in payload(pair[0])["runs"]] == [True, True]
-    assert all(run["verdict"] for run in payload(judged[0])["runs"])
-    assert len(payload(branch[0])["runs"]) == 1
-    # several players stand in one notebook: each is a whole page with a policy of its own that lets nothing in or out
-    for page in (*pair, *judged, *branch):
-        assert page.startswith("<!doctype html>")
-        assert "default-src 'none'" in page
-        assert not re.findall(r"(?:src|href)=[\"']https?:", page)
 
 
 def test_a_list_of_runs_shows_itself_and_stays_a_list() -> None:

@@ -49,7 +49,7 @@ def test_other_sizes_are_cropped_to_the_middle() -> None:
     read, notes = read_picture(wide, (96, 96))
     assert read.shape == (96, 96, 3)
     assert (read[:, 5:-5] == 200).all()
-    assert "from 150 x 50 to 96 x 96 px" in notes[0]
+    assert "from 150 × 50 to 96 × 96 px" in notes[0]
 
 
 def test_exif_turns_a_picture_upright() -> None:
@@ -102,8 +102,8 @@ def test_transparency_lies_on_white_and_the_first_frame_is_used() -> None:
         (saved(Image.fromarray(PIXELS))[:3000], "damaged or cut short"),
         (saved(Image.fromarray(PIXELS), "JPEG")[:900], "damaged or cut short"),
         (claimed_png(30_000, 30_000), "at most"),
-        (claimed_png(9_000, 9_000), "9000 x 9000 px: at most 20,000 px a side and 64,000,000 in all"),
-        (claimed_png(60_000, 10), "at most 20,000 px a side"),
+        (claimed_png(9_000, 9_000), "9000 × 9000 px: at most 20,000 px per side and 64,000,000 in all"),
+        (claimed_png(60_000, 10), "at most 20,000 px per side"),
         (np.zeros((4, 4), np.uint8), "height, width, 3"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
         (None, "picture is missing: give a PNG, JPEG"),

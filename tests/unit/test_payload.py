@@ -54,6 +54,19 @@ def test_packed_terms_are_the_traces_own_float32(pair, payload):
         np.testing.assert_array_equal(values(run["unmask_step"]), trace.unmask_step.reshape(-1))
 
 
+def test_start_and_end_keep_their_own_attention():
+    trace = make_trace(steps=3)
+    rows = [next(k for k, token in enumerate(trace.columns) if trace.prompt.tokens[token].text == text) for text in ("<start>", "<end>")]
+    for record in trace.steps:
+        assert record.attention is not None
+        record.attention[rows[0]], record.attention[rows[1]] = 0.75, np.linspace(0, 0.25, 144)
+    marks = build_payload([trace])["runs"][0]["marks"]
+    assert marks["names"] == ["start", "end"]
+    start, end = np.moveaxis((values(marks["codes"]) / 255) ** 2 * marks["max"], 1, 0)
+    np.testing.assert_allclose(start, 0.75, atol=1e-6)
+    np.testing.assert_allclose(end, np.tile(np.linspace(0, 0.25, 144), (3, 1)), atol=3e-3)
+
+
 def test_scores_that_are_no_exact_sum_travel(pair):
     other = copy.deepcopy(pair[0])
     record = other.steps[2]

@@ -26,6 +26,10 @@ from uncage_demo.types import TextToken
         ("the car is small and red", ["car: small, red"]),
         ("the apple is pink and the cat is white", ["apple: pink", "cat: white"]),
         ("a cat and a car. The car is red.", ["cat", "car: red"]),
+        # What was said of a thing, and what was denied, ends with the sentence.
+        ("a cat is black. White or grey", ["cat: black"]),
+        ("a cat is black, white or grey", ["cat: black, white, grey"]),
+        ("a cat or not. A dog", ["cat", "dog"]),
         ("the cat with a crown is black", ["cat: black", "crown"]),
         ("a bird with a crown and a bow that is red", ["bird", "crown", "bow: red"]),
         ("a red car and a blue car", ["car: red", "car: blue"]),

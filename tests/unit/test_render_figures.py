@@ -112,7 +112,7 @@ def test_without_objects_only_counts_are_drawn():
     assert len(figures.heatmap_figure([trace], steps=[0, 2]).axes) == 2  # the pictures, no maps and no scale
 
 
-@pytest.mark.parametrize("prompt", ["a $\\frac{1}$ cat", "${6*7} {{x}}", "<img onerror> & cat", "a \\mathbf{ dog", "a ^_ %"])
+@pytest.mark.parametrize("prompt", ["a $\\frac{1}$ cat ^_ %", "${6*7} {{x}} <img onerror> & cat \\mathbf{"])
 def test_hostile_text_is_drawn_literally(tmp_path, prompt):
     trace = make_trace(prompt_text=prompt, steps=3)
     for name, figure in (

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ SUMMED = [order for order in GUIDED_ORDERS if ORDERS[order].terms]
 
 def records(config: DecodingConfig, prompt: Prompt = PAIR, backend: Backend = TINY, **more) -> list[StepRecord]:
     return list(decode(backend, Run(prompt, config, more.pop("start", None), more.pop("suppress", ())), **more))
+
+
+@cache
+def known(config: DecodingConfig) -> list[StepRecord]:
+    """A run that several tests hold others against, decoded once. Whoever wants to see that a run repeats takes `records`."""
+    return records(config)
 
 
 def same(one: StepRecord, other: StepRecord, names: tuple[str, ...] = ()) -> bool:
@@ -247,7 +254,7 @@ def state_after(steps: list[StepRecord], k: int) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("k", [1, 4, 7])
 def test_resumed_is_uninterrupted(order: str, k: int) -> None:
     config = DecodingConfig(order=order, num_steps=8, seed=3)
-    whole = records(config)
+    whole = known(config)
     tokens, since = state_after(whole, k)
     assert_same(whole[k:], records(config, start=Start(tokens, k, since, sight=whole[k].sight)))
 

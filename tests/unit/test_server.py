@@ -17,7 +17,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 pytest.importorskip("mcp")
 
-from tests.running_page import call, client, compare, running_page
+from tests.running_page import call, client, running_page
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
 from uncage_demo.ui.line import check_cost
@@ -28,22 +28,6 @@ from uncage_demo.ui.models import ModelSlot
 def server() -> Iterator[SimpleNamespace]:
     with running_page() as page:
         yield page
-
-
-def test_equal_requests_are_decoded_once_and_that_is_told(server: SimpleNamespace) -> None:
-    alone = compare(server, "a cat and a dog", 11)
-    before = server.forwards
-    compare(server, "a cat and a dog", 12)
-    cost = server.forwards - before
-    before = server.forwards
-    with ThreadPoolExecutor(12) as pool:
-        said = list(pool.map(lambda _: compare(server, "a cat and a dog", 13), range(12)))
-    assert server.forwards - before <= cost
-    assert {one["settings"]["seed"] for one in said} == {13}
-    assert not alone["made_before"]
-    before = server.forwards
-    assert compare(server, "a cat and a dog", 13)["made_before"]
-    assert server.forwards == before
 
 
 def test_one_request_has_a_bound_and_says_it(server: SimpleNamespace) -> None:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from uncage_demo.backends.ages import WHOLE
+from tests.shipped_makers import maker
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality_summary
 from uncage_demo.bench.report import current_section
-from uncage_demo.config import DecodingConfig
-from uncage_demo.prompt.parse import parse_prompt
-from uncage_demo.runner import generate
-from uncage_demo.shipped import EMBEDDED, EMOJI_SCENES, EXAMPLES
+from uncage_demo.shipped import EMOJI_SCENES, EXAMPLES
 from uncage_demo.trace.record import Trace
 from uncage_demo.train.refresh import DIAGNOSIS, stale_results
 from uncage_demo.train.steps import file_hashes
@@ -63,35 +58,12 @@ def test_golden_grids_belong_to_the_weights(backend):
     assert json.loads((ROOT / "tests/golden/embedded.json").read_text())["weight_hash"] == backend.info.weight_hash
 
 
-@cache
-def maker(model: str, age: str) -> EmbeddedBackend:
-    """The shipped model that an example says it was made by."""
-    return EmbeddedBackend.load(EMBEDDED[model], age=age or WHOLE)
-
-
 def test_examples_belong_to_the_weights():
     assert len(TRACES) >= 8
     for path in TRACES:
         trace = Trace.load(path)
         here = maker(trace.model.id, trace.age).info.weight_hash
         assert trace.model.weight_hash == here, f"{path.name}: run `python -m uncage_demo ship`"
-
-
-@pytest.mark.parametrize("name", ["embedded-web.mended.mend", "embedded-web.ages.meissonic-age-1-5", "rescue.uncage"])
-def test_an_example_is_what_the_model_draws_today(name):
-    shipped = Trace.load(EXAMPLES / f"{name}.npz")
-    model = maker(shipped.model.id, shipped.age)
-    again = generate(model, parse_prompt(shipped.prompt.text, model), DecodingConfig.from_dict(shipped.config))
-    assert np.array_equal(again.tokens, shipped.tokens)
-    assert np.array_equal(again.unmask_step, shipped.unmask_step)
-
-
-def test_verdicts_of_the_index_are_the_detectors():
-    index = json.loads((EXAMPLES / "index.json").read_text())
-    for entry in index.values():
-        for stem, said in entry["verdicts"].items():
-            trace = Trace.load(EXAMPLES / f"{stem}.npz")
-            assert maker(trace.model.id, trace.age).judge(trace, trace.prompt).all_correct == said["all_correct"]
 
 
 def test_sizes():

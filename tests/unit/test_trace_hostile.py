@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests import hostile_traces as hostile
-from tests.every_format import assert_every_format
 from tests.factories import make_trace
 from tests.fuzz_traces import run
 from uncage_demo.diagnosis.diagnose import diagnose
@@ -81,11 +80,6 @@ def test_what_is_opened_is_in_memory_once(tmp_path) -> None:
     path = trace.save(tmp_path / "run.npz")
     with pytest.raises(TraceFormatError, match="at most 1000000"):
         load_trace(path, max_bytes=1_000_000)
-
-
-def test_accepted_means_every_format(tmp_path) -> None:
-    """With the most subjects: tests/slow/test_every_format.py."""
-    assert_every_format(Trace.from_bytes(hostile.attention_at_some_steps()), tmp_path)
 
 
 @pytest.mark.parametrize("prompt", ["and with", "a turtle"])

@@ -1,4 +1,4 @@
-"""Every training stage keeps its tensors on the device it is told, and batches composed by other processes are the same batches."""
+"""The pretended device that training is tested on, and batches that other processes compose (stages: tests/slow/test_train_stages.py)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.device_training import pretended_accelerator, report_one_step
 from tests.pretended_device import DEVICE, MixedDevicesError, PretendedDevice, place
-from tests.small_training import assert_same_weights, train
 from uncage_demo.train import loop
 
 
@@ -32,26 +30,6 @@ class TestPretendedDevice:
                 layer(torch.ones(1, 3))
             layer(torch.ones(1, 3).to(DEVICE)).sum().backward()
         assert layer.bias.grad is not None
-
-
-@pytest.fixture
-def accelerator(monkeypatch):
-    with pretended_accelerator(monkeypatch):
-        yield
-
-
-@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector", "transformer"])
-def test_stage_trains_on_the_device_with_the_same_data(stage, accelerator, tmp_path):
-    # The curriculum asks how far training is, which processes that are ahead cannot know exactly.
-    options = {"curriculum": False} if stage == "transformer" else {}
-    there = train(stage, tmp_path / "there", 3, device=DEVICE, **options)
-    assert {place(p) for p in there.parameters()} == {DEVICE}
-    assert_same_weights(there.cpu(), train(stage, tmp_path / "here", 3, **options))
-
-
-@pytest.mark.parametrize("stage", ["tokenizer", "decoder", "detector"])  # the transformer's pictures: tests/slow
-def test_reports_work_on_the_device(stage, accelerator, tmp_path, monkeypatch):
-    assert len(report_one_step(stage, tmp_path, monkeypatch)) == 1
 
 
 class TestStepBatches:

@@ -30,7 +30,7 @@ def tools() -> dict[str, Any]:
 
 
 def test_the_tools_are_those_of_the_api_and_nothing_of_the_page_leaks(tools):
-    drawing = {"generate", "compare", "branch", "edit", "extend", "remix", "compose", "read_picture"}
+    drawing = {"generate", "compare", "branch", "edit", "extend", "remix", "sketch", "compose", "read_picture"}
     assert set(tools) == drawing | {"open_trace", "export", "parse", "list_models"}
     assert all(len(tool["description"]) > 40 for tool in tools.values())
 

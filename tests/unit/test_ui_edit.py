@@ -132,7 +132,7 @@ def test_an_own_picture_comes_on_stage(handlers: Handlers, tmp_path) -> None:
     trace = handlers.store.get(told["ids"][0]).trace
     assert np.array_equal(trace.tokens, encode_picture(TINY, path).tokens)
     assert [one["name"] for one in told["own"]["pictures"]] == ["Your picture", "As tokens", "Where they differ"]
-    assert any("70 x 50" in sentence for sentence in told["own"]["said"])
+    assert any("70 × 50" in sentence for sentence in told["own"]["said"])
     again = last(edit.edit_on_stage(handlers, told["ids"], asked(step=0, cells=list(range(30)))))
     assert len(again["ids"]) == 2
     drawn = handlers.store.get(again["ids"][1]).trace

@@ -77,6 +77,19 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         next(drawn.draw(["x"]))
 
 
+def test_an_edit_is_not_drawn_from_an_empty_grid(tmp_path: Path) -> None:
+    """Its prompt and settings alone would give another picture under its name."""
+    edit = {"prompt": "a red car", "config": {}, "erased": "0-5"}
+    line = make(0) | {"baseline": "a", "cluster": "0", "edit": edit}
+    write_records(tmp_path / "editing.jsonl.gz", [line])
+    drawn = Drawn(Handlers(), tmp_path)
+    functions = {f.__name__: f for f in server_functions(drawn)}
+    (row,) = json.loads(functions["results_images"]({}))["rows"]
+    assert "starts from another picture" in row["unknown"]
+    with pytest.raises(ValueError, match="starts from another picture"):
+        next(drawn.draw([line["key"]]))
+
+
 def test_results_can_be_read_ahead(tmp_path: Path) -> None:
     write_records(tmp_path / "table1.jsonl.gz", [make(0) | {"baseline": "a", "cluster": "0"}])
     before = load_shipped.cache_info()

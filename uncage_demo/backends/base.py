@@ -24,11 +24,13 @@ class Capture:
         source: "default", "all" or "layers:A-B" (see DecodingConfig.attention_source).
         columns: text token indices wanted, in this order; None = all of the prompt's tokens.
         full: also return every layer and head (costly; only on request).
+        image: columns count image tokens, not text tokens: attention within the picture. None = all of them; needs `full`'s memory.
     """
 
     source: str = "default"
     columns: tuple[int, ...] | None = None
     full: bool = False
+    image: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,7 +163,7 @@ def run_report(args: argparse.Namespace) -> int:
     from uncage_demo.bench.tables import to_markdown
 
     records, speed = read_many(args.results), load_speed(args.results)
-    if args.out:
+    if args.out and not args.check:
         for path in write_report(records, args.out, speed):
             print(path)
     problems = 0

@@ -31,6 +31,7 @@ class ImageRow:
         failures: names of the failures seen.
         config: settings with the seed, as a plain dict (`DecodingConfig.from_dict` restores them).
         tokens_hash, image_hash: digests of the measured tokens and picture ("" where the line has none).
+        edited: whether it is an edit of another picture, so that prompt and settings alone do not make it again.
     """
 
     key: str
@@ -46,6 +47,7 @@ class ImageRow:
     config: dict[str, Any]
     tokens_hash: str
     image_hash: str
+    edited: bool = False
 
 
 class Shipped:
@@ -250,4 +252,5 @@ def _image_row(record: Record) -> ImageRow:
         config={**record["config"], "seed": record["seed"]},
         tokens_hash=record.get("tokens_hash", ""),
         image_hash=record.get("image_hash", ""),
+        edited="edit" in record,
     )

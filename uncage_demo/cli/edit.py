@@ -32,6 +32,8 @@ examples
       python -m uncage_demo edit run/uncage.npz --shift 0,-4 --out wider
   no mask: three rounds open the cells that the new prompt finds least likely
       python -m uncage_demo edit run/uncage.npz --strength 0.5 --prompt "a turtle and a blue apple" --out remix
+  another picture with the structure of this one
+      python -m uncage_demo edit run/uncage.npz --structure 0.5 --prompt "a rabbit and a red crown" --out alike
   an empty canvas with a place for each object
       python -m uncage_demo edit --prompt "a turtle and a pink apple" --region turtle=0,0,6,6 --region apple=6,6,12,12 --out placed
   your own picture: what the model's tokens can hold of it, then a part drawn anew
@@ -65,6 +67,9 @@ def add_parsers(subparsers: Any) -> None:
     other.add_argument("--shift", metavar="DOWN,RIGHT", help="extend: move the picture by cells, negative = up, left; the border is drawn")
     other.add_argument("--strength", type=float, metavar="S", help="edit without a mask: share of the cells that are opened, 0 to 1")
     other.add_argument("--rounds", type=int, default=3, metavar="N", help="with --strength: in so many rounds, 1 to 16 (default: 3)")
+    other.add_argument(
+        "--structure", type=float, metavar="W", help="draw all anew after this picture's structure: how much likeness counts, 0 to 1"
+    )
     other.add_argument("--region", action="append", default=[], metavar="NOUN=T,L,B,R", help="where to draw an object (repeatable)")
     other.add_argument("--pin", action="append", default=[], metavar="CELL=TOKEN", help="a token that is there from the start (repeatable)")
     other.add_argument(
@@ -151,6 +156,7 @@ def _check_one_way(options: argparse.Namespace, trace: Trace | None) -> None:
         "--erase, --erase-box, --erase-object or --mask": erased,
         "--shift": options.shift is not None,
         "--strength": options.strength is not None,
+        "--structure": options.structure is not None,
         "--pin or --patch": bool(options.pin or options.patch),
     }
     chosen = [name for name, on in ways.items() if on]
@@ -166,7 +172,7 @@ def _check_one_way(options: argparse.Namespace, trace: Trace | None) -> None:
     elif options.region and not erased:
         raise ValueError("--region needs an empty canvas, or erased cells to draw the object in")
     elif trace is not None and not chosen:
-        raise ValueError("nothing to do: give --erase, --erase-box, --erase-object, --mask, --shift or --strength")
+        raise ValueError("nothing to do: give --erase, --erase-box, --erase-object, --mask, --shift, --strength or --structure")
     if (options.keep or options.margin or options.after_step is not None) and not erased:
         raise ValueError("--keep, --margin and --after-step go with --erase, --erase-box, --erase-object or --mask")
 
@@ -222,6 +228,8 @@ def _request(options: argparse.Namespace, backend: Backend, given: Trace | np.nd
         return EditRequest("extend", shift=(down, right), **shared)
     if options.strength is not None:
         return EditRequest("remix", strength=options.strength, rounds=options.rounds, **shared)
+    if options.structure is not None:
+        return EditRequest("sketch", strength=options.structure, **shared)
     if given is None:
         return EditRequest("compose", pins=tuple(_pins(options, backend).items()), regions=regions, **shared)
     if not (options.erase or options.erase_box or options.erase_object or options.mask):

@@ -20,6 +20,13 @@ def _revisions_told() -> str:
     return "; ".join(f"{revision.name}: {revision.about}" for revision in REVISIONS.values())
 
 
+def _revisions_cost() -> str:
+    names: dict[str, list[str]] = {}
+    for revision in REVISIONS.values():
+        names.setdefault(revision.cost, []).append(revision.name)
+    return "; ".join(f"{cost} with {', '.join(same)}" for cost, same in names.items())
+
+
 def _own_strengths() -> str:
     return ", ".join(f"{revision.strength:g} with {name}" for name, revision in REVISIONS.items())
 
@@ -135,17 +142,17 @@ class LaboratorySettings(UsualSettings):
     reuse_steps: int = declare(
         0,
         "whole",
-        "after each step that runs the whole grid so many run only the cells that they and their like commit, 0 to 8; 0 = none",
+        "how many steps after each whole one look only at the cells that this group of steps commits, 0 to 8; 0 = every step is whole",
         "Partial steps after each whole one",
         group="how_many",
         high=8,
-        cost="a partial step costs the share of the grid that it runs",
+        cost="less: a partial step costs the share of the grid that it looks at, in seconds more than that",
         metavar="K",
     )
     reuse_from: float = declare(
         0.25,
         "number",
-        "share of the steps, from the first on, that run the whole grid in any case, 0 to 1",
+        "share of the steps, from the first on, that look at the whole grid in any case, 0 to 1",
         "Whole steps at first, share",
         group="how_many",
         high=1,
@@ -168,7 +175,7 @@ class LaboratorySettings(UsualSettings):
         "Take back",
         group="revise",
         choices=(NO_REVISION, *REVISIONS),
-        cost="; ".join(dict.fromkeys(f"{revision.name}: {revision.cost}" for revision in REVISIONS.values())),
+        cost=_revisions_cost(),
     )
     revise_strength: float | None = declare(
         None,

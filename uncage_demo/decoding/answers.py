@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import ForwardOutput, Reuse
+from uncage_demo.backends.base import Capture, ForwardOutput, Reuse
 from uncage_demo.decoding.batching import Request
 from uncage_demo.decoding.logits import away_from_weaker, composed, noise_amount, normal_noise
 from uncage_demo.decoding.reuse import partial_steps_after, renewed
 from uncage_demo.decoding.sample import Sample
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
+from uncage_demo.orders.structure import likeness, structure_score
 
 
 def own_forward(sample: Sample) -> Generator[Request, ForwardOutput, ForwardOutput]:
@@ -102,6 +103,31 @@ def look_back(sample: Sample) -> Generator[Request, ForwardOutput, None]:
     output = yield earlier.request()
     logits = yield from step_logits(earlier, output, earlier.tokens < 0)
     sample.previous = TokenOpinion.from_logits(forbid_ids(logits, sample.start.forbid)).probabilities()
+
+
+def structure_scores(
+    sample: Sample, sampled: np.ndarray, likelihood: np.ndarray, masked: np.ndarray
+) -> Generator[Request, ForwardOutput, np.ndarray]:
+    """Scores "n" of a run that follows the structure of a picture; asks for attention within the picture that was just drawn.
+
+    Args:
+        sample: at the step.
+        sampled: "n", what each cell holds or drew; likelihood: "n" float32, its log p.
+        masked: "n" bool, when the step began.
+
+    Source: 2302.05496 (MaskSketch), section 3.
+    """
+    origin, capture = sample.start.origin, Capture("all", full=True, image=True)
+    assert origin is not None
+    assert origin.strength is not None
+    if sample.guide is None:
+        read = yield sample.request(np.array(origin.guide, np.int64), capture, unconditional=False)
+        assert read.attention_full is not None
+        sample.guide = read.attention_full[0].float().cpu().numpy()
+    drawn = yield sample.request(sampled, capture, unconditional=False)
+    assert drawn.attention_full is not None
+    alike = likeness(sample.guide, drawn.attention_full[0].float().cpu().numpy())
+    return structure_score(alike, likelihood, masked | (sample.scheduled & ~sample.pinned), origin.strength)
 
 
 def read_attention(sample: Sample, output: ForwardOutput) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -42,7 +42,8 @@ def recorded_terms(trace: Trace) -> list[tuple[Term, ...] | None]:
         config, step = phase_at(settings_at(trace, record.step), record.step)
         order = ORDERS[config.order]
         terms = order.terms_at(config, step)
-        told.append(None if order.terms is None else tuple(term for term in terms if term != "contrast" or record.weight != 0))
+        sketched = trace.origin is not None and trace.origin.kind == "sketch"  # its score is likeness and probability, whatever the order
+        told.append(None if order.terms is None or sketched else tuple(term for term in terms if term != "contrast" or record.weight != 0))
     return told
 
 

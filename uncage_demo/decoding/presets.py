@@ -88,6 +88,12 @@ _TABLE = (
         DecodingConfig(order="redraw", num_steps=12),
     ),
     Preset(
+        "mend_half_guided",
+        "Draft and mend, guided for half",
+        "The best of the laboratory where colours leak: classifier-free guidance in the first half of the steps only.",
+        DecodingConfig(order="mend", guidance_interval=(0.0, 0.5)),
+    ),
+    Preset(
         "positive_only",
         "Positive term only",
         "Own words attract; other objects' words do not repel.",

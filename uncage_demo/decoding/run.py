@@ -148,6 +148,8 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
             f'how_many="{config.how_many}" with {config.redrawn_steps} steps of redraw: a draft has a fixed number of steps; '
             'give how_many="schedule" or redraw_steps=0'
         )
+    if run.start is not None and run.start.origin is not None and run.start.origin.kind == "sketch":
+        _check_sketch(config)
     if config.reuse_steps:
         _check_reuse(backend, config)
     if lost and ORDERS[config.order].guided:
@@ -215,6 +217,16 @@ def _check_reuse(backend: Backend, config: DecodingConfig) -> None:
         raise ValueError(f'{said} with revise="{config.revise}": give revise="none" or reuse_steps=0')
     if config.differential:
         raise ValueError(f"{said} with differential={config.differential:g}: give 0 for one of them")
+
+
+def _check_sketch(config: DecodingConfig) -> None:
+    """A sketch decides by itself what is taken back, and in one run of a fixed length."""
+    usual = {"revise": "none", "how_many": "schedule", "reuse_steps": 0}
+    given = next((f"{name}={getattr(config, name)!r}" for name, value in usual.items() if getattr(config, name) != value), None)
+    if config.redrawn_steps:
+        given = f"{config.redrawn_steps} steps of redraw"
+    if given is not None:
+        raise ValueError(f"{given} in a run after the structure of a picture: it takes cells back itself; leave this at its usual value")
 
 
 def _check_suppress(run: Run) -> None:

@@ -94,6 +94,7 @@ class Sample:
         sight: "n" uint16, whose words each cell may read; None = everybody's.
         regions: "o n" bool, where each object is asked for; None where nothing says so.
         likelihoods: of every step so far that a revision looked at, "n" float32 log p of the tokens that were there, NaN where masked.
+        guide: "l h k n" attention within the guiding picture, once it has been read; None without one.
         previous: "n v" probabilities of the step before, where differential sampling compares with them.
         whole: what the last step that ran the whole grid was told, where partial ones draw on it.
         group: "n" bool, the cells that these run.
@@ -116,6 +117,7 @@ class Sample:
     sight: np.ndarray | None = None
     regions: np.ndarray | None = None
     likelihoods: list[np.ndarray] = field(default_factory=list)
+    guide: np.ndarray | None = None
     previous: torch.Tensor | None = None
     whole: ForwardOutput | None = None
     group: np.ndarray | None = None
@@ -141,6 +143,11 @@ class Sample:
     @property
     def ends_draft(self) -> bool:
         return self.config.redrawn_steps > 0 and self.step == self.config.draft_steps - 1
+
+    @property
+    def sketched(self) -> bool:
+        """Whether the run follows the structure of a guiding picture."""
+        return self.start.origin is not None and self.start.origin.kind == "sketch"
 
     @property
     def partial(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import ForwardOutput
-from uncage_demo.decoding.answers import look_back, own_forward, read_attention, step_logits
+from uncage_demo.decoding.answers import look_back, own_forward, read_attention, step_logits, structure_scores
 from uncage_demo.decoding.batching import Request
 from uncage_demo.decoding.logits import entropy_temperature, grown
 from uncage_demo.decoding.noise import gumbel, uniforms
@@ -19,7 +19,7 @@ from uncage_demo.decoding.order import noise_scale, select, weight_at
 from uncage_demo.decoding.reuse import group_size
 from uncage_demo.decoding.sample import Sample
 from uncage_demo.decoding.schedule import leading_steps, stay_masked
-from uncage_demo.decoding.taking_back import open_around_places, take_back
+from uncage_demo.decoding.taking_back import open_around_places, open_outdone, take_back
 from uncage_demo.decoding.tokens import TokenOpinion, forbid_ids
 from uncage_demo.orders.base import AttentionRead, StepContext
 from uncage_demo.orders.counts import ENTROPY
@@ -76,9 +76,15 @@ def advance(sample: Sample) -> Step:
         entropy=entropy,
         rank=sample.rank,
     )
-    scores = np.where(masked, order.score(context, config), np.float32(-np.inf)).astype(np.float32)
+    every = order.score(context, config)
+    if sample.sketched:
+        every = yield from structure_scores(sample, sampled, likelihood, masked)
+    scores = np.where(masked, every, np.float32(-np.inf)).astype(np.float32)
     stay = stay_masked(config, step, int(sample.scheduled.sum()), masked, scores, confidence, entropy)
-    opened = yield from take_back(sample, masked, sampled, scores, likelihood, confidence, stay)
+    if sample.sketched:
+        opened = open_outdone(sample, every, masked, stay)
+    else:
+        opened = yield from take_back(sample, masked, sampled, scores, likelihood, confidence, stay)
     committed, cutoff = _choose_positions(sample, scores, masked, int(masked.sum()) - stay + int((opened > 0).sum()), first)
     sample.tokens = np.where(opened > 0, -1, np.where(committed, sampled, sample.tokens))
     if sample.whole is not None and run is None:

@@ -19,6 +19,7 @@ from uncage_demo.decoding.sample import Sample
 from uncage_demo.decoding.sight import places_reopened
 from uncage_demo.decoding.tokens import TokenOpinion
 from uncage_demo.orders.revise import REASON_CODE, Committed
+from uncage_demo.orders.structure import outdone
 
 
 def take_back(
@@ -109,6 +110,16 @@ def open_around_places(sample: Sample, attention: np.ndarray) -> np.ndarray:
     sample.tokens = np.where(opened > 0, -1, sample.tokens)
     sample.scheduled = sample.tokens < 0
     return opened
+
+
+def open_outdone(sample: Sample, scores: np.ndarray, masked: np.ndarray, stay: int) -> np.ndarray:
+    """Of a run that follows the structure of a picture: "n" uint8, the reason of each committed cell that waiting ones outdo, else 0.
+
+    Args:
+        sample: at the step. scores: "n" of every cell. masked: "n" bool, when the step began. stay: how many stay masked.
+    """
+    held = ~masked & sample.scheduled & ~sample.pinned
+    return np.where(outdone(scores, masked, held, stay), np.uint8(REASON_CODE["unlike"]), np.uint8(0))
 
 
 def mean_since_committed(rows: list[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,17 @@ from typing import Any
 from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import Run
-from uncage_demo.editing.plans import Given, check_remix, plan_compose, plan_edit, plan_extend, plan_picture, plan_remix, prompt_of
+from uncage_demo.editing.plans import (
+    Given,
+    check_remix,
+    plan_compose,
+    plan_edit,
+    plan_extend,
+    plan_picture,
+    plan_remix,
+    plan_sketch,
+    prompt_of,
+)
 from uncage_demo.runner import Frames, OnStep, Progress, finish, stream
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
@@ -178,6 +188,40 @@ def stream_remix(
                 made += item.traces
                 if number == rounds:
                     yield Progress(item.step, item.num_steps, item.records, item.elapsed_s, item.frames, made)
+
+
+def sketch(
+    backend: Backend,
+    given: Given,
+    *,
+    prompt: Prompt | str | None = None,
+    strength: float = 0.5,
+    config: DecodingConfig | None = None,
+    on_step: OnStep | None = None,
+    frames: Frames = True,
+) -> Trace:
+    """Draw a new picture after the structure of another one: each cell is to look around in it as the same cell of that one does.
+
+    In every step a further forward reads attention within the picture that was just drawn. Cells whose attention is least like the
+    guiding picture's stay masked, or are masked again. The order of the settings is not asked.
+
+    Args:
+        backend: an embedded model; for a run, the one that made it.
+        given: the guiding picture: a run, or token ids "y x" or "n" without masked ones, such as those of `encode_picture`.
+        prompt: what is drawn; None = the run's prompt.
+        strength: how much likeness counts against the model's own probability, 0..1.
+        config: settings; None = the run's with the next seed. Nothing redraws.
+        on_step, frames: as `runner.generate`.
+
+    Raises:
+        ValueError: a strength out of range, a picture that is not whole, a model that does not tell attention within the picture, settings
+            that take cells back themselves, or as `edit`.
+        Cancelled: from on_step.
+
+    Source: 2302.05496 (MaskSketch).
+    """
+    run = plan_sketch(backend, given, strength=strength, prompt=prompt, config=config)
+    return finish(stream(backend, [run], frames=frames), on_step)[0]
 
 
 def look(backend: Backend, tokens: Any, prompt: Prompt | str, config: DecodingConfig | None = None) -> Trace:

@@ -109,6 +109,24 @@ def plan_picture(backend: Backend, tokens: np.ndarray, prompt: Prompt | str, con
     return _run(backend, tokens, whole, prompt, one_step, "picture")
 
 
+def plan_sketch(
+    backend: Backend, given: Given, *, strength: float, prompt: Prompt | str | None = None, config: DecodingConfig | None = None
+) -> Run:
+    """The run that draws a whole picture after the structure of another one.
+
+    Args, Raises: as `editing.sketch`.
+    """
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
+        raise ValueError(f"strength={strength!r}: give a number from 0 to 1")
+    guide = tokens_of(backend, given, None)
+    if (guide < 0).any():
+        raise ValueError(f"tokens: {int((guide < 0).sum())} cells are masked; give a whole picture")
+    settings = _settings(given, config)
+    empty = np.full(len(guide), MASKED, np.int64)
+    facts: dict[str, Any] = {"strength": float(strength), "guide": tuple(map(int, guide))}
+    return _run(backend, given, empty, prompt, settings.with_(redraw_steps=0), "sketch", **facts)
+
+
 def plan_remix(
     backend: Backend,
     given: Given,

@@ -10,7 +10,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import Run
 from uncage_demo.editing.edit import stream_remix
-from uncage_demo.editing.plans import Given, plan_compose, plan_edit, plan_extend, plan_picture, prompt_of
+from uncage_demo.editing.plans import Given, plan_compose, plan_edit, plan_extend, plan_picture, plan_sketch, prompt_of
 from uncage_demo.orders.table import order_of
 from uncage_demo.runner import Frames, Progress, stream
 from uncage_demo.trace.origin import Kind
@@ -24,12 +24,12 @@ class EditRequest:
     """What is asked for; see the functions of `editing.edit` for each kind.
 
     Args:
-        kind: "edit", "extend", "remix", "compose" or "picture".
+        kind: "edit", "extend", "remix", "compose", "picture" or "sketch".
         prompt: what to draw; None = the run's.
         cells: of "edit", the cells that are erased.
         after_step: of "edit", the step of the run that it starts from; None = the end.
         shift: of "extend", rows down and columns right.
-        strength, rounds: of "remix".
+        strength: of "remix" and "sketch"; rounds: of "remix".
         pins: of "compose", (cell, token id).
         regions: of "compose" and "edit", (object of the prompt, box in cells).
         orders: draw it in each of these orders, side by side; () = the order of the settings. A remix takes one at most.
@@ -79,6 +79,8 @@ def runs_of(backend: Backend, given: Given | None, request: EditRequest) -> list
         )
     elif request.kind == "extend":
         run = plan_extend(backend, given, request.shift, prompt=request.prompt, config=request.config)
+    elif request.kind == "sketch":
+        run = plan_sketch(backend, given, strength=request.strength, prompt=request.prompt, config=request.config)
     elif request.kind == "picture":
         assert not hasattr(given, "steps"), "a run needs no reading"
         run = plan_picture(backend, given, prompt_of(backend, given, request.prompt), request.config)  # pyright: ignore[reportArgumentType]

@@ -34,7 +34,7 @@ COUNTS: dict[str, Count] = {
     count.name: count
     for count in (
         Count(SCHEDULED, "as many as the schedule says", varies=False),
-        Count(ENTROPY, "as long as the summed entropy of the cells, but the greatest, stays within the budget"),
+        Count(ENTROPY, "as many as keep the sum of their entropies, the greatest left out, within the budget"),
         Count(CONFIDENCE, "as many cells as have a token of at least this probability"),
         Count(HITTING, "as many as chance says: each cell's own random time of unmasking, along the schedule's curve"),
     )

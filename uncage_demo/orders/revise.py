@@ -37,6 +37,7 @@ REASONS = (
     Reason("elsewhere", "it belongs to no object's kept place."),
     Reason("unvouched", "attention cannot vouch for the attributes of the object in this place."),
     Reason("unfitting", "beside what this step commits, the model without the prompt finds its token less probable than any other cell's."),
+    Reason("unlike", "it looks around in the picture less as the guiding picture does than cells that wait."),
 )
 REASON_CODE = {reason.name: code for code, reason in enumerate(REASONS)}
 

@@ -184,13 +184,16 @@ def settings_at(trace: Trace, step: int) -> DecodingConfig:
     return DecodingConfig.from_dict(data)
 
 
-def reasons_at(config: DecodingConfig, step: int) -> set[str]:
+def reasons_at(config: DecodingConfig, step: int, origin: Origin | None = None) -> set[str]:
     """For which reasons (names of `orders.revise.REASONS`) a step may open positions again.
 
     Args:
         config: the settings that it was decoded with.
         step: counted over the whole run from 0.
+        origin: of the run.
     """
+    if origin is not None and origin.kind == "sketch":
+        return {"unlike"}
     if config.redrawn_steps and step == config.draft_steps - 1:
         return {"elsewhere", "unvouched"}
     return set() if config.revision is None else {config.revision.reason}
@@ -276,6 +279,10 @@ def _check_origin(trace: Trace) -> None:
     _require(step is None or 0 <= step < MAX_STEPS, f"origin.after_step={step}: give a step below {MAX_STEPS}")
     _require(number is None or 1 <= number <= MAX_STEPS, f"origin.round={number}: give 1 to {MAX_STEPS}")
     _require(strength is None or 0 <= strength <= 1, f"origin.strength={strength}: give 0 to 1")
+    guide, codebook = origin.guide, trace.model.codebook_size
+    fits = len(guide) == (height * width if origin.kind == "sketch" else 0) and all(0 <= token < codebook for token in guide)
+    _require(fits, f"origin.guide has {len(guide)} tokens: a sketch has one of 0..{codebook - 1} for each cell, other kinds none")
+    _require(origin.kind != "sketch" or strength is not None, "origin.strength is missing: a sketch says how much likeness counts")
     down, right = origin.shift
     _require(abs(down) < height and abs(right) < width, f"origin.shift={origin.shift}: less than the grid, {height} by {width} cells")
     _require(_distinct([region.subject for region in origin.regions], subjects), f"origin.regions: give different objects below {subjects}")
@@ -380,7 +387,7 @@ def _check_story(trace: Trace) -> None:
         opened = reopened_by(record)
         _require(not (masked & opened).any(), f"{where}a position is opened again that was still masked")
         told = set() if record.reopened is None else {REASONS[code].name for code in np.unique(record.reopened[record.reopened > 0])}
-        strange = told - (reasons_at(settings_at(trace, record.step), record.step) if told else set())
+        strange = told - (reasons_at(settings_at(trace, record.step), record.step, trace.origin) if told else set())
         _require(not strange, f"{where}positions are masked again as {', '.join(sorted(strange))}, which its settings do not do")
     _require(not np.any(opened), f"step {trace.steps[-1].step}: the last step opens positions again")
     _require(not masked.any(), f"{int(masked.sum())} positions are still masked after the last step")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, UInt16
 
-Kind = Literal["edit", "extend", "remix", "compose", "picture"]
+Kind = Literal["edit", "extend", "remix", "compose", "picture", "sketch"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,16 @@ class Origin:
     Args:
         kind: "edit" some cells of a picture are drawn again; "extend" a picture is moved and the freed border drawn; "remix" the cells that
             a new prompt finds least likely are drawn again; "compose" tokens or regions are put down before the first step; "picture" a
-            picture is read and nothing is drawn.
+            picture is read and nothing is drawn; "sketch" a whole picture is drawn after the structure of another one.
         source: id of the run that the given tokens come from; "" = tokens or a picture from outside, or none.
         source_prompt: that run's prompt; "" = none.
         after_step: the given tokens are those that the source had after this step; None = its finished picture.
         shift: rows and columns by which the picture was moved, down and right counted positive.
-        strength: of a remix, the share of cells that all rounds together open, 0..1; None for other kinds.
+        strength: of a remix, the share of cells that all rounds together open; of a sketch, how much likeness counts; 0..1. None for other
+            kinds.
         round: of a remix, which of its rounds this run is, from 1; None for other kinds.
         regions: where objects are asked for, at most one region per object.
+        guide: of a sketch, the token ids of the guiding picture, row by row; () for other kinds.
     """
 
     kind: Kind
@@ -52,10 +54,11 @@ class Origin:
     strength: float | None = None
     round: int | None = None
     regions: tuple[Region, ...] = ()
+    guide: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The origin as JSON-able values, as trace files and the player have it."""
-        return asdict(self)
+        """The origin as JSON-able values, as trace files and the player have it; `guide`, which came later, only where it is given."""
+        return {name: value for name, value in asdict(self).items() if name != "guide" or value}
 
 
 def origin_json(origin: Origin | None) -> dict[str, Any] | None:

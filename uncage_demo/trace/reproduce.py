@@ -24,7 +24,7 @@ from uncage_demo.types import TextToken
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(DecodingConfig)} | DecodingConfig().to_dict()
 PROGRAM = ("python", "-m", "uncage_demo")
-_CALLS = {"edit": "edit", "extend": "extend", "remix": "remix", "compose": "compose", "picture": "look"}
+_CALLS = {"edit": "edit", "extend": "extend", "remix": "remix", "compose": "compose", "picture": "look", "sketch": "sketch"}
 
 
 def command_line(
@@ -241,6 +241,9 @@ def _edit_call(trace: Trace, origin: Origin | None, source: str) -> str:
     assert origin is not None
     if origin.kind == "extend":
         return f"ud.extend(backend, {source}, {origin.shift!r}, prompt={trace.prompt.text!r}, config={_config(trace.config)})"
+    if origin.kind == "sketch":
+        given = f"prompt={trace.prompt.text!r}, strength={origin.strength!r}, config={_config(trace.config)}"
+        return f"ud.sketch(backend, {source}, {given})"
     cells = np.flatnonzero(trace.steps[0].masked_before).tolist()
     given = {"mask": cells, "prompt": trace.prompt.text}
     if origin.regions:

@@ -30,7 +30,7 @@ from uncage_demo.ui.runs import Made
 
 
 def add_api(handlers: Handlers) -> None:
-    """Register `edit`, `extend`, `remix`, `compose` and `read_picture` in the current Blocks."""
+    """Register `edit`, `extend`, `remix`, `sketch`, `compose` and `read_picture` in the current Blocks."""
 
     def finished(model: str, given: Given | None, request: EditRequest) -> Iterator[Any]:
         for answer in follow(handlers, model, given, request):
@@ -116,6 +116,22 @@ def add_api(handlers: Handlers) -> None:
         yield from finished(handlers.slot.of_trace(given), given, request)
 
     @explained
+    def sketch(trace: str, prompt: str, strength: float, seed: int) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
+        """Draw a new picture after the structure of another one: what looks at what in it, by attention within the picture.
+
+        Args:
+            trace: an .npz file made by this page's model, an embedded one; its finished picture is the guide.
+            prompt: what is drawn; empty means the run's own prompt.
+            strength: how much likeness counts against the model's own probability, 0 to 1.
+            seed: 0 to 9007199254740991; -1 means the one after the run's.
+
+        Returns:
+            The picture, the trace file and the summary.
+        """
+        given = opened_trace(trace)
+        yield from finished(handlers.slot.of_trace(given), given, changed(given, "sketch", prompt, (), seed, strength=strength))
+
+    @explained
     def compose(
         prompt: str, regions: str, pins: str, orders: list[str], seed: int, num_steps: int, model: str, model_options: str = ""
     ) -> Iterator[tuple[list[str], list[str], list[dict[str, Any]]]]:
@@ -199,6 +215,7 @@ def add_api(handlers: Handlers) -> None:
             (edit, [trace, cells, prompt, orders, seed, after]),
             (extend, [trace, down, right, prompt, orders, seed]),
             (remix, [trace, prompt, strength, rounds, orders, seed]),
+            (sketch, [trace, prompt, strength, seed]),
             (compose, [prompt, regions, pins, orders, seed, steps, model, loaded]),
             (read_picture, [picture, prompt, model, loaded]),
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -36,11 +37,13 @@ def shown_in(verdict: Verdict, subjects: Sequence[Subject], grid: tuple[int, int
         grid: (rows, columns) of cells.
 
     Returns:
-        "leaked", "mixture": the cells of the objects that show it; "missing", "bound": every cell of a picture that lacks an object, or has
-        every object in its colour.
+        "leaked", "mixture", "double": the cells of the objects that show it (of a double, of all that are there too often); "missing",
+        "bound": every cell of a picture that lacks an object, or has every object in its colour.
     """
     everywhere = list(range(grid[0] * grid[1]))
     wrong = wrong_objects(verdict, subjects)
+    asked, found = Counter(s.noun for s in subjects for _ in range(s.count)), Counter(one.noun for one in verdict.detections)
+    wrong["double"] = [one for one in verdict.detections if 0 < asked[one.noun] < found[one.noun]]
     return {
         **{kind: sorted({cell for one in found for cell in _cells(one.box, grid)}) for kind, found in wrong.items()},
         "missing": [] if all(verdict.objects_found) else everywhere,

@@ -165,6 +165,8 @@ class Drawn:
             raise ValueError(f"choose 1 to {MAX_DRAWN} result lines")
         shipped = self.shipped()
         pairs = [[row for row in shipped.pair(str(key))[::-1] if row is not None] for key in keys]
+        if reason := next((said for pair in pairs for said in map(unknown_settings, pair) if said), ""):
+            raise ValueError(reason)
         model = shipped.by_key[str(keys[0])]["model"]
         name, weights = model["id"], model["weight_hash"]
         if not self.handlers.slot.is_loaded(name):
@@ -192,7 +194,9 @@ def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
 
 
 def unknown_settings(row: ImageRow) -> str:
-    """Why a line's picture cannot be made again: its settings are not of this version; "" where they are."""
+    """Why a line's picture cannot be made again here: it is an edit, or its settings are not of this version; "" where it can."""
+    if row.edited:
+        return "An edit starts from another picture; the command bench-replay makes both again"
     try:
         DecodingConfig.from_dict(row.config)
     except ValueError as error:

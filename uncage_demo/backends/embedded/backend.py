@@ -204,7 +204,10 @@ class EmbeddedBackend:
         """
         request = None
         if capture is not None:
-            columns = capture.columns if capture.columns is not None else tuple(range(self.transformer.text_length))
+            text_length, n = self.transformer.text_length, tokens.shape[1]
+            columns = capture.columns if capture.columns is not None else tuple(range(n if capture.image else text_length))
+            if capture.image:
+                columns = tuple(column + text_length for column in columns)
             # Guidance runs double the batch; only its conditional half is read.
             request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
         if reuse is not None:

@@ -356,6 +356,8 @@ class LargeBackend:
         return left / num_steps if self.facts.time_as_fraction else float(left)
 
     def _recorder(self, capture: Capture, text_length: int, batch: int, samples: slice, image_only: bool = False) -> ColumnRecorder:
+        if capture.image:
+            raise ValueError(f"{self.info.id}: attention within the picture is read from embedded models only")
         kind, first, last = parse_attention_source(capture.source)
         heads = self.facts.layer_heads
         if last >= len(heads):

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from uncage_demo.backends.large.download import Checkpoint, present
+from uncage_demo.backends.large.download import Checkpoint, is_folder, obtain, present
 from uncage_demo.backends.large.settings import AUTHORS, OwnSettings
 from uncage_demo.backends.large.sizes import MODELS, Sizes
+from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import DEFAULT_STEPS
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import ModelDefaults
@@ -122,6 +123,14 @@ class CatalogEntry:
     @property
     def is_present(self) -> bool:
         """True when loading it needs no network."""
+        if is_folder(self.source):  # a folder may be laid out in several ways, and lack what another repository has
+            from uncage_demo.backends.large.hub import gather
+
+            try:
+                gather(self, ModelOptions(), obtain)
+            except ValueError:
+                return False
+            return True
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 

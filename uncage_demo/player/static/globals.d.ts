@@ -30,7 +30,7 @@ interface PlayerOptions {
   notes?: { [id: string]: Note[] };
   /** Saves this page again with notes in it. */
   saveCopy?: (notes: { [id: string]: Note[] }) => void;
-  heads?: (detail: { id: string; step: number; word: number; other?: string }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
+  heads?: (detail: { id: string; step: number; word: number; other?: string; cell?: number }) => Promise<{ heads?: HeadMaps; error?: string } | null>;
 }
 
 interface Window {

@@ -181,7 +181,7 @@ interface PayloadRun {
 }
 
 /** word: -1 where `other` names one that is not in the prompt. */
-interface HeadMaps { step: number; word: number; other?: string; layers: number; heads: number; max: number; codes: PackedArray }
+interface HeadMaps { step: number; word: number; other?: string; cell?: number | null; layers: number; heads: number; max: number; codes: PackedArray }
 
 interface Payload {
   version: 2;

@@ -41,13 +41,13 @@
 
     // --- state ---
     open(on) {
-      const { hook, stages } = this.player;
+      const { hook } = this.player;
       this.on = on && this.allowed;
       this.corner = -1;
       hook.edit.hidden = !this.on;
       hook.root.classList.toggle("up-editing", this.on);
       hook.editOpen.setAttribute("aria-expanded", String(this.on));
-      for (const { canvas } of stages) canvas.style.touchAction = this.on ? "none" : "";
+      this.touch();
       if (this.on) {
         this.player.clock.stop();
         if (this.player.state.layer !== "picture") this.player.setState({ layer: "picture" });
@@ -55,6 +55,15 @@
       } else if (hook.edit.contains(document.activeElement)) hook.editOpen.focus();
       this.told();
       this.changed();
+    }
+
+    get paints() {
+      return this.on && (this.mode === "edit" || this.mode === "compose");
+    }
+
+    // While cells are painted a finger on a picture does not scroll.
+    touch() {
+      for (const { canvas } of this.player.stages) canvas.style.touchAction = this.paints ? "none" : "";
     }
 
     // The panel comes into view, with as much of the pictures above it as fits.
@@ -70,6 +79,7 @@
     setMode(mode) {
       this.mode = mode;
       this.panel.mode(mode);
+      this.touch();
       this.setTool(this.tool);
       if (this.on) this.told();
     }
@@ -169,13 +179,12 @@
     // --- pointer and keys on a stage ---
     watch(stage) {
       const { canvas } = stage;
-      const paints = () => this.on && (this.mode === "edit" || this.mode === "compose");
       canvas.addEventListener("pointerdown", (event) => {
         if (!this.on || event.button > 0) return;
         const cell = stage.cellAt(event);
         if (cell < 0) return;
         this.pick(stage.run.index);
-        if (!paints()) return;
+        if (!this.paints) return;
         event.preventDefault();
         canvas.focus({ preventScroll: true });
         try { canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
@@ -189,7 +198,8 @@
           if (cell >= 0 && cell !== this.last) this.moveTo(cell);
         }
       });
-      for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => this.end());
+      canvas.addEventListener("pointerup", () => this.end());
+      canvas.addEventListener("pointercancel", () => this.end(true));
       canvas.addEventListener("click", (event) => {
         if (this.on) event.stopImmediatePropagation();
       }, true);
@@ -197,7 +207,7 @@
         if (!this.on) return;
         if (event.key === "Escape") this.open(false);
         else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") this.undo();
-        else if ((event.key === " " || event.key === "Enter") && paints()) this.press(stage);
+        else if ((event.key === " " || event.key === "Enter") && this.paints) this.press(stage);
         else return;
         event.preventDefault();
         event.stopImmediatePropagation();
@@ -232,9 +242,10 @@
       this.changed();
     }
 
-    end() {
+    // A rectangle that the system broke off is no rectangle.
+    end(broken) {
       if (this.last < 0) return;
-      if (this.boxing) this.fill(parts.cells.boxOf(this.from, this.last, this.player.model.grid[1]));
+      if (this.boxing && !broken) this.fill(parts.cells.boxOf(this.from, this.last, this.player.model.grid[1]));
       this.last = -1;
       this.boxing = false;
       this.changed();

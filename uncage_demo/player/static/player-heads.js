@@ -1,12 +1,13 @@
-// Layers and heads on request: one small map per head, of one word at this step.
+// Layers and heads on request: one small map per head, of one word at this step, or of one cell: where it looks in the picture.
 // Asked of options.heads({id, step, word}) -> {heads} or {error}; a page without a server has what lies in its payload, or says why it has none.
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
   const { make, button } = parts.dom;
-  const { number } = parts.phrases;
+  const { number, place } = parts.phrases;
   const PAUSE_MS = 250; // while scrubbing, only the step where it rests is asked for
   const KEPT = 64;
+  const CELL = "cell"; // the choice of the pinned cell instead of a word
 
   class Heads {
     constructor(player) {
@@ -45,6 +46,7 @@
       this.word = make("select", "");
       this.word.setAttribute("aria-label", "Word whose attention is shown by layer and head");
       for (const i of words) this.word.append(new Option(model.words[i].text, String(i)));
+      if (options.heads) this.word.append(new Option("the pinned cell", CELL));
       this.word.value = String(this.player.firstWord());
       // a word that is not in the prompt: only a server has a model to ask
       this.other = make("input", "up-other");
@@ -82,7 +84,8 @@
         this.word.value = String(state.word);
         this.other.value = "";
       }
-      if (["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
+      const pinned = changed.has("pin") && this.word.value === CELL;
+      if (pinned || ["step", "playing", "word", "layer"].some((k) => changed.has(k))) this.ask();
       if (changed.has("hover") || changed.has("pin")) this.tell();
       if (changed.has("theme")) this.paint();
     }
@@ -91,16 +94,20 @@
       const { model, state } = this.player;
       if (!this.open || state.playing) return;
       const run = model.runs[Number(this.run.value)];
+      const other = this.other.value.trim(), looks = !other && this.word.value === CELL;
       const shared = Number(this.word.value);
       /** @type {any} */
-      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: run.ownWord(shared) };
-      const other = this.other.value.trim();
+      const detail = { id: run.id, step: run.firstStep + run.local(state.step), word: looks || other ? -1 : run.ownWord(shared) };
       if (other) detail.other = other;
-      const key = [detail.id, detail.step, other ? -1 : detail.word, other].join(" ");
+      if (looks) detail.cell = state.pin;
+      const key = [detail.id, detail.step, detail.word, other, looks ? `cell ${state.pin}` : ""].join(" ");
       const mine = ++this.ticket;
       clearTimeout(this.timer);
-      if (!other && detail.word < 0) return this.fail(`The prompt of ${run.letter} has no “${model.words[shared].text}”.`);
-      const said = other ? `“${other}”, which is not in the prompt, as if it went on with it` : `“${model.words[shared].text}”`;
+      if (looks && state.pin < 0) return this.fail("Click a cell: the maps show where it looks, and so whether two places know of each other.");
+      if (!looks && !other && detail.word < 0) return this.fail(`The prompt of ${run.letter} has no “${model.words[shared].text}”.`);
+      let said = other ? `“${other}”, which is not in the prompt, read as if the prompt went on with it` : "";
+      if (looks) said = `from ${place(state.pin, model.grid[1])} to every cell`;
+      said = said || `“${model.words[shared].text}”`;
       if (this.cache.has(key)) return this.put(this.cache.get(key), said);
       this.status.textContent = "Reading the model…";
       this.timer = setTimeout(async () => {

@@ -84,12 +84,10 @@
       this.list = list;
       this.note = make("p", "up-hint", "Attention when each cell was decided, as a multiple of the average cell. Attention is a hint, not a proof.");
       this.acts = make("p", "up-region-acts");
-      if (player.brush.allowed) {
-        for (const [mode, name] of [["edit", "Erase these cells"], ["compose", "Place an object here"]]) {
-          const act = button("up-pill", name, () => player.brush.fromRegion(mode, player.state.region));
-          act.dataset.region = mode;
-          this.acts.append(act);
-        }
+      for (const [mode, name] of [["edit", "Erase these cells"], ["compose", "Place an object here"]]) {
+        const act = button("up-pill", name, () => player.brush.fromRegion(mode, player.state.region));
+        act.dataset.region = mode;
+        this.acts.append(act);
       }
       this.box.append(head, this.where, this.hint, this.acts, list, this.note);
     }
@@ -123,7 +121,8 @@
       this.select.setAttribute("aria-pressed", String(state.selecting));
       this.select.textContent = state.selecting ? "Selecting" : "Select";
       const { region } = state;
-      for (const node of [this.clear, this.where, this.acts, this.list, this.note]) node.hidden = !region;
+      for (const node of [this.clear, this.where, this.list, this.note]) node.hidden = !region;
+      this.acts.hidden = !region || !player.brush.allowed;
       this.hint.hidden = Boolean(region);
       this.box.classList.toggle("up-on", Boolean(region));
       this.box.classList.toggle("up-sheet", Boolean(region) && state.pin < 0);

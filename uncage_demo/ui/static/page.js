@@ -50,7 +50,8 @@
       if (!message) return;
       if (message.problem) return root.append(make("span", "uc-absent", message.problem));
       root.append(make("strong", "", message.title), make("span", "", message.draws), make("span", "uc-muted", message.cost));
-      if (!message.present) root.append(make("span", "uc-absent", `Not on this machine: the first use downloads about ${message.download_gb} GB.`));
+      const fetched = message.download_gb ? `Not on this machine: the first use downloads about ${message.download_gb} GB.` : "Not all of it is on this machine.";
+      if (!message.present) root.append(make("span", "uc-absent", fetched));
       const consent = document.querySelector("#uc-download");
       if (consent) consent.hidden = Boolean(message.present);
     }

@@ -1,6 +1,7 @@
 // The page that draws by itself: a prompt from menus, two orders, the player. Everything it needs lies in the page.
 
 /** @import { Choice, Manifest } from "../types" */
+import { ORDERS } from "../orders/table.js";
 import { compose } from "../prompt/compose.js";
 import { Engine } from "./engine.js";
 
@@ -95,7 +96,7 @@ class LivePage {
     }
     this.rows = Array.from({ length: this.manifest.most_objects }, (_, k) => this.row(k));
     fillSelect(hook.place, [["", "anywhere"], ...Object.entries(this.manifest.places)]);
-    for (const select of [hook.orderA, hook.orderB]) fillSelect(select, [...(select === hook.orderB ? [["", "none"]] : []), ...this.manifest.orders.map(({ name, title }) => [name, title])]);
+    for (const select of [hook.orderA, hook.orderB]) fillSelect(select, [...(select === hook.orderB ? [["", "none"]] : []), ...this.manifest.orders.filter(({ name }) => name in ORDERS).map(({ name, title }) => [name, title])]);
     hook.orderA.value = "meissonic";
     hook.orderB.value = "uncage";
     this.settings();
