@@ -84,6 +84,8 @@ def test_every_field_of_the_config_travels_in_a_link():
         "how_many": "entropy",
         "entropy_budget": 3.0,
         "confidence_threshold": 0.5,
+        "reuse_steps": 2,
+        "reuse_from": 0.5,
         "spacing": 2.0,
         "revise": "plan",
         "revise_strength": 0.5,
