@@ -15,7 +15,8 @@ def test_equal_outputs_are_the_same() -> None:
     assert _same(ALL, replace(ALL, cond=ALL.cond.clone(), attention_full=torch.full((1, 1, 2, 2, 4), 0.25)))
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(ForwardOutput)])
+# Features are not compared: a forward that keeps them goes by itself.
+@pytest.mark.parametrize("name", [field.name for field in fields(ForwardOutput) if field.name != "features"])
 def test_one_other_bit_in_any_part_is_told(name: str) -> None:
     values = getattr(ALL, name).clone()
     values.view(-1)[-1] = torch.nextafter(values.view(-1)[-1], torch.tensor(9.0))

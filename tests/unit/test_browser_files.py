@@ -114,7 +114,7 @@ def test_a_run_that_is_sent_is_explained_and_not_kept():
     verdict = Verdict((True,) * count, (True,) * count, 0, True, (FoundObject("cat", "", 0.9, (0.0, 0.0, 0.5, 0.5)),), "a detector")
     answer = told(functions()["told"], sent(trace, verdict))
     assert set(answer["runs"][0]) == {"binding", "findings"}
-    assert "--steps 6" in answer["command"]
+    assert "--num-steps 6" in answer["command"]
     assert answer["query"]["prompt"] == trace.prompt.text
     file = told(functions()["export"], {**sent(trace, verdict), "kind": "still", "step": 2})
     assert base64.b64decode(file["data"]).startswith(b"\x89PNG")
@@ -131,7 +131,7 @@ def test_what_is_sent_is_not_trusted():
         ({**good, "traces": [5]}, "more than"),
         ({**good, "traces": ["%%%"]}, "trace file 1 is damaged"),
         ({**good, "traces": [base64.b64encode(b"PK rubbish").decode()]}, ""),
-        ({**good, "verdicts": [{"objects_found": "yes"}]}, "the verdict"),
+        ({**good, "verdicts": [{"objects_found": "yes"}]}, "objects_found is 'yes'"),
         (sent(trace, Verdict((), (), 0, False)), "the verdict judges 0 objects"),
     ]
     for data, said in cases:

@@ -93,6 +93,6 @@ def test_where_a_failure_is_found():
     leaked = FoundObject("turtle", "green", 1.0, (0.0, 0.0, 0.5, 0.5))
     melted = FoundObject("apple", "green", 1.0, (0.5, 0.5, 1.0, 1.0), "cat")
     shown = shown_in(Verdict((True, True), (False, True), 0, False, (leaked, melted)), (red, green), (4, 4))
-    assert shown == {"leaked": [0, 1, 4, 5], "mixture": [10, 11, 14, 15], "missing": [], "bound": []}
+    assert shown == {"leaked": [0, 1, 4, 5], "mixture": [10, 11, 14, 15], "missing": [], "bound": [], "double": []}
     whole = shown_in(Verdict((True, False), (True, False), 0, False, ()), (red, green), (2, 2))
     assert (whole["missing"], whole["bound"]) == ([0, 1, 2, 3], [])

@@ -209,7 +209,7 @@ def test_sizes_are_read() -> None:
         (["--image-size", "12x"], "argument --image-size: '12x': give one number or HEIGHTxWIDTH"),
         (["--image-size", "٣"], "argument --image-size"),
         (["--image-size", "9000"], "image_size_px=(9000, 9000): give"),
-        (["--model", "FOLDER", "--image-size", "30"], "30 x 30 px: both sides must be multiples of 8"),
+        (["--model", "FOLDER", "--image-size", "30"], "30 × 30 px: both sides must be multiples of 8"),
         (["--device", "mps"], "models do not run on mps"),
         (["--device", "toaster"], "device='toaster': use auto, cpu, cuda or cuda:N"),
         (["--device", "meta"], "device='meta': use auto, cpu, cuda or cuda:N"),

@@ -149,7 +149,7 @@ def test_bad_requests_are_named(tmp_path, pair):
         figures.heatmap_figure(pair, [0] * 13)
     with pytest.raises(ValueError, match="1 labels"):
         figures.order_figure(pair, ["a"])
-    with pytest.raises(ValueError, match="different numbers of objects"):
+    with pytest.raises(ValueError, match="2 different prompts"):
         figures.curves_figure([pair[0], make_trace(prompt_text="a cat")])
     with pytest.raises(ValueError, match=r"\.png or \.svg"):
         figures.save_figure(figures.order_figure(pair), tmp_path / "a.pdf")
