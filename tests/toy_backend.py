@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart
+from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.types import ModelInfo, Prompt
 
@@ -75,7 +75,11 @@ class ToyBackend:
         capture: Capture | None = None,
         suppress: Sequence[int] = (),
         hidden: torch.Tensor | None = None,
+        keep: bool = False,
+        reuse: Reuse | None = None,
     ) -> ForwardOutput:
+        assert not keep
+        assert reuse is None
         self.calls.append((len(tokens), step))
         outputs, maps = [], []
         for number, (row, text) in enumerate(zip(tokens, conditioning, strict=True)):

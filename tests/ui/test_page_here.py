@@ -147,6 +147,7 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     explained(page, 2)
     with zipfile.ZipFile(taken(page, "npz", tmp_path)) as archive:
         branch = Trace.from_bytes(archive.read(archive.namelist()[2]))
+    assert branch.lineage is not None
     assert branch.lineage.parent == traces[0].id
     assert branch.config["order"] == "confidence"
     page.click('#uc-takeaway [data-copies="python"]')
@@ -247,4 +248,6 @@ def test_the_page_that_generates_offline_is_downloaded(visit_here, browser, tmp_
     assert path.suffix == ".html"
     assert 10e6 < path.stat().st_size < 25e6
     text = path.read_text(encoding="utf-8")
-    assert json.loads(re.search(r'id="live-models">(.*?)</script>', text)[1])[0]["name"] == "embedded"
+    held = re.search(r'id="live-models">(.*?)</script>', text)
+    assert held is not None
+    assert json.loads(held[1])[0]["name"] == "embedded"

@@ -26,9 +26,12 @@ def asked(shelf, path, method="GET", **headers):
     async def keep(message):
         sent.append(message)
 
+    async def nothing():
+        return {}
+
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": given}
-    asyncio.run(BrowserFiles(inside, shelf)(scope, None, keep))
+    asyncio.run(BrowserFiles(inside, shelf)(scope, nothing, keep))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 

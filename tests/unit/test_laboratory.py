@@ -150,6 +150,7 @@ def test_runs_end_when_they_are_full_and_t_is_the_limit(name: str) -> None:
     assert len(records(config.with_(**{own: fast}))) == 1
     assert [int(r.committed.sum()) for r in records(config.with_(**{own: slow, "num_steps": 36}))] == [1] * 36
     assert len(records(config.with_(**{own: slow, "num_steps": 5}))) == 5
+    assert config.num_steps is not None
     assert 1 < len(known(config)) < config.num_steps
 
 

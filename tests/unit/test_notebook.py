@@ -14,7 +14,9 @@ from uncage_demo.trace.record import Traces
 
 def test_a_list_of_runs_shows_itself_and_stays_a_list() -> None:
     traces = Traces([make_trace(steps=4, order=order) for order in ("meissonic", "uncage")])
-    (page,) = pages(traces._repr_html_())
+    shown = traces._repr_html_()
+    assert shown is not None
+    (page,) = pages(shown)
     assert [run["title"] for run in payload(page)["runs"]] == [
         run["title"] for run in payload(pages(ud.show(list(traces))._repr_html_())[0])["runs"]
     ]

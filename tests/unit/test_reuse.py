@@ -40,10 +40,16 @@ def test_where_nothing_changed_some_cells_say_what_the_whole_grid_said(words: di
     whole = forward(tokens, keep=True, unconditional=unconditional, **words)
     part = forward(tokens, reuse=Reuse(whole.features, CELLS), unconditional=unconditional)
     assert torch.allclose(part.cond, whole.cond[:, CELLS], atol=1e-4)
+    assert part.attention is not None
+    assert whole.attention is not None
+    assert part.attention_full is not None
+    assert whole.attention_full is not None
     assert torch.allclose(part.attention, whole.attention[:, :, CELLS], atol=1e-6)
     assert torch.allclose(part.attention_full, whole.attention_full[..., CELLS], atol=1e-6)
     assert (part.uncond is None) == (not unconditional)
     if unconditional:
+        assert part.uncond is not None
+        assert whole.uncond is not None
         assert torch.allclose(part.uncond, whole.uncond[:, CELLS], atol=1e-4)
 
 
@@ -110,6 +116,7 @@ def test_a_group_is_what_its_steps_commit_and_a_partial_step_costs_its_share() -
     left = [mask_count("cosine", s, 8, N, N) for s in range(8)]
     assert group_size(config, 2, N, left[2]) == left[2] - left[4]
     group = steps[2].committed | steps[3].committed | steps[4].committed
+    assert steps[3].renewed is not None
     assert np.array_equal(steps[3].renewed, group)
     assert [r.passes for r in steps[2:5]] == [2, 2 * group.sum() / N, 2 * group.sum() / N]
     cells = np.zeros(16, bool)

@@ -17,7 +17,7 @@ from uncage_demo.ui import scratch
 from uncage_demo.ui.runs import Made
 
 
-def nothing_yet(count: int) -> tuple[None, ...]:
+def nothing_yet(count: int) -> Any:
     """What a generator says at each step, so that it ends as soon as its caller has left.
 
     Not gr.skip(): that makes every output's component anew, 8 ms of processor time a step.
