@@ -194,7 +194,7 @@ def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site)
         page.click("#uc-stage .up-edit >> text=Close")
         page.focus(STAGE)
         page.evaluate("() => window.UncagePage.shared.stage.setState({ step: 0, pin: 14 })")
-        assert "In the region of" in page.inner_text("#uc-stage .up-sight")
+        page.wait_for_function("() => document.querySelector('#uc-stage .up-sight').innerText.includes('In the region of')")
 
         page.click("[data-up=editOpen]")
         page.click("#uc-stage [data-edit=extend]")

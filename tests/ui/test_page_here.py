@@ -1,6 +1,7 @@
 """Runs in the visitor's browser: the page's switch, with the real model in a worker. The server reads prompts and never decodes."""
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from uncage_demo.runner import generate
 from uncage_demo.trace.record import Trace
 
 pytest.importorskip("gradio")
+pytestmark = pytest.mark.skipif(
+    os.environ.get("UNCAGE_BROWSER_RUNS") != "1", reason="the page offers runs in the browser only with UNCAGE_BROWSER_RUNS=1"
+)
 node, web = test_engine.node, test_whole_runs.web
 PROMPT = "a yellow bird and a green frog"
 STEPS = 6

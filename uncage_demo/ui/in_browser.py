@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 MAX_TRACE_BYTES = 24 << 20
 OFFLINE_TITLE = "Watch a masked generative transformer decide"
 _VERDICT = TypeAdapter(Verdict)
+
+
+def offered() -> bool:
+    """Whether the page has the switch: not before its browser tests pass, unless whoever starts the page asks for it."""
+    return os.environ.get("UNCAGE_BROWSER_RUNS") == "1"
 
 
 def build(handlers: Handlers, panel: Panel, prompt: Any) -> gr.HTML:

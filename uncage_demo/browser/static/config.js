@@ -14,7 +14,7 @@ export const DEFAULTS = Object.freeze({
 });
 /** Settings that are computed on the server only, at the values that turn them off. Anything else is refused by its name. */
 export const ELSEWHERE = Object.freeze({
-  composition: 0, self_guidance: 0, logit_noise: 0, differential: 0, revise: "none", revise_strength: null,
+  composition: 0, self_guidance: 0, logit_noise: 0, differential: 0, reuse_steps: 0, reuse_from: 0.25, revise: "none", revise_strength: null,
 });
 /** Settings that a trace leaves out where they are at their defaults, as Python does: older files do not know them. */
 export const LATER = Object.freeze([

@@ -9,6 +9,8 @@ export const REASONS = Object.freeze([
   "with the cell itself hidden, the model finds its token less probable than any other cell's.",
   "it belongs to no object's kept place.",
   "attention cannot vouch for the attributes of the object in this place.",
+  "beside what this step commits, the model without the prompt finds its token less probable than any other cell's.",
+  "it looks around in the picture less as the guiding picture does than cells that wait.",
 ]);
 export const ELSEWHERE = 5;
 export const UNVOUCHED = 6;
