@@ -165,3 +165,12 @@ def write_amused(folder: Path, downsample: bool = False) -> Path:
     write_common(folder)
     tiny_uvit(downsample).save_pretrained(folder / "transformer")
     return folder
+
+
+# The two families whose whole checkpoints most tests go through.
+WRITERS = {"meissonic": write_meissonic, "amused": write_amused}
+
+
+def write_tiny(family: str, parent: Path) -> Path:
+    """A checkpoint of a family whose attention sees fewer cells than the grid has, in a folder of its own; returns the folder."""
+    return WRITERS[family](parent / f"tiny-{family}", downsample=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
 
 MAX_OTHER_CHARS = 40
+Maps = TypeVar("Maps")
 
 
 @dataclass(frozen=True)
@@ -248,9 +249,7 @@ def attention_of_cell(backend: Backend, trace: Trace, step: int, cell: int) -> n
         suppress=_hidden(trace, step),
         hidden=None if record.sight is None else hidden_tokens(record.sight, trace.prompt),
     )
-    full = forward_all(backend, [request])[0].attention_full
-    if full is None:
-        raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
+    full = _told_apart(backend, forward_all(backend, [request])[0].attention_full)
     return full[0, :, :, :, cell].float().cpu().numpy()
 
 
@@ -261,6 +260,11 @@ def _every_head(backend: Backend, run: Run) -> np.ndarray:
         full = next(steps).attention_full
     finally:
         steps.close()  # type: ignore[attr-defined]  # decode is a generator
+    return _told_apart(backend, full)
+
+
+def _told_apart(backend: Backend, full: Maps | None) -> Maps:
+    """Attention of every layer and head; raises ValueError where the model gave none."""
     if full is None:
         raise ValueError(f"model {backend.info.id!r} does not tell its layers and heads apart")
     return full

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny_checkpoints import MASK_ID, write_amused, write_meissonic
+from tests.tiny_checkpoints import MASK_ID, write_tiny
 from uncage_demo.backends.attention import eager_columns, fused_attention, scaled_dot_product_with_columns
 from uncage_demo.backends.base import Capture
 from uncage_demo.backends.large.hub import load_large
@@ -26,8 +26,7 @@ TEXT = "a red turtle and a blue apple"
 
 @pytest.fixture(scope="module", params=["meissonic", "amused"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    write = {"meissonic": write_meissonic, "amused": write_amused}[request.param]
-    return write(tmp_path_factory.mktemp(request.param) / "tiny", downsample=True)
+    return write_tiny(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def forward(backend: Any, capture: Capture | None = None, suppress: tuple[int, ...] = ()) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import uncage_demo as ud
-from tests.tiny_checkpoints import write_amused, write_meissonic
+from tests.tiny_checkpoints import write_tiny
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.backends.large.hub import load_large
 from uncage_demo.cli import main as cli
@@ -26,8 +26,7 @@ CONFIG = DecodingConfig("meissonic", 4, seed=2)
 
 @pytest.fixture(scope="module", params=["meissonic", "amused"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    write = {"meissonic": write_meissonic, "amused": write_amused}[request.param]
-    return write(tmp_path_factory.mktemp(request.param) / f"tiny-{request.param}", downsample=True)
+    return write_tiny(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tiny_checkpoints import write_amused, write_meissonic
+from tests.tiny_checkpoints import write_tiny
 from uncage_demo.backends.large.hub import load_large
 from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
@@ -23,8 +23,7 @@ TEXT = "a red turtle and a blue apple"
 
 @pytest.fixture(scope="module", params=["meissonic", "amused"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    write = {"meissonic": write_meissonic, "amused": write_amused}[request.param]
-    return write(tmp_path_factory.mktemp(request.param) / f"tiny-{request.param}", downsample=True)
+    return write_tiny(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

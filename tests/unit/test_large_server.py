@@ -19,7 +19,7 @@ pytest.importorskip("mcp")
 from gradio_client import handle_file
 
 from tests.running_page import call, client, serving
-from tests.tiny_checkpoints import write_amused, write_meissonic
+from tests.tiny_checkpoints import WRITERS, write_meissonic, write_tiny
 from uncage_demo.backends.options import AUTHORS_NEGATIVE
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui.models import ModelSlot
@@ -31,8 +31,7 @@ SMALL = json.dumps({"image_size_px": 32})
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("checkpoints")
-    write = {"meissonic": write_meissonic, "amused": write_amused}
-    return {name: str(function(place / f"tiny-{name}", downsample=True)) for name, function in write.items()}
+    return {family: str(write_tiny(family, place)) for family in WRITERS}
 
 
 @pytest.fixture(scope="module")

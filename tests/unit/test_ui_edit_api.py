@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +18,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("mcp")
 
 from tests.pictures import SAID, hostile_pictures
-from tests.running_page import client, running_page
+from tests.running_page import call, client, running_page
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
@@ -152,20 +150,6 @@ def test_what_is_wrong_is_named(
 
 def test_the_server_still_answers_after_all_that(server: SimpleNamespace) -> None:
     assert client(server).predict("a cat", ["meissonic"], 0, 2, 3.0, "embedded", api_name="/compare")[2][0]["steps"] == 2
-
-
-def call(server: SimpleNamespace, tool: str, arguments: dict[str, Any]) -> Any:
-    """What an assistant gets of a tool."""
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
-
-    async def asked() -> Any:
-        async with streamablehttp_client(f"{server.address}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
-            await session.initialize()
-            return await session.call_tool(tool, arguments)
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(asked())).result(120)
 
 
 def data_url(data: bytes, kind: str) -> str:

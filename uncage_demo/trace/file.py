@@ -36,9 +36,9 @@ from uncage_demo.trace.notes import written
 from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
 
 MAX_FILE_BYTES = 256 << 20
-# Pieces in which arrays are unpacked, and from how much on large ones are looked through before they are kept.
 # zlib's level: 6 takes 0.22 s of processor time for an embedded run, 3 takes 0.09 s and makes the file 3 % larger.
 _COMPRESSION = 3
+# Pieces in which arrays are unpacked, and from how much on large ones are looked through before they are kept.
 _PIECE_BYTES = 4 << 20
 _LOOK_THROUGH_BYTES = 32 << 20
 # Part of the story that the steps tell, so needed before anything large is looked at.

@@ -15,7 +15,7 @@ from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file, summary
+from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file, summary
 from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number, model_input
@@ -110,7 +110,7 @@ def add_api(handlers: Handlers) -> None:
         shared = shared_settings(seed, num_steps, contrast_weight, None, None, "both")
         chosen = chosen_settings(model, tuple(orders or ()), shared | further_settings(settings), age, preset, model_options, frames)
         for made in _finished(handlers, prompt, chosen):
-            yield ([m[0] for m in made], [m[1] for m in made], [m[2] for m in made]) if made else nothing_yet(3)
+            yield columns_of(made) if made else nothing_yet(3)
 
     @explained
     def branch(trace: str, at_step: int, change: str, cell: int, order: str, word: int) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -34,6 +34,11 @@ def files_of(answer: Made) -> list[tuple[str, str, dict[str, Any]]]:
     return made
 
 
+def columns_of(made: list[tuple[str, str, dict[str, Any]]]) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """(picture files, trace files, summaries) of some runs, as endpoints for several of them answer."""
+    return [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+
+
 @cached(TTLCache(256, scratch.KEPT_S / 2), key=lambda identity, trace: identity, condition=threading.Condition())
 def _saved(identity: str, trace: Trace) -> tuple[str, str]:
     """(picture, trace file) of a run; made once for everybody who asked for the same."""

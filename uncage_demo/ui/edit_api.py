@@ -19,7 +19,7 @@ from uncage_demo.orders.table import COMPARED
 from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import files_of, nothing_yet, opened_trace, picture_file
+from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number, model_input
@@ -34,11 +34,7 @@ def add_api(handlers: Handlers) -> None:
 
     def finished(model: str, given: Given | None, request: EditRequest) -> Iterator[Any]:
         for answer in follow(handlers, model, given, request):
-            if not isinstance(answer, Made):
-                yield nothing_yet(3)
-                continue
-            made = files_of(answer)
-            yield [m[0] for m in made], [m[1] for m in made], [m[2] for m in made]
+            yield columns_of(files_of(answer)) if isinstance(answer, Made) else nothing_yet(3)
 
     def changed(trace: Trace, kind: Any, prompt: str, orders: Any, seed: Any, **fields: Any) -> EditRequest:
         handlers.check_same_model(trace)

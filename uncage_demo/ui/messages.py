@@ -29,25 +29,11 @@ def message(kind: str, **data: Any) -> str:
 
 def explained(function: Callable[..., Any]) -> Callable[..., Any]:
     """Errors that say what is wrong become gr.Error with their message; anything else is logged in full and told in one sentence."""
-    if inspect.isgeneratorfunction(function):
 
-        @functools.wraps(function)
-        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            try:
-                yield from function(*args, **kwargs)
-            except Exception as error:
-                raise _told(error) from error
+    def told(error: Exception) -> Any:
+        raise _told(error) from error
 
-        return generator
-
-    @functools.wraps(function)
-    def plain(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            raise _told(error) from error
-
-    return plain
+    return _answering(function, told)
 
 
 def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool = False) -> Callable[..., Any]:
@@ -64,6 +50,11 @@ def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool
         text = message("problem", text=short_reason(error), words=words)
         return text if answers == 1 else (text, *[gr.skip()] * (answers - 1))
 
+    return _answering(function, told)
+
+
+def _answering(function: Callable[..., Any], told: Callable[[Exception], Any]) -> Callable[..., Any]:
+    """The function, or generator function, with `told` for what it does where an error ends it: its answer, or another error."""
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
