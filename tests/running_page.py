@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from tests.awaiting import awaited
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.layout import build_ui
 from uncage_demo.ui.models import ModelSlot
@@ -72,6 +71,4 @@ def call(server: SimpleNamespace, tool: str, arguments: dict[str, Any]) -> Any:
             await session.initialize()
             return await session.call_tool(tool, arguments)
 
-    # In a thread of its own: a browser test before this one in the same process leaves its loop running in the main one.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(ask())).result(120)
+    return awaited(ask())

@@ -1,6 +1,5 @@
 """Files for browsers in which runs are drawn: names of their content, headers that keep them for good, and what a page sends back."""
 
-import asyncio
 import base64
 import gzip
 import json
@@ -8,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
+from tests.awaiting import awaited
 from tests.factories import make_trace
 from uncage_demo.browser.served import Served, Shelf
 from uncage_demo.types import FoundObject, Verdict
@@ -31,7 +31,7 @@ def asked(shelf, path, method="GET", **headers):
 
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": given}
-    asyncio.run(BrowserFiles(inside, shelf)(scope, nothing, keep))
+    awaited(BrowserFiles(inside, shelf)(scope, nothing, keep))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 

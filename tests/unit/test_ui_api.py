@@ -1,6 +1,5 @@
 """The page's functions for assistants: the tools are few, named, typed and explained. No server, no model."""
 
-import asyncio
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.awaiting import awaited
 
 pytest.importorskip("gradio")
 pytest.importorskip("mcp")
@@ -23,9 +24,7 @@ def tools() -> dict[str, Any]:
 
     request: Any = SimpleNamespace(query_params={})
     server = GradioMCPServer(build_ui())
-    # In a thread of its own: the browser tests of the same session leave an event loop running in this one.
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(lambda: asyncio.run(server.get_complete_schema(request))).result()
+    answer = awaited(server.get_complete_schema(request))
     return {tool["name"]: tool for tool in json.loads(bytes(answer.body))}
 
 
