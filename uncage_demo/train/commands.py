@@ -65,7 +65,7 @@ def add_parsers(subparsers: Any) -> None:
         default="cpu",
         help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes, and the card",
     )
-    _add_world(train, "clean = every caption is true; web = captions are as wrong as the web's; blind = their order tells nothing of colours")
+    _add_world(train, "clean = every caption is true; web = captions are as wrong as the web's; blind = a caption's order says nothing")
     train.add_argument(
         "--shared",
         type=Path,
