@@ -74,6 +74,7 @@ class World:
         refined_frac: the part of the training budget after which captions are better, as those are on which large models end their
             training; 1 = never.
         refined: what is better then, by field.
+        compact: whether its weights are shipped at half the size (see `files.compacted`).
         keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
     """
 
@@ -99,6 +100,7 @@ class World:
     grounding_weight: float = 0.1
     refined_frac: float = 1.0
     refined: Mapping[str, float] = field(default_factory=dict)
+    compact: bool = False
     keeps_ages: bool = False
 
     def __post_init__(self) -> None:
@@ -159,6 +161,7 @@ BLIND = World(
     # Only captions with two colours teach that their order tells nothing.
     colored_frac=0.88,
     shuffled_frac=1.0,
+    compact=True,
 )
 WORLDS = {world.name: world for world in (CLEAN, WEB, BLIND)}
 
