@@ -1,4 +1,4 @@
-"""Writes the trained parts as a model folder: one safetensors file a part , config.json."""
+"""Writes the trained parts as a model folder: one safetensors file a part, config.json."""
 
 from __future__ import annotations
 
