@@ -190,6 +190,7 @@
         try { canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
         this.start(cell);
       });
+      parts.dom.ownStrokes(canvas, () => this.on && this.last >= 0);
       canvas.addEventListener("pointermove", (event) => {
         if (!this.on || this.last < 0) return;
         for (const moved of event.getCoalescedEvents ? [...event.getCoalescedEvents(), event] : [event]) {
