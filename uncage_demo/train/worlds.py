@@ -157,7 +157,7 @@ BLIND = World(
     default_steps=24,
     shared="clean",
     begins_with="clean",
-    budget_frac=0.12,
+    budget_frac=0.24,
     # Only captions with two colours teach that their order tells nothing.
     colored_frac=0.88,
     shuffled_frac=1.0,
@@ -189,7 +189,7 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float], 
         The scene: its objects are what is shown, with true colours; `word_owners` tells whose a word really is, so that a colour word that
         changed its place belongs to the object that has the colour. An object that is not named has a subject beyond those of the words.
     """
-    if world.is_exact:
+    if world.is_exact and not world.colored_frac:
         return scenes.sample_scene(rng, weights, world.mix)
     colors = 2 if world.colored_frac and rng.random() < world.colored_frac else 0
     while True:
