@@ -181,6 +181,26 @@ def test_fingers_paint_on_a_phone_and_nothing_is_too_wide(browser, site):
         assert "With 1 region" in page.inner_text("#uc-stage .up-stage >> nth=2")
 
 
+def test_a_tap_counts_right_after_a_quick_stroke(browser, site):
+    """Chromium takes the stroke for a fling and would give the next tap to it."""
+    for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        page.touch = page.context.new_cdp_session(page)
+        speed = page.locator("#uc-stage [data-up=speed]")
+        for place in ("#uc-stage [data-up=timeline]", "#uc-stage .up-chart >> nth=0"):
+            for _ in range(3):
+                page.locator(place).scroll_into_view_if_needed()
+                box, said = page.locator(place).bounding_box(), speed.inner_text()
+                y = box["y"] + box["height"] / 2
+                finger(page, "touchStart", (box["x"] + 10, y))
+                for k in range(1, 5):
+                    finger(page, "touchMove", (box["x"] + 10 + 50 * k, y))
+                finger(page, "touchEnd")
+                speed.tap()
+                page.wait_for_function(
+                    "(said) => document.querySelector('#uc-stage [data-up=speed]').innerText !== said", arg=said, timeout=20000
+                )
+
+
 def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site):
     for page in visit(browser, site, WIDE):
         run_to_end(page)

@@ -203,7 +203,7 @@ def export_model(
     if shared is not None:
         settings = {"shared": Path(os.path.relpath(shared.resolve(), out.resolve())).as_posix()} | settings
         parts = {"transformer": parts["transformer"]}
-    export(out, parts, settings)
+    export(out, parts, settings, world.compact)
     if kept is not None and world.keeps_ages:
         for age in ages_in(kept):
             age_file(out, age).parent.mkdir(exist_ok=True)

@@ -74,6 +74,7 @@ class World:
         refined_frac: the part of the training budget after which captions are better, as those are on which large models end their
             training; 1 = never.
         refined: what is better then, by field.
+        compact: whether its weights are shipped at half the size (see `files.compacted`).
         keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
     """
 
@@ -99,6 +100,7 @@ class World:
     grounding_weight: float = 0.1
     refined_frac: float = 1.0
     refined: Mapping[str, float] = field(default_factory=dict)
+    compact: bool = False
     keeps_ages: bool = False
 
     def __post_init__(self) -> None:
@@ -155,10 +157,11 @@ BLIND = World(
     default_steps=24,
     shared="clean",
     begins_with="clean",
-    budget_frac=0.12,
+    budget_frac=0.24,
     # Only captions with two colours teach that their order tells nothing.
     colored_frac=0.88,
     shuffled_frac=1.0,
+    compact=True,
 )
 WORLDS = {world.name: world for world in (CLEAN, WEB, BLIND)}
 
@@ -186,7 +189,7 @@ def sample_scene(rng: np.random.Generator, weights: tuple[float, float, float], 
         The scene: its objects are what is shown, with true colours; `word_owners` tells whose a word really is, so that a colour word that
         changed its place belongs to the object that has the colour. An object that is not named has a subject beyond those of the words.
     """
-    if world.is_exact:
+    if world.is_exact and not world.colored_frac:
         return scenes.sample_scene(rng, weights, world.mix)
     colors = 2 if world.colored_frac and rng.random() < world.colored_frac else 0
     while True:

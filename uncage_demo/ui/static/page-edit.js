@@ -7,6 +7,7 @@
   const history = [];
   let shown = null;
   let opened = null; // how the brush stands, for the next player
+  let lesson = 0; // which one asked for the edit, 0 for none
   let taken = false; // the next message is an earlier one, brought back
 
   // Before a player is mounted: whether the brush is offered, and how it begins.
@@ -19,9 +20,16 @@
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
     taken = false;
     shown = message;
-    if (!message.here) options.actions.push("edit"); // the brush begins with a picture, which only the server's model takes
+    if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : [])); // the brush begins with a picture, which only the server's model takes
     options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
     own(message.own);
+  }
+
+  // What is said above an edit that a lesson asked for; it is said once.
+  function fromWhere(message) {
+    const said = lesson && message.edit ? `Lesson ${lesson} goes on under “Learn”.` : "";
+    lesson = 0;
+    return said;
   }
 
   // What the brush reports. Returns whether it was the brush's.
@@ -59,12 +67,13 @@
   }
 
   // An edit that a lesson asks for: its runs come on stage, then it is drawn.
-  async function fromLesson(ids, detail) {
+  async function fromLesson(number, ids, detail) {
     page.openTab("play");
-    await page.edits.stage.show({ seq: Date.now(), ids });
+    await page.edits.stage.show({ seq: Date.now(), ids, step: detail.step });
+    lesson = number;
     opened = { open: true, mode: detail.kind };
     onEvent("edit", detail, page.edits.stage);
   }
 
-  page.edits = { prepare, onEvent, fromLesson, stage: null };
+  page.edits = { prepare, fromWhere, onEvent, fromLesson, stage: null };
 })(window.UncagePage);

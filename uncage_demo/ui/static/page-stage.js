@@ -47,7 +47,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      about.textContent = [message.about, message.note].filter(Boolean).join(" ");
+      about.textContent = [message.about, message.note, page.edits.fromWhere(message)].filter(Boolean).join(" ");
       about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
