@@ -65,6 +65,7 @@
     page.problem = (text) => {
       node.hidden = !text;
       node.textContent = text || "";
+      if (text) node.scrollIntoView({ block: "nearest" });
     };
   }
 
