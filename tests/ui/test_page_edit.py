@@ -196,7 +196,9 @@ def test_a_tap_counts_right_after_a_quick_stroke(browser, site):
                     finger(page, "touchMove", (box["x"] + 10 + 50 * k, y))
                 finger(page, "touchEnd")
                 speed.tap()
-                page.wait_for_function("(said) => document.querySelector('#uc-stage [data-up=speed]').innerText !== said", arg=said, timeout=20000)
+                page.wait_for_function(
+                    "(said) => document.querySelector('#uc-stage [data-up=speed]').innerText !== said", arg=said, timeout=20000
+                )
 
 
 def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site):

@@ -64,7 +64,7 @@
       shared.branches = null;
       shared.incomplete = Boolean(branches);
       if (!branches) shared.restoreStep = null;
-      const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
+      const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", ...(message.own ? [] : ["seed"])] };
       page.edits.prepare(options, message);
       page.notes.prepare(options, message, answer.payload.runs);
       options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
@@ -78,7 +78,7 @@
       player = window.UncagePlayer.mount(host, answer.payload, options) || null;
       shared.stage = player;
       // what was asked for below is seen where the pictures are
-      if (message.edit || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
+      if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
       if (!branches) return;
