@@ -92,7 +92,8 @@ def short_reason(error: Exception) -> str:
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, TOLD) and str(error):
+    # What the system says (it has a number) names paths of the server; what this project says is meant for visitors.
+    if isinstance(error, TOLD) and str(error) and getattr(error, "errno", None) is None:
         return gr.Error(str(error), duration=12, print_exception=False)
     if type(error).__name__ == "OutOfMemoryError":
         return gr.Error(OUT_OF_MEMORY, duration=12, print_exception=False)
