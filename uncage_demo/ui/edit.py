@@ -18,7 +18,7 @@ from uncage_demo.ui import chips
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import beside_the_field, message
 from uncage_demo.ui.own_picture import own_picture
 from uncage_demo.ui.panel import Panel
 
@@ -124,12 +124,12 @@ def wire(
     """
     prompt, edits, panel = asked
 
-    @explained
+    @beside_the_field
     def draw(event: gr.EventData) -> Any:
         for news in edit_on_stage(handlers, event._data.get("ids"), event._data.get("event")):
             yield news or gr.skip()
 
-    @explained
+    @beside_the_field
     def read(path: str, text: str, kept: str, *values: Any) -> Any:
         for news in own_picture(handlers, path, text, chips.edits_for(kept, text), panel.settings(values)):
             yield news or gr.skip()

@@ -84,7 +84,9 @@ def short_reason(error: Exception) -> str:
     """
     if isinstance(error, UndrawableError):
         return f"{error.reason} Its words are listed under the prompt."
-    return str(_told(error).message)
+    text = str(_told(error).message)
+    first = text.split(maxsplit=1)[0] if text.split() else ""
+    return text[0].upper() + text[1:] if first.isalpha() else text  # "seed=-1: ..." keeps its name as it is
 
 
 def _told(error: Exception) -> gr.Error:

@@ -6,10 +6,10 @@
   const { plural } = parts.phrases;
   const MODES = [
     { key: "edit", name: "Erase", send: "Draw again", about: "Paint what should be drawn again, or choose an object. Everything else stays, token for token." },
-    { key: "extend", name: "Extend", send: "Draw the border", about: "Room on one side: the picture moves, what leaves on the other side is lost, and the freed border is drawn." },
-    { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. The cells that it finds least likely are opened and drawn, in some rounds." },
+    { key: "extend", name: "Extend", send: "Draw the border", about: "Makes room on one side: the picture moves, what leaves on the other side is lost, and the new border is drawn." },
+    { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. In each round the cells that fit it least are opened and drawn again." },
     { key: "sketch", name: "Structure", send: "Draw", about: "A new picture with the structure of this one: each cell is to attend to the other cells as it does here. Write what to draw instead. Costs half as many forwards again." },
-    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can stay as they are." },
+    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can be kept." },
   ];
   const TOOLS = [
     ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Space paints, Shift and arrows paint on."],
@@ -142,8 +142,17 @@
         event.preventDefault();
         if (!this.send.disabled) this.brush.ask();
       });
-      row.append(this.prompt, this.order, this.send, this.count);
+      this.problem = make("p", "up-note up-edit-problem");
+      this.problem.setAttribute("role", "alert");
+      this.problem.hidden = true;
+      row.append(this.prompt, this.order, this.send, this.problem, this.count);
       return row;
+    }
+
+    // What was wrong with what was asked for; it stays until something is changed.
+    wrong(text) {
+      this.problem.textContent = text;
+      this.problem.hidden = false;
     }
 
     // --- showing ---
@@ -202,6 +211,7 @@
       const { model, state } = this.player;
       const run = model.runs[brush.run];
       const count = brush.painted();
+      this.problem.hidden = true;
       const s = run.local(state.step);
       let open = 0;
       for (let i = 0; i < model.cells; i++) open += run.hidden(s, i) ? 1 : 0;

@@ -50,6 +50,8 @@
       hook.editOpen.setAttribute("aria-expanded", String(this.on));
       this.touch();
       if (this.on) {
+        // who opens it while the run plays means the finished picture; a step chosen by hand stays
+        if (this.player.state.playing) this.player.setState({ step: this.player.clock.last() });
         this.player.clock.stop();
         if (this.player.state.layer !== "picture") this.player.setState({ layer: "picture" });
         this.player.setState({ pin: -1 });

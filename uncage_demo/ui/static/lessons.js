@@ -153,6 +153,13 @@
       terms.hidden = false;
       terms.replaceChildren(make("h2", "", "Terms"), make("dl", ""));
       for (const { term, says } of answer.terms) terms.lastElementChild.append(make("dt", "", term), make("dd", "", says));
+      terms.append(make("h2", "", "Papers to read next"), make("dl", ""));
+      for (const { title, arxiv, says } of answer.papers) {
+        const name = make("dt", ""), link = make("a", "", title);
+        Object.assign(link, { href: `https://arxiv.org/abs/${arxiv}`, target: "_blank", rel: "noopener" });
+        name.append(link);
+        terms.lastElementChild.append(name, make("dd", "", `${says} arXiv ${arxiv}`));
+      }
     }
 
     // As a visitor goes: with an entry of its own, so that Back leads here again.

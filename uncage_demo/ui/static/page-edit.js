@@ -18,7 +18,7 @@
     } else if (!message.edit && !message.branch && !taken) history.length = 0;
     // the newest picture is the one to go on with
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
-    taken = false;
+    taken = page.edits.asking = false;
     shown = message;
     if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : [])); // the brush begins with a picture, which only the server's model takes
     options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
@@ -37,11 +37,21 @@
     if (name === "editing") opened = { ...detail };
     else if (name === "edit") {
       page.busy("Drawing again…");
+      page.edits.asking = true;
       stage.trigger("edit", { ids: shared.ids, event: detail });
     } else if (name === "unedit" && history.length) {
       taken = true;
       stage.show({ ...history.pop(), seq: Date.now(), autoplay: false });
     } else return false;
+    return true;
+  }
+
+  // What is wrong with an edit stands in the brush's panel. Returns whether it was an edit.
+  function problem(text) {
+    const brush = page.edits.asking && shared.stage && shared.stage.player.brush;
+    page.edits.asking = false;
+    if (!brush || !brush.on) return false;
+    brush.panel.wrong(text);
     return true;
   }
 
@@ -75,5 +85,5 @@
     onEvent("edit", detail, page.edits.stage);
   }
 
-  page.edits = { prepare, fromWhere, onEvent, fromLesson, stage: null };
+  page.edits = { prepare, problem, fromWhere, onEvent, fromLesson, stage: null, asking: false }; // asking: the brush waits for an answer
 })(window.UncagePage);
