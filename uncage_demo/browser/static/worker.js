@@ -3,6 +3,7 @@
 /** @import { Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
+import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
 import { packedHeads } from "./player/heads.js";
@@ -25,6 +26,9 @@ class Worker {
     this.post = post;
     /** @type {EmbeddedBackend | null} */
     this.backend = null;
+    /** @type {LocalPainter | null} */
+    this.painter = null;
+    this.started = false;
     this.live = false;
     /** The latest ticket; an older one stops after its step. */
     this.ticket = 0;
@@ -36,6 +40,7 @@ class Worker {
   async receive(message) {
     try {
       if (message.kind === "open") await this.open(message);
+      else if (message.kind === "paint") await this.paint(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
       else if (message.kind === "cancel") this.ticket++;
@@ -48,18 +53,43 @@ class Worker {
     }
   }
 
-  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string> }} message base64 of gzipped bytes, or addresses */
-  async open({ manifest, wasm, parts }) {
+  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort }} message base64 of gzipped bytes, or addresses;
+   *   painter = to a worker that is told to paint */
+  async open({ manifest, wasm, parts, painter }) {
+    const began = performance.now();
+    const distant = painter ? DistantPainter.open(painter) : null;
+    distant?.catch(() => {}); // it is waited for later, and what is wrong with it is told then
+    await this.start(wasm);
+    if (this.backend) await this.backend.release();
+    this.backend = null;
+    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part]), distant);
+    await backend.warm();
+    this.backend = remembering(backend);
+    this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+  }
+
+  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort }} message as of `open` */
+  async paint({ manifest, wasm, parts, port }) {
+    try {
+      await this.start(wasm);
+      if (this.painter) await this.painter.release();
+      this.painter = null;
+      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]));
+      answerOn(port, this.painter);
+    } catch (error) {
+      port.postMessage({ id: 0, text: told(error) });
+    }
+  }
+
+  /** Make the runtime ready. @param {string} wasm */
+  async start(wasm) {
     if (typeof WebAssembly === "undefined") throw new Error("This browser has no WebAssembly, so it cannot compute the model.");
     if (typeof DecompressionStream === "undefined") throw new Error("This browser cannot unpack the model (it has no DecompressionStream).");
-    const began = performance.now();
+    if (this.started) return;
     const { env } = this.ort;
     env.wasm.numThreads = 1;
     env.wasm.wasmBinary = await unpacked(wasm);
-    if (this.backend) await this.backend.release();
-    this.backend = null;
-    this.backend = remembering(await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part])));
-    this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+    this.started = true;
   }
 
   /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean }} message live = pictures of what is decoding instead of payloads */

@@ -130,7 +130,7 @@
       } else if (message.kind === "problem") {
         settle();
         if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
-        else page.problem(message.text);
+        else page.problem(message.text, message.offer);
       } else if (message.kind === "restored") {
         shared.branches = message.branches || null;
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);
