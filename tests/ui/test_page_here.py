@@ -1,7 +1,6 @@
 """Runs in the visitor's browser: the page's switch, with the real model in a worker. The server reads prompts and never decodes."""
 
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ pytest.importorskip("gradio")
 node, web = test_engine.node, test_whole_runs.web
 PROMPT = "a yellow bird and a green frog"
 STEPS = 6
-PATIENCE_MS = int(os.environ.get("P_MS", "300000"))
+PATIENCE_MS = 300_000
 FOLLOWED = """(weight) => { const { runs } = window.UncagePage.shared.stage.player.model;
     return runs.length === 4 && runs[3].raw.config.contrast_weight === Number(weight); }"""
 # As a phone answers that has no room for the model.
@@ -68,7 +67,7 @@ def visit_here(browser: Any, here: SimpleNamespace) -> Iterator[Callable[..., An
 
     def opened(*scripts: str, context: Any = None) -> Any:
         if context is None:
-            context = browser.new_context(viewport=WIDE, accept_downloads=True)
+            context = browser.new_context(viewport=WIDE, accept_downloads=True, reduced_motion="reduce")
             context.set_default_timeout(PATIENCE_MS)
             contexts.append(context)
         page = context.new_page()

@@ -1,4 +1,4 @@
-"""Writes an embedded model for the browser: three ONNX files, each checked against PyTorch before it is kept, what each code draws, a manifest."""
+"""Writes an embedded model for the browser: three ONNX files, each checked against PyTorch, and pictures of its codes."""
 
 from __future__ import annotations
 

@@ -139,6 +139,7 @@
       engine.open(manifest, address(files.wasm), parts);
     });
     say("The model is here: drawing needs no server now.");
+    mark("opened");
     nodes.root.dataset.opened = opening.key;
   }
 
@@ -156,6 +157,7 @@
       if (!work) return;
       if (work.follow) return followed(`Step ${message.step + 1} of ${message.num_steps}`);
       const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: orders[work.orders[i]] || work.orders[i] }));
+      if (message.step === 0) mark("first");
       page.onStage({ kind: "progress", step: message.step, num_steps: message.num_steps, elapsed_s: message.elapsed_s, from_step: work.from || 0, runs });
     },
     finished(message) {
@@ -168,6 +170,9 @@
   };
 
   // --- runs ---
+  // When what happened, for tools/measure_browser.py and a browser's own tools.
+  const mark = (what) => performance.mark(`uncage:${what}`);
+
   async function generate(values) {
     const mine = ++turn;
     let offer = false;
@@ -182,6 +187,7 @@
       await open(asked.model, asked.age);
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
+      mark("asked");
       engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
@@ -222,6 +228,7 @@
       kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
       ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
     });
+    mark("shown");
     followed(done.follow ? `Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.` : "");
     clearTimeout(explainTimer);
     explainTimer = setTimeout(explain, done.follow ? EXPLAIN_MS : 0);
