@@ -164,7 +164,7 @@
       if (!work) return;
       const done = work;
       work = null;
-      show(message, done);
+      setTimeout(() => show(message, done), 0); // to take the message and to show it are two pieces of work
     },
     saved() {},
   };

@@ -7,8 +7,6 @@ import { Engine, unable } from "./engine.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
-/** A player that took longer than this to show is left alone until the run is finished. */
-const LONG_MS = 40;
 /** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
 const CHIPS = [
   { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
@@ -31,7 +29,9 @@ class LivePage {
     this.hook = {};
     for (const node of document.querySelectorAll("[data-live]")) this.hook[/** @type {HTMLElement} */ (node).dataset.live || ""] = node;
     this.player = null;
-    this.shownMs = 0;
+    this.decoding = /** @type {any} */ (window).UncagePlayerParts.decoding.Decoding(this.hook.decoding, "live", "--up-mask");
+    /** Titles of the runs that are drawing; null = the player stays on show. @type {string[] | null} */
+    this.drawing = null;
     this.ready = false;
     this.marks = { asked: 0, first: 0, opened: 0 };
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
@@ -47,8 +47,8 @@ class LivePage {
   start() {
     return new Engine(URL.createObjectURL(new Blob([this.held.script], { type: "text/javascript" })), {
       opened: (seconds) => this.opened(seconds),
-      progress: (message) => this.show(message, false),
-      finished: (message) => this.show(message, true),
+      progress: (message) => this.progress(message),
+      finished: (message) => setTimeout(() => this.show(message), 0), // to take the message and to show it are two pieces of work
       saved: (message) => saveFile(`${message.order}.npz`, message.bytes),
       failed: (text) => this.fail(text),
     });
@@ -116,7 +116,7 @@ class LivePage {
       hook.weightSaid.textContent = hook.weight.value;
       clearTimeout(this.later);
       // What both weights share is remembered, so only the steps that follow are computed.
-      this.later = setTimeout(() => this.player && this.draw(), REDRAW_AFTER_MS);
+      this.later = setTimeout(() => this.player && this.draw(false), REDRAW_AFTER_MS);
     });
     hook.saveA.addEventListener("click", () => this.engine?.save(0, this.notes["0"] || []));
     hook.saveB.addEventListener("click", () => this.engine?.save(1, this.notes["1"] || []));
@@ -188,7 +188,8 @@ class LivePage {
     this.hook.draw.disabled = !prompt || !this.ready;
   }
 
-  draw() {
+  /** @param {boolean} live whether the pictures are shown while they are decoding */
+  draw(live = true) {
     const { hook } = this;
     const prompt = this.prompt();
     if (!prompt || !this.ready) return;
@@ -201,28 +202,42 @@ class LivePage {
     this.working(true);
     this.say("Drawing…");
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
-    this.shownMs = 0;
     this.notes = {};
-    this.engine?.draw(runs);
+    this.drawing = live ? orders.map((order) => this.manifest.orders.find(({ name }) => name === order)?.title || order) : null;
+    this.engine?.draw(runs, { live: true });
   }
 
   cancel() {
     this.engine?.cancel();
+    this.settle();
     this.working(false);
     this.say("Cancelled.");
   }
 
-  /** @param {any} message @param {boolean} finished */
-  show(message, finished) {
-    const { hook, marks } = this;
+  /** @param {any} message */
+  progress(message) {
+    const { hook, marks, drawing } = this;
     if (!marks.first) marks.first = performance.now() - marks.asked;
-    if (!finished) this.say(`Step ${message.step + 1} of ${message.num_steps}`);
-    if (!finished && this.shownMs > LONG_MS) return;
-    const began = performance.now();
+    this.say(`Step ${message.step + 1} of ${message.num_steps}`);
+    if (!drawing) return;
+    hook.player.hidden = true;
+    this.decoding.show({ ...message, runs: message.runs.map((/** @type {object} */ run, /** @type {number} */ i) => ({ ...run, label: drawing[i] })) });
+  }
+
+  /** Back to the player. */
+  settle() {
+    this.drawing = null;
+    this.decoding.hide();
+    this.hook.player.hidden = false;
+  }
+
+  /** @param {any} message of the finished runs */
+  show(message) {
+    const { hook, marks } = this;
+    this.settle();
     /** @type {any} */
     const state = this.player ? { ...this.player.state } : {};
-    delete state.step;
-    if (finished) state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
+    state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
     if (this.player) this.player.destroy();
     const { UncagePlayer } = /** @type {any} */ (window);
     const heads = async (/** @type {any} */ { id, step, word, other }) => {
@@ -232,8 +247,6 @@ class LivePage {
     this.player = UncagePlayer.mount(hook.player, message.payload, {
       state, autoplay: false, actions: ["branch", "knockout"], heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
     });
-    this.shownMs = Math.max(this.shownMs, performance.now() - began);
-    if (!finished) return;
     this.branchAt = undefined;
     this.working(false);
     hook.save.hidden = false;
@@ -242,7 +255,7 @@ class LivePage {
     this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
     Object.assign(document.body.dataset, {
       done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
-      openMs: (marks.opened * 1000).toFixed(0), shownMs: this.shownMs.toFixed(0),
+      openMs: (marks.opened * 1000).toFixed(0),
     });
   }
 
@@ -270,6 +283,7 @@ class LivePage {
 
   /** @param {string} text */
   fail(text) {
+    this.settle();
     this.working(false);
     this.say(text);
     this.hook.said.classList.add("live-wrong");
