@@ -12,6 +12,7 @@ import { base64, liveRuns } from "./player/pictures.js";
 import { stream } from "./runner.js";
 import { traceToBytes } from "./trace/file.js";
 import { traceId } from "./trace/id.js";
+import { traceFromBytes } from "./trace/read.js";
 import { zipped } from "./trace/zip.js";
 
 /** Runs that are kept for saving and branching. */
@@ -43,6 +44,7 @@ class Worker {
       else if (message.kind === "paint") await this.paint(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
+      else if (message.kind === "show") await this.show(message);
       else if (message.kind === "cancel") this.ticket++;
       else if (message.kind === "save") await this.save(message);
       else if (message.kind === "files") await this.files(message);
@@ -133,6 +135,21 @@ class Worker {
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
+  }
+
+  /** Trace files of runs of one prompt, opened again; they take the place of all runs. @param {{ ticket: number, files: Uint8Array[] }} message */
+  async show({ ticket, files }) {
+    this.ticket = ticket;
+    /** @type {Trace[]} */
+    const traces = [];
+    for (const file of files) traces.push(await traceFromBytes(file, this.model().manifest));
+    const other = traces.find(({ prompt }) => prompt.text !== traces[0].prompt.text);
+    if (other) throw new RangeError(`Runs of two prompts are not shown together: “${traces[0].prompt.text}” and “${other.prompt.text}”.`);
+    const runs = [];
+    for (const trace of traces) runs.push({ trace, verdict: await this.judged(trace) });
+    this.runs = runs;
+    const num_steps = Math.max(...traces.map(({ config }) => config.num_steps));
+    await this.tell(ticket, { step: num_steps - 1, num_steps, elapsed_s: 0, traces, finished: true }, runs.map(({ verdict }) => verdict));
   }
 
   /** @param {{ ticket: number, run: number, notes: any[] }} message */

@@ -75,6 +75,11 @@ export class Engine {
     this.worker.postMessage({ kind: "branch", ticket: ++this.ticket, run, at_step, edits, config, ...how });
   }
 
+  /** Show runs of trace files. @param {Uint8Array[]} files */
+  show(files) {
+    this.worker.postMessage({ kind: "show", ticket: ++this.ticket, files });
+  }
+
   /** Layers and heads as the player asks for them. @param {object} detail run (index), step, word; see worker.js @returns {Promise<any>} */
   heads(detail) {
     return this.ask({ kind: "heads", ...detail });

@@ -7,6 +7,8 @@ import { Engine, unable } from "./engine.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
+/** Runs that are shown together, as on the app's page. */
+const MOST_RUNS = 6;
 /** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
 const CHIPS = [
   { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
@@ -34,6 +36,8 @@ class LivePage {
     this.drawing = null;
     this.ready = false;
     this.marks = { asked: 0, first: 0, opened: 0 };
+    /** Names of the files that are being opened. */
+    this.openedFrom = "";
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
     this.model = held.models[0];
@@ -60,7 +64,7 @@ class LivePage {
 
   openModel() {
     this.ready = false;
-    this.hook.draw.disabled = true;
+    this.hook.draw.disabled = this.hook.open.disabled = true;
     this.say("Opening the model…");
     const parts = Object.fromEntries(Object.entries(this.model.parts).map(([part, id]) => [part, this.held.part(id)]));
     this.engine?.open(this.manifest, this.held.wasm(), parts);
@@ -70,7 +74,7 @@ class LivePage {
   opened(seconds) {
     this.ready = true;
     this.marks.opened = seconds;
-    this.hook.draw.disabled = false;
+    this.hook.draw.disabled = this.hook.open.disabled = false;
     this.say("Ready. Nothing leaves this page.");
     document.body.dataset.ready = "1";
   }
@@ -118,9 +122,21 @@ class LivePage {
       // What both weights share is remembered, so only the steps that follow are computed.
       this.later = setTimeout(() => this.player && this.draw(false), REDRAW_AFTER_MS);
     });
-    hook.saveA.addEventListener("click", () => this.engine?.save(0, this.notes["0"] || []));
-    hook.saveB.addEventListener("click", () => this.engine?.save(1, this.notes["1"] || []));
+    hook.open.addEventListener("change", () => this.open([...hook.open.files]));
     this.preview();
+  }
+
+  /** Runs that were saved, here or by the app. @param {File[]} files */
+  async open(files) {
+    if (!files.length) return;
+    if (files.length > MOST_RUNS) return this.fail(`${files.length} files: at most ${MOST_RUNS} runs are shown together.`);
+    this.working(true);
+    this.say("Opening…");
+    this.drawing = null;
+    this.notes = {};
+    this.openedFrom = files.map(({ name }) => name).join(", ");
+    this.engine?.show(await Promise.all(files.map(async (file) => new Uint8Array(await file.arrayBuffer()))));
+    this.hook.open.value = "";
   }
 
   /** What the model's own settings are. */
@@ -249,14 +265,30 @@ class LivePage {
     });
     this.branchAt = undefined;
     this.working(false);
-    hook.save.hidden = false;
-    hook.saveB.hidden = message.payload.runs.length < 2;
+    this.offerSaving(message.payload.runs);
     const seconds = (performance.now() - marks.asked) / 1000;
-    this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    if (this.openedFrom) this.say(`Opened ${this.openedFrom}.`);
+    else this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    this.openedFrom = "";
     Object.assign(document.body.dataset, {
       done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
       openMs: (marks.opened * 1000).toFixed(0),
     });
+  }
+
+  /** A button for every run on show. @param {any[]} runs */
+  offerSaving(runs) {
+    const buttons = runs.map((run, index) => {
+      const node = document.createElement("button");
+      node.type = "button";
+      node.className = "live-plain";
+      node.dataset.live = `save${letterOf(index)}`;
+      node.textContent = `Save run ${letterOf(index)}`;
+      node.addEventListener("click", () => this.engine?.save(index, this.notes[run.id] || run.notes || []));
+      return node;
+    });
+    this.hook.save.replaceChildren(...buttons);
+    this.hook.save.hidden = false;
   }
 
   /** What a visitor asks of the player. @param {string} name @param {any} detail */
@@ -285,6 +317,7 @@ class LivePage {
   fail(text) {
     this.settle();
     this.working(false);
+    this.openedFrom = "";
     this.say(text);
     this.hook.said.classList.add("live-wrong");
     document.body.dataset.failed = text;
@@ -295,6 +328,11 @@ class LivePage {
     this.hook.said.classList.remove("live-wrong");
     this.hook.said.textContent = text;
   }
+}
+
+/** @param {number} index of a run on show */
+function letterOf(index) {
+  return String.fromCharCode(65 + index);
 }
 
 /** @param {HTMLSelectElement} select @param {string[][]} list value and text */
