@@ -189,7 +189,11 @@ def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: in
     ranked = sorted(middle.rows, key=lambda row: (-often[row.method], -row.estimates[key].value))
     rivals = list(tables)
     shown = [*rivals, *(row.method for row in ranked if row.method not in rivals)][:most]
-    figure = _figure(title, f"{middle.size} at each number of forwards.", 2.6 * (1 + len(tables)), FILLED)
+    sizes: dict[str, list[int]] = {}
+    for count in counts:
+        sizes.setdefault(first[count].size, []).append(count)
+    told = "; ".join(f"{size}{f' at {_listed(at)} forwards' if len(sizes) > 1 else ''}" for size, at in sizes.items())
+    figure = _figure(title, f"{told}.", 2.6 * (1 + len(tables)), FILLED)
     panels = figure.subplots(1 + len(tables), 1, sharex=True, squeeze=False)[:, 0]
     for number, method in enumerate(shown):
         color = LINES[number % len(LINES)]
@@ -211,6 +215,11 @@ def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: in
         _plain(axes)
     panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, ncols=2)
     return figure
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *before, last = map(str, numbers)
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _line(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], color: str, label: str) -> None:

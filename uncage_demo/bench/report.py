@@ -28,6 +28,7 @@ from uncage_demo.bench.section import (
     failure_table,
     finding,
     headline_section,
+    plot_stem,
     results_section,
     stem,
 )
@@ -65,7 +66,8 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
         for ending, text in texts.items():
             written.append(folder / f"{name}{ending}")
             write_atomically(written[-1], text)
-        written.append(save_plot(plot_table(table, note), folder / f"{name}.png"))
+        if plot_stem(records, table) == name:
+            written.append(save_plot(plot_table(table, note), folder / f"{name}.png"))
         if table.experiment != MAIN:
             continue
         if len(category_columns(records, table)) > 1:
@@ -97,7 +99,7 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
 def full_report(records: Sequence[Record], table: Table) -> str:
     """Everything about one table as Markdown: rates, comparison, categories, failures, and the judge's own error."""
     parts = [f"# {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}\n{finding(table)}\n"]
-    parts.append(f"![{table.title}]({stem(table)}.png)\n")
+    parts.append(f"![{table.title}]({plot_stem(records, table)}.png)\n")
     if len(category_columns(records, table)) > 1:
         parts.append(f"## By category\n\n{category_tables(records, table)}")
     if any(key in table.metrics for key in FAILED):

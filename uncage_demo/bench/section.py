@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.bench.beyond import SHOWN, beyond_section, is_idea
+from uncage_demo.bench.laboratory import series_in, series_of
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import FIRST, MODEL_METRICS, build_tables, judge_note, shipped_weights
 from uncage_demo.bench.speed_report import overhead_section
@@ -66,7 +67,7 @@ def results_section(
     if main:
         parts.append(main_part(records, main, plots))
     if others:
-        lines = "\n".join(one_line(table, plots) for table in others)
+        lines = "\n".join(one_line(table, plots, plot_stem(records, table)) for table in others)
         parts.append(f"### The other experiments\n\n{lines}\n")
         curve = next((table for table in others if table.experiment == "weights"), None)
         if curve and plots:
@@ -188,8 +189,13 @@ def against_paper(table: Table) -> str:
     )
 
 
-def one_line(table: Table, plots: str = "") -> str:
-    """An experiment as one list item: baseline, highest and lowest setting with their intervals, and how many are clear of zero."""
+def one_line(table: Table, plots: str = "", plot: str = "") -> str:
+    """An experiment as one list item: baseline, highest and lowest setting with their intervals, and how many are clear of zero.
+
+    Args:
+        table: the experiment. plots: where its table and its plot are; "" = neither is named.
+        plot: the plot's name without its ending, where it is not the table's (see `plot_stem`).
+    """
     metric = METRICS[table.primary]
     base = table.row(table.baseline)
     text = f"- **{table.title}**, {table.size}. {metric.heading.capitalize()} with {table.baseline}: "
@@ -202,7 +208,7 @@ def one_line(table: Table, plots: str = "") -> str:
         higher, lower, _ = sides(table)
         clear = [f"{len(group)} {name}" for name, group in (("higher", higher), ("lower", lower)) if group]
         text += f" Interval clear of zero: {' and '.join(clear) or 'none'} of {len(compared)}."
-    return text + (f" [Table]({plots}/{stem(table)}.md), [plot]({plots}/{stem(table)}.png)." if plots else "")
+    return text + (f" [Table]({plots}/{stem(table)}.md), [plot]({plots}/{plot or stem(table)}.png)." if plots else "")
 
 
 def category_columns(records: Sequence[Record], table: Table) -> list[tuple[str, str, str]]:
@@ -251,6 +257,12 @@ def failure_table(table: Table) -> str:
 def stem(table: Table) -> str:
     """File name, without ending, of what belongs to a table."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{table.experiment}-{table.suite}")
+
+
+def plot_stem(records: Sequence[Record], table: Table) -> str:
+    """File name, without ending, of the plot that shows a table: its own, or the curve over forwards that it is a part of."""
+    found = series_of(table.experiment)
+    return f"{found[0]}-{table.suite}" if found and (found[0], table.suite) in series_in(records, least=2) else stem(table)
 
 
 def folded(title: str, text: str) -> str:

@@ -32,7 +32,7 @@ MENDED = ("meissonic", "mend")
 OPENING = "rescue"
 # The README's moving picture: file -> the example and the runs of it that are shown.
 MOVING = {ASSETS / "readme.webp": (OPENING, ORDERS)}
-MOVING_PICTURE_BYTES = 400_000
+MOVING_PICTURE_BYTES = 230_000
 
 # What a run of an example should show: fully correct or not, a kind of failure (`scorers_detector.FAILURES`) and no other failure of
 # binding, "unbound" = an object or a colour is wrong, or None = anything.
@@ -151,7 +151,7 @@ WANTED = {
         model="embedded-blind",
         num_steps=None,
         seeds=12,
-        frames=6,
+        frames=12,
     ),
 }
 
