@@ -10,55 +10,19 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from tests.result_lines import LINES, line, make
+from tests.result_lines import EVERYTHING, LINES, SPEED, line, make, several
 from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
 from uncage_demo.bench.records import SHIPPED_SUFFIX, read_many, record_files
-from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, current_section, disagreement, load_speed, replace_section, write_report
+from uncage_demo.bench.report import BEGIN, END, current_section, disagreement, replace_section
 from uncage_demo.bench.results import OUTCOMES, detector_error, load_shipped
 from uncage_demo.bench.section import against_paper, finding, results_section
 from uncage_demo.bench.tables import build_table
 from uncage_demo.shipped import RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-FAILURES = {"missing": 0, "mixture": 0, "leaked": 0, "duplicate": 0, "extra": 0}
 
 
-def several(experiment: str, rates: dict[str, float], prompts: range, seed: int, baseline: str, suite: str = "s") -> list[dict]:
-    """Lines of an experiment: the first share of the prompts is correct; two categories."""
-    lines = []
-    for method, rate in rates.items():
-        for i, prompt in enumerate(prompts):
-            right = int(i < rate * len(prompts))
-            metrics = {"all": 1, "correct": right, **FAILURES, "missing": 1 - right}
-            category = ("animals", "objects")[i % 2]
-            lines.append(line(method, f"p{prompt}", seed, right, experiment=experiment, baseline=baseline, suite=suite, metrics=metrics))
-            lines[-1]["category"] = category
-    return lines
-
-
-def timing(name: str, ratio: float) -> dict[str, Any]:
-    ratios = {"ratio": ratio, "ratio_low": ratio, "ratio_high": ratio, "cpu_ratio": ratio, "cpu_ratio_low": ratio, "cpu_ratio_high": ratio}
-    return {"name": name, "seconds": 0.32 * ratio, "cpu_seconds": 0.16 * ratio, "peak_bytes": 0, **ratios}
-
-
-SPEED: dict[str, Any] = {
-    "model": {"id": "embedded", "weight_hash": "ffff"},
-    "machine": {"processor": "a processor", "cores": "2", "load before": "0.1", "device": "cpu", "threads": "1"},
-    "num_steps": 32,
-    "rounds": 3,
-    "features": [timing("plain decode", 1.0), timing("+ guidance", 1.25)],
-    "first_frame_s": 0.2,
-    "throughput": [{"batch": 1, "steps": 32, "images_per_s": 2.0}, {"batch": 16, "steps": 32, "images_per_s": 4.0}],
-    "against_diffusers": [timing("rival", 1.0)],
-    "attention": {"small": [timing("fused", 1.0)]},
-}
-EVERYTHING = [
-    *several("table1", {"meissonic": 0.5, "uncage": 0.75, "random": 0.25}, range(8), 0, "meissonic"),
-    *several("weights", {"0": 0.5, "0.5": 0.75, "1": 1.0}, range(8), 0, "0"),
-    *several("choose", {"meissonic": 0.5, "uncage": 0.5, "bad | idea": 0.25, "good idea": 1.0, "so-so": 0.6}, range(8), 0, "meissonic"),
-    *several("confirm", {"meissonic": 0.0, "uncage": 0.0, "good idea": 1.0, "so-so": 0.25}, range(8, 16), 7, "meissonic"),
-]
 TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
 
 
@@ -164,24 +128,6 @@ def test_the_papers_sides_are_compared_honestly() -> None:
     assert against_paper(build_table(LINES, "table1", "s")) == ""
 
 
-def test_the_report_is_renewed_with_the_same_bytes(tmp_path: Path) -> None:
-    files = write_report(EVERYTHING, tmp_path, SPEED)
-    assert {f.suffix for f in files} == {".md", ".csv", ".tex", ".png"}
-    first = {f.name: f.read_bytes() for f in files}
-    again = {f.name: f.read_bytes() for f in write_report([one for one in EVERYTHING if one["experiment"] == "table1"], tmp_path / "again")}
-    assert {"table1-s.png", "table1-s-categories.png", "table1-s-failures.png"} <= set(again)
-    assert {name: first[name] for name in again} == again
-    assert first["table1-s.png"].startswith(b"\x89PNG")
-    assert {"table1-s-categories.png", "table1-s-failures.png", "beyond.png", "speed.md", "weights-s.md"} <= set(first)
-    assert b"By category" in first["table1-s.md"]
-    assert load_speed([tmp_path]) is None
-    (tmp_path / "speed.json").write_text(json.dumps(SPEED))
-    assert load_speed([tmp_path]) == SPEED
-    (tmp_path / "speed.json").write_text('{"machine": {}}')
-    with pytest.raises(ValueError, match="lacks features"):
-        load_speed([tmp_path])
-
-
 def places(axes: Axes, *markers: str) -> list[float]:
     """Where the lines with one of these markers begin, on the x axis."""
     return [float(np.asarray(drawn.get_xdata())[0]) for drawn in axes.lines if drawn.get_marker() in markers]
@@ -281,27 +227,3 @@ def test_merged_lines_can_become_part_of_an_experiment(tmp_path: Path, capsys: p
     assert [r["image_key"] for r in merged] == [r["image_key"] for r in lines]
     assert main(["bench-merge", str(tmp_path / "e1.jsonl"), "--title", "Ideas", "--out", str(out)]) == 2
     assert "--experiment" in capsys.readouterr().err
-
-
-def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from uncage_demo.bench.records import write_records
-    from uncage_demo.cli.main import main
-
-    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
-    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
-    short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
-    whole.parent.mkdir()
-    short.write_text("\n".join(HEADLINE_MARKS))
-    whole.write_text(TEXT)
-    command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
-    assert main([*command, "--check"]) == 1
-    assert not list((tmp_path / "results").glob("*.png")), "a check writes nothing"
-    assert main(command) == 0
-    assert (tmp_path / "results/table1-s.png").is_file()
-    assert main([*command, "--check"]) == 0
-    assert "| uncage | 100.0 [" in short.read_text()
-    assert "](../results/table1-s.png)" in whole.read_text()
-    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
-    capsys.readouterr()
-    assert main([*command, "--check"]) == 1
-    assert "90.0" in capsys.readouterr().out

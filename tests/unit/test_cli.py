@@ -2,42 +2,27 @@
 
 import argparse
 import json
-import re
 import shlex
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests.command_line import TalkingToy, fails
 from tests.factories import make_trace
-from tests.toy_backend import ToyBackend
 from uncage_demo.cli import arguments
 from uncage_demo.cli import main as cli
 from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
-from uncage_demo.export import DEFAULT_FORMATS, FORMATS, planned_files
+from uncage_demo.export import DEFAULT_FORMATS, FORMATS
 from uncage_demo.trace.lineage import Edits, Lineage
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
-from uncage_demo.types import TextToken, Verdict
 
 
 @pytest.fixture
 def pair(tmp_path):
     """Two trace files of one prompt and seed."""
     return [str(make_trace(order=order).save(tmp_path / f"{order}.npz")) for order in ("meissonic", "uncage")]
-
-
-class TalkingToy(ToyBackend):
-    """The toy with one text token a word and a scorer that finds only cats."""
-
-    def tokenize(self, text):
-        return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+", text)), ""
-
-    def judge(self, image, prompt):
-        found = tuple("cat" in s.label for s in prompt.subjects)
-        return Verdict(found, found, 1, False, (), "cat finder")
 
 
 @pytest.fixture
@@ -54,19 +39,6 @@ def toy(monkeypatch):
     backend = TalkingToy()
     monkeypatch.setattr(uncage_demo.backends, "load_backend", load, raising=False)
     return loaded
-
-
-def fails(capsys, *given):
-    """The one line on stderr of a command that must fail with status 2."""
-    try:
-        status = cli.main(list(given))
-    except SystemExit as stop:
-        status = stop.code
-    told = capsys.readouterr().err
-    assert status == 2
-    assert told.count("\n") == 1
-    assert "Traceback" not in told
-    return told
 
 
 def test_help_is_quick_and_names_every_command():
@@ -235,39 +207,6 @@ def test_interruption_ends_with_130(capsys, monkeypatch, toy, tmp_path):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_compare_writes_what_it_says(capsys, tmp_path, toy):
-    out = tmp_path / "run"
-    formats = "png,gif,figures,npz"
-    arguments = ["compare", "a cat and a dog", "--orders", "meissonic,uncage", "--num-steps", "5", "--seed", "4", "--formats", formats]
-    arguments += ["--stage-px", "96", "--device", "cpu", "--dtype", "float32", "--out", str(out)]
-    assert cli.main(arguments) == 0
-    told = capsys.readouterr()
-    assert toy == [("embedded", "cpu", "float32")]
-    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in planned_files(out, ("meissonic", "uncage"), formats.split(",")))
-    trace = Trace.load(out / "uncage.npz")
-    assert trace.config["order"] == "uncage"
-    assert (trace.config["seed"], trace.config["num_steps"]) == (4, 5)
-    with Image.open(out / "uncage.png") as image:
-        assert np.array_equal(np.asarray(image), trace.image)
-    with Image.open(out / "reveal.gif") as image:
-        assert getattr(image, "n_frames", 1) == 6
-    summary = json.loads((out / "run.json").read_text())
-    assert [run["id"] for run in summary["runs"]] == [Trace.load(out / f"{o}.npz").id for o in ("meissonic", "uncage")]
-    assert "meissonic, seed 4: not all correct (cat found; dog missing; 1 object too many), judged by a detector (cat finder)" in told.out
-    assert summary["runs"][0]["judgement_of_a_model"]["objects_found"] == [True, False]
-    assert "to do this again" in told.out
-    assert "seed 4, step 5 of 5" in told.err
-
-    refused = fails(capsys, *arguments)
-    assert "already holds meissonic.npz" in refused
-    assert "--force" in refused
-    before = (out / "uncage.npz").read_bytes()
-    assert cli.main([*arguments, "--formats", "npz", "--force", "--quiet"]) == 0
-    again = Trace.load(out / "uncage.npz")
-    assert again.id == trace.id, "the same command gives the same run"
-    assert len(before) > 0
-
-
 def test_several_seeds_get_a_folder_each_and_the_printed_command_repeats_them(capsys, tmp_path, toy):
     out = tmp_path / "run"
     arguments = ["generate", "a cat and a dog", "--seeds", "0,2", "--num-steps", "3", "--formats", "npz", "--quiet", "--out", str(out)]
@@ -288,29 +227,6 @@ def test_an_occupied_out_is_found_before_the_model_is_loaded(capsys, tmp_path, t
     (tmp_path / "file").write_text("x")
     assert "is a file" in fails(capsys, "compare", "a cat", "--out", str(tmp_path / "file"))
     assert toy == []
-
-
-@pytest.mark.parametrize(("kind", "view"), [("png", "heatmaps"), ("svg", "heatmaps"), ("gif", "reveal"), ("webp", "reveal")])
-def test_export_writes_beside_the_trace(capsys, tmp_path, pair, kind, view):
-    assert cli.main(["export", *pair, "--to", kind, "--stage-px", "96"]) == 0
-    path = tmp_path / f"meissonic-{view}.{kind}"
-    assert path.stat().st_size > 1000
-    assert capsys.readouterr().out.strip() == str(path)
-    assert "--force" in fails(capsys, "export", *pair, "--to", kind)
-
-
-def test_export_of_views_and_steps(capsys, tmp_path, pair):
-    still = tmp_path / "still.png"
-    assert cli.main(["export", pair[1], "--to", "png", "--view", "picture", "--step", "3", "--stage-px", "96", "--out", str(still)]) == 0
-    with Image.open(still) as image:
-        assert image.size == (192, 192)
-    assert cli.main(["export", *pair, "--to", "png", "--steps", "1,8", "--out", str(tmp_path / "h.png")]) == 0
-    assert "steps 1 to 8" in fails(
-        capsys, "export", pair[0], "--to", "png", "--view", "picture", "--step", "9", "--out", str(tmp_path / "x.png")
-    )
-    assert "--steps '0'" in fails(capsys, "export", pair[0], "--to", "png", "--steps", "0,1", "--out", str(tmp_path / "x.png"))
-    assert "cannot be written as svg" in fails(capsys, "export", pair[0], "--to", "svg", "--view", "reveal")
-    assert "does not end in .gif" in fails(capsys, "export", pair[0], "--to", "gif", "--out", "x.png")
 
 
 def test_export_refuses_files_that_are_no_traces(capsys, tmp_path, pair):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.factories import make_trace
-from tests.tiny_checkpoints import MASK_ID, write_meissonic
+from tests.tiny_checkpoints import write_meissonic
 from uncage_demo.backends import load_backend
 from uncage_demo.backends.arguments import parse_size
 from uncage_demo.backends.large.download import ModelUnavailable
@@ -94,38 +94,6 @@ def test_short_and_long_names_and_torch_dtypes_are_one() -> None:
         assert ModelOptions(dtype=name) == ModelOptions(dtype=full) == ModelOptions(dtype=str(getattr(torch, full)))
     assert ModelOptions(image_size_px=512) == ModelOptions(image_size_px=(512, 512))
     assert ModelOptions().given() == {}
-
-
-def test_each_option_takes_effect(folder: Path, plain: Any, negative: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (plain.info.image_size_px, plain.info.grid) == ((16, 24), (4, 6))
-    compiled: list[str] = []
-
-    def compile_nothing(function: Any, **_: Any) -> Any:
-        compiled.append(function.__name__)
-        return function
-
-    monkeypatch.setattr(torch, "compile", compile_nothing)
-    other: Any = load_backend(
-        str(folder),
-        dtype="bf16",
-        image_size_px=(16, 24),
-        text_encoder=str(folder / "text_encoder"),
-        offload=True,
-        compile=True,
-        download=False,
-        report=lambda *_: pytest.fail("nothing was to be fetched"),
-    )
-    assert len(compiled) > 3
-    assert other.network.context_embedder.weight.dtype == torch.bfloat16
-    assert other._residency.offload
-    assert not plain._residency.offload
-    assert other.info.weight_hash == plain.info.weight_hash
-    tokens = torch.full((1, 24), MASK_ID)
-    prompt = parse_prompt(TEXT, plain)
-    ours, theirs = (b.forward(tokens, 0, 2, [b.encode_prompt(prompt)]) for b in (plain, negative))
-    # One row of a batch may differ in its last bit when another row does.
-    torch.testing.assert_close(ours.cond, theirs.cond)
-    assert (ours.uncond - theirs.uncond).abs().max() > 1e-3
 
 
 def test_a_negative_prompt_that_is_not_read_to_its_end_is_refused(folder: Path) -> None:

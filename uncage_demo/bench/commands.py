@@ -10,6 +10,8 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
@@ -331,8 +333,11 @@ def find_record(line: str, results: Path | None) -> Record:
 
 def _scorer(name: str, backend: Any, device: str) -> Any:
     if name == "detector":
-        from uncage_demo.bench.scorers_detector import DetectorScorer
+        from uncage_demo.bench.scorers_detector import DetectorScorer, judge_many
+        from uncage_demo.prompt.parse import parse_prompt
 
+        # Asked of a blank picture: a model without a detector says so before anything is drawn.
+        judge_many(backend, np.zeros((1, *backend.info.image_size_px, 3), np.uint8), [parse_prompt("a cat", backend)])
         return DetectorScorer(backend)
     from uncage_demo.bench.scorers_clip import load_clip_scorer
 

@@ -19,10 +19,12 @@ from uncage_demo.bench.ages import COMPARED, SHOWN, Growth
 from uncage_demo.bench.beyond import Beyond, Idea
 from uncage_demo.bench.statistics import Estimate
 from uncage_demo.bench.tables import FAILED, METRICS, Row, Table
+from uncage_demo.render.palette import DARK, LIGHT
 
 INK, MUTED, GRID = "#1f2933", "#55606e", "#dde3e9"
-METHOD, REFERENCE, CHOSEN = "#0072b2", "#d55e00", "#8a94a3"
-LINES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#55606e")
+METHOD, CHOSEN = LIGHT.method, "#8a94a3"
+REFERENCE = "#d55e00"  # for lines and marks; the page's is darker, since text has it too
+LINES = (METHOD, "#e69f00", "#009e73", "#cc79a7", DARK.method, MUTED)
 WIDTH_IN = 7.2
 FILLED = "A difference is filled where its interval is clear of zero."
 OPEN = f"Diamond: the baseline. {FILLED}"

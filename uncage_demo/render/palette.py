@@ -34,6 +34,8 @@ class Theme:
         accent, accent_ink, soft: progress and highlights, text on them, and their pale ground.
         good, bad, warn: text that says right, wrong, or attention.
         what_if: outline of cells that other settings would pick.
+        method, reference: in tables of results, a method's mark and the baseline's mark and text (Okabe and Ito's blue and vermilion, as
+            dark or light as text must be on the background).
     """
 
     name: str
@@ -55,6 +57,8 @@ class Theme:
     bad: str
     warn: str
     what_if: str
+    method: str
+    reference: str
 
 
 LIGHT = Theme(
@@ -77,6 +81,8 @@ LIGHT = Theme(
     bad="#B3261E",
     warn="#8A5A00",
     what_if="#FFB000",
+    method="#0072B2",
+    reference="#B84A00",
 )
 DARK = Theme(
     name="dark",
@@ -98,6 +104,8 @@ DARK = Theme(
     bad="#FF8F86",
     warn="#FFC861",
     what_if="#FFC53D",
+    method="#56B4E9",
+    reference="#FF9D5C",
 )
 THEMES = {"light": LIGHT, "dark": DARK}
 

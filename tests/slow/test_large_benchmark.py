@@ -1,0 +1,53 @@
+"""The benchmark of a large model on the command line, from its folder to the report: tiny checkpoints of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_checkpoints import write_amused, write_meissonic
+from uncage_demo.bench import commands
+from uncage_demo.bench.records import read_records
+from uncage_demo.cli.main import main
+from uncage_demo.types import Prompt
+
+
+class Brightness:
+    """A picture is correct where it is bright: a judge that depends on the picture alone, since CLIP's weights are not here."""
+
+    name = "brightness"
+
+    def score(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[dict]:
+        assert images.shape[1:] == (32, 32, 3)
+        return [{"metrics": {"correct": int(image.mean() > 127)}, "scorer": "brightness"} for image in images]
+
+
+@pytest.mark.parametrize("write", [write_meissonic, write_amused])
+def test_from_a_folder_to_a_report(
+    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = write(tmp_path / "model"), tmp_path / "lines.jsonl"
+    model = ["--model", str(folder), "--image-size", "32"]
+    asked = ["--experiment", "table1", "--only", "meissonic,uncage,redraw", "--limit", "2", "--seeds", "0", "--steps", "3"]
+    asked += ["--out", str(out)]
+    assert main(["bench", *model, *asked]) == 2
+    assert "has no detector of its own; choose another scorer (--scorer clip)" in capsys.readouterr().err
+    assert not out.exists(), "told before anything is drawn"
+
+    monkeypatch.setattr(commands, "_scorer", lambda *_: Brightness())
+    pictures = ["--images", str(tmp_path / "pictures"), "--scorer", "clip"]
+    assert main(["bench", *model, *asked, *pictures]) == 0
+    records = read_records(out)
+    assert sorted({record["method"] for record in records}) == ["meissonic", "redraw", "uncage"]
+    assert len(records) == 6
+    assert {record["config"]["num_steps"] for record in records} == {3}
+    assert len(list((tmp_path / "pictures").rglob("*.png"))) == 6
+    assert main(["bench", *model, *asked, *pictures]) == 0
+    assert "6 there before" in capsys.readouterr().out
+    assert main(["bench-replay", "1", "--results", str(out), *model, "--trace", str(tmp_path / "again.npz")]) == 0
+    assert (tmp_path / "again.npz").exists()
+    assert main(["bench-report", str(out), "--out", str(tmp_path / "report")]) == 0
+    assert (tmp_path / "report/table1-attend-excite.md").exists()

@@ -1,0 +1,55 @@
+"""The files of a report: tables, plots and documents, renewed with the same bytes (what they say: tests/unit/test_bench_report.py)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.result_lines import EVERYTHING, SPEED, several
+from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, load_speed, write_report
+
+TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
+
+
+def test_the_report_is_renewed_with_the_same_bytes(tmp_path: Path) -> None:
+    files = write_report(EVERYTHING, tmp_path, SPEED)
+    assert {f.suffix for f in files} == {".md", ".csv", ".tex", ".png"}
+    first = {f.name: f.read_bytes() for f in files}
+    again = {f.name: f.read_bytes() for f in write_report([one for one in EVERYTHING if one["experiment"] == "table1"], tmp_path / "again")}
+    assert {"table1-s.png", "table1-s-categories.png", "table1-s-failures.png"} <= set(again)
+    assert {name: first[name] for name in again} == again
+    assert first["table1-s.png"].startswith(b"\x89PNG")
+    assert {"table1-s-categories.png", "table1-s-failures.png", "beyond.png", "speed.md", "weights-s.md"} <= set(first)
+    assert b"By category" in first["table1-s.md"]
+    assert load_speed([tmp_path]) is None
+    (tmp_path / "speed.json").write_text(json.dumps(SPEED))
+    assert load_speed([tmp_path]) == SPEED
+    (tmp_path / "speed.json").write_text('{"machine": {}}')
+    with pytest.raises(ValueError, match="lacks features"):
+        load_speed([tmp_path])
+
+
+def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from uncage_demo.bench.records import write_records
+    from uncage_demo.cli.main import main
+
+    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
+    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
+    short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
+    whole.parent.mkdir()
+    short.write_text("\n".join(HEADLINE_MARKS))
+    whole.write_text(TEXT)
+    command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
+    assert main([*command, "--check"]) == 1
+    assert not list((tmp_path / "results").glob("*.png")), "a check writes nothing"
+    assert main(command) == 0
+    assert (tmp_path / "results/table1-s.png").is_file()
+    assert main([*command, "--check"]) == 0
+    assert "| uncage | 100.0 [" in short.read_text()
+    assert "](../results/table1-s.png)" in whole.read_text()
+    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
+    capsys.readouterr()
+    assert main([*command, "--check"]) == 1
+    assert "90.0" in capsys.readouterr().out
