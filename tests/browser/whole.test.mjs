@@ -72,5 +72,5 @@ test("a damaged file is refused in a sentence", async () => {
   };
   await assert.rejects(EmbeddedBackend.load(manifest, {}, read), /The model's transformer \(transformer\.onnx\) is damaged: its content is not what was exported/);
   await assert.rejects(EmbeddedBackend.load(manifest, {}, async () => new Uint8Array(3)), /it has 3 bytes instead of/);
-  await assert.rejects(EmbeddedBackend.load({ version: 99 }, {}, read), /reads models of version 1; the one here is of version 99/);
+  await assert.rejects(EmbeddedBackend.load({ version: 99 }, {}, read), /reads models of version 2; the one here is of version 99/);
 });

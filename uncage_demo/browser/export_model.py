@@ -1,9 +1,10 @@
-"""Writes an embedded model for the browser: three ONNX files and a manifest, each checked against PyTorch before it is kept."""
+"""Writes an embedded model for the browser: three ONNX files, each checked against PyTorch, and pictures of its codes."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from uncage_demo.browser.manifest import NAME, manifest_of
 from uncage_demo.files import write_atomically
 from uncage_demo.shipped import EMBEDDED
 
+PACKAGES = ("onnx", "onnxruntime")
 MAX_FILE_BYTES = 10_000_000
 # The largest difference from PyTorch, and outputs whose greatest entry along an axis must be the same.
 TOLERANCE = {"logits": 1e-3, "attention": 1e-4, "pictures": 1.0, "centre": 1e-3, "style": 1e-3}
@@ -38,7 +40,22 @@ def require(*names: str) -> list[Any]:
     try:
         return [importlib.import_module(name) for name in names]
     except ImportError as error:
-        raise WebPartsMissing(f'{error.name} is not installed: pip install "uncage-demo[web]" (or -r requirements-web.txt)') from error
+        raise _missing(error.name) from error
+
+
+def check_packages() -> None:
+    """See that the packages of the extra "web" are installed, without importing them.
+
+    Raises:
+        WebPartsMissing: naming what to install.
+    """
+    for name in PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name)
+
+
+def _missing(name: str | None) -> WebPartsMissing:
+    return WebPartsMissing(f'{name} is not installed: pip install "uncage-demo[web]" (or -r requirements-web.txt)')
 
 
 def export_model(name: str, folder: Path, age: str = "1") -> Path:
@@ -53,7 +70,7 @@ def export_model(name: str, folder: Path, age: str = "1") -> Path:
         WebPartsMissing: without the extra "web".
         ValueError: a graph that does not give what PyTorch gives, or a file that is too large.
     """
-    require("onnx", "onnxruntime")
+    require(*PACKAGES)
     backend = EmbeddedBackend.load(EMBEDDED.get(name, Path(name)), age=age)
     return write_model(backend, folder)
 
@@ -66,12 +83,20 @@ def write_model(backend: EmbeddedBackend, folder: Path) -> Path:
     manifest["files"], manifest["checked"] = {}, {}
     for graph in graphs_of(parts):
         data = written(graph)
-        if len(data) >= MAX_FILE_BYTES:
-            raise ValueError(f"{graph.name}.onnx has {len(data)} bytes: at most {MAX_FILE_BYTES} are allowed")
         manifest["checked"] |= check(graph, data)
-        write_atomically(folder / f"{graph.name}.onnx", data)
-        manifest["files"][graph.name] = {"file": f"{graph.name}.onnx", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        manifest["files"][graph.name] = _kept(folder / f"{graph.name}.onnx", data)
+    # "v 16 16 3" uint8: to draw them anew would cost the browser as much as many steps.
+    tiles = backend.token_pictures(range(backend.info.codebook_size))
+    manifest["files"]["tiles"] = _kept(folder / "tiles.bin", tiles.tobytes())
     return write_atomically(folder / NAME, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _kept(path: Path, data: bytes) -> dict[str, Any]:
+    """Write a file; what the manifest says of it."""
+    if len(data) >= MAX_FILE_BYTES:
+        raise ValueError(f"{path.name} has {len(data)} bytes: at most {MAX_FILE_BYTES} are allowed")
+    write_atomically(path, data)
+    return {"file": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def check(graph: Graph, data: bytes) -> dict[str, float]:

@@ -43,6 +43,18 @@ def find_runtime(folder: str | Path | None = None) -> Runtime:
     """The runtime's files.
 
     Args:
+        folder: as `runtime_folder`.
+
+    Raises:
+        RuntimeMissing: saying how to get it.
+    """
+    return _read(runtime_folder(folder))
+
+
+def runtime_folder(folder: str | Path | None = None) -> Path:
+    """Where the package is; nothing of it is read yet.
+
+    Args:
         folder: of the package onnxruntime-web; None = in node_modules of the working folder, else of the checkout.
 
     Raises:
@@ -56,7 +68,7 @@ def find_runtime(folder: str | Path | None = None) -> Runtime:
     package = json.loads(described.read_text(encoding="utf-8"))
     if (package.get("name"), package.get("version")) != (PACKAGE, VERSION):
         raise RuntimeMissing(f"{place} holds {package.get('name')} {package.get('version')}: {PACKAGE} {VERSION} is needed")
-    return _read(place)
+    return place
 
 
 @lru_cache(maxsize=2)

@@ -19,9 +19,9 @@ from typing import Any
 
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.browser.bundle import STATIC, bundle, runtime_as_constant
-from uncage_demo.browser.export_model import write_model
+from uncage_demo.browser.export_model import check_packages, write_model
 from uncage_demo.browser.manifest import NAME, manifest_of
-from uncage_demo.browser.runtime import Runtime, find_runtime
+from uncage_demo.browser.runtime import Runtime, find_runtime, runtime_folder
 from uncage_demo.shipped import EMBEDDED
 
 # What the written graphs depend on beside the weights.
@@ -140,8 +140,18 @@ class Shelf:
         parts = {}
         for part, file in kept["files"].items():
             data = (folder / file["file"]).read_bytes()
-            parts[part] = self.put_packed(f"{part}.onnx.gz", file["sha256"], gzip.compress(data, 6, mtime=0))
+            parts[part] = self.put_packed(f"{file['file']}.gz", file["sha256"], gzip.compress(data, 6, mtime=0))
         return manifest, parts
+
+
+def check_parts() -> None:
+    """See whether this server has what drawing in browsers needs.
+
+    Raises:
+        RuntimeMissing: without the npm package. WebPartsMissing: without the extra "web".
+    """
+    runtime_folder()
+    check_packages()
 
 
 def written_model(name: str, age: str) -> tuple[Path, EmbeddedBackend]:

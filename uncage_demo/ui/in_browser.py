@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from pydantic import TypeAdapter
 
-from uncage_demo.browser.served import SHELF, Shelf
+from uncage_demo.browser.served import SHELF, Shelf, check_parts
 from uncage_demo.config import SETTINGS
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
 from uncage_demo.shipped import EMBEDDED
@@ -41,13 +40,10 @@ OFFLINE_TITLE = "Watch a masked generative transformer decide"
 _VERDICT = TypeAdapter(Verdict)
 
 
-def offered() -> bool:
-    """Whether the page has the switch: not before its browser tests pass, unless whoever starts the page asks for it."""
-    return os.environ.get("UNCAGE_BROWSER_RUNS") == "1"
-
-
 def build(handlers: Handlers, panel: Panel, prompt: Any) -> gr.HTML:
     """The switch "Runs: on the server / in this browser", and what starts a run here, in the current Blocks.
+
+    Its script works from the start and moves the switch into the settings, whose fields are made only once they are opened.
 
     Args:
         handlers: whose prompts are read.
@@ -84,7 +80,23 @@ def facts(panel: Panel) -> dict[str, Any]:
         if setting.kind in ("whole", "number", "pair"):
             told |= {"low": setting.low, "high": setting.high}
         fields[name] = told | ({"choices": list(setting.choices)} if setting.kind == "choice" else {})
-    return {"folder": FOLDER, "models": list(EMBEDDED), "names": names, "fields": fields, "most": options.MAX_STAGES}
+    return {
+        "folder": FOLDER,
+        "models": list(EMBEDDED),
+        "names": names,
+        "fields": fields,
+        "most": options.MAX_STAGES,
+        "lacking": lacking(),
+    }
+
+
+def lacking() -> str:
+    """What this server lacks for drawing in browsers, in a sentence for whoever runs it; "" = nothing."""
+    try:
+        _with_parts(check_parts)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[Any], str]]:

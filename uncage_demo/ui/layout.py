@@ -106,8 +106,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         )
         opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
         own = own_picture.upload_button()
-    if in_browser.offered():
-        in_browser.build(handlers, panel, prompt)
+    in_browser.build(handlers, panel, prompt)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
     stage = gr.HTML(
         "",

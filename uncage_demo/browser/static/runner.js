@@ -17,45 +17,62 @@ export async function* stream(backend, runs) {
   const configs = runs.map((run) => resolve(backend, run));
   /** @type {StepRecord[][]} */
   const records = runs.map(() => []);
-  /** @type {Uint8Array[][]} */
+  /** @type {Promise<Uint8Array>[][]} */
   const frames = runs.map(() => []);
   const num_steps = Math.max(...configs.map((config) => config.num_steps));
-  /** @type {Map<string, Uint8Array>} */
+  /** @type {Map<string, Promise<Uint8Array>>} */
   const drawn = new Map();
-  const draw = async (/** @type {Int32Array} */ grid) => {
+  const draw = (/** @type {Int32Array} */ grid) => {
     const key = grid.join();
-    const known = drawn.get(key) || (await backend.decodeTokens([grid]))[0];
+    const known = drawn.get(key) || backend.decodeTokens([grid]).then(([picture]) => picture);
     if (drawn.size > 16) drawn.clear();
     drawn.set(key, known);
     return known;
   };
   const steps = decodeMany(backend, runs);
   let step = 0;
+  /** Told once the pictures are there. */
+  const told = async () => {
+    const [at, taken] = [step, records.map((list) => list.slice())];
+    const from = performance.now();
+    const made = await Promise.all(frames.map((list) => Promise.all(list)));
+    timings.decode += (performance.now() - from) / 1000;
+    const traces = runs.map((run, i) => traceOf(backend, run, configs[i], taken[i], made[i], timings));
+    return { step: at, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
+  };
+  // A painter beside this worker draws a step while the next one is decoded; the first one is shown before anything else is done.
+  /** @type {Promise<Progress> | null} */
+  let before = null;
   try {
     for (;;) {
-      let from = performance.now();
+      const from = performance.now();
       const { value: latest, done } = await steps.next();
       timings.forward += (performance.now() - from) / 1000;
+      if (before) yield await before;
+      before = null;
       if (done || !latest) break;
-      from = performance.now();
+      const first = !records[0].length;
       for (let i = 0; i < runs.length; i++) {
         if (records[i].at(-1) === latest[i]) continue;
         records[i].push(latest[i]);
-        frames[i].push(await draw(latest[i].sampled));
+        frames[i].push(draw(latest[i].sampled));
       }
-      timings.decode += (performance.now() - from) / 1000;
       step = Math.max(...latest.map((record) => record.step));
-      const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
-      yield { step, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
+      before = told();
+      if (first || !backend.painter.beside) {
+        yield await before;
+        before = null;
+      }
     }
   } finally {
     await steps.return();
   }
-  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], frames[i], timings));
+  const made = await Promise.all(frames.map((list) => Promise.all(list)));
+  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], made[i], timings));
   for (const trace of traces) {
     const ids = new Set(trace.steps.flatMap((record) => Array.from(record.alternatives || [])));
     trace.image = await draw(trace.tokens);
-    trace.token_pictures = await backend.tokenPictures([...ids].sort((a, b) => a - b));
+    trace.token_pictures = backend.tokenPictures([...ids].sort((a, b) => a - b));
   }
   timings.total = (performance.now() - began) / 1000;
   yield { step, num_steps, elapsed_s: timings.total, traces, finished: true };

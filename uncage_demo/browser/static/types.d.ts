@@ -152,6 +152,17 @@ export interface Backend {
   forward(request: Request): Promise<ForwardOutput>;
 }
 
+/** Who draws and detects: in this worker, or in one of its own beside it. */
+export interface Painter {
+  /** Whether it works while this worker does something else. */
+  beside: boolean;
+  /** Pictures "H W 3" of token grids. */
+  pictures(grids: Int32Array[], size: readonly number[]): Promise<Uint8Array[]>;
+  /** The detector's logits of a picture. */
+  sights(picture: Uint8Array, size: readonly number[]): Promise<{ centre: Float32Array; style: Float32Array }>;
+  release(): Promise<void>;
+}
+
 export interface StepRecord {
   step: number;
   sampled: Int32Array;

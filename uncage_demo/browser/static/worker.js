@@ -3,6 +3,7 @@
 /** @import { Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
+import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
 import { packedHeads } from "./player/heads.js";
@@ -11,6 +12,7 @@ import { base64, liveRuns } from "./player/pictures.js";
 import { stream } from "./runner.js";
 import { traceToBytes } from "./trace/file.js";
 import { traceId } from "./trace/id.js";
+import { traceFromBytes } from "./trace/read.js";
 import { zipped } from "./trace/zip.js";
 
 /** Runs that are kept for saving and branching. */
@@ -25,6 +27,9 @@ class Worker {
     this.post = post;
     /** @type {EmbeddedBackend | null} */
     this.backend = null;
+    /** @type {LocalPainter | null} */
+    this.painter = null;
+    this.started = false;
     this.live = false;
     /** The latest ticket; an older one stops after its step. */
     this.ticket = 0;
@@ -36,8 +41,10 @@ class Worker {
   async receive(message) {
     try {
       if (message.kind === "open") await this.open(message);
+      else if (message.kind === "paint") await this.paint(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
+      else if (message.kind === "show") await this.show(message);
       else if (message.kind === "cancel") this.ticket++;
       else if (message.kind === "save") await this.save(message);
       else if (message.kind === "files") await this.files(message);
@@ -48,18 +55,43 @@ class Worker {
     }
   }
 
-  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string> }} message base64 of gzipped bytes, or addresses */
-  async open({ manifest, wasm, parts }) {
+  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort }} message base64 of gzipped bytes, or addresses;
+   *   painter = to a worker that is told to paint */
+  async open({ manifest, wasm, parts, painter }) {
+    const began = performance.now();
+    const distant = painter ? DistantPainter.open(painter) : null;
+    distant?.catch(() => {}); // it is waited for later, and what is wrong with it is told then
+    await this.start(wasm);
+    if (this.backend) await this.backend.release();
+    this.backend = null;
+    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part]), distant);
+    await backend.warm();
+    this.backend = remembering(backend);
+    this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+  }
+
+  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort }} message as of `open` */
+  async paint({ manifest, wasm, parts, port }) {
+    try {
+      await this.start(wasm);
+      if (this.painter) await this.painter.release();
+      this.painter = null;
+      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]));
+      answerOn(port, this.painter);
+    } catch (error) {
+      port.postMessage({ id: 0, text: told(error) });
+    }
+  }
+
+  /** Make the runtime ready. @param {string} wasm */
+  async start(wasm) {
     if (typeof WebAssembly === "undefined") throw new Error("This browser has no WebAssembly, so it cannot compute the model.");
     if (typeof DecompressionStream === "undefined") throw new Error("This browser cannot unpack the model (it has no DecompressionStream).");
-    const began = performance.now();
+    if (this.started) return;
     const { env } = this.ort;
     env.wasm.numThreads = 1;
     env.wasm.wasmBinary = await unpacked(wasm);
-    if (this.backend) await this.backend.release();
-    this.backend = null;
-    this.backend = remembering(await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part])));
-    this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+    this.started = true;
   }
 
   /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean }} message live = pictures of what is decoding instead of payloads */
@@ -103,6 +135,21 @@ class Worker {
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
+  }
+
+  /** Trace files of runs of one prompt, opened again; they take the place of all runs. @param {{ ticket: number, files: Uint8Array[] }} message */
+  async show({ ticket, files }) {
+    this.ticket = ticket;
+    /** @type {Trace[]} */
+    const traces = [];
+    for (const file of files) traces.push(await traceFromBytes(file, this.model().manifest));
+    const other = traces.find(({ prompt }) => prompt.text !== traces[0].prompt.text);
+    if (other) throw new RangeError(`Runs of two prompts are not shown together: “${traces[0].prompt.text}” and “${other.prompt.text}”.`);
+    const runs = [];
+    for (const trace of traces) runs.push({ trace, verdict: await this.judged(trace) });
+    this.runs = runs;
+    const num_steps = Math.max(...traces.map(({ config }) => config.num_steps));
+    await this.tell(ticket, { step: num_steps - 1, num_steps, elapsed_s: 0, traces, finished: true }, runs.map(({ verdict }) => verdict));
   }
 
   /** @param {{ ticket: number, run: number, notes: any[] }} message */

@@ -14,6 +14,7 @@
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
   const WIDE_PX = 400, LEAST_SHARE = 0.5; // less room than this share of a stage's width is none
+  const PRELOAD_MS = 8; // of unpacking pictures in one piece
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
   const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes", "region", "touched"];
 
@@ -175,7 +176,7 @@
       model.words.forEach((w, i) => this.heard(i) && hook.word.append(new Option(w.text, String(i))));
     }
 
-    // All pictures are asked for at once, those near the clock first.
+    // All pictures are asked for, those near the clock first, a few at a time: the page answers in between.
     preload() {
       const { model, state } = this;
       const wanted = new Set();
@@ -184,7 +185,14 @@
       for (const step of order) for (const run of model.runs) if (run.frames) wanted.add(run.frames[run.local(step)]);
       if (model.atlas) wanted.add(model.atlas.image);
       this.pictures.keep(wanted);
-      for (const text of wanted) this.pictures.get(text);
+      const queue = [...wanted];
+      const some = () => {
+        const began = performance.now();
+        while (queue.length && performance.now() - began < PRELOAD_MS) this.pictures.get(queue.shift());
+        if (queue.length) this.later = setTimeout(some, 0);
+      };
+      clearTimeout(this.later);
+      some();
     }
 
     // --- showing ---
@@ -382,6 +390,7 @@
     destroy() {
       this.clock.stop();
       cancelAnimationFrame(this.frame);
+      clearTimeout(this.later);
       this.observer.disconnect();
       for (const clean of this.cleanups) clean();
       this.root.replaceChildren();

@@ -5,7 +5,7 @@
   const { shared, make, parse } = page;
   const STORE = "uncage-runs";
   const KEPT_READINGS = 64;
-  const PREPARE_MS = 300, FOLLOW_MS = 160, EXPLAIN_MS = 900;
+  const PREPARE_MS = 300, FOLLOW_MS = 160, EXPLAIN_MS = 900, FRAME_MS = 50;
   const MOST_WEIGHT = 12; // of the slider, as the player's "What if"
   const OUT_OF_REACH = "The server is out of reach";
   const UNTOLD = `${OUT_OF_REACH}: only the trace can be taken away.`;
@@ -32,6 +32,14 @@
       return "server";
     }
   }
+
+  const TO_SERVER = {
+    label: "Run on the server",
+    act() {
+      choose("server");
+      click("#uc-generate");
+    },
+  };
 
   let mode = remembered();
   const on = () => mode === "browser";
@@ -131,6 +139,7 @@
       engine.open(manifest, address(files.wasm), parts);
     });
     say("The model is here: drawing needs no server now.");
+    mark("opened");
     nodes.root.dataset.opened = opening.key;
   }
 
@@ -148,31 +157,37 @@
       if (!work) return;
       if (work.follow) return followed(`Step ${message.step + 1} of ${message.num_steps}`);
       const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: orders[work.orders[i]] || work.orders[i] }));
+      if (message.step === 0) mark("first");
       page.onStage({ kind: "progress", step: message.step, num_steps: message.num_steps, elapsed_s: message.elapsed_s, from_step: work.from || 0, runs });
     },
     finished(message) {
       if (!work) return;
       const done = work;
       work = null;
-      show(message, done);
+      setTimeout(() => show(message, done), 0); // to take the message and to show it are two pieces of work
     },
     saved() {},
   };
 
   // --- runs ---
+  // When what happened, for tools/measure_browser.py and a browser's own tools.
+  const mark = (what) => performance.mark(`uncage:${what}`);
+
   async function generate(values) {
     const mine = ++turn;
     let offer = false;
-    page.busy("Starting…");
     await attached;
+    page.busy("Starting…");
     try {
       const asked = given(values);
       offer = !told.models.includes(asked.model);
       const prompt = await read(asked.text, asked.model);
       offer = true;
+      if (nodes.root.dataset.opened !== `${asked.model} ${asked.age}`) page.busy("Loading the model…");
       await open(asked.model, asked.age);
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
+      mark("asked");
       engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
@@ -196,8 +211,7 @@
   // Beside the prompt, as what is wrong with a server's run; with an offer where the server could draw it.
   function refuse(text, offer = true) {
     work = null;
-    page.onStage({ kind: "problem", text });
-    say(offer ? "The server can draw this." : "", offer);
+    page.onStage({ kind: "problem", text, offer: offer ? TO_SERVER : null });
   }
 
   function show(message, done) {
@@ -214,6 +228,7 @@
       kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
       ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
     });
+    mark("shown");
     followed(done.follow ? `Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.` : "");
     clearTimeout(explainTimer);
     explainTimer = setTimeout(explain, done.follow ? EXPLAIN_MS : 0);
@@ -375,13 +390,12 @@
   function say(text, wrong) {
     nodes.status.textContent = text;
     nodes.status.classList.toggle("uc-here-wrong", Boolean(wrong));
-    nodes.server.hidden = !wrong || !on();
   }
 
-  function choose(value) {
+  function choose(value, keep = true) {
     mode = value;
     try {
-      localStorage.setItem(STORE, value);
+      if (keep) localStorage.setItem(STORE, value);
     } catch {
       // a browser that stores nothing asks again next time
     }
@@ -390,9 +404,8 @@
     if (on()) prepareSoon();
   }
 
+  // Made by the server, from the model that is on stage; says what came of it.
   async function offlinePage() {
-    nodes.page.disabled = true;
-    say("Making the page…");
     try {
       const model = (shared.stage && shared.stage.player.model.payload.model.id) || told.models[0];
       const { name } = await ask("here_page", { model });
@@ -402,31 +415,37 @@
       document.body.append(link);
       link.click();
       link.remove();
-      say("The page opens from disk and draws without a network.");
+      return `${link.download} opens from disk and draws without a network.`;
     } catch (error) {
-      say(error.message);
+      return error.message;
     }
-    nodes.page.disabled = false;
+  }
+
+  // The settings' fields are made once they are opened; their frame is there from the start, though not always before us.
+  function intoSettings(root) {
+    const frame = document.querySelector("#uc-settings > .label-wrap + div");
+    if (frame) frame.prepend(root);
+    else setTimeout(() => intoSettings(root), FRAME_MS);
   }
 
   function attach(context) {
     ({ server, trigger } = context);
     const root = context.element.querySelector(".uc-here");
     told = parse(context.props.value);
-    Object.assign(nodes, { root, status: root.querySelector(".uc-here-status"), server: root.querySelector(".uc-here-server"), page: root.querySelector(".uc-here-page") });
-    for (const input of root.querySelectorAll("input")) input.addEventListener("change", () => choose(input.value));
-    nodes.server.addEventListener("click", () => {
-      choose("server");
-      click("#uc-generate");
-    });
-    nodes.page.addEventListener("click", offlinePage);
+    Object.assign(nodes, { root, status: root.querySelector(".uc-here-status") });
+    for (const input of root.querySelectorAll("input")) {
+      input.addEventListener("change", () => choose(input.value));
+      if (input.value === "browser") input.disabled = Boolean(told.lacking);
+    }
     document.addEventListener("uc-shown", (event) => {
       if (!event.detail.here) stage = null;
       else if (!event.detail.branch) stage.made = event.detail.seq;
       updateFollow();
     });
     document.addEventListener("uc-chips", prepareSoon);
-    choose(mode);
+    intoSettings(root);
+    choose(told.lacking ? "server" : mode, false);
+    say(told.lacking);
     ready();
   }
 
@@ -456,6 +475,8 @@
     }, true);
   }
 
-  page.here = { on, generate, prepare, press, onEvent, anotherSeed, file };
+  const offlineOffered = () => attached.then(() => !told.lacking);
+
+  page.here = { on, generate, prepare, press, onEvent, anotherSeed, file, offlineOffered, offlinePage };
   page.attach.here = attach;
 })(window.UncagePage);

@@ -8,11 +8,6 @@
     return value < 9.95 ? `${value.toFixed(1)} s` : value < 90 ? `${Math.round(value)} s` : `${Math.round(value / 60)} min`;
   }
 
-  function unpackBits(text, count) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    return Array.from({ length: count }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1);
-  }
-
   function Progress(root) {
     root.replaceChildren();
     root.setAttribute("role", "status");
@@ -48,55 +43,7 @@
   }
 
   // What is committed so far, and the model's guess behind what is still masked.
-  function Live(root) {
-    const cells = [];
-    const about = make("p", "uc-live-about", "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
-    function draw(cell, run) {
-      const picture = new Image();
-      picture.onload = () => {
-        const canvas = cell.canvas;
-        canvas.width = picture.naturalWidth;
-        canvas.height = picture.naturalHeight;
-        const paint = canvas.getContext("2d");
-        paint.drawImage(picture, 0, 0);
-        const [rows, columns] = run.grid;
-        const mask = unpackBits(run.masked, rows * columns);
-        const h = canvas.height / rows, w = canvas.width / columns;
-        paint.globalAlpha = 0.88;
-        paint.fillStyle = getComputedStyle(root).getPropertyValue("--uc-mask").trim();
-        mask.forEach((masked, i) => {
-          if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
-        });
-        canvas.dataset.step = String(run.step);
-      };
-      picture.src = run.picture;
-    }
-    return {
-      show(message) {
-        root.hidden = false;
-        while (cells.length < message.runs.length) {
-          const figure = make("figure", "uc-live-stage");
-          const cell = { figure, title: make("figcaption"), canvas: make("canvas") };
-          figure.append(cell.title, cell.canvas);
-          root.append(figure);
-          cells.push(cell);
-        }
-        while (cells.length > message.runs.length) cells.pop().figure.remove();
-        about.hidden = message.runs.length > 2;
-        root.append(about);
-        root.style.setProperty("--stages", String(Math.min(message.columns || message.runs.length, message.runs.length)));
-        message.runs.forEach((run, i) => {
-          cells[i].title.textContent = run.label;
-          cells[i].canvas.setAttribute("role", "img");
-          cells[i].canvas.setAttribute("aria-label", `${run.label}, step ${message.step + 1} of ${message.num_steps}`);
-          draw(cells[i], { ...run, step: message.step });
-        });
-      },
-      hide() {
-        root.hidden = true;
-      },
-    };
-  }
+  const Live = (root) => window.UncagePlayerParts.decoding.Decoding(root, "uc", "--uc-mask");
 
   // Gradio tells the place in the queue in a small tracker of its own ("queue: 2/3"); it is said beside the bar instead.
   function watchQueue(selector, running, say) {

@@ -134,7 +134,7 @@
         settle();
         if (page.edits.problem(message.text)) return;
         if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
-        else page.problem(message.text);
+        else page.problem(message.text, message.offer);
       } else if (message.kind === "restored") {
         shared.branches = message.branches || null;
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);

@@ -87,6 +87,17 @@
       copied("Command", "command", () => shared.command, "The command line that reproduces this run"),
       copied("Python", "python", () => shared.python, "Python that reproduces this run"),
     );
+    page.here.offlineOffered().then((offered) => {
+      if (!offered) return;
+      const about = "The model, the player and menus for a prompt in one file of about 20 MB: opens from disk on a laptop or a phone and draws without a network";
+      const act = async (node) => {
+        node.disabled = true;
+        status.textContent = "Making the page…";
+        status.textContent = await page.here.offlinePage();
+        node.disabled = false;
+      };
+      row.append(make("span", "uc-take-title uc-muted", "Offline"), choice("Page that draws", { offline: "page" }, about, act));
+    });
     function told(detail) {
       root.hidden = false;
       shared.command = detail.command;

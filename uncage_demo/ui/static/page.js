@@ -71,12 +71,13 @@
     render();
   }
 
-  // What is wrong stands beside the prompt until the next try.
+  // What is wrong stands beside the prompt until the next try, and where there is another way, a button that takes it.
   function problem(context) {
     const node = context.element.querySelector(".uc-problem");
-    page.problem = (text) => {
+    page.problem = (text, offer) => {
       node.hidden = !text;
       node.textContent = text || "";
+      if (text && offer) node.append(" ", button("uc-small", offer.label, offer.act));
       if (text) node.scrollIntoView({ block: "nearest" });
     };
   }

@@ -30,7 +30,13 @@ export class Engine {
     this.lastId = 0;
     this.worker = new Worker(address);
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
-    this.worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
+    // Pictures are drawn beside the decoding where there is a second processor for it.
+    this.painter = (navigator.hardwareConcurrency || 1) > 1 ? new Worker(address) : null;
+    for (const worker of this.workers) worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
+  }
+
+  get workers() {
+    return this.painter ? [this.worker, this.painter] : [this.worker];
   }
 
   /** @param {any} message */
@@ -52,7 +58,11 @@ export class Engine {
 
   /** @param {any} manifest @param {string} wasm @param {Record<string, string>} parts */
   open(manifest, wasm, parts) {
-    this.worker.postMessage({ kind: "open", manifest, wasm, parts });
+    if (!this.painter) return this.worker.postMessage({ kind: "open", manifest, wasm, parts });
+    const { port1, port2 } = new MessageChannel();
+    const { transformer, tiles, ...painted } = parts;
+    this.painter.postMessage({ kind: "paint", manifest, wasm, parts: painted, port: port1 }, [port1]);
+    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { transformer, tiles }, painter: port2 }, [port2]);
   }
 
   /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean }} [how] see worker.js */
@@ -63,6 +73,11 @@ export class Engine {
   /** @param {number} run @param {number} at_step @param {any} edits @param {any} config @param {{ replace?: number, most?: number }} [how] see worker.js */
   branch(run, at_step, edits, config, how = {}) {
     this.worker.postMessage({ kind: "branch", ticket: ++this.ticket, run, at_step, edits, config, ...how });
+  }
+
+  /** Show runs of trace files. @param {Uint8Array[]} files */
+  show(files) {
+    this.worker.postMessage({ kind: "show", ticket: ++this.ticket, files });
   }
 
   /** Layers and heads as the player asks for them. @param {object} detail run (index), step, word; see worker.js @returns {Promise<any>} */
@@ -87,9 +102,9 @@ export class Engine {
     return new Promise((resolve, reject) => this.asked.set(id, { resolve, reject }));
   }
 
-  /** End the worker and give its memory back. */
+  /** End the workers and give their memory back. */
   end() {
-    this.worker.terminate();
+    for (const worker of this.workers) worker.terminate();
   }
 
   cancel() {

@@ -7,8 +7,8 @@ import { Engine, unable } from "./engine.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
-/** A player that took longer than this to show is left alone until the run is finished. */
-const LONG_MS = 40;
+/** Runs that are shown together, as on the app's page. */
+const MOST_RUNS = 6;
 /** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
 const CHIPS = [
   { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
@@ -31,9 +31,13 @@ class LivePage {
     this.hook = {};
     for (const node of document.querySelectorAll("[data-live]")) this.hook[/** @type {HTMLElement} */ (node).dataset.live || ""] = node;
     this.player = null;
-    this.shownMs = 0;
+    this.decoding = /** @type {any} */ (window).UncagePlayerParts.decoding.Decoding(this.hook.decoding, "live", "--up-mask");
+    /** Titles of the runs that are drawing; null = the player stays on show. @type {string[] | null} */
+    this.drawing = null;
     this.ready = false;
     this.marks = { asked: 0, first: 0, opened: 0 };
+    /** Names of the files that are being opened. */
+    this.openedFrom = "";
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
     this.model = held.models[0];
@@ -47,8 +51,8 @@ class LivePage {
   start() {
     return new Engine(URL.createObjectURL(new Blob([this.held.script], { type: "text/javascript" })), {
       opened: (seconds) => this.opened(seconds),
-      progress: (message) => this.show(message, false),
-      finished: (message) => this.show(message, true),
+      progress: (message) => this.progress(message),
+      finished: (message) => setTimeout(() => this.show(message), 0), // to take the message and to show it are two pieces of work
       saved: (message) => saveFile(`${message.order}.npz`, message.bytes),
       failed: (text) => this.fail(text),
     });
@@ -60,7 +64,7 @@ class LivePage {
 
   openModel() {
     this.ready = false;
-    this.hook.draw.disabled = true;
+    this.hook.draw.disabled = this.hook.open.disabled = true;
     this.say("Opening the model…");
     const parts = Object.fromEntries(Object.entries(this.model.parts).map(([part, id]) => [part, this.held.part(id)]));
     this.engine?.open(this.manifest, this.held.wasm(), parts);
@@ -70,7 +74,7 @@ class LivePage {
   opened(seconds) {
     this.ready = true;
     this.marks.opened = seconds;
-    this.hook.draw.disabled = false;
+    this.hook.draw.disabled = this.hook.open.disabled = false;
     this.say("Ready. Nothing leaves this page.");
     document.body.dataset.ready = "1";
   }
@@ -116,11 +120,23 @@ class LivePage {
       hook.weightSaid.textContent = hook.weight.value;
       clearTimeout(this.later);
       // What both weights share is remembered, so only the steps that follow are computed.
-      this.later = setTimeout(() => this.player && this.draw(), REDRAW_AFTER_MS);
+      this.later = setTimeout(() => this.player && this.draw(false), REDRAW_AFTER_MS);
     });
-    hook.saveA.addEventListener("click", () => this.engine?.save(0, this.notes["0"] || []));
-    hook.saveB.addEventListener("click", () => this.engine?.save(1, this.notes["1"] || []));
+    hook.open.addEventListener("change", () => this.open([...hook.open.files]));
     this.preview();
+  }
+
+  /** Runs that were saved, here or by the app. @param {File[]} files */
+  async open(files) {
+    if (!files.length) return;
+    if (files.length > MOST_RUNS) return this.fail(`${files.length} files: at most ${MOST_RUNS} runs are shown together.`);
+    this.working(true);
+    this.say("Opening…");
+    this.drawing = null;
+    this.notes = {};
+    this.openedFrom = files.map(({ name }) => name).join(", ");
+    this.engine?.show(await Promise.all(files.map(async (file) => new Uint8Array(await file.arrayBuffer()))));
+    this.hook.open.value = "";
   }
 
   /** What the model's own settings are. */
@@ -188,7 +204,8 @@ class LivePage {
     this.hook.draw.disabled = !prompt || !this.ready;
   }
 
-  draw() {
+  /** @param {boolean} live whether the pictures are shown while they are decoding */
+  draw(live = true) {
     const { hook } = this;
     const prompt = this.prompt();
     if (!prompt || !this.ready) return;
@@ -201,28 +218,42 @@ class LivePage {
     this.working(true);
     this.say("Drawing…");
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
-    this.shownMs = 0;
     this.notes = {};
-    this.engine?.draw(runs);
+    this.drawing = live ? orders.map((order) => this.manifest.orders.find(({ name }) => name === order)?.title || order) : null;
+    this.engine?.draw(runs, { live: true });
   }
 
   cancel() {
     this.engine?.cancel();
+    this.settle();
     this.working(false);
     this.say("Cancelled.");
   }
 
-  /** @param {any} message @param {boolean} finished */
-  show(message, finished) {
-    const { hook, marks } = this;
+  /** @param {any} message */
+  progress(message) {
+    const { hook, marks, drawing } = this;
     if (!marks.first) marks.first = performance.now() - marks.asked;
-    if (!finished) this.say(`Step ${message.step + 1} of ${message.num_steps}`);
-    if (!finished && this.shownMs > LONG_MS) return;
-    const began = performance.now();
+    this.say(`Step ${message.step + 1} of ${message.num_steps}`);
+    if (!drawing) return;
+    hook.player.hidden = true;
+    this.decoding.show({ ...message, runs: message.runs.map((/** @type {object} */ run, /** @type {number} */ i) => ({ ...run, label: drawing[i] })) });
+  }
+
+  /** Back to the player. */
+  settle() {
+    this.drawing = null;
+    this.decoding.hide();
+    this.hook.player.hidden = false;
+  }
+
+  /** @param {any} message of the finished runs */
+  show(message) {
+    const { hook, marks } = this;
+    this.settle();
     /** @type {any} */
     const state = this.player ? { ...this.player.state } : {};
-    delete state.step;
-    if (finished) state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
+    state.step = this.branchAt === undefined ? message.num_steps - 1 : this.branchAt;
     if (this.player) this.player.destroy();
     const { UncagePlayer } = /** @type {any} */ (window);
     const heads = async (/** @type {any} */ { id, step, word, other }) => {
@@ -232,18 +263,32 @@ class LivePage {
     this.player = UncagePlayer.mount(hook.player, message.payload, {
       state, autoplay: false, actions: ["branch", "knockout"], heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
     });
-    this.shownMs = Math.max(this.shownMs, performance.now() - began);
-    if (!finished) return;
     this.branchAt = undefined;
     this.working(false);
-    hook.save.hidden = false;
-    hook.saveB.hidden = message.payload.runs.length < 2;
+    this.offerSaving(message.payload.runs);
     const seconds = (performance.now() - marks.asked) / 1000;
-    this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    if (this.openedFrom) this.say(`Opened ${this.openedFrom}.`);
+    else this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    this.openedFrom = "";
     Object.assign(document.body.dataset, {
       done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
-      openMs: (marks.opened * 1000).toFixed(0), shownMs: this.shownMs.toFixed(0),
+      openMs: (marks.opened * 1000).toFixed(0),
     });
+  }
+
+  /** A button for every run on show. @param {any[]} runs */
+  offerSaving(runs) {
+    const buttons = runs.map((run, index) => {
+      const node = document.createElement("button");
+      node.type = "button";
+      node.className = "live-plain";
+      node.dataset.live = `save${letterOf(index)}`;
+      node.textContent = `Save run ${letterOf(index)}`;
+      node.addEventListener("click", () => this.engine?.save(index, this.notes[run.id] || run.notes || []));
+      return node;
+    });
+    this.hook.save.replaceChildren(...buttons);
+    this.hook.save.hidden = false;
   }
 
   /** What a visitor asks of the player. @param {string} name @param {any} detail */
@@ -270,7 +315,9 @@ class LivePage {
 
   /** @param {string} text */
   fail(text) {
+    this.settle();
     this.working(false);
+    this.openedFrom = "";
     this.say(text);
     this.hook.said.classList.add("live-wrong");
     document.body.dataset.failed = text;
@@ -281,6 +328,11 @@ class LivePage {
     this.hook.said.classList.remove("live-wrong");
     this.hook.said.textContent = text;
   }
+}
+
+/** @param {number} index of a run on show */
+function letterOf(index) {
+  return String.fromCharCode(65 + index);
 }
 
 /** @param {HTMLSelectElement} select @param {string[][]} list value and text */

@@ -19,8 +19,6 @@ const QUANTILE = 0.995;
 const KINDS = { Float32Array: "f4", Uint8Array: "u1", Uint16Array: "u2", Int16Array: "i2" };
 /** @type {readonly Term[]} */
 const TERMS = ["confidence", "noise", "contrast"];
-/** Pictures of a step are sent again with every later step: encoded once. @type {WeakMap<Uint8Array, string>} */
-const encoded = new WeakMap();
 
 /**
  * Everything the player shows of some runs of one prompt.
@@ -166,16 +164,9 @@ function runOf(trace, maps) {
     sight: sightOf(steps),
     taken_back: takenBackOf(steps),
     alternatives: complete ? alternativesOf(steps, candidates, n) : null,
-    frames: trace.frames && trace.frames.map((frame) => pictureOf(frame, height, width)),
-    image: complete ? pictureOf(trace.image, height, width) : null,
+    frames: trace.frames && trace.frames.map((frame) => encodePicture(frame, height, width)),
+    image: complete ? encodePicture(trace.image, height, width) : null,
   };
-}
-
-/** @param {Uint8Array} pixels @param {number} height @param {number} width */
-function pictureOf(pixels, height, width) {
-  const known = encoded.get(pixels) || encodePicture(pixels, height, width);
-  encoded.set(pixels, known);
-  return known;
 }
 
 /** @param {Float32Array | Uint8Array | Uint16Array | Int16Array} values */

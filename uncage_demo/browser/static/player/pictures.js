@@ -39,9 +39,14 @@ export function base64(bytes) {
   return btoa(text);
 }
 
+/** Pictures of a step are shown while it is decoded and again with every later step: encoded once. @type {WeakMap<Uint8Array, string>} */
+const encoded = new WeakMap();
+
 /** A picture as the player takes it. @param {Uint8Array} pixels @param {number} height @param {number} width */
 export function encodePicture(pixels, height, width) {
-  return base64(bitmapFile(pixels, height, width));
+  const known = encoded.get(pixels) || base64(bitmapFile(pixels, height, width));
+  encoded.set(pixels, known);
+  return known;
 }
 
 /**

@@ -3,8 +3,8 @@
 /** @import { Config, Trace } from "../types" */
 import { DEFAULTS, LATER } from "../config.js";
 
-const SCHEMA_VERSION = 1;
-const FRAMES_KEY = "frames.npy";
+export const SCHEMA_VERSION = 1;
+export const FRAMES_KEY = "frames.npy";
 const FRAMES_TEXT = "differences from the picture before, modulo 256; the first from black";
 /** Before a number that is to stand bare in the text; as JSON it is an escape that no typed text begins with. */
 const BARE = "\u0001";

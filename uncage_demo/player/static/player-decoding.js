@@ -1,0 +1,68 @@
+// Runs that are still decoding: the cells that are decided, and the model's guess behind the veil over the others. Knows no player.
+(function (/** @type {PlayerParts} */ parts) {
+  "use strict";
+
+  const { make } = parts.dom;
+
+  function unpackBits(text, count) {
+    const bytes = parts.unpack.bytes(text);
+    return Array.from({ length: count }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1);
+  }
+
+  /**
+   * @param {HTMLElement} root where the pictures are shown
+   * @param {string} prefix of the class names
+   * @param {string} veil name of the style sheet's colour
+   */
+  function Decoding(root, prefix, veil) {
+    const cells = [];
+    const about = make("p", `${prefix}-live-about`, "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
+    function draw(cell, run) {
+      const picture = new Image();
+      picture.onload = () => {
+        const canvas = cell.canvas;
+        canvas.width = picture.naturalWidth;
+        canvas.height = picture.naturalHeight;
+        const paint = canvas.getContext("2d");
+        paint.drawImage(picture, 0, 0);
+        const [rows, columns] = run.grid;
+        const mask = unpackBits(run.masked, rows * columns);
+        const h = canvas.height / rows, w = canvas.width / columns;
+        paint.globalAlpha = 0.88;
+        paint.fillStyle = getComputedStyle(root).getPropertyValue(veil).trim();
+        mask.forEach((masked, i) => {
+          if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
+        });
+        canvas.dataset.step = String(run.step);
+      };
+      picture.src = run.picture;
+    }
+    return {
+      show(message) {
+        root.hidden = false;
+        while (cells.length < message.runs.length) {
+          const figure = make("figure", `${prefix}-live-stage`);
+          const cell = { figure, title: make("figcaption"), canvas: make("canvas") };
+          figure.append(cell.title, cell.canvas);
+          root.append(figure);
+          cells.push(cell);
+        }
+        while (cells.length > message.runs.length) cells.pop().figure.remove();
+        about.hidden = message.runs.length > 2;
+        root.append(about);
+        root.style.setProperty("--stages", String(Math.min(message.columns || message.runs.length, message.runs.length)));
+        message.runs.forEach((run, i) => {
+          cells[i].title.textContent = run.label;
+          cells[i].canvas.setAttribute("role", "img");
+          cells[i].canvas.setAttribute("aria-label", `${run.label}, step ${message.step + 1} of ${message.num_steps}`);
+          draw(cells[i], { ...run, step: message.step });
+        });
+      },
+      hide() {
+        root.hidden = true;
+      },
+    };
+  }
+
+  parts.decoding = { Decoding };
+})((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));
