@@ -205,6 +205,8 @@ def trace_bytes(folder: Path) -> bytes:
 def test_notes_stay_over_a_reload_and_go_into_the_trace(browser, site, tmp_path):
     for page in visit(browser, site + "?example=failure", WIDE, reduced_motion="reduce"):
         page.evaluate("() => window.UncagePage.shared.stage.setState({ step: 5, pin: 20, touched: 1 })")
+        # the form follows the cell with the next frame; what was begun before stays where it was begun
+        page.wait_for_function("() => document.querySelector('#uc-stage .up-note-form select').value === '1'")
         page.fill("#uc-stage .up-note-text", HOSTILE)
         page.click("#uc-stage .up-note-form button[type=submit]")
         page.wait_for_selector("#uc-stage .up-note-said")
