@@ -377,7 +377,14 @@
     return on();
   }
 
-  const click = (selector) => setTimeout(() => document.querySelector(selector).click(), 0);
+  // A button may be made after us: it is waited for.
+  function click(selector, after = 0) {
+    setTimeout(() => {
+      const node = document.querySelector(selector);
+      if (node) node.click();
+      else click(selector, FRAME_MS);
+    }, after);
+  }
   const press = () => click("#uc-here-generate");
 
   function prepareSoon() {
