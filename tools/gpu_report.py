@@ -26,9 +26,10 @@ import torch
 from uncage_demo.backends.base import Capture
 from uncage_demo.backends.devices import parse_device, parse_dtype
 from uncage_demo.backends.large.amused import AmusedNetwork
-from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
+from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.meissonic_transformer import MeissonicTransformer, TransformerConfig
+from uncage_demo.backends.large.network import NetworkFacts
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.large.settings import AUTHORS
 from uncage_demo.backends.large.sizes import MODELS

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import signal
 import socket
 import statistics
@@ -110,6 +111,8 @@ class Visitor:
 
     def __init__(self, address: str) -> None:
         self._client = httpx.Client(base_url=address, timeout=PATIENCE_S)
+        # As every page and every Gradio client has one: without it the server builds the state of a new session for every message.
+        self._session = secrets.token_urlsafe(8)
 
     def ask(self, prompt: str, orders: Sequence[str], steps: int, seed: int) -> tuple[float, str]:
         """Ask for a run in some orders and fetch its pictures and traces; (seconds, prompt of the run that came back).
@@ -119,7 +122,7 @@ class Visitor:
             httpx.HTTPError: when it answered nothing, or not in time.
         """
         began = time.perf_counter()
-        asked = {"data": [prompt, list(orders), seed, steps, 3.0, "embedded", "", "", "", "", "all"]}
+        asked = {"data": [prompt, list(orders), seed, steps, 3.0, "embedded", "", "", "", "", "all"], "session_hash": self._session}
         event = self._client.post("/gradio_api/call/compare", json=asked).raise_for_status().json()["event_id"]
         pictures, traces, said = self._answer(f"/gradio_api/call/compare/{event}")
         for file in (*(picture["image"] for picture in pictures), *traces):

@@ -20,6 +20,23 @@ _KEY = "setting"
 
 
 @dataclass(frozen=True)
+class Method:
+    """One of a setting's choices, as people read about it.
+
+    Args:
+        name: the choice.
+        title: what the page calls it.
+        about: what it does, in one clause.
+        cost: what it costs in forwards; "" where the setting's own cost says it.
+    """
+
+    name: str
+    title: str
+    about: str
+    cost: str = ""
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a setting may be and how it is shown.
 
@@ -35,6 +52,8 @@ class Setting:
         slider: (lowest, highest, step) of the page's slider; None = the page shows a plain field.
         metavar: what the help calls its value.
         cost: what it costs in forwards, of a setting that may cost some ("one more forward per step").
+        methods: of a choice, what each one does, where a name does not say it.
+        ends: of a pair, what the page calls its two numbers.
         check: raises ValueError for a text that is not allowed.
     """
 
@@ -49,7 +68,14 @@ class Setting:
     slider: tuple[float, float, float] | None = None
     metavar: str = ""
     cost: str = ""
+    methods: tuple[Method, ...] = ()
+    ends: tuple[str, str] = ("first step", "last step")
     check: Callable[[str], object] | None = None
+
+    @property
+    def full_help(self) -> str:
+        """The help with a clause for each of the choices that need one."""
+        return "; ".join([self.help, *(f"{one.name}: {one.about}" for one in self.methods)])
 
     def checked(self, name: str, value: Any) -> Any:
         """The value as it is kept, after checking it.

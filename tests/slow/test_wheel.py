@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tools.space_start import check_start
+from uncage_demo.bench.records import SHIPPED_SUFFIX
 
 ROOT = Path(__file__).parents[2]
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "requirements.txt", "requirements-train.txt", "uncage_demo", "assets")
-PACKED_ASSETS = (".safetensors", ".json", ".npz", ".gz")  # what a run reads; cards and pictures stay in the repository
+PACKED_ASSETS = (".safetensors", ".json", ".npz", SHIPPED_SUFFIX)  # what a run reads; cards and pictures stay in the repository
 
 
 def run(*arguments: str | Path, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.factories import make_trace
 from tests.ui.player_page import FINDING, VERDICTS, save
-from tests.ui.visitor import EXAMPLES
+from tests.ui.visitor import EXAMPLES, PACE
 from uncage_demo.player.payload import build_payload
 
 FLAGS = (
@@ -139,7 +138,7 @@ def site(browser: Any, examples: Path) -> Iterator[str]:
 
         @functools.wraps(forward)
         def slower(*args: Any, **kwargs: Any) -> Any:
-            time.sleep(0.03)
+            PACE.wait()
             return forward(*args, **kwargs)
 
         backend.forward = slower  # type: ignore[method-assign]

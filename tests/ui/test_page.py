@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from tests.ui.visitor import HOSTILE, PHONE, WIDE, click_cell, drop, run_to_end, set_prompt, shared, visit
+from tests.ui.visitor import HOSTILE, PACE, PHONE, WIDE, click_cell, drop, run_to_end, set_prompt, shared, visit
 from uncage_demo.trace.record import Trace
 
 gr = pytest.importorskip("gradio")
@@ -97,14 +97,17 @@ def test_cancel_stops_and_keeps_the_last_run(page):
     page.click("#uc-settings button")
     page.get_by_label("number input for Steps").fill("64")
     page.keyboard.press("Tab")
-    page.click("#uc-generate")
-    page.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
-    page.click("#uc-cancel")
-    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
-    page.wait_for_timeout(1500)
+    PACE.hold_after(4)  # however slow the page is, the run cannot end before it is cancelled
+    try:
+        page.click("#uc-generate")
+        page.wait_for_function("() => document.querySelector('#uc-stage .uc-progress').innerText.startsWith('Step')")
+        page.click("#uc-cancel")
+        page.wait_for_function("() => document.querySelector('#uc-stage').innerText.includes('Stopped')")
+        page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    finally:
+        PACE.release()
     assert shared(page, "ids") == ids
     assert page.is_visible("#uc-generate")
-    assert "Stopped" in page.inner_text("#uc-stage")
     page.get_by_label("number input for Steps").fill("16")
     page.keyboard.press("Tab")
     page.click("#uc-settings button")

@@ -125,7 +125,7 @@ def test_keys_reach_the_brush_and_places(browser, site):
         page.keyboard.press("Control+z")
         assert painted(page) == [21]
         page.focus("#uc-stage [data-edit=edit]")
-        for _ in range(3):
+        for _ in range(4):
             page.keyboard.press("ArrowRight")
         assert page.get_attribute("#uc-stage [data-edit=compose]", "aria-checked") == "true"
         page.focus(STAGE)
@@ -181,6 +181,26 @@ def test_fingers_paint_on_a_phone_and_nothing_is_too_wide(browser, site):
         assert "With 1 region" in page.inner_text("#uc-stage .up-stage >> nth=2")
 
 
+def test_a_tap_counts_right_after_a_quick_stroke(browser, site):
+    """Chromium takes the stroke for a fling and would give the next tap to it."""
+    for page in visit(browser, site, PHONE, has_touch=True, is_mobile=True):
+        page.touch = page.context.new_cdp_session(page)
+        speed = page.locator("#uc-stage [data-up=speed]")
+        for place in ("#uc-stage [data-up=timeline]", "#uc-stage .up-chart >> nth=0"):
+            for _ in range(3):
+                page.locator(place).scroll_into_view_if_needed()
+                box, said = page.locator(place).bounding_box(), speed.inner_text()
+                y = box["y"] + box["height"] / 2
+                finger(page, "touchStart", (box["x"] + 10, y))
+                for k in range(1, 5):
+                    finger(page, "touchMove", (box["x"] + 10 + 50 * k, y))
+                finger(page, "touchEnd")
+                speed.tap()
+                page.wait_for_function(
+                    "(said) => document.querySelector('#uc-stage [data-up=speed]').innerText !== said", arg=said, timeout=20000
+                )
+
+
 def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site):
     for page in visit(browser, site, WIDE):
         run_to_end(page)
@@ -221,6 +241,30 @@ def test_an_own_picture_is_read_and_can_be_painted(browser, site, tmp_path):
         assert "1 cell drawn again" in page.inner_text("#uc-stage .up-stage >> nth=1")
         (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
         field.set_input_files(tmp_path / "broken.png")
-        page.wait_for_selector(".toast-wrap >> visible=true")
-        assert "no picture that can be read" in page.inner_text(".toast-wrap")
+        page.wait_for_selector("#uc-problem .uc-problem >> visible=true")
+        assert "no picture that can be read" in page.inner_text("#uc-problem .uc-problem")
+        assert page.locator(".toast-wrap >> visible=true").count() == 0
         assert page.locator("#uc-stage .up-stage").count() == 2, "the runs on stage stay"
+
+
+def test_a_picture_gives_its_structure_and_mistakes_stay_in_the_panel(browser, site, tmp_path):
+    for page in visit(browser, site, WIDE):
+        run_to_end(page)
+        page.click("[data-up=editOpen]")
+        page.click("#uc-stage [data-edit=sketch]")
+        assert "half as many forwards again" in page.inner_text("#uc-stage .up-edit"), "what it costs is said"
+        assert page.is_hidden("#uc-stage [data-edit=order]"), "likeness decides, not an order"
+        page.fill("#uc-stage [data-edit=prompt]", "a zebra")
+        page.click("#uc-stage [data-edit=send]")
+        page.wait_for_selector("#uc-stage .up-edit-problem >> visible=true")
+        assert "zebra" in page.inner_text("#uc-stage .up-edit-problem")
+        assert page.locator(".toast-wrap >> visible=true").count() == 0
+        page.fill("#uc-stage [data-edit=prompt]", "a cat and a blue bow")
+        assert page.is_hidden("#uc-stage .up-edit-problem"), "it is gone once the prompt is changed"
+        page.fill("#uc-stage [data-edit=likeness]", "0.8")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        stage = page.inner_text("#uc-stage .up-stage >> nth=2")
+        assert "After a picture's structure" in stage
+        assert "no token of it was kept" in stage
+        made = next(trace for trace in taken_away(page, tmp_path / "made") if trace.origin is not None)
+        assert (made.origin.kind, made.origin.strength, made.prompt.text) == ("sketch", 0.8, "a cat and a blue bow")

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, record in enumerate(records):  # an untrained detector says the same of every picture; the tab needs different verdicts
         record["metrics"]["correct"] = int(number % 3 == 0 or number % 5 == 0)
     ready = tmp_path_factory.mktemp("results")
-    write_records(ready / "table1.jsonl.gz", records)
+    write_records(ready / "table1.jsonl.xz", records)
     return ready
 
 
@@ -154,7 +154,7 @@ def test_words_of_the_lines_are_never_markup_and_an_empty_folder_is_said(
 ) -> None:
     from uncage_demo.bench.records import read_records, write_records
 
-    lines = read_records(folder / "table1.jsonl.gz")
+    lines = read_records(folder / "table1.jsonl.xz")
     for record in lines:
         record.update(
             prompt=HOSTILE, method=f"{record['method']} {HOSTILE}", baseline=f"meissonic {HOSTILE}", title=HOSTILE, category=HOSTILE

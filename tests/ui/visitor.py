@@ -2,6 +2,8 @@
 
 import base64
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,37 @@ EXAMPLES = (("rescue", "a turtle and a pink apple"), ("failure", "a cat and a do
 HOSTILE = "a cat ${6*7} {{x}} <img src=x onerror=window.hacked=1> and a dog"
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+MOST_HELD_S = 120  # a test that failed releases nothing
+
+
+class Pace:
+    """How fast the pages' model draws: slowly enough to be watched, and not at all once it is held."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+        self._free = threading.Event()
+        self._free.set()
+
+    def hold_after(self, forwards: int) -> None:
+        """Let so many more forwards pass, then none before release()."""
+        self._left = forwards
+
+    def release(self) -> None:
+        """Let all forwards pass."""
+        self._left = None
+        self._free.set()
+
+    def wait(self) -> None:
+        """What the model does before each forward."""
+        time.sleep(0.03)
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._free.clear()
+        self._free.wait(MOST_HELD_S)
+
+
+PACE = Pace()
 
 
 def visit(browser: Any, address: str, size: dict[str, int], wait_for: str = "#uc-stage [data-ready]", **options: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_sampler import PAIR, TINY
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting
-from uncage_demo.bench.laboratory import FORWARDS, METHODS, OBJECTS, curves, forwards_of, methods_at
+from uncage_demo.bench.laboratory import FORWARDS, METHODS, OBJECTS, curves, methods_at, series_in, series_of
 from uncage_demo.bench.plots import plot_forwards
 from uncage_demo.bench.records import read_many
 from uncage_demo.bench.report import write_report
@@ -51,7 +51,9 @@ def test_the_experiment_is_named_after_its_forwards() -> None:
     experiment = EXPERIMENTS["laboratory"](SETTING)
     assert (experiment.name, experiment.baseline) == ("laboratory-8", "meissonic")
     assert list(experiment.methods) == list(METHODS)
-    assert [forwards_of(name) for name in ("laboratory-8", "laboratory", "table1", "laboratory-x")] == [8, None, None, None]
+    assert series_of("laboratory-8") == ("laboratory", 8)
+    assert series_of("laboratory-two-web-24") == ("laboratory-two-web", 24)
+    assert [series_of(name) for name in ("laboratory", "table1", "laboratory-x", "laboratory-8x")] == [None] * 4
 
 
 class _Scorer:
@@ -84,5 +86,10 @@ def test_tables_show_forwards_and_the_plot_has_a_panel_for_each_rival(tmp_path: 
     write_report(records, tmp_path / "report")
     assert (tmp_path / "report" / "laboratory-attend-excite.png").exists()
     assert "| forwards |" in (tmp_path / "report" / "laboratory-8-attend-excite.md").read_text()
+    assert series_in(records, least=2) == [("laboratory", "attend-excite")]
+    other = [{**record, "experiment": record["experiment"].replace("laboratory", "laboratory-web")} for record in records]
+    write_report([*records, *(r for r in other if r["experiment"].endswith("-4"))], tmp_path / "both")
+    assert not (tmp_path / "both" / "laboratory-web-attend-excite.png").exists(), "one number of forwards is no curve"
+    assert list(curves([*records, *other], "attend-excite", "laboratory-web")["uncage"]) == [4, 8]
     with pytest.raises(ValueError, match="no results of the laboratory"):
         plot_forwards("lab", curves([], "attend-excite"))

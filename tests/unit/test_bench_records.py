@@ -7,12 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.result_lines import make
-from uncage_demo.bench.records import RecordFile, image_key, merge, read_many, read_records, record_key, write_records
+from uncage_demo.bench.records import (
+    SUFFIXES,
+    RecordFile,
+    image_key,
+    merge,
+    read_many,
+    read_records,
+    record_files,
+    record_key,
+    write_records,
+)
 
 
 def test_keys_separate_what_differs() -> None:
@@ -116,11 +127,29 @@ def test_merge_refuses_contradictions_unless_told() -> None:
     assert merge([[make(0)], [make(0, correct=0)]], keep_first=True)[0]["metrics"]["correct"] == 1
 
 
-def test_compressed_files_are_the_same_bytes_every_time(tmp_path: Path) -> None:
-    write_records(tmp_path / "a.jsonl.gz", [make(0)])
-    first = (tmp_path / "a.jsonl.gz").read_bytes()
-    write_records(tmp_path / "b.jsonl.gz", [make(0)])
-    assert (tmp_path / "b.jsonl.gz").read_bytes() == first
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.xz"])
+def test_compressed_files_are_the_same_bytes_every_time(tmp_path: Path, suffix: str) -> None:
+    write_records(tmp_path / f"a{suffix}", [make(0)])
+    first = (tmp_path / f"a{suffix}").read_bytes()
+    write_records(tmp_path / f"b{suffix}", [make(0)])
+    assert (tmp_path / f"b{suffix}").read_bytes() == first
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(ValueError, match=r"plain \.jsonl"):
-        RecordFile(tmp_path / "a.jsonl.gz")
+        RecordFile(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_kind_of_file_holds_the_same_lines(tmp_path: Path, suffix: str) -> None:
+    for records in ([], [make(number) for number in range(40)]):
+        write_records(tmp_path / f"a{suffix}", records)
+        assert read_records(tmp_path / f"a{suffix}") == records
+    assert record_files(tmp_path) == [tmp_path / f"a{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.xz"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"{}\n", lambda data: data[:30] + b"?" + data[31:]])
+def test_a_damaged_compressed_file_is_named(tmp_path: Path, suffix: str, damage: Callable[[bytes], bytes]) -> None:
+    write_records(tmp_path / f"a{suffix}", [make(number) for number in range(40)])
+    (tmp_path / f"a{suffix}").write_bytes(damage((tmp_path / f"a{suffix}").read_bytes()))
+    with pytest.raises(ValueError, match=rf"a{suffix} cannot be unpacked"):
+        read_records(tmp_path / f"a{suffix}")

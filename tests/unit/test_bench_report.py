@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from tests.result_lines import LINES, line, make
 from uncage_demo.bench.beyond import gather, reference_of
 from uncage_demo.bench.plots import numeric_methods, plot_beyond, plot_curve, plot_methods, plot_panels, plot_table
-from uncage_demo.bench.records import read_many
+from uncage_demo.bench.records import SHIPPED_SUFFIX, read_many, record_files
 from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, current_section, disagreement, load_speed, replace_section, write_report
 from uncage_demo.bench.results import OUTCOMES, detector_error, load_shipped
 from uncage_demo.bench.section import against_paper, finding, results_section
@@ -92,7 +92,8 @@ def test_findings_only_claim_what_the_interval_allows() -> None:
 def test_the_shipped_results_are_small() -> None:
     files = list(RESULTS.rglob("*")) if RESULTS.is_dir() else []
     assert sum(path.stat().st_size for path in files if path.is_file()) < 5e6
-    assert not [path.name for path in files if path.suffix == ".jsonl"], "results are shipped compressed"
+    assert {"".join(path.suffixes[-2:]) for path in record_files(RESULTS)} <= {SHIPPED_SUFFIX}, "results are shipped compressed"
+    assert f'"*/*{SHIPPED_SUFFIX}"' in (RESULTS.parents[1] / "pyproject.toml").read_text(encoding="utf-8"), "the wheel takes them along"
 
 
 def test_any_change_of_the_data_is_seen_wherever_it_is_shown() -> None:

@@ -194,11 +194,11 @@ def test_names_that_mean_nothing(name: str) -> None:
 
 def test_the_catalogue_and_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [entry.id for entry in catalog.offered()]
-    shipped = ["embedded", "embedded-web"]
+    shipped = ["embedded", "embedded-web", "embedded-blind"]
     assert names == [*shipped, "meissonic", "monetico", "muddit-512", "muddit-1024", "dimo", "amused-256", "amused-512"]
     described = catalog.describe()
     assert json.loads(json.dumps(described)) == described
-    assert [item["present"] for item in described] == [True] * 2 + [False] * 7
+    assert [item["present"] for item in described] == [True] * 3 + [False] * 7
     monkeypatch.setenv("UNCAGE_MODELS", " monetico , embedded")
     assert [entry.id for entry in catalog.offered()] == ["embedded", "monetico"]
     for refused in ("meissonic", "owner/name"):

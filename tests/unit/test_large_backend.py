@@ -11,8 +11,9 @@ import torch
 
 from tests.tiny_checkpoints import MASK_ID, write_meissonic
 from uncage_demo.backends.base import Backend, Capture
-from uncage_demo.backends.large.backend import LargeBackend, Residency
+from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.hub import load_large
+from uncage_demo.backends.large.memory import Residency
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.sampler import Run, decode
 from uncage_demo.prompt.parse import parse_prompt

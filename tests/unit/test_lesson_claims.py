@@ -216,9 +216,9 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "Weight 0 is the baseline, exactly: on stage A, which was made without contrast, no pick changes.": lambda: all(
         at_weight(r, 0) == committed(r) for r in traces(5)[0].steps
     ),
-    "Contrast now differs more between cells than confidence does, so it wins.": lambda: all(
-        8 * r.contrast[r.masked_before].std() > r.confidence[r.masked_before].std()
-        for r in (last_guided(traces(5)[1]), traces(5)[0].steps[last_guided(traces(5)[1]).step])
+    "On stage B contrast now differs more between cells than confidence does, so it wins.": lambda: (
+        8 * last_guided(traces(5)[1]).contrast[last_guided(traces(5)[1]).masked_before].std()
+        > last_guided(traces(5)[1]).confidence[last_guided(traces(5)[1]).masked_before].std()
     ),
     "The new picks are clearer about their object than those they replace, which owed their place to the noise.": lambda: all(
         new_picks_are_clear(trace) for trace in traces(5)

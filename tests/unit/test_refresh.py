@@ -10,6 +10,7 @@ import pytest
 
 from tests.drawings import drawn_atlas
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.bench.records import SHIPPED_SUFFIX
 from uncage_demo.shipped import ASSETS, EMBEDDED
 from uncage_demo.train import parts, refresh
 from uncage_demo.train.refresh import Step, Wishes
@@ -53,7 +54,7 @@ def test_experiment_continues_in_the_training_folder_and_is_shipped_complete(pro
         "bench-merge",
         *(str(lines.with_name(name)) for name in names),
         "--out",
-        str(tmp_path / "results/table1.jsonl.gz"),
+        str(tmp_path / f"results/table1{SHIPPED_SUFFIX}"),
     )
 
 
@@ -91,7 +92,7 @@ def test_results_of_other_weights_are_found(tmp_path, monkeypatch):
     lines = {"new.jsonl": [line("a")], "old.jsonl": [line("a"), line("b")], "large.jsonl": [line("c", "meissonic")]}
     for name in lines:
         (tmp_path / name).touch()
-    monkeypatch.setattr("uncage_demo.bench.records.read_records", lambda path: lines[path.name])
+    monkeypatch.setattr(refresh, "read_records", lambda path: lines[path.name])
     assert [path.name for path in refresh.stale_results(CLEAN, tmp_path, {"a"})] == ["old.jsonl"]
 
 

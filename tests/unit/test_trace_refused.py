@@ -179,6 +179,10 @@ def changed_prompt(part: str, **fields) -> dict:
         ({"config": {**TRACE.config, "num_steps": 6}}, "num_steps=6"),
         ({"config": {**TRACE.config, "noise_temperature": "hot"}}, "noise_temperature"),
         ({"config": []}, "config"),
+        *(
+            ({"config": {name: value for name, value in TRACE.config.items() if name != lost}}, f"config lacks {lost}")
+            for lost in ("order", "seed")
+        ),
         ({"columns": [0, 0]}, "columns"),
         ({"columns": [0, 99]}, "columns"),
         ({"columns": [True]}, "columns.0 is True"),

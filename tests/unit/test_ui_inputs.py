@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("gradio")
 
 from uncage_demo.config import parse_seeds
 from uncage_demo.ui import pages, scratch
+from uncage_demo.ui.messages import short_reason
 from uncage_demo.ui.settings import Settings, from_query, to_query
 
 
@@ -46,6 +48,22 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> Non
     assert scratch.sweep(tmp_path) == [dead]
     assert alive.is_dir()
     assert other.is_dir()
+
+
+def test_answers_that_tidy_up_at_the_same_moment_do_not_disturb_each_other() -> None:
+    for _ in range(300):
+        os.utime(scratch.folder(), (0, 0))
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: scratch.folder(), range(16)))
+    assert all(folder.is_dir() for folder in made)
+    assert [old for old in made[0].parent.iterdir() if old.stat().st_mtime == 0] == []
+
+
+def test_what_the_system_says_names_no_path_of_the_server() -> None:
+    with pytest.raises(FileNotFoundError) as found:
+        Path("/no/such/secret").read_text()
+    assert short_reason(found.value) == "Something went wrong on the server (FileNotFoundError). Nothing was lost; try again."
+    assert short_reason(FileNotFoundError("name a folder")) == "name a folder"
 
 
 def test_scratch_goes_at_sigterm(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from uncage_demo.train.binding import COLOR_IDS
 from uncage_demo.train.captions import WORD_PATTERN
 from uncage_demo.train.place_codes import assign
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes
-from uncage_demo.train.worlds import CLEAN, WEB, WORLDS, World
+from uncage_demo.train.worlds import BLIND, CLEAN, WEB, WORLDS, World
 
 PAIRS = (0.0, 1.0, 0.0)
 # Two coloured objects, exact captions: a share of a World changes one thing at a time.
@@ -139,6 +139,29 @@ class TestWebCaptions:
         _, owner = token_scenes.stamp(scene)
         assert (owner == 1).sum() == drawn_atlas().touched["dog"].sum()
         assert 0 < (owner == 0).sum() < drawn_atlas().touched["cat"].sum()
+
+
+class TestBlindCaptions:
+    def test_most_scenes_show_two_colours(self):
+        seen = drawn(BLIND, 300, (0.2, 0.55, 0.25))
+        two = sum(len({placed.color for placed in scene.objects if placed.color}) >= 2 for scene in seen) / len(seen)
+        assert 0.85 < two < 0.97
+
+    def test_worlds_without_that_share_draw_as_before(self):
+        seen = [(s.caption, s.word_owners, s.objects, s.place) for s in drawn(WEB, 64, (0.2, 0.55, 0.25))]
+        assert hashlib.sha256(repr(seen).encode()).hexdigest()[:16] == "bf32288178766da5"
+        assert len({s.color for scene in drawn(replace(EXACT, colored_frac=1.0), 20) for s in scene.objects if s.color}) > 1
+
+    def test_a_colour_stands_with_its_owner_as_often_as_with_the_other(self):
+        pairs = [told(scene, vocab.COLORS) for scene in drawn(BLIND, 400)]
+        owners = [[owner for _, owner in colors] for colors in pairs if len(colors) == 2]
+        assert 0.4 < sum(owner == [0, 1] for owner in owners) / len(owners) < 0.6
+
+    def test_nothing_else_is_wrong_with_its_captions(self):
+        for scene in drawn(BLIND, 100):
+            named = {noun for noun, _ in told(scene, vocab.NOUNS)}
+            assert {placed.noun for placed in scene.objects} == named
+            assert {placed.color for placed in scene.objects if placed.color} == {color for color, _ in told(scene, vocab.COLORS)}
 
 
 class TestDeclarations:

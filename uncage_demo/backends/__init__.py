@@ -33,8 +33,8 @@ def load_backend(
     All options after `device` but `age` are for large models; embedded ones always run in float32, at one size, and ship with the project.
 
     Args:
-        name: "embedded", "embedded-web" (ship with the project), "meissonic", "monetico", "muddit-512", "muddit-1024", "dimo",
-             "amused-256", "amused-512", a local folder, or a hub id.
+        name: "embedded", "embedded-web", "embedded-blind" (ship with the project), "meissonic", "monetico", "muddit-512",
+            "muddit-1024", "dimo", "amused-256", "amused-512", a local folder, or a hub id.
         device: "cpu", "cuda", "cuda:N" or "auto" (cuda where there is one); Apple's mps is refused.
         dtype: "float32", "bfloat16" or "float16"; None = bfloat16 on GPUs that have it, float16 on others, float32 on CPUs.
         image_size_px: (height, width) or one number for a square, 1..4096, in steps that the model can draw; None = its usual size.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uncage_demo.backends.base import Backend
 
 
-NAMES = "embedded, embedded-web, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
+NAMES = "embedded, embedded-web, embedded-blind, meissonic, monetico, muddit-512, muddit-1024, dimo, amused-256, amused-512"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = "embedded", device: str | None = "auto") -> None:

@@ -14,7 +14,7 @@ from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
 from uncage_demo.bench.export import LAYOUTS
-from uncage_demo.bench.records import Record, read_many, write_records
+from uncage_demo.bench.records import SUFFIXES, Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.shipped import RESULTS
@@ -68,7 +68,7 @@ def add_parsers(subparsers: Any) -> None:
 
     merge = subparsers.add_parser("bench-merge", help="join result files of several machines; each line counts once")
     merge.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
-    merge.add_argument("--out", type=Path, required=True, metavar="FILE", help=".jsonl or .jsonl.gz")
+    merge.add_argument("--out", type=Path, required=True, metavar="FILE", help=" or ".join(SUFFIXES))
     merge.add_argument("--keep-first", action="store_true", help="where two lines contradict each other keep the first instead of refusing")
     merge.add_argument("--experiment", metavar="NAME", help="make the lines part of this experiment, such as choose or confirm")
     merge.add_argument("--title", help="with --experiment: the heading of its table")

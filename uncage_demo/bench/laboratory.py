@@ -7,6 +7,7 @@ those of the baseline; a method that asks for more forwards in each step takes f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ FORWARDS = (8, 12, 16, 24, 32)
 OBJECTS = 2
 # What a method must beat: the best on the clean world, and the published one.
 RIVALS = ("redraw", "uncage")
+_EXPERIMENT = re.compile(rf"({NAME}(?:-[a-z]+)*)-(\d+)")
 
 # Label -> settings. Every method alone at one or two strengths, then combinations with the orders that spread or bind.
 METHODS: dict[str, dict[str, Any]] = {
@@ -90,21 +92,39 @@ def methods_at(base: DecodingConfig, count: int) -> dict[str, DecodingConfig]:
     return made
 
 
-def forwards_of(experiment: str) -> int | None:
-    """The number of forwards that an experiment's name tells; None for one that is not of the laboratory."""
-    name, _, count = experiment.rpartition("-")
-    return int(count) if name == NAME and count.isdecimal() else None
+def series_of(experiment: str) -> tuple[str, int] | None:
+    """The series that an experiment belongs to and its number of forwards; None for one that is not of the laboratory.
+
+    "laboratory-16" is of the series "laboratory", "laboratory-web-24" of "laboratory-web": another model's results are another curve.
+    """
+    found = _EXPERIMENT.fullmatch(experiment)
+    return (found[1], int(found[2])) if found else None
 
 
-def curves(records: Sequence[Record], suite: str) -> dict[str, dict[int, Table]]:
+def series_in(records: Sequence[Record], least: int = 1) -> list[tuple[str, str]]:
+    """(series, suite) of everything that was measured at `least` numbers of forwards or more, in the order of the records."""
+    counts: dict[tuple[str, str], set[int]] = {}
+    for record in records:
+        if found := series_of(record["experiment"]):
+            counts.setdefault((found[0], record["suite"]), set()).add(found[1])
+    return [key for key, seen in counts.items() if len(seen) >= least]
+
+
+def curves(records: Sequence[Record], suite: str, series: str = NAME) -> dict[str, dict[int, Table]]:
     """For each rival the table at every number of forwards, lowest first: {rival: {forwards: table}}.
 
     Args:
-        records: result lines, others are left out. suite: whose.
+        records: result lines, others are left out. suite: whose. series: see `series_of`.
     """
-    found = sorted({count for r in records if r["suite"] == suite and (count := forwards_of(r["experiment"])) is not None})
-    methods = {count: {r["method"] for r in records if r["experiment"] == f"{NAME}-{count}" and r["suite"] == suite} for count in found}
+    of_suite = [record for record in records if record["suite"] == suite]
+    methods: dict[int, set[str]] = {}
+    for record in of_suite:
+        found = series_of(record["experiment"])
+        if found is not None and found[0] == series:
+            methods.setdefault(found[1], set()).add(record["method"])
     return {
-        rival: {count: build_table(records, f"{NAME}-{count}", suite, baseline=rival) for count in found if rival in methods[count]}
+        rival: {
+            count: build_table(records, f"{series}-{count}", suite, baseline=rival) for count in sorted(methods) if rival in methods[count]
+        }
         for rival in RIVALS
     }

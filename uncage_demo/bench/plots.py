@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -183,7 +184,9 @@ def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: in
     counts = sorted(first)
     middle = first[counts[len(counts) // 2]]
     key = middle.primary
-    ranked = sorted(middle.rows, key=lambda row: -row.estimates[key].value)
+    # A method that was measured everywhere makes a line; one that was measured once makes a dot, and comes after those.
+    often = Counter(row.method for table in first.values() for row in table.rows)
+    ranked = sorted(middle.rows, key=lambda row: (-often[row.method], -row.estimates[key].value))
     rivals = list(tables)
     shown = [*rivals, *(row.method for row in ranked if row.method not in rivals)][:most]
     figure = _figure(title, f"{middle.size} at each number of forwards.", 2.6 * (1 + len(tables)), FILLED)

@@ -11,7 +11,9 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,8 @@ from typing import Any, BinaryIO
 from uncage_demo.files import write_atomically
 
 SCHEMA_VERSION = 1
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
+SHIPPED_SUFFIX = ".jsonl.xz"  # how results stand in the repository: the smallest
 REQUIRED = (
     "schema",
     "key",
@@ -83,13 +87,13 @@ def validate(record: Any) -> Record:
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """All complete lines of a .jsonl or .jsonl.gz file; a torn last line (the writer was killed) is left out.
+    """All complete lines of a result file (see `SUFFIXES`); a torn last line (the writer was killed) is left out.
 
     Raises:
-        ValueError: naming file and line where a complete line is damaged.
+        ValueError: naming file and line where a complete line is damaged, or the file where it cannot be unpacked.
     """
     path = Path(path)
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    raw = _unpack(path.read_bytes(), path)
     records = []
     for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), start=1):
         if not line.strip():
@@ -102,14 +106,14 @@ def read_records(path: str | Path) -> list[Record]:
 
 
 def read_many(paths: Iterable[str | Path]) -> list[Record]:
-    """Records of several files (folders stand for the .jsonl and .jsonl.gz files in them), each key once."""
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            files += sorted(p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz")))
-        else:
-            files.append(path)
+    """Records of several files (a folder stands for the result files in it), each key once."""
+    files = [file for path in map(Path, paths) for file in (record_files(path) if path.is_dir() else [path])]
     return merge(read_records(path) for path in files)
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The result files of a folder, by name; none where there is no such folder."""
+    return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
 
 
 def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> list[Record]:
@@ -135,16 +139,13 @@ def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> li
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
-    """Write a whole .jsonl or .jsonl.gz file; the old one stays until the new one is complete on disk. Equal records, equal bytes."""
+    """Write a whole result file, packed as its suffix says (see `SUFFIXES`). Equal records give equal bytes.
+
+    The old file stays until the new one is complete on disk.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = b"".join(_encode(record) for record in records)
-    if path.suffix == ".gz":
-        buffer = io.BytesIO()
-        with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0, filename="") as packed:
-            packed.write(raw)
-        raw = buffer.getvalue()
-    write_atomically(path, raw)
+    write_atomically(path, _pack(b"".join(_encode(record) for record in records), path))
 
 
 class RecordFile:
@@ -161,7 +162,7 @@ class RecordFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.suffix == ".gz":
+        if self.path.suffix in (".gz", ".xz"):
             raise ValueError(f"{self.path.name}: results are appended to a plain .jsonl file; unpack it first")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = self.path.open("ab+", buffering=0)  # pyright: ignore[reportAttributeAccessIssue]
@@ -203,6 +204,32 @@ class RecordFile:
 
 def _encode(record: Record) -> bytes:
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _pack(raw: bytes, path: Path) -> bytes:
+    """The lines of a file as they stand on disk: packed as small as can be, the same bytes every time."""
+    if path.suffix == ".gz":
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0, filename="") as packed:
+            packed.write(raw)
+        return buffer.getvalue()
+    if path.suffix == ".xz":
+        # A dictionary as large as the data is as good as the preset's, and a reader needs less memory.
+        size = max(4096, 1 << max(0, len(raw) - 1).bit_length())
+        return lzma.compress(raw, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": size}])
+    return raw
+
+
+def _unpack(data: bytes, path: Path) -> bytes:
+    """The opposite of `_pack`.
+
+    Raises:
+        ValueError: naming the file, when it is cut short or is not what its suffix says.
+    """
+    try:
+        return {".gz": gzip.decompress, ".xz": lzma.decompress}.get(path.suffix, bytes)(data)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{path.name} cannot be unpacked: {error}") from error
 
 
 def _outcome(record: Record) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.bench.ages import has_ages
-from uncage_demo.bench.records import Record, merge, read_records
+from uncage_demo.bench.records import Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 from uncage_demo.shipped import EMOJI_SCENES, RESULTS
 
@@ -170,14 +170,13 @@ FAILURE_KINDS = ("missing", "mixture", "miscolored", "leaked", "duplicate", "ext
 
 @lru_cache(maxsize=2)
 def load_shipped(folder: Path = RESULTS) -> Shipped:
-    """Read every result file of a folder (.jsonl, .jsonl.gz). Empty, not an error, where there is no such folder: nothing shipped yet.
+    """Read every result file of a folder. Empty, not an error, where there is no such folder: nothing shipped yet.
 
     Raises:
         ValueError: when a file is damaged or results contradict each other.
     """
-    files = sorted(p for p in folder.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))) if folder.is_dir() else []
     shared: dict[str, Any] = {}
-    return Shipped(merge([_shared_parts(record, shared) for record in read_records(path)] for path in files))
+    return Shipped(merge([_shared_parts(record, shared) for record in read_records(path)] for path in record_files(folder)))
 
 
 def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from uncage_demo.backends.large.amused import AmusedNetwork
-from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
+from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.clip import ClipText
+from uncage_demo.backends.large.network import NetworkFacts
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.bench.run import make_images
 from uncage_demo.bench.speed import PROMPT, Timing, time_paired

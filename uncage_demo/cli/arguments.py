@@ -44,7 +44,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", choices=tuple(PRESETS), help=f"settings by name: {told}".replace("%", "%%"))
     for name, setting in SETTINGS.items():
         if name not in _OF_A_RUN:
-            text = f"{setting.help} (default: {_default_told(setting, getattr(_DEFAULT, name))})"
+            text = f"{setting.full_help} (default: {_default_told(setting, getattr(_DEFAULT, name))})"
             group.add_argument(
                 "--" + name.replace("_", "-"), dest=name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **_how(setting)
             )

@@ -7,24 +7,9 @@ from dataclasses import dataclass
 from uncage_demo.config.usual import UsualSettings
 from uncage_demo.orders.counts import COUNTS, SCHEDULED
 from uncage_demo.orders.revise import REVISIONS
-from uncage_demo.setting import declare
+from uncage_demo.setting import Method, declare
 
 NO_REVISION = "none"
-
-
-def _counts_told() -> str:
-    return "; ".join(f"{count.name}: {count.about}" for count in COUNTS.values())
-
-
-def _revisions_told() -> str:
-    return "; ".join(f"{revision.name}: {revision.about}" for revision in REVISIONS.values())
-
-
-def _revisions_cost() -> str:
-    names: dict[str, list[str]] = {}
-    for revision in REVISIONS.values():
-        names.setdefault(revision.cost, []).append(revision.name)
-    return "; ".join(f"{cost} with {', '.join(same)}" for cost, same in names.items())
 
 
 def _own_strengths() -> str:
@@ -55,8 +40,9 @@ class LaboratorySettings(UsualSettings):
     guidance_interval: tuple[float, float] = declare(
         (0.0, 1.0),
         "pair",
-        "from which to which share of the steps guidance is on, 0 to 1",
-        "CFG only from and to, share of the steps",
+        "shares of the steps between which classifier-free guidance is on, 0 to 1",
+        "CFG interval",
+        ends=("from", "to"),
         group="which",
         high=1,
         cost="half a forward less in each step without guidance",
@@ -64,7 +50,7 @@ class LaboratorySettings(UsualSettings):
     composition: float = declare(
         0.0,
         "number",
-        "share of the guidance that comes from one answer per object, 0 to 1; 0 = from the whole prompt",
+        "share of the guidance that comes from one prediction per object, 0 to 1; 0 = all from the whole prompt",
         "Product of experts",
         group="which",
         high=1,
@@ -74,7 +60,7 @@ class LaboratorySettings(UsualSettings):
     self_guidance: float = declare(
         0.0,
         "number",
-        "guide away from the model's own answer with half of the committed cells hidden, 0 to 20; 0 = none",
+        "weight of guidance away from what the model predicts with half of the committed cells hidden, 0 to 20; 0 = none",
         "Self-guidance",
         group="which",
         high=20,
@@ -84,7 +70,7 @@ class LaboratorySettings(UsualSettings):
     logit_noise: float = declare(
         0.0,
         "number",
-        "noise on the logits, most at both ends of the run, 0 to 10; 0 = none",
+        "noise on the logits, strongest at both ends of the run, 0 to 10; 0 = none",
         "Noise regularisation",
         group="which",
         high=10,
@@ -94,7 +80,7 @@ class LaboratorySettings(UsualSettings):
     differential: float = declare(
         0.0,
         "number",
-        "share of the open cells, those of the least change, that are drawn from what grew since the last step, 0 to 1; 0 = none",
+        "share of the open cells that draw from what grew since the last step; those that changed least come first, 0 to 1; 0 = none",
         "Differential sampling",
         group="which",
         high=1,
@@ -104,7 +90,7 @@ class LaboratorySettings(UsualSettings):
     entropy_heat: float = declare(
         0.0,
         "number",
-        "added to the temperature where the model is sure, T0 in T0 exp(-H/alpha) + token temperature, 0 to 100; 0 = none",
+        "heat added where the model is sure: T0 in the temperature T0 exp(-H/alpha) + token temperature, 0 to 100; 0 = none",
         "Entropy-aware temperature",
         group="which",
         cost="none",
@@ -113,8 +99,8 @@ class LaboratorySettings(UsualSettings):
     entropy_decay: float = declare(
         1.0,
         "number",
-        "how fast that falls with the entropy, alpha in nats, 0.01 to 100",
-        "Its decay, nats",
+        "how fast the added heat falls with the entropy H: alpha in nats, 0.01 to 100",
+        "Decay of the added heat, nats",
         group="which",
         low=0.01,
         metavar="ALPHA",
@@ -122,38 +108,45 @@ class LaboratorySettings(UsualSettings):
     how_many: str = declare(
         SCHEDULED,
         "choice",
-        f"how many cells a step commits; {_counts_told()}",
-        "How many",
+        "what decides how many cells a step commits",
+        "Cells in each step",
         group="how_many",
         choices=tuple(COUNTS),
+        methods=tuple(Method(count.name, count.name.replace("_", " "), count.about) for count in COUNTS.values()),
         cost="none extra; all but the schedule end a run as soon as it is full, after T steps at the latest",
     )
     entropy_budget: float = declare(
         1.0,
         "number",
-        "how_many entropy: the budget in nats, 0 to 100; 0 = one cell at a time where T allows it",
+        "most entropy that a step may commit, in nats, where entropy decides how many, 0 to 100; 0 = one cell at a time where T allows it",
         "Entropy budget, nats",
         group="how_many",
         metavar="NATS",
     )
     confidence_threshold: float = declare(
-        0.9, "number", "how_many confidence: the probability, 0 to 1", "Confidence threshold", group="how_many", high=1, metavar="P"
+        0.9,
+        "number",
+        "least probability of a token, where confidence decides how many, 0 to 1",
+        "Confidence threshold",
+        group="how_many",
+        high=1,
+        metavar="P",
     )
     reuse_steps: int = declare(
         0,
         "whole",
-        "how many steps after each whole one look only at the cells that this group of steps commits, 0 to 8; 0 = every step is whole",
+        "steps after each whole one that look only at the cells about to be committed, 0 to 8; 0 = every step is whole",
         "Partial steps after each whole one",
         group="how_many",
         high=8,
-        cost="less: a partial step costs the share of the grid that it looks at, in seconds more than that",
+        cost="less: a partial step costs the share of the grid that it looks at, in forwards; in seconds somewhat more",
         metavar="K",
     )
     reuse_from: float = declare(
         0.25,
         "number",
-        "share of the steps, from the first on, that look at the whole grid in any case, 0 to 1",
-        "Whole steps at first, share",
+        "share of the steps at the start that always look at the whole grid, 0 to 1",
+        "Whole steps at the start, share",
         group="how_many",
         high=1,
         metavar="SHARE",
@@ -161,7 +154,7 @@ class LaboratorySettings(UsualSettings):
     spacing: float = declare(
         0.0,
         "number",
-        "least distance between the cells of one step, in cells, 0 to 64; 0 = no matter how near",
+        "least distance between cells that are committed in one step, in cells, 0 to 64; 0 = any distance",
         "Distance in one step, cells",
         group="where",
         high=64,
@@ -171,11 +164,11 @@ class LaboratorySettings(UsualSettings):
     revise: str = declare(
         NO_REVISION,
         "choice",
-        f"which committed cells are opened again; {_revisions_told()}",
+        "which committed cells are opened again",
         "Take back",
         group="revise",
         choices=(NO_REVISION, *REVISIONS),
-        cost=_revisions_cost(),
+        methods=tuple(Method(one.name, one.title, one.about, one.cost) for one in REVISIONS.values()),
     )
     revise_strength: float | None = declare(
         None,

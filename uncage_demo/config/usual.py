@@ -125,7 +125,7 @@ class UsualSettings:
     guidance_schedule: str = declare(
         "constant",
         "choice",
-        "guidance at full strength throughout, or growing from 1 at the first step",
+        "guidance at full strength throughout (constant), or growing from 1 at the first step (ramp)",
         "CFG over the steps",
         group="which",
         choices=GUIDANCE_SCHEDULES,
@@ -141,9 +141,9 @@ class UsualSettings:
     noise_temperature: tuple[float, float] | None = declare(
         None,
         "pair",
-        "noise in the order, first and last step, 0 to 100",
+        "noise in the score that orders the cells, at the first and the last step, 0 to 100",
         "Order noise",
-        group="which",
+        group="where",
         left_open=LEFT_TO_MODEL,
     )
     contrast_weight: float = declare(
@@ -181,7 +181,7 @@ class UsualSettings:
     contrast_mode: str = declare(
         "both",
         "choice",
-        "own words against the others', or only one of the two",
+        "own words against foreign ones (both), or only one of the two terms",
         "Contrast terms",
         group="where",
         choices=CONTRAST_MODES,
@@ -197,7 +197,7 @@ class UsualSettings:
     anchor_radius: float = declare(
         0.33,
         "number",
-        "order anchored: reach of an anchor as a fraction of the grid's side, 0.02 to 2",
+        "reach of an anchor with the order anchored, as a fraction of the grid's side, 0.02 to 2",
         "Anchor radius",
         group="where",
         low=0.02,
@@ -208,7 +208,7 @@ class UsualSettings:
     redraw_steps: int | None = declare(
         None,
         "whole",
-        "of the T steps, how many draw again all but one place per object, 0 to T-1",
+        "how many of the T steps draw again everything but one place per object, 0 to T-1",
         "Redraw steps",
         group="revise",
         low=0,
@@ -219,7 +219,7 @@ class UsualSettings:
     redraw_words: str | None = declare(
         None,
         "choice",
-        "words that a place reads in the redraw: every word, or its own object's only",
+        "words that a place reads in the redraw: every word, or only those of its own object",
         "Words read in the redraw",
         group="revise",
         choices=REDRAW_WORDS,

@@ -13,8 +13,8 @@ from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.orders.base import Term
 from uncage_demo.orders.spacing import spread
 from uncage_demo.orders.table import ORDERS
-from uncage_demo.trace.check import settings_at
 from uncage_demo.trace.record import Trace
+from uncage_demo.trace.story import settings_at
 
 
 def noise_scale(config: DecodingConfig, step: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -219,10 +219,13 @@ def _check_reuse(backend: Backend, config: DecodingConfig) -> None:
         raise ValueError(f"{said} with differential={config.differential:g}: give 0 for one of them")
 
 
+# What a run after the structure of a picture leaves at its usual value: it takes cells back itself, in a fixed number of steps.
+SKETCH_SETTINGS: dict[str, Any] = {"revise": "none", "how_many": "schedule", "reuse_steps": 0}
+
+
 def _check_sketch(config: DecodingConfig) -> None:
     """A sketch decides by itself what is taken back, and in one run of a fixed length."""
-    usual = {"revise": "none", "how_many": "schedule", "reuse_steps": 0}
-    given = next((f"{name}={getattr(config, name)!r}" for name, value in usual.items() if getattr(config, name) != value), None)
+    given = next((f"{name}={getattr(config, name)!r}" for name, value in SKETCH_SETTINGS.items() if getattr(config, name) != value), None)
     if config.redrawn_steps:
         given = f"{config.redrawn_steps} steps of redraw"
     if given is not None:

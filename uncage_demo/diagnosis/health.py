@@ -11,8 +11,8 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.redraw import phase_at
 from uncage_demo.decoding.schedule import stay_masked
 from uncage_demo.orders.counts import ENTROPY
-from uncage_demo.trace.check import reopened_by, reopening_steps
 from uncage_demo.trace.record import StepRecord, Trace
+from uncage_demo.trace.story import reopened_by, reopening_steps
 
 _KINDS = {"start": 0, "end": 1, "pad": 2}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from uncage_demo.config import parse_seeds
+from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.decoding.redraw import OWNED_CONTRAST, object_places
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
 from uncage_demo.setting import shortened
@@ -224,10 +224,10 @@ def object_contrast(trace: Trace) -> Float[np.ndarray, "o n"]:
     attention = trace.steps[-1].attention
     if not trace.prompt.subjects or attention is None or untokenized_words(trace.prompt):
         raise ValueError("this run does not say which cells are whose: its prompt has no objects, or no attention was recorded")
-    blur, radius = float(trace.config["contrast_blur"]), float(trace.config["anchor_radius"])
-    sigma = blur_in_cells(blur, trace.grid, trace.model.attention_grid)
+    config = DecodingConfig.from_dict(trace.config)
+    sigma = blur_in_cells(config.contrast_blur or 0.0, trace.grid, trace.model.attention_grid)
     words = word_matrix(trace.prompt, trace.columns)
-    return object_places(attention, words, trace.prompt.subjects, grid=trace.grid, sigma=sigma, radius_frac=radius)[0]
+    return object_places(attention, words, trace.prompt.subjects, grid=trace.grid, sigma=sigma, radius_frac=config.anchor_radius)[0]
 
 
 def object_cells(trace: Trace, subject: int, *, margin: int = 0) -> Bool[np.ndarray, " n"]:

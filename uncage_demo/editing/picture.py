@@ -84,8 +84,10 @@ def read_picture(source: Any, size_px: tuple[int, int]) -> tuple[np.ndarray, tup
     height, width = size_px
     if picture.size != (width, height):
         old = f"{picture.size[0]} × {picture.size[1]}"
+        picture_shape = picture.size[0] / picture.size[1]
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-        notes.append(f"It was cropped to its middle and scaled from {old} to {width} × {height} px, this model's size.")
+        crop = "cropped to its middle and " if abs(picture_shape - width / height) > 0.01 else ""
+        notes.append(f"It was {crop}scaled from {old} to {width} × {height} px, this model's size.")
     return np.array(picture), tuple(notes)  # a copy: what Pillow lends cannot be written to
 
 
@@ -130,7 +132,7 @@ def _opened(source: Any) -> Any:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is ours
                 picture = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError as error:
-            raise ValueError(f"the picture is too large ({error}): at most {MAX_PIXELS:,} pixels") from error
+            raise ValueError(f"the picture is too large: at most {MAX_PIXELS:,} pixels are allowed") from error
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
             raise ValueError(f"this is no picture that can be read: give a {_formats()} file") from error
     width, height = picture.size

@@ -17,7 +17,7 @@ from uncage_demo.backends.options import TRACE_KEY, ModelOptions, check_same
 from uncage_demo.branching import check_weights, state_before
 from uncage_demo.config import MAX_SEED, DecodingConfig
 from uncage_demo.decoding.batching import Request, forward_all
-from uncage_demo.decoding.run import Run, Start
+from uncage_demo.decoding.run import SKETCH_SETTINGS, Run, Start
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, guidance_at
 from uncage_demo.editing.cells import MASKED, mask_of, moved, regions_of
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
@@ -122,6 +122,8 @@ def plan_sketch(
     if (guide < 0).any():
         raise ValueError(f"tokens: {int((guide < 0).sum())} cells are masked; give a whole picture")
     settings = _settings(given, config)
+    if config is None:  # a run's own settings for taking cells back give way: a sketch does this itself
+        settings = settings.with_(**SKETCH_SETTINGS)
     empty = np.full(len(guide), MASKED, np.int64)
     facts: dict[str, Any] = {"strength": float(strength), "guide": tuple(map(int, guide))}
     return _run(backend, given, empty, prompt, settings.with_(redraw_steps=0), "sketch", **facts)

@@ -34,9 +34,9 @@ COUNTS: dict[str, Count] = {
     count.name: count
     for count in (
         Count(SCHEDULED, "as many as the schedule says", varies=False),
-        Count(ENTROPY, "as many as keep the sum of their entropies, the greatest left out, within the budget"),
-        Count(CONFIDENCE, "as many cells as have a token of at least this probability"),
-        Count(HITTING, "as many as chance says: each cell's own random time of unmasking, along the schedule's curve"),
+        Count(ENTROPY, "as many as keep the sum of their entropies, without the greatest, within the budget"),
+        Count(CONFIDENCE, "every cell whose token is at least as probable as the threshold"),
+        Count(HITTING, "chance decides: each cell has a random time of its own, along the schedule's curve"),
     )
 }
 

@@ -203,7 +203,7 @@ _ENTRIES = (
     Revision(
         "plan",
         "Path planning (P2)",
-        "cells whose token the model finds less probable than one that waits change places with it",
+        "a cell whose token the model finds less probable than a waiting one changes places with it",
         "no extra forward",
         "outranked",
         1.0,
@@ -213,7 +213,7 @@ _ENTRIES = (
     Revision(
         "correct",
         "Self-correction",
-        "after 40 % of the steps, the cells that the model has doubted most since they were committed",
+        "after 40 % of the steps, the cells that the model has doubted most since they were committed are opened",
         "no extra forward",
         "doubted",
         1 / 64,
@@ -223,7 +223,7 @@ _ENTRIES = (
     Revision(
         "critic",
         "Critic",
-        "a second forward hides half of what is committed; the tokens that it finds least probable go",
+        "a second forward hides half of what is committed; the tokens that it finds least probable are opened",
         "one more forward per step",
         "criticised",
         0.1,
@@ -235,7 +235,7 @@ _ENTRIES = (
     Revision(
         "zigzag",
         "Zigzag (after masked Z-sampling)",
-        "a second forward sees what the step is about to commit; the tokens that it finds least probable without the prompt go",
+        "a second forward sees what the step is about to commit; the tokens that it finds least probable without the prompt are opened",
         "one more forward per step",
         "unfitting",
         0.1,

@@ -16,7 +16,8 @@ def stage_titles(traces: Sequence[Trace]) -> list[str]:
     names = []
     for t in traces:
         order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
-        order = f"{order} · {edit_made(t)}" if t.origin and t.origin.kind != "picture" else edit_made(t) or order
+        asked = t.origin is None or t.origin.kind not in ("picture", "sketch")  # neither asks the order
+        order = " · ".join(filter(None, (order if asked else "", edit_made(t))))
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names

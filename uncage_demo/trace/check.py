@@ -1,4 +1,4 @@
-"""What makes a trace valid: shapes, dtypes and ranges of every array, and that the steps tell one consistent story.
+"""What makes a trace valid: shapes, dtypes and ranges of every array; that its steps tell one story is checked in `trace.story`.
 
 The same check runs on traces that were just made and on traces from files.
 """
@@ -6,7 +6,7 @@ The same check runs on traces that were just made and on traces from files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from uncage_demo.orders.revise import REASONS
 from uncage_demo.trace import notes
 from uncage_demo.trace.lineage import MAX_LINES, Lineage
 from uncage_demo.trace.origin import Kind, Origin
-from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError
+from uncage_demo.trace.record import StepRecord, Trace, TraceFormatError, require
+from uncage_demo.trace.story import check_story
 from uncage_demo.types import ModelInfo, Prompt
 
 # Bounds of anything a trace may claim; checked before memory is taken. What is within them can be drawn in every format.
@@ -37,6 +38,9 @@ MAX_TOKEN_PICTURE_BYTES = 64 << 20
 MAX_CELL_STEPS = 1 << 21
 MAX_WORD_MAPS = 1 << 26  # x words, or x the text tokens that they are made of
 MAX_SUBJECT_MAPS = 1 << 24  # x the words of objects and attributes
+
+# Settings that a run is told apart and made again by; one from before another setting was invented has its default.
+_STATED = ("order", "seed", "num_steps")
 
 # Probabilities and attention are float32 sums; they may exceed 1 by rounding.
 _PROBABILITY_SLACK = 1e-3
@@ -67,13 +71,15 @@ def check_trace(trace: Trace) -> None:
         TraceFormatError: naming the part, its value and what is allowed.
     """
     config = _settings(trace.config, "config")
+    lacking = [name for name in _STATED if name not in trace.config]
+    require(not lacking, f"config lacks {', '.join(lacking)}: a run states its {', '.join(_STATED)}")
     check_prompt(trace.prompt)
     _check_model(trace.model)
     _check_texts(trace)
     height, width = trace.grid if trace.tokens.ndim == 2 else (0, 0)
     count = height * width
-    _require(1 <= height <= MAX_GRID and 1 <= width <= MAX_GRID, f"tokens has shape {trace.tokens.shape}: give y x, each 1..{MAX_GRID}")
-    _require(tuple(trace.model.grid) == (height, width), f"tokens is {height}x{width}, the model's grid is {trace.model.grid}")
+    require(1 <= height <= MAX_GRID and 1 <= width <= MAX_GRID, f"tokens has shape {trace.tokens.shape}: give y x, each 1..{MAX_GRID}")
+    require(tuple(trace.model.grid) == (height, width), f"tokens is {height}x{width}, the model's grid is {trace.model.grid}")
     check_array("tokens", trace.tokens, np.int32, (height, width), 0, trace.model.codebook_size - 1)
     check_array("unmask_step", trace.unmask_step, np.int32, (height, width), -1, config.total_steps - 1)
     columns = trace.columns
@@ -81,17 +87,17 @@ def check_trace(trace: Trace) -> None:
     _check_lineage(trace)
     _check_origin(trace)
     _check_pictures(trace)
-    _require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
+    require(1 <= len(trace.steps) <= MAX_STEPS, f"{len(trace.steps)} steps: give 1..{MAX_STEPS}")
     check_notes(trace)
     check_amount(trace.prompt, count * len(trace.steps), any(record.attention is not None for record in trace.steps), len(columns))
     begins = trace.steps[0].step if config.varies else config.total_steps - len(trace.steps)
     fits = 0 <= begins <= config.total_steps - len(trace.steps)
-    _require(fits, f"{len(trace.steps)} steps from {begins} on are more than num_steps={config.total_steps}")
+    require(fits, f"{len(trace.steps)} steps from {begins} on are more than num_steps={config.total_steps}")
     for index, record in enumerate(trace.steps):
         expected = begins + index
-        _require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
+        require(record.step == expected, f"steps[{index}].step={record.step}, expected {expected} (num_steps={config.total_steps})")
         _check_record(record, count, trace.model.codebook_size, len(columns))
-    _check_story(trace)
+    check_story(trace)
 
 
 def check_prompt(prompt: Prompt) -> None:
@@ -104,24 +110,24 @@ def check_prompt(prompt: Prompt) -> None:
     texts += [text for s in prompt.subjects for text in (s.label, s.noun, *s.colors)]
     texts += [text for unknown in prompt.unknown for text in unknown.suggestions]
     longest = max(map(len, texts))
-    _require(longest <= MAX_TEXT_CHARS, f"the prompt has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
-    _require(1 <= len(prompt.tokens) <= MAX_TEXT_TOKENS, f"{len(prompt.tokens)} text tokens: give 1..{MAX_TEXT_TOKENS}")
-    _require(len(prompt.words) <= MAX_WORDS, f"{len(prompt.words)} words: at most {MAX_WORDS}")
+    require(longest <= MAX_TEXT_CHARS, f"the prompt has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
+    require(1 <= len(prompt.tokens) <= MAX_TEXT_TOKENS, f"{len(prompt.tokens)} text tokens: give 1..{MAX_TEXT_TOKENS}")
+    require(len(prompt.words) <= MAX_WORDS, f"{len(prompt.words)} words: at most {MAX_WORDS}")
     for piece in (*prompt.tokens, *prompt.words):
         fits = 0 <= piece.start <= piece.end <= len(prompt.text)
-        _require(fits, f"{piece.text[:40]!r} spans {piece.start}..{piece.end} of a text of {len(prompt.text)} characters")
+        require(fits, f"{piece.text[:40]!r} spans {piece.start}..{piece.end} of a text of {len(prompt.text)} characters")
     for word in prompt.words:
         fits = _distinct(word.tokens, len(prompt.tokens))
-        _require(fits, f"word {word.text[:40]!r} has text tokens {word.tokens[:8]}: give different ones below {len(prompt.tokens)}")
-    _require(len(prompt.subjects) <= MAX_SUBJECTS, f"{len(prompt.subjects)} subjects: at most {MAX_SUBJECTS}")
+        require(fits, f"word {word.text[:40]!r} has text tokens {word.tokens[:8]}: give different ones below {len(prompt.tokens)}")
+    require(len(prompt.subjects) <= MAX_SUBJECTS, f"{len(prompt.subjects)} subjects: at most {MAX_SUBJECTS}")
     for subject in prompt.subjects:
-        _require(1 <= subject.count <= MAX_STEPS, f"subject.count is {subject.count}, expected 1 to {MAX_STEPS}")
+        require(1 <= subject.count <= MAX_STEPS, f"subject.count is {subject.count}, expected 1 to {MAX_STEPS}")
         for group in subject.groups:
             fits = len(group) > 0 and _distinct(group, len(prompt.words))
-            _require(fits, f"subject {subject.label[:40]!r} has the word group {group[:8]}: give different words of {len(prompt.words)}")
-    _require(len(prompt.unknown) <= MAX_WORDS, f"{len(prompt.unknown)} unknown words: at most {MAX_WORDS}")
+            require(fits, f"subject {subject.label[:40]!r} has the word group {group[:8]}: give different words of {len(prompt.words)}")
+    require(len(prompt.unknown) <= MAX_WORDS, f"{len(prompt.unknown)} unknown words: at most {MAX_WORDS}")
     for unknown in prompt.unknown:
-        _require(0 <= unknown.word < len(prompt.words), f"unknown word {unknown.word}; there are {len(prompt.words)} words")
+        require(0 <= unknown.word < len(prompt.words), f"unknown word {unknown.word}; there are {len(prompt.words)} words")
 
 
 def check_array(name: str, values: Any, dtype: Any, shape: tuple[int, ...], low: float | None = None, high: float | None = None) -> None:
@@ -146,7 +152,7 @@ def check_columns(columns: Sequence[int], prompt: Prompt) -> None:
         TraceFormatError: naming them.
     """
     fits = _distinct(columns, len(prompt.tokens))
-    _require(fits, f"columns={tuple(columns[:8])}: give different indices below {len(prompt.tokens)}")
+    require(fits, f"columns={tuple(columns[:8])}: give different indices below {len(prompt.tokens)}")
 
 
 def check_amount(prompt: Prompt, cell_steps: int, attention: bool, columns: int) -> None:
@@ -161,66 +167,26 @@ def check_amount(prompt: Prompt, cell_steps: int, attention: bool, columns: int)
     Raises:
         TraceFormatError: naming the product and what is allowed.
     """
-    _require(cell_steps <= MAX_CELL_STEPS, f"cells x steps is {cell_steps}: at most {MAX_CELL_STEPS}")
+    require(cell_steps <= MAX_CELL_STEPS, f"cells x steps is {cell_steps}: at most {MAX_CELL_STEPS}")
     if attention:
-        _require(columns > 0, "attention is recorded for 0 text columns: give at least one, or no attention")
+        require(columns > 0, "attention is recorded for 0 text columns: give at least one, or no attention")
         words = max(len(prompt.words), sum(len(word.tokens) for word in prompt.words))
-        _require(words * cell_steps <= MAX_WORD_MAPS, f"words x cells x steps is {words * cell_steps}: at most {MAX_WORD_MAPS}")
+        require(words * cell_steps <= MAX_WORD_MAPS, f"words x cells x steps is {words * cell_steps}: at most {MAX_WORD_MAPS}")
         named = sum(len(group) for subject in prompt.subjects for group in subject.groups)
-        _require(
+        require(
             named * cell_steps <= MAX_SUBJECT_MAPS, f"subjects' words x cells x steps is {named * cell_steps}: at most {MAX_SUBJECT_MAPS}"
         )
 
 
-def settings_at(trace: Trace, step: int) -> DecodingConfig:
-    """The settings that a step was decoded with: the trace's own, or, before a branch took over, the parent's.
-
-    Args:
-        trace: any run.
-        step: counted over the whole run from 0.
-    """
-    later = [line for line in trace.branches if line.at_step > step]
-    data = min(later, key=lambda line: line.at_step).parent_config if later else trace.config
-    return DecodingConfig.from_dict(data)
-
-
-def reasons_at(config: DecodingConfig, step: int, origin: Origin | None = None) -> set[str]:
-    """For which reasons (names of `orders.revise.REASONS`) a step may open positions again.
-
-    Args:
-        config: the settings that it was decoded with.
-        step: counted over the whole run from 0.
-        origin: of the run.
-    """
-    if origin is not None and origin.kind == "sketch":
-        return {"unlike"}
-    if config.redrawn_steps and step == config.draft_steps - 1:
-        return {"elsewhere", "unvouched"}
-    return set() if config.revision is None else {config.revision.reason}
-
-
-def reopening_steps(trace: Trace) -> set[int]:
-    """Steps before which any committed position may be masked again: where a branch took over from its parent, and, in traces from before
-    this was recorded, where a redraw begins."""
-    configs = [DecodingConfig.from_dict(data) for data in (trace.config, *(line.parent_config for line in trace.branches))]
-    told = {record.step + 1 for record in trace.steps if record.passes is not None}
-    return {line.at_step for line in trace.branches} | {config.draft_steps for config in configs if config.redrawn_steps} - told
-
-
-def reopened_by(record: StepRecord | None) -> np.ndarray | Literal[False]:
-    """Which positions a step says that it opened again: "n" bool, or False for none."""
-    return False if record is None or record.reopened is None else record.reopened > 0
-
-
 def _check_model(model: ModelInfo) -> None:
-    _require(1 <= model.codebook_size <= MAX_CODEBOOK, f"model.codebook_size={model.codebook_size}: 1..{MAX_CODEBOOK}")
+    require(1 <= model.codebook_size <= MAX_CODEBOOK, f"model.codebook_size={model.codebook_size}: 1..{MAX_CODEBOOK}")
     for name, sides, most in (("image_size_px", model.image_size_px, MAX_IMAGE_PX), ("attention_grid", model.attention_grid, MAX_GRID)):
-        _require(all(1 <= side <= most for side in sides), f"model.{name} is {sides}: each 1..{most}")
+        require(all(1 <= side <= most for side in sides), f"model.{name} is {sides}: each 1..{most}")
     for name in ("single_layers", "num_heads", "default_steps"):
         value = getattr(model, name)
-        _require(0 <= value <= 1024, f"model.{name}={value}: 0..1024")
+        require(0 <= value <= 1024, f"model.{name}={value}: 0..1024")
     scale = model.default_guidance_scale
-    _require(0 <= scale <= 1000, f"model.default_guidance_scale={scale}: 0..1000")
+    require(0 <= scale <= 1000, f"model.default_guidance_scale={scale}: 0..1000")
 
 
 def _check_texts(trace: Trace) -> None:
@@ -228,9 +194,9 @@ def _check_texts(trace: Trace) -> None:
     texts = [trace.created, *trace.versions, *trace.versions.values(), *trace.timings_s]
     texts += [value for value in vars(trace.model).values() if isinstance(value, str)]
     longest = max(map(len, texts))
-    _require(longest <= MAX_TEXT_CHARS, f"the header has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
+    require(longest <= MAX_TEXT_CHARS, f"the header has a text of {longest} characters: at most {MAX_TEXT_CHARS}")
     for name, seconds in trace.timings_s.items():
-        _require(0 <= seconds <= 1e9, f"timings_s.{name}={seconds}: give seconds from 0")
+        require(0 <= seconds <= 1e9, f"timings_s.{name}={seconds}: give seconds from 0")
 
 
 def check_notes(trace: Trace) -> None:
@@ -240,28 +206,28 @@ def check_notes(trace: Trace) -> None:
         TraceFormatError: naming the note.
     """
     wrong = notes.problem_of(trace.notes, trace.steps[0].step, trace.steps[-1].step, trace.tokens.size)
-    _require(not wrong, wrong)
+    require(not wrong, wrong)
 
 
 def _check_lineage(trace: Trace) -> None:
     """Positions, ids and words of every branch exist, and only the newest branch lists earlier ones."""
     if trace.lineage is None:
         return
-    _require(isinstance(trace.lineage, Lineage), f"lineage is {type(trace.lineage).__name__}: give a Lineage or None")
-    _require(len(trace.branches) <= MAX_LINES, f"lineage names {len(trace.branches)} branches: at most {MAX_LINES}")
+    require(isinstance(trace.lineage, Lineage), f"lineage is {type(trace.lineage).__name__}: give a Lineage or None")
+    require(len(trace.branches) <= MAX_LINES, f"lineage names {len(trace.branches)} branches: at most {MAX_LINES}")
     count, words, codebook = trace.tokens.size, len(trace.prompt.words), trace.model.codebook_size
     for number, line in enumerate(trace.branches):
-        _require(number == 0 or line.earlier is None, "lineage.earlier: only the newest branch lists earlier ones")
-        _require(len(line.parent) <= 64, f"lineage.parent has {len(line.parent)} characters: at most 64")
+        require(number == 0 or line.earlier is None, "lineage.earlier: only the newest branch lists earlier ones")
+        require(len(line.parent) <= 64, f"lineage.parent has {len(line.parent)} characters: at most 64")
         _settings(line.parent_config, "lineage.parent_config")
-        _require(0 <= line.at_step < MAX_STEPS, f"lineage.at_step={line.at_step}: give a step below {MAX_STEPS}")
+        require(0 <= line.at_step < MAX_STEPS, f"lineage.at_step={line.at_step}: give a step below {MAX_STEPS}")
         edits = line.edits
         positions = _distinct(edits.keep, count) and _distinct(edits.drop, count) and _distinct([p for p, _ in edits.forbid], count)
-        _require(positions, f"lineage.edits: give different positions 0..{count - 1}")
+        require(positions, f"lineage.edits: give different positions 0..{count - 1}")
         fits = all(_distinct(ids, codebook) for _, ids in edits.forbid)
-        _require(fits, f"lineage.edits.forbid: give different token ids 0..{codebook - 1} for each position")
+        require(fits, f"lineage.edits.forbid: give different token ids 0..{codebook - 1} for each position")
         word = edits.suppress_word
-        _require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: there are {words} words")
+        require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: there are {words} words")
 
 
 def _check_origin(trace: Trace) -> None:
@@ -269,27 +235,27 @@ def _check_origin(trace: Trace) -> None:
     origin = trace.origin
     if origin is None:
         return
-    _require(isinstance(origin, Origin), f"origin is {type(origin).__name__}: give an Origin or None")
+    require(isinstance(origin, Origin), f"origin is {type(origin).__name__}: give an Origin or None")
     (height, width), subjects = trace.tokens.shape, len(trace.prompt.subjects)
-    _require(origin.kind in get_args(Kind), f"origin.kind={origin.kind!r}: choose one of {', '.join(get_args(Kind))}")
-    _require(len(origin.source) <= 64, f"origin.source has {len(origin.source)} characters: at most 64")
+    require(origin.kind in get_args(Kind), f"origin.kind={origin.kind!r}: choose one of {', '.join(get_args(Kind))}")
+    require(len(origin.source) <= 64, f"origin.source has {len(origin.source)} characters: at most 64")
     longest = len(origin.source_prompt)
-    _require(longest <= MAX_TEXT_CHARS, f"origin.source_prompt has {longest} characters: at most {MAX_TEXT_CHARS}")
+    require(longest <= MAX_TEXT_CHARS, f"origin.source_prompt has {longest} characters: at most {MAX_TEXT_CHARS}")
     step, number, strength = origin.after_step, origin.round, origin.strength
-    _require(step is None or 0 <= step < MAX_STEPS, f"origin.after_step={step}: give a step below {MAX_STEPS}")
-    _require(number is None or 1 <= number <= MAX_STEPS, f"origin.round={number}: give 1 to {MAX_STEPS}")
-    _require(strength is None or 0 <= strength <= 1, f"origin.strength={strength}: give 0 to 1")
+    require(step is None or 0 <= step < MAX_STEPS, f"origin.after_step={step}: give a step below {MAX_STEPS}")
+    require(number is None or 1 <= number <= MAX_STEPS, f"origin.round={number}: give 1 to {MAX_STEPS}")
+    require(strength is None or 0 <= strength <= 1, f"origin.strength={strength}: give 0 to 1")
     guide, codebook = origin.guide, trace.model.codebook_size
     fits = len(guide) == (height * width if origin.kind == "sketch" else 0) and all(0 <= token < codebook for token in guide)
-    _require(fits, f"origin.guide has {len(guide)} tokens: a sketch has one of 0..{codebook - 1} for each cell, other kinds none")
-    _require(origin.kind != "sketch" or strength is not None, "origin.strength is missing: a sketch says how much likeness counts")
+    require(fits, f"origin.guide has {len(guide)} tokens: a sketch has one of 0..{codebook - 1} for each cell, other kinds none")
+    require(origin.kind != "sketch" or strength is not None, "origin.strength is missing: a sketch says how much likeness counts")
     down, right = origin.shift
-    _require(abs(down) < height and abs(right) < width, f"origin.shift={origin.shift}: less than the grid, {height} by {width} cells")
-    _require(_distinct([region.subject for region in origin.regions], subjects), f"origin.regions: give different objects below {subjects}")
+    require(abs(down) < height and abs(right) < width, f"origin.shift={origin.shift}: less than the grid, {height} by {width} cells")
+    require(_distinct([region.subject for region in origin.regions], subjects), f"origin.regions: give different objects below {subjects}")
     for region in origin.regions:
         top, left, bottom, right = region.box
         fits = 0 <= top < bottom <= height and 0 <= left < right <= width
-        _require(fits, f"origin.regions: the box {region.box} is not within the grid of {height} by {width} cells")
+        require(fits, f"origin.regions: the box {region.box} is not within the grid of {height} by {width} cells")
 
 
 def _distinct(indices: Sequence[int], count: int) -> bool:
@@ -309,19 +275,19 @@ def _settings(data: Any, name: str) -> DecodingConfig:
 def _check_pictures(trace: Trace) -> None:
     shape = trace.image.shape if isinstance(trace.image, np.ndarray) else ()
     fits = len(shape) == 3 and 1 <= shape[0] <= MAX_IMAGE_PX and 1 <= shape[1] <= MAX_IMAGE_PX and shape[2] == 3
-    _require(fits, f"image has shape {shape}: give H W 3, each side 1..{MAX_IMAGE_PX} px")
+    require(fits, f"image has shape {shape}: give H W 3, each side 1..{MAX_IMAGE_PX} px")
     check_array("image", trace.image, np.uint8, shape)
     if trace.frames is not None:
         check_array("frames", trace.frames, np.uint8, (len(trace.steps), *shape))
-    _require(len(trace.token_pictures) <= MAX_TOKEN_PICTURES, f"{len(trace.token_pictures)} token pictures: at most {MAX_TOKEN_PICTURES}")
+    require(len(trace.token_pictures) <= MAX_TOKEN_PICTURES, f"{len(trace.token_pictures)} token pictures: at most {MAX_TOKEN_PICTURES}")
     first = next(iter(trace.token_pictures.values()), None)
     for token, picture in trace.token_pictures.items():
-        _require(0 <= token < trace.model.codebook_size, f"token picture of id {token}: allowed 0..{trace.model.codebook_size - 1}")
+        require(0 <= token < trace.model.codebook_size, f"token picture of id {token}: allowed 0..{trace.model.codebook_size - 1}")
         assert first is not None
         fits = first.ndim == 3 and first.shape[2] == 3 and all(1 <= side <= MAX_TOKEN_PICTURE_PX for side in first.shape[:2])
-        _require(fits, f"token pictures have shape {first.shape}: give p p 3, p from 1 to {MAX_TOKEN_PICTURE_PX}")
+        require(fits, f"token pictures have shape {first.shape}: give p p 3, p from 1 to {MAX_TOKEN_PICTURE_PX}")
         size = first.size * len(trace.token_pictures)
-        _require(size <= MAX_TOKEN_PICTURE_BYTES, f"the token pictures have {size} bytes: at most {MAX_TOKEN_PICTURE_BYTES}")
+        require(size <= MAX_TOKEN_PICTURE_BYTES, f"the token pictures have {size} bytes: at most {MAX_TOKEN_PICTURE_BYTES}")
         check_array(f"token picture {token}", picture, np.uint8, first.shape)
 
 
@@ -333,13 +299,13 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     check_array(where + "scores", record.scores, np.float32, (count,))
     for name in ("confidence", "noise", "contrast"):
         check_array(where + name, getattr(record, name), np.float32, (count,))
-        _require(bool(np.isfinite(getattr(record, name)).all()), f"{where}{name} is not finite everywhere")
-    _require(bool(np.isfinite(record.weight)), f"{where}weight={record.weight}: give a finite number")
-    _require(not np.isnan(record.cutoff), f"{where}cutoff is not a number")
-    _require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
-    _require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
-    _require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
-    _require(
+        require(bool(np.isfinite(getattr(record, name)).all()), f"{where}{name} is not finite everywhere")
+    require(bool(np.isfinite(record.weight)), f"{where}weight={record.weight}: give a finite number")
+    require(not np.isnan(record.cutoff), f"{where}cutoff is not a number")
+    require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
+    require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
+    require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
+    require(
         record.passes is None or 0 <= record.passes <= MAX_PASSES, f"{where}passes={record.passes}: give a number from 0 to {MAX_PASSES}"
     )
     shapes: dict[str, tuple[int, ...]] = {"attention": (columns, count), "entropy": (count,)}
@@ -347,12 +313,12 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     if record.attention_full is not None:
         shape = record.attention_full.shape
         fits = len(shape) == 4 and max(shape[0], shape[1]) <= MAX_LAYERS and shape[2:] == (columns, count)
-        _require(fits, f"{where}attention_full has shape {shape}, expected l h {columns} {count}")
+        require(fits, f"{where}attention_full has shape {shape}, expected l h {columns} {count}")
         shapes["attention_full"] = shape
-    _require((record.alternatives is None) == (record.alternative_probs is None), f"{where}alternatives need their probabilities")
+    require((record.alternatives is None) == (record.alternative_probs is None), f"{where}alternatives need their probabilities")
     if record.alternatives is not None:
         shape = record.alternatives.shape
-        _require(len(shape) == 2 and 1 <= shape[1] <= MAX_ALTERNATIVES, f"{where}alternatives has shape {shape}")
+        require(len(shape) == 2 and 1 <= shape[1] <= MAX_ALTERNATIVES, f"{where}alternatives has shape {shape}")
         shapes["alternatives"] = shapes["alternative_probs"] = (count, shape[1])
     for name, shape in shapes.items():
         values = getattr(record, name)
@@ -361,44 +327,4 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
             check_array(where + name, values, dtype, shape, *value_range(name, codebook))
 
     if record.renewed is not None:
-        _require(not (record.committed & ~record.renewed).any(), f"{where}a position is committed that the model did not run")
-
-
-def _check_story(trace: Trace) -> None:
-    """Replay the commits: tokens never change once committed, the last step leaves nothing, the result is what the trace says."""
-    tokens, unmask_step = trace.tokens.reshape(-1), trace.unmask_step.reshape(-1)
-    anywhere = reopening_steps(trace)
-    opened: np.ndarray | Literal[False] = False
-    masked = trace.steps[0].masked_before
-    held = np.where(masked, -1, trace.steps[0].sampled)
-    since = np.where(masked, -2, unmask_step)
-    for record in trace.steps:
-        where = f"step {record.step}: "
-        added = record.masked_before & ~masked & ~np.asarray(opened)
-        _require(not (masked & ~record.masked_before).any(), f"{where}a position is no longer masked but was never committed")
-        _require(record.step in anywhere or not added.any(), f"{where}a committed position is masked again")
-        closed = np.asarray(opened) & ~record.masked_before
-        _require(record.step in anywhere or not closed.any(), f"{where}a position that was opened again is not masked")
-        before = ~record.masked_before
-        _require(bool((record.sampled[before] == held[before]).all()), f"{where}a committed token changed")
-        held = np.where(record.committed, record.sampled, held)
-        since = np.where(record.committed, record.step, since)
-        masked = record.masked_before & ~record.committed
-        opened = reopened_by(record)
-        _require(not (masked & opened).any(), f"{where}a position is opened again that was still masked")
-        told = set() if record.reopened is None else {REASONS[code].name for code in np.unique(record.reopened[record.reopened > 0])}
-        strange = told - (reasons_at(settings_at(trace, record.step), record.step, trace.origin) if told else set())
-        _require(not strange, f"{where}positions are masked again as {', '.join(sorted(strange))}, which its settings do not do")
-    _require(not np.any(opened), f"step {trace.steps[-1].step}: the last step opens positions again")
-    _require(not masked.any(), f"{int(masked.sum())} positions are still masked after the last step")
-    _require(bool((held == tokens).all()), "tokens is not what the steps committed")
-    _require(bool((since == unmask_step).all()), "unmask_step is not when the steps committed")
-    first = trace.steps[0].step
-    given = ~trace.steps[0].masked_before & (unmask_step >= first)
-    early = given & ~np.logical_or.reduce([record.committed for record in trace.steps])
-    _require(not early.any(), f"unmask_step of a position present before step {first} must be below {first}")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise TraceFormatError(message)
+        require(not (record.committed & ~record.renewed).any(), f"{where}a position is committed that the model did not run")

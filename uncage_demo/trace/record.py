@@ -43,6 +43,16 @@ class TraceFormatError(ValueError):
         super().__init__(printable)
 
 
+def require(condition: bool, message: str) -> None:
+    """Refuse a trace for which a condition does not hold.
+
+    Raises:
+        TraceFormatError: with the message.
+    """
+    if not condition:
+        raise TraceFormatError(message)
+
+
 @dataclass
 class StepRecord:
     """One decoding step of one sample; all arrays are over the n positions of the grid, row-major.

@@ -65,7 +65,7 @@ def add_parsers(subparsers: Any) -> None:
         default="cpu",
         help="machine: cpu = 2 cores, about 2 h 20 min and half an hour for the card; gpu = about 10 minutes, and the card",
     )
-    _add_world(train, "clean = every caption is true; web = captions are as wrong as the web's")
+    _add_world(train, "clean = every caption is true; web = captions are as wrong as the web's; blind = a caption's order says nothing")
     train.add_argument(
         "--shared",
         type=Path,
@@ -134,7 +134,7 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _add_world(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--world", default="clean", metavar="NAME", help=f"clean or web; {what}; default clean")
+    parser.add_argument("--world", default="clean", metavar="NAME", help=f"clean, web or blind; {what}; default clean")
 
 
 def _add_folders(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +166,8 @@ def run_train(args: argparse.Namespace) -> int:
 
     preset, folder = TINY if args.tiny else PRESETS[args.preset], args.folder
     shared = (args.shared or WORLDS[world.shared].folder) if world.shared else None
+    if args.init is None and world.begins_with:
+        args.init = WORLDS[world.begins_with].folder
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(preset.device)
     atlas = SpriteAtlas(folder / "art")
@@ -185,7 +187,7 @@ def run_train(args: argparse.Namespace) -> int:
     def common(stage: str) -> dict[str, Any]:
         """What every stage's trainer is told in the same words."""
         return {
-            "budget_s": getattr(preset, f"{stage}_s") * args.budget,
+            "budget_s": getattr(preset, f"{stage}_s") * args.budget * world.budget_frac,
             "seed": args.seed,
             "batch": getattr(preset, f"{stage}_batch"),
             "device": device,

@@ -1,4 +1,4 @@
-"""Writes the trained parts as a model folder: one safetensors file a part (half precision), config.json."""
+"""Writes the trained parts as a model folder: one safetensors file a part, config.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save_half(module: nn.Module, path: Path, notes: Mapping[str, str] | None = N
 
 
 def save_compact(module: nn.Module, path: Path, notes: Mapping[str, str] | None = None) -> None:
-    """Write a module's weights at half the size of `save_half` (see `files.compacted`): for weights that are kept to be looked at.
+    """Write a module's weights at half the size of `save_half` (see `files.compacted`).
 
     Args:
         module: any. path: a .safetensors file. notes: further metadata of the file.
@@ -39,13 +39,14 @@ def save_compact(module: nn.Module, path: Path, notes: Mapping[str, str] | None 
     path.chmod(0o644)
 
 
-def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) -> None:
-    """Write `<part>.safetensors` (float16) and config.json.
+def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any], compact: bool = False) -> None:
+    """Write `<part>.safetensors` and config.json.
 
     Args:
         folder: created when absent.
         parts: "tokenizer", "transformer", "detector"; each has a `config` dict.
         settings: further keys of config.json ("attention_heads", "blur", "defaults").
+        compact: as whole numbers with scales (see `files.compacted`); otherwise float16.
 
     Raises:
         ValueError: a file would be 10 MB or more, which a plain push to a Space refuses.
@@ -54,7 +55,7 @@ def export(folder: Path, parts: dict[str, nn.Module], settings: dict[str, Any]) 
     for name, module in parts.items():
         path = folder / f"{name}.safetensors"
         with replacing(path) as place:
-            save_half(module, place)
+            (save_compact if compact else save_half)(module, place)
             size_bytes = place.stat().st_size
             if size_bytes >= MAX_FILE_BYTES:
                 raise ValueError(f"{path} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are allowed: train a smaller model")

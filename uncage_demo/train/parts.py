@@ -137,10 +137,11 @@ def start_from(init: Path, folder: Path, parts: dict[str, Any]) -> None:
     """Begin a training folder with the weights of a model folder; its tokenizer stands for the stage "tokenizer", which is not run.
 
     Args:
-        init: a model folder, see `load_grown`. folder: the training folder. parts: modules to fill, in place.
+        init: a model folder, see `load_grown`. folder: the training folder. parts: modules to fill, in place; no tokenizer among them
+            where it is another world's.
     """
     load_grown(init, parts)
-    if not (folder / "tokenizer.ckpt").exists():
+    if "tokenizer" in parts and not (folder / "tokenizer.ckpt").exists():
         save_checkpoint(folder / "tokenizer.ckpt", Progress(), {"tokenizer": parts["tokenizer"]}, [])
 
 
@@ -202,7 +203,7 @@ def export_model(
     if shared is not None:
         settings = {"shared": Path(os.path.relpath(shared.resolve(), out.resolve())).as_posix()} | settings
         parts = {"transformer": parts["transformer"]}
-    export(out, parts, settings)
+    export(out, parts, settings, world.compact)
     if kept is not None and world.keeps_ages:
         for age in ages_in(kept):
             age_file(out, age).parent.mkdir(exist_ok=True)

@@ -16,6 +16,7 @@ from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.commands import shard_path
 from uncage_demo.bench.diagnose_calibrate import files_of
 from uncage_demo.bench.experiments import EXPERIMENTS, TITLES
+from uncage_demo.bench.records import SHIPPED_SUFFIX, read_records, record_files
 from uncage_demo.diagnosis.diagnose import calibrations
 from uncage_demo.shipped import ASSETS, CALIBRATION, EXAMPLES, RESULTS
 from uncage_demo.train import card, parts, ship
@@ -163,7 +164,7 @@ def plan(backend: EmbeddedBackend, atlas: SpriteAtlas, folder: Path, wishes: Wis
             str(RESULTS_PAGE),
             str(ROOT / "README.md"),
         )
-        steps.append(Step("tables", lambda: _command(*report), lambda: sorted(RESULTS.glob("*.jsonl.gz"))))
+        steps.append(Step("tables", lambda: _command(*report), lambda: record_files(RESULTS)))
     return steps
 
 
@@ -176,7 +177,7 @@ def _bench_step(name: str, work: Path, wishes: Wishes, world: World, ages: Seque
         ages: at which ages of the model; () = the whole of its training.
     """
     told = name if world == CLEAN else f"{name}-{world.name}"
-    shipped, count = RESULTS / f"{told}.jsonl.gz", wishes.bench_processes
+    shipped, count = RESULTS / f"{told}{SHIPPED_SUFFIX}", wishes.bench_processes
     lines = [(age, work / (f"{told}-{age.replace('/', '-')}.jsonl" if age else f"{told}.jsonl")) for age in ages or ("",)]
 
     def shard(i: int) -> None:
@@ -212,11 +213,8 @@ def stale_results(world: World, folder: Path = RESULTS, weights: Collection[str]
     Args:
         world: whose model. folder: of the result files. weights: hashes that are right; None = those of the shipped weights.
     """
-    from uncage_demo.bench.records import read_records
-
     right = weights_of(world) if weights is None else weights
-    files = sorted(path for path in folder.glob("*") if path.name.endswith((".jsonl", ".jsonl.gz")))
-    models = {path: [record["model"] for record in read_records(path)] for path in files}
+    models = {path: [record["model"] for record in read_records(path)] for path in record_files(folder)}
     return [path for path, found in models.items() if any(m["id"] == world.model and m["weight_hash"] not in right for m in found)]
 
 

@@ -29,10 +29,10 @@ from uncage_demo.types import Prompt, Verdict
 
 ORDERS = ("meissonic", "uncage")
 MENDED = ("meissonic", "mend")
-OPENING = "embedded-web.mended"
+OPENING = "rescue"
 # The README's moving picture: file -> the example and the runs of it that are shown.
-MOVING = {ASSETS / "readme.webp": (OPENING, MENDED)}
-MOVING_PICTURE_BYTES = 2_500_000
+MOVING = {ASSETS / "readme.webp": (OPENING, ORDERS)}
+MOVING_PICTURE_BYTES = 400_000
 
 # What a run of an example should show: fully correct or not, a kind of failure (`scorers_detector.FAILURES`) and no other failure of
 # binding, "unbound" = an object or a colour is wrong, or None = anything.
@@ -82,15 +82,6 @@ class Wanted:
         return [f"{name}.{label}" + (f"-seed-{seed}" if self.own_seeds else "") for label, seed in zip(told, seeds, strict=True)]
 
 
-_PROMPTS = (
-    "a cat and a red car in the snow",
-    "a bird and a blue clock on a beach",
-    "a frog and a purple crown at night",
-    "a dog and a yellow balloon on a meadow",
-    "a green apple and a pink chair at night",
-    "a horse and an orange backpack in the snow",
-    "a lion and a purple bowl in the sea",
-)
 _TWO_COLORS = (
     "a red turtle and a green apple",
     "a pink cat and a green clock",
@@ -108,6 +99,16 @@ _TWO_THINGS = (
 _BASELINES = ("meissonic",)
 WANTED = {
     OPENING: Wanted(
+        "Guidance helps",
+        "The baseline puts a colour on the wrong object. The guided order, from the same seed, draws both right.",
+        _TWO_COLORS + _TWO_THINGS,
+        ("leaked", True),
+        model="embedded-blind",
+        num_steps=None,
+        seeds=12,
+        frames=4,
+    ),
+    "embedded-web.mended": Wanted(
         "A binding failure, mended",
         "The baseline puts a colour on the wrong object. Draft and mend, from the same seed, draws both right.",
         _TWO_THINGS,
@@ -117,17 +118,6 @@ WANTED = {
         num_steps=None,
         seeds=12,
         frames=3,
-    ),
-    "embedded-web.not-mended": Wanted(
-        "Nothing mends it",
-        "The baseline binds wrongly, and Draft and mend does not put it right either.",
-        _TWO_COLORS[::-1],
-        ("unbound", "unbound"),
-        MENDED,
-        model="embedded-web",
-        num_steps=None,
-        seeds=12,
-        frames=6,
     ),
     "embedded-web.failures": Wanted(
         "A leak, a mixture, a missing object",
@@ -153,18 +143,15 @@ WANTED = {
         seeds=12,
         frames=6,
     ),
-    "rescue": Wanted(
-        "Guidance helps",
-        "The baseline gets something wrong that the guided order draws right.",
-        _PROMPTS,
-        (False, True),
-    ),
     "no-help": Wanted(
         "Guidance does not help",
         "The guided order fails too: attention can err as well.",
-        _PROMPTS[2:],
-        (False, False),
-        num_steps=12,
+        _TWO_COLORS,
+        ("unbound", "unbound"),
+        model="embedded-blind",
+        num_steps=None,
+        seeds=12,
+        frames=6,
     ),
 }
 

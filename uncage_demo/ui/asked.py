@@ -70,7 +70,7 @@ def chosen_settings(
 
 def with_settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
     """Write into a function's description what can be given by name; clients and models read it."""
-    told = "; ".join(f"{name}: {SETTINGS[name].help}" for name in _FURTHER)
+    told = "; ".join(f"{name}: {SETTINGS[name].full_help}" for name in _FURTHER)
     options_told = "; ".join(f"{one.name}: {one.help}" for one in OPTIONS)
     presets_told = "; ".join(f"{one.name}: {one.about}" for one in NAMED.values())
     texts = {

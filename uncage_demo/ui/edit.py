@@ -18,7 +18,7 @@ from uncage_demo.ui import chips
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import beside_the_field, message
 from uncage_demo.ui.own_picture import own_picture
 from uncage_demo.ui.panel import Panel
 
@@ -33,7 +33,7 @@ def request_of(trace: Trace, others: Sequence[Trace], event: dict[str, Any]) -> 
     Args:
         trace: the run that is edited.
         others: all runs on stage.
-        event: kind; step, cells; shift; strength, rounds; regions, pins; prompt, order.
+        event: kind; step, cells; shift; strength; rounds; regions, pins; prompt, order.
 
     Raises:
         ValueError: naming the value and what is allowed.
@@ -53,18 +53,18 @@ def request_of(trace: Trace, others: Sequence[Trace], event: dict[str, Any]) -> 
         return EditRequest(
             "extend", shift=(whole_number("down", shift[0], -rows, rows), whole_number("right", shift[1], -columns, columns)), **shared
         )
+    if kind == "sketch":
+        return EditRequest("sketch", strength=_strength(event, "from 0 to 1"), prompt=shared["prompt"])
     if kind == "remix":
-        strength = event.get("strength")
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)):
-            raise ValueError(f"strength={shortened(strength)}: give a number above 0, at most 1")
-        return EditRequest("remix", strength=float(strength), rounds=whole_number("rounds", event.get("rounds"), 1, 16), **shared)
+        strength = _strength(event, "above 0, at most 1")
+        return EditRequest("remix", strength=strength, rounds=whole_number("rounds", event.get("rounds"), 1, 16), **shared)
     if kind == "compose":
         cells, tokens = _cells(event.get("pins", []), trace.tokens.size), trace.tokens.reshape(-1)
         boxes = _regions(event.get("regions", []), trace)
         config = own_settings(trace)
         pins = tuple((cell, int(tokens[cell])) for cell in cells)
         return EditRequest("compose", trace.prompt, pins=pins, regions=boxes, config=config, orders=shared["orders"])
-    raise ValueError(f"kind={shortened(kind)}: choose edit, extend, remix or compose")
+    raise ValueError(f"kind={shortened(kind)}: choose edit, extend, remix, sketch or compose")
 
 
 def edit_on_stage(handlers: Handlers, ids: Any, event: Any) -> Iterator[str]:
@@ -124,12 +124,12 @@ def wire(
     """
     prompt, edits, panel = asked
 
-    @explained
+    @beside_the_field
     def draw(event: gr.EventData) -> Any:
         for news in edit_on_stage(handlers, event._data.get("ids"), event._data.get("event")):
             yield news or gr.skip()
 
-    @explained
+    @beside_the_field
     def read(path: str, text: str, kept: str, *values: Any) -> Any:
         for news in own_picture(handlers, path, text, chips.edits_for(kept, text), panel.settings(values)):
             yield news or gr.skip()
@@ -153,6 +153,13 @@ def _orders(wanted: Any, traces: Sequence[Trace]) -> tuple[str, ...]:
     if wanted not in ORDER_NAMES:
         raise ValueError(f"order={shortened(wanted)}: choose one of {', '.join(ORDER_NAMES)}")
     return (str(wanted),)
+
+
+def _strength(event: dict[str, Any], allowed: str) -> float:
+    strength = event.get("strength")
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)):
+        raise ValueError(f"strength={shortened(strength)}: give a number {allowed}")
+    return float(strength)
 
 
 def _cells(cells: Any, count: int) -> tuple[int, ...]:

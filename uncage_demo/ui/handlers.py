@@ -25,7 +25,7 @@ from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.line import Line
 from uncage_demo.ui.messages import message
-from uncage_demo.ui.models import ModelSlot, default_model
+from uncage_demo.ui.models import ModelSlot, default_model, is_embedded
 from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.prompting import PromptHandlers
 from uncage_demo.ui.runs import Made, RunHandlers, branch_arguments, checked_steps
@@ -80,7 +80,8 @@ class Handlers(PromptHandlers, RunHandlers):
     def told(self, ids: Sequence[str], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
         """Ids of runs and hashes of what was decoded, with link, command line and Python that reproduce them, or None in their place."""
         traces = [entry.trace for entry in self.store.get_many(ids)]
-        return {"ids": list(ids), **self.reproduced(ids, traces, chosen, edits)}
+        sketches = all(is_embedded(trace.model.id) for trace in traces)  # only these tell attention within the picture
+        return {"ids": list(ids), "sketches": sketches, **self.reproduced(ids, traces, chosen, edits)}
 
     def reproduced(self, ids: Sequence[str], traces: Sequence[Trace], chosen: Settings | None, edits: str = "") -> dict[str, Any]:
         """Hashes of what was decoded, with link, command line and Python that reproduce some runs, or None in their place.

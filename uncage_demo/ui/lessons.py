@@ -28,6 +28,12 @@ def all_terms() -> tuple[dict[str, str], ...]:
     return tuple(json.loads((FOLDER / "terms.json").read_text(encoding="utf-8")))
 
 
+@cache
+def all_papers() -> tuple[dict[str, str], ...]:
+    """What to read next: {title, arxiv, says} with one sentence each."""
+    return tuple(json.loads((FOLDER / "papers.json").read_text(encoding="utf-8")))
+
+
 def shown_in(verdict: Verdict, subjects: Sequence[Subject], grid: tuple[int, int]) -> dict[str, list[int]]:
     """Where a run's finished picture shows what a goal `finds` asks for: the cells, row by row, on which a click finds it.
 
@@ -80,7 +86,7 @@ def lesson_text(examples: Examples, data: Any) -> str:
     number = data.get("number") if isinstance(data, dict) else None
     if not isinstance(number, int) or not 1 <= number <= len(lessons):
         listed = [{"title": one["title"], "minutes": one["minutes"], "about": one["about"]} for one in lessons]
-        return json.dumps({"lessons": listed, "terms": all_terms()})
+        return json.dumps({"lessons": listed, "terms": all_terms(), "papers": all_papers()})
     lesson = lessons[number - 1]
     found = {e.name: e for e in examples.all}
     example = found.get(lesson["example"]) or next(iter(examples.all), None)

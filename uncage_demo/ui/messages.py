@@ -84,13 +84,16 @@ def short_reason(error: Exception) -> str:
     """
     if isinstance(error, UndrawableError):
         return f"{error.reason} Its words are listed under the prompt."
-    return str(_told(error).message)
+    text = str(_told(error).message)
+    first = text.split(maxsplit=1)[0] if text.split() else ""
+    return text[0].upper() + text[1:] if first.isalpha() else text  # "seed=-1: ..." keeps its name as it is
 
 
 def _told(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, TOLD) and str(error):
+    # What the system says (it has a number) names paths of the server; what this project says is meant for visitors.
+    if isinstance(error, TOLD) and str(error) and getattr(error, "errno", None) is None:
         return gr.Error(str(error), duration=12, print_exception=False)
     if type(error).__name__ == "OutOfMemoryError":
         return gr.Error(OUT_OF_MEMORY, duration=12, print_exception=False)

@@ -54,6 +54,8 @@ def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
     if is_embedded(model):
         said.append("This model's tokens were made for small emoji art on plain paper: photos and fine detail become blots.")
     said.append(f"Paint what should change; it is drawn for “{prompt}”. To have something else, write it beside “Draw again”.")
+    if is_embedded(model):
+        said.append("“Structure” draws another picture in its layout.")
     pictures = {"Your picture": own.given, "As tokens": own.decoded, "Where they differ": far}
     return {"pictures": [{"name": name, "data": _webp(picture)} for name, picture in pictures.items()], "said": said}
 

@@ -19,7 +19,7 @@ from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
 
 BROWSER_MAX = 2**53 - 1  # what a browser's numbers hold exactly
 _DEFAULT = DecodingConfig()
-_ENDS = ("first step", "last step")
+_KEYS = ("first step", "last step")  # of the two inputs of a pair
 _FRAMES = (("of every step", "all"), *((f"of every {k}th step", f"every {k}") for k in (4, 8, 16)), ("none but the finished one", "final"))
 
 
@@ -99,7 +99,7 @@ def age_input(model: str, age: str = "") -> dict[str, Any]:
 
 def input_names(name: str) -> tuple[str, ...]:
     """The inputs of a setting, by their keys in Panel.shared: one, or two for a pair."""
-    return tuple(f"{name}, {end}" for end in _ENDS) if SETTINGS[name].kind == "pair" else (name,)
+    return tuple(f"{name}, {end}" for end in _KEYS) if SETTINGS[name].kind == "pair" else (name,)
 
 
 def own_value(name: str, model: str) -> Any:
@@ -142,7 +142,8 @@ def _left_open(setting: Setting, own: Any) -> str:
 
 def _choices(setting: Setting, own: Any = None) -> list[tuple[str, str]]:
     left_open = [(_left_open(setting, own), "")] if setting.left_open else []
-    return [*left_open, *((choice, choice) for choice in setting.choices)]
+    titles = {one.name: one.title for one in setting.methods}
+    return [*left_open, *((titles.get(choice, choice.replace("_", " ")), choice) for choice in setting.choices)]
 
 
 def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, gr.Dropdown, gr.HTML, gr.Button]:
@@ -249,7 +250,7 @@ def _group(group: str, model: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
         if setting.group == group:
-            labels = [setting.label] if setting.kind != "pair" else [f"{setting.label}, {end}" for end in _ENDS]
+            labels = [setting.label] if setting.kind != "pair" else [f"{setting.label}, {end}" for end in setting.ends]
             own = own_value(name, model)
             owns = own if isinstance(own, tuple) else [own] * len(labels)
             usual = getattr(_DEFAULT, name)
@@ -264,7 +265,10 @@ def _input(setting: Setting, label: str, value: Any, own: Any) -> Any:
     # What is tucked away says what it does, and what it takes where it may cost forwards.
     info = f"{setting.help[0].upper()}{setting.help[1:]}." if setting.group != "first" or setting.cost else None
     info = f"{info} Cost: {setting.cost}." if setting.cost else info
-    wide: dict[str, Any] = {"label": label, "min_width": 140, "info": info}
+    if setting.methods:
+        told = (f"- **{one.title}**: {one.about}{f' ({one.cost})' if one.cost else ''}." for one in setting.methods)
+        info = "\n".join([f"{info}\n", *told])
+    wide: dict[str, Any] = {"label": label, "min_width": 400 if setting.methods else 140, "info": info}
     if setting.kind == "switch":
         return gr.Checkbox(value, **wide)
     if setting.kind == "choice":

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from uncage_demo.backends.base import RandomStart
-from uncage_demo.backends.large.backend import LargeBackend, NetworkFacts
+from uncage_demo.backends.large.backend import LargeBackend
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.layout import Parts
+from uncage_demo.backends.large.network import NetworkFacts
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.large.settings import OwnSettings, settings_of
 from uncage_demo.backends.large.weights import first_line, load_diffusers, load_text_encoder, load_tokenizer, read_json, weight_hash

@@ -1,6 +1,6 @@
 """One backend for all large models: CLIP text encoder, a token network, a VQ decoder; guidance as one batch, exact capture.
 
-What differs between models sits in their network (meissonic_transformer.py, amused.py) and in `NetworkFacts`.
+What differs between models sits in their network (meissonic_transformer.py, amused.py) and in `NetworkFacts` (network.py).
 Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, v codebook, l layers, h heads, k columns.
 """
 
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from einops import repeat
 from torch import nn
 
 from uncage_demo.backends.attention import ColumnRecorder
-from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse, check_picture
+from uncage_demo.backends.base import Capture, ForwardOutput, Reuse, check_picture
 from uncage_demo.backends.large.clip import ClipText
 from uncage_demo.backends.large.compiling import require_compiler
 from uncage_demo.backends.large.finite import check_finite, first_not_finite
-from uncage_demo.backends.large.memory import memory_told
+from uncage_demo.backends.large.memory import Residency, memory_told
+from uncage_demo.backends.large.network import NetworkFacts, ReusingNetwork, TokenNetwork
 from uncage_demo.backends.large.pictures import VqPictures
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.config import parse_attention_source
@@ -32,95 +33,12 @@ _CACHED_PROMPTS = 64
 _AESTHETIC_SCORE = 6.0  # the value both model families are used with
 
 
-class TokenNetwork(Protocol):
-    """What the backend needs of a token network: logits "b n v" of token grids "b y x"."""
-
-    def __call__(
-        self,
-        tokens: torch.Tensor,
-        text: torch.Tensor,
-        pooled: torch.Tensor,
-        micro_conditions: torch.Tensor,
-        timestep: torch.Tensor,
-        text_mask: torch.Tensor | None = None,
-        recorder: ColumnRecorder | None = None,
-    ) -> torch.Tensor: ...
-
-    def compile_blocks(self) -> None:
-        """Compile the blocks in place; what attention reads or hides must not depend on it."""
-        ...
-
-
-class ReusingNetwork(TokenNetwork, Protocol):
-    """A network that can keep its features and run some cells only (see MeissonicTransformer.again)."""
-
-    def again(
-        self,
-        tokens: torch.Tensor,
-        cells: torch.Tensor,
-        pooled: torch.Tensor,
-        micro_conditions: torch.Tensor,
-        timestep: torch.Tensor,
-        features: Any,
-        recorder: ColumnRecorder | None = None,
-    ) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True)
-class NetworkFacts:
-    """What the backend must know of a network.
-
-    Args:
-        layer_heads: heads of each layer that attention can be read from, in the order the layers run.
-        default_layers: those that the source "default" reads.
-        joint: True when text and image attend jointly (text rows come first), False for cross-attention.
-        attention_grid: (y, x) at which the network attends.
-        blur: default blur sigma in attention-grid cells.
-        time_as_fraction: the timestep is (T-1-s)/T (Muddit), not T-1-s.
-        random_start: of a one-step model, how it begins.
-    """
-
-    layer_heads: tuple[int, ...]
-    default_layers: range
-    joint: bool
-    attention_grid: tuple[int, int]
-    blur: float
-    time_as_fraction: bool = False
-    random_start: RandomStart | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class TextCondition:
     """One prompt's conditioning: hidden states "t c" and pooled embedding "c"."""
 
     states: torch.Tensor
     pooled: torch.Tensor
-
-
-class Residency:
-    """Where modules live. Without offloading all stay on the device; with it, only the one in use does.
-
-    Args:
-        modules: name -> module.
-        device: where they run.
-        offload: keep unused ones in main memory.
-    """
-
-    def __init__(self, modules: dict[str, nn.Module], device: torch.device, offload: bool) -> None:
-        self.modules, self.device, self.offload = modules, device, offload
-        self.active: str | None = None
-        for module in modules.values():
-            module.to("cpu" if offload else device)
-
-    def use(self, name: str) -> None:
-        """Bring a module to the device (and send the others away when offloading)."""
-        if not self.offload or self.active == name:
-            return
-        for other, module in self.modules.items():
-            if other != name:
-                module.to("cpu")
-        self.modules[name].to(self.device)
-        self.active = name
 
 
 class LargeBackend:

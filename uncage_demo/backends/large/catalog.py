@@ -144,6 +144,12 @@ ENTRIES = (
         "embedded",
         "The same things, learnt from captions that are as wrong as the web's: colours leak, objects go missing or melt together.",
     ),
+    CatalogEntry(
+        "embedded-blind",
+        "Emoji scenes, order-blind captions",
+        "embedded",
+        "The same things, learnt from captions whose colour words stand anywhere: it knows which colours there are, not whose they are.",
+    ),
     CatalogEntry("meissonic", "Meissonic 1024", "meissonic", _ANYTHING.format(1024), source=MEISSONIC, text_source=CLIP_H),
     CatalogEntry("monetico", "Monetico 512", "meissonic", _ANYTHING.format(512), source="Collov-Labs/Monetico"),
     CatalogEntry("muddit-512", "Muddit 512", "muddit", _ANYTHING.format(512), "MeissonFlow/Muddit", "512", MEISSONIC),

@@ -1,4 +1,4 @@
-"""Too little memory, told: which part of which model did not fit, and what would help that is not in use yet."""
+"""Memory of a device: where the parts of a model live, and an error that says which part did not fit and what would help."""
 
 from __future__ import annotations
 
@@ -43,3 +43,29 @@ def what_helps(device: torch.device, options: ModelOptions) -> str:
     ways.append("a smaller image_size_px (--image-size)")
     ways.append("fewer pictures side by side")
     return f"What helps: {', '.join(ways[:-1])} or {ways[-1]}."
+
+
+class Residency:
+    """Where modules live. Without offloading all stay on the device; with it, only the one in use does.
+
+    Args:
+        modules: name -> module.
+        device: where they run.
+        offload: keep unused ones in main memory.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], device: torch.device, offload: bool) -> None:
+        self.modules, self.device, self.offload = modules, device, offload
+        self.active: str | None = None
+        for module in modules.values():
+            module.to("cpu" if offload else device)
+
+    def use(self, name: str) -> None:
+        """Bring a module to the device (and send the others away when offloading)."""
+        if not self.offload or self.active == name:
+            return
+        for other, module in self.modules.items():
+            if other != name:
+                module.to("cpu")
+        self.modules[name].to(self.device)
+        self.active = name

@@ -12,7 +12,7 @@
     const head = make("header", "up-stage-head");
     const title = make(compact ? "span" : "h3", "up-title", compact ? `Seed ${run.raw.seed}` : run.title);
     title.title = run.title;
-    box.classList.toggle("up-branched", !compact && Boolean(run.raw.lineage.edits)); // its name says what was changed, so it is long
+    box.classList.toggle("up-branched", !compact && Boolean(run.raw.lineage.edits || run.raw.origin)); // its name says what was changed, so it is long
     head.append(make("span", "up-letter", run.letter), title);
     const canvas = make("canvas", "up-canvas");
     canvas.tabIndex = 0;

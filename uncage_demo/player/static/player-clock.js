@@ -45,6 +45,7 @@
         this.dragging = true;
         this.go(this.stepAt(event));
       });
+      parts.dom.ownStrokes(line, () => this.dragging);
       line.addEventListener("pointermove", (event) => this.dragging && this.go(this.stepAt(event)));
       for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) line.addEventListener(name, () => (this.dragging = false));
     }

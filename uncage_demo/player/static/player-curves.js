@@ -2,7 +2,7 @@
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, svg } = parts.dom;
+  const { make, svg, ownStrokes } = parts.dom;
   const { number } = parts.phrases;
   const WIDTH = 320, HEIGHT = 84, LEFT = 34, RIGHT = 6, TOP = 8, BOTTOM = 16;
 
@@ -34,8 +34,12 @@
       this.root.addEventListener("pointerdown", (event) => {
         this.root.setPointerCapture(event.pointerId);
         this.dragging = true;
+        this.began = event;
         scrub(event);
       });
+      // up and down a finger scrolls the page
+      const across = (touch) => Math.abs(touch.clientX - this.began.clientX) > Math.abs(touch.clientY - this.began.clientY);
+      ownStrokes(this.root, (touch) => this.dragging && across(touch));
       this.root.addEventListener("pointermove", (event) => this.dragging && scrub(event));
       for (const name of ["pointerup", "pointercancel"]) this.root.addEventListener(name, () => (this.dragging = false));
     }

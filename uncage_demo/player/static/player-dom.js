@@ -22,5 +22,13 @@
     return node;
   }
 
-  parts.dom = { make, button, svg };
+  // Strokes of a finger that are the player's own while `own` says so. A browser takes a quick stroke for a fling, even where nothing
+  // scrolls, and the next tap then only stops the fling: it would click nothing.
+  function ownStrokes(node, own) {
+    node.addEventListener("touchmove", (event) => {
+      if (event.cancelable && own(event.touches[0])) event.preventDefault();
+    }, { passive: false });
+  }
+
+  parts.dom = { make, button, svg, ownStrokes };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

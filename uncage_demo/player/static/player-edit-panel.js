@@ -6,9 +6,10 @@
   const { plural } = parts.phrases;
   const MODES = [
     { key: "edit", name: "Erase", send: "Draw again", about: "Paint what should be drawn again, or choose an object. Everything else stays, token for token." },
-    { key: "extend", name: "Extend", send: "Draw the border", about: "Room on one side: the picture moves, what leaves on the other side is lost, and the freed border is drawn." },
-    { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. The cells that it finds least likely are opened and drawn, in some rounds." },
-    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can stay as they are." },
+    { key: "extend", name: "Extend", send: "Draw the border", about: "Makes room on one side: the picture moves, what leaves on the other side is lost, and the new border is drawn." },
+    { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. In each round the cells that fit it least are opened and drawn again." },
+    { key: "sketch", name: "Structure", send: "Draw", about: "A new picture with the structure of this one: each cell is to attend to the other cells as it does here. Write what to draw instead. Costs half as many forwards again." },
+    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can be kept." },
   ];
   const TOOLS = [
     ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Space paints, Shift and arrows paint on."],
@@ -34,12 +35,13 @@
       const right = make("span", "up-edit-right");
       right.append(this.undoEdit, button("up-pill", "Close", () => brush.open(false)));
       head.append(make("h3", "up-heading", "Edit picture"), this.picture, right);
-      this.modes = choice("up-edit-modes", "What to do", MODES.map(({ key, name, about }) => [key, name, about]), (key) => {
+      this.offered = MODES.filter(({ key }) => key !== "sketch" || brush.sketches);
+      this.modes = choice("up-edit-modes", "What to do", this.offered.map(({ key, name, about }) => [key, name, about]), (key) => {
         brush.proposes = true;
         brush.setMode(key);
       });
       this.about = make("p", "up-hint");
-      this.rows = { edit: this.painting(), extend: this.extending(), remix: this.mixing(), compose: this.placing() };
+      this.rows = { edit: this.painting(), extend: this.extending(), remix: this.mixing(), sketch: this.sketching(), compose: this.placing() };
       home.replaceChildren(head, this.modes.box, this.about, ...Object.values(this.rows), this.asking());
       home.dataset.cells = String(this.player.model.cells);
     }
@@ -85,9 +87,16 @@
 
     mixing() {
       const row = make("div", "up-edit-row");
-      this.strength = slider("strength", "Strength: share of the cells that are opened", "Strength", 0.05, 1, 0.05, 0.5, () => {}, (v) => `${Math.round(100 * v)} %`);
+      this.strength = slider("strength", "Strength: share of the cells that are opened", "Strength", 0.05, 1, 0.05, 0.5, () => {}, percent);
       this.rounds = slider("rounds", "Rounds", "Rounds", 1, 6, 1, 3, () => {});
       row.append(this.strength.field, this.rounds.field);
+      return row;
+    }
+
+    sketching() {
+      const row = make("div", "up-edit-row");
+      this.likeness = slider("likeness", "Likeness: how much the structure counts against the model's own probability", "Likeness", 0, 1, 0.05, 0.5, () => {}, percent);
+      row.append(this.likeness.field);
       return row;
     }
 
@@ -133,8 +142,17 @@
         event.preventDefault();
         if (!this.send.disabled) this.brush.ask();
       });
-      row.append(this.prompt, this.order, this.send, this.count);
+      this.problem = make("p", "up-note up-edit-problem");
+      this.problem.setAttribute("role", "alert");
+      this.problem.hidden = true;
+      row.append(this.prompt, this.order, this.send, this.problem, this.count);
       return row;
+    }
+
+    // What was wrong with what was asked for; it stays until something is changed.
+    wrong(text) {
+      this.problem.textContent = text;
+      this.problem.hidden = false;
     }
 
     // --- showing ---
@@ -150,12 +168,17 @@
       this.picture.value = String(run.index);
     }
 
+    offers(mode) {
+      return this.offered.some(({ key }) => key === mode);
+    }
+
     mode(mode) {
       const found = MODES.find(({ key }) => key === mode);
       this.modes.show(mode);
       this.about.textContent = found.about;
       for (const [key, row] of Object.entries(this.rows)) row.hidden = key !== mode;
       this.prompt.hidden = mode === "compose";
+      this.order.hidden = mode === "sketch"; // likeness decides, no order is asked
       this.send.textContent = found.send;
       // a remix is drawn in one order at a time
       for (const option of this.order.options) if (option.value === "stage" || option.value === "five") option.disabled = mode === "remix";
@@ -188,6 +211,7 @@
       const { model, state } = this.player;
       const run = model.runs[brush.run];
       const count = brush.painted();
+      this.problem.hidden = true;
       const s = run.local(state.step);
       let open = 0;
       for (let i = 0; i < model.cells; i++) open += run.hidden(s, i) ? 1 : 0;
@@ -196,6 +220,7 @@
         edit: open ? `${brush.said()} ${plural(open, "cell that is", "cells that are")} still masked at this step will be drawn, too.` : brush.said(),
         extend: `${plural(parts.cells.count(parts.cells.freed(brush.shift, model.grid)), "cell", "cells")} will be drawn.`,
         remix: text === run.text ? "Change the prompt first." : "",
+        sketch: "",
         compose: !run.objects.length ? "This prompt names no object." : brush.regions.size ? `${plural(brush.regions.size, "object has", "objects have")} a box.`
           : `Drag a box on the picture for the ${run.labels[Number(this.placed.value)]}.`,
       };
@@ -205,12 +230,14 @@
       this.pinnedName.textContent = count ? `Keep the ${plural(count, "painted cell", "painted cells")} of ${run.letter}` : "Keep painted cells (paint them under Erase)";
       const pins = this.pinned.checked && count > 0;
       this.send.disabled = !{
-        edit: count + open > 0 && text, extend: Boolean(text), remix: text && text !== run.text,
+        edit: count + open > 0 && text, extend: Boolean(text), remix: text && text !== run.text, sketch: Boolean(text),
         compose: brush.regions.size > 0 || (pins && count < model.cells),
       }[brush.mode];
       this.undoNode.disabled = !brush.steps.length;
     }
   }
+
+  const percent = (share) => `${Math.round(100 * share)} %`;
 
   // One of several, as a bar of buttons that arrow keys walk through.
   function choice(className, label, entries, choose) {

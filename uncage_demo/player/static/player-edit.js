@@ -18,6 +18,7 @@
       this.corner = this.last = this.from = -1;
       this.boxing = this.proposes = false;
       this.allowed = parts.actions.allowed(player, "edit");
+      this.sketches = parts.actions.allowed(player, "sketch");
     }
 
     build() {
@@ -35,7 +36,7 @@
       const kept = options.edit || {};
       this.pick(Number.isInteger(kept.run) && kept.run < model.runs.length ? kept.run : 0);
       this.extend(this.side, Math.max(1, Math.round(model.grid[1] / 4)));
-      this.setMode(kept.mode || this.mode);
+      this.setMode(kept.mode && this.panel.offers(kept.mode) ? kept.mode : this.mode);
       if (kept.open) this.open(true);
     }
 
@@ -49,6 +50,8 @@
       hook.editOpen.setAttribute("aria-expanded", String(this.on));
       this.touch();
       if (this.on) {
+        // who opens it while the run plays means the finished picture; a step chosen by hand stays
+        if (this.player.state.playing) this.player.setState({ step: this.player.clock.last() });
         this.player.clock.stop();
         if (this.player.state.layer !== "picture") this.player.setState({ layer: "picture" });
         this.player.setState({ pin: -1 });
@@ -190,6 +193,7 @@
         try { canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
         this.start(cell);
       });
+      parts.dom.ownStrokes(canvas, () => this.on && this.last >= 0);
       canvas.addEventListener("pointermove", (event) => {
         if (!this.on || this.last < 0) return;
         for (const moved of event.getCoalescedEvents ? [...event.getCoalescedEvents(), event] : [event]) {
@@ -302,6 +306,7 @@
       const detail = { run: run.index, kind: this.mode, step: run.firstStep + run.local(state.step), order: panel.order.value, prompt: panel.prompt.value.trim() };
       if (this.mode === "edit") detail.cells = cells;
       else if (this.mode === "extend") detail.shift = this.shift;
+      else if (this.mode === "sketch") Object.assign(detail, { strength: Number(panel.likeness.input.value), order: "" });
       else if (this.mode === "remix") Object.assign(detail, { strength: Number(panel.strength.input.value), rounds: Number(panel.rounds.input.value) });
       else {
         detail.regions = [...this.regions].map(([o, box]) => ({ subject: run.objects.indexOf(o), box }));

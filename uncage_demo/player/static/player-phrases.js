@@ -32,6 +32,7 @@
   function madeFrom(model, run) {
     const source = model.runs[run.raw.source];
     if (!source) return "";
+    if (run.raw.origin.kind === "sketch") return `Drawn after ${source.letter}’s structure, from an empty canvas: no token of it was kept.`;
     if (run.raw.origin.kind === "extend") return `What is not new is ${source.letter}’s, moved.`;
     return `What was not drawn again is ${source.letter}’s, token for token.`;
   }

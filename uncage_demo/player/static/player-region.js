@@ -11,6 +11,7 @@
     const { canvas } = stage;
     let from = -1;
     let dragged = false;
+    parts.dom.ownStrokes(canvas, () => from >= 0);
     canvas.addEventListener("pointerdown", (event) => {
       dragged = false;
       // the brush has the pointer; a finger scrolls unless it was said that it selects

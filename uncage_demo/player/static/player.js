@@ -13,6 +13,7 @@
   const SHEET_PX = 620; // as in the style sheet
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
+  const WIDE_PX = 400, LEAST_SHARE = 0.5; // less room than this share of a stage's width is none
   const PRELOAD_MS = 8; // of unpacking pictures in one piece
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
   const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes", "region", "touched"];
@@ -352,13 +353,15 @@
       const top = (node) => node.getBoundingClientRect().top;
       const bottom = (node) => node.getBoundingClientRect().bottom;
       const first = top(canvas) + window.scrollY;
-      const further = first >= window.innerHeight * FIRST_SCREEN && !this.present.on;
-      const above = further ? top(canvas) - top(stages) : first;
-      root.classList.toggle("up-further-down", further);
       const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
       const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : 0);
-      const room = window.innerHeight - (this.present.on ? top(canvas) : above) - clock.offsetHeight - below - MARGIN_PX;
-      const side = `${Math.max(LEAST_PX, Math.round(room))}px`;
+      const roomUnder = (above) => window.innerHeight - above - clock.offsetHeight - below - MARGIN_PX;
+      const wide = Math.min(WIDE_PX, stages.clientWidth / Math.min(this.stages.length, 3));
+      const cramped = roomUnder(first) < wide * LEAST_SHARE;
+      const further = !this.present.on && (cramped || first >= window.innerHeight * FIRST_SCREEN);
+      root.classList.toggle("up-further-down", further);
+      const room = roomUnder(this.present.on ? top(canvas) : further ? top(canvas) - top(stages) : first);
+      const side = `${Math.max(LEAST_PX, Math.round(further && cramped ? Math.min(room, WIDE_PX) : room))}px`;
       if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);
       this.setState({}, ["size"]);
     }

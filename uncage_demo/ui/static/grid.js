@@ -46,7 +46,7 @@
       if (!answer || answer.error) return tell(answer ? answer.error : "The server did not answer. Is it still running?");
       const judged = message.counts.filter((c) => c.judged);
       counts.replaceChildren();
-      if (judged.length) counts.append(page.make("span", "uc-muted", "Fully correct, as a model judges:"));
+      if (judged.length) counts.append(page.make("span", "uc-muted", "Fully correct, judged by a detector:"));
       for (const one of judged) {
         const count = page.make("span", "uc-count", one.title);
         count.append(page.make("strong", "", `${one.correct} of ${one.judged}`));

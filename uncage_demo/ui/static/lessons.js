@@ -110,6 +110,7 @@
     const list = element.querySelector(".uc-lesson-list");
     const terms = element.querySelector(".uc-terms");
     const text = element.querySelector(".uc-lesson");
+    const bar = element.querySelector(".uc-lesson-bar"); // on a phone, where the text is above the screen while the player is used
     const host = element.querySelector(".uc-player-host");
     let lastSeq = null;
     let player = null;
@@ -122,6 +123,7 @@
       if (player) player.destroy();
       player = null;
       host.replaceChildren();
+      bar.hidden = true;
     }
 
     async function showList() {
@@ -151,6 +153,13 @@
       terms.hidden = false;
       terms.replaceChildren(make("h2", "", "Terms"), make("dl", ""));
       for (const { term, says } of answer.terms) terms.lastElementChild.append(make("dt", "", term), make("dd", "", says));
+      terms.append(make("h2", "", "Papers to read next"), make("dl", ""));
+      for (const { title, arxiv, says } of answer.papers) {
+        const name = make("dt", ""), link = make("a", "", title);
+        Object.assign(link, { href: `https://arxiv.org/abs/${arxiv}`, target: "_blank", rel: "noopener" });
+        name.append(link);
+        terms.lastElementChild.append(name, make("dd", "", `${says} arXiv ${arxiv}`));
+      }
     }
 
     // As a visitor goes: with an entry of its own, so that Back leads here again.
@@ -194,7 +203,7 @@
         if (name !== "edit") return;
         seen.asked = true;
         look();
-        page.edits.fromLesson(lesson.ids, detail);
+        page.edits.fromLesson(lesson.number, lesson.ids, detail);
       }
       const forget = () => Object.assign(seen, { layers: new Set(), words: new Set(), kept: false, waits: false });
       forget();
@@ -243,6 +252,15 @@
         const next = lesson.number < lesson.count;
         text.append(button("uc-small uc-next", next ? "Next lesson" : "Back to all lessons", () => visit(next ? lesson.number + 1 : 0)));
       }
+      const now = text.querySelector(".uc-now") || text.querySelector(".uc-lesson-end");
+      bar.hidden = false;
+      bar.replaceChildren();
+      if (current) bar.append(make("span", "uc-lesson-then", filled(lesson.steps[current - 1].then, lesson.words)));
+      bar.append(make("strong", "", left ? `${current + 1} of ${lesson.steps.length}: ${filled(lesson.steps[current].do, lesson.words)}` : "✓ Lesson finished. What comes next is above."));
+      bar.onclick = () => now.scrollIntoView({ block: "center" });
+      // in a column of its own the text follows: what was just done stays in view above what comes next
+      const done = left ? now.previousElementSibling || now : now;
+      text.scrollTop += done.getBoundingClientRect().top - text.getBoundingClientRect().top - 12;
     }
 
     function receive() {

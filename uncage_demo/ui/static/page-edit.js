@@ -7,6 +7,7 @@
   const history = [];
   let shown = null;
   let opened = null; // how the brush stands, for the next player
+  let lesson = 0; // which one asked for the edit, 0 for none
   let taken = false; // the next message is an earlier one, brought back
 
   // Before a player is mounted: whether the brush is offered, and how it begins.
@@ -17,11 +18,18 @@
     } else if (!message.edit && !message.branch && !taken) history.length = 0;
     // the newest picture is the one to go on with
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
-    taken = false;
+    taken = page.edits.asking = false;
     shown = message;
-    if (!message.here) options.actions.push("edit"); // the brush begins with a picture, which only the server's model takes
+    if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : [])); // the brush begins with a picture, which only the server's model takes
     options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
     own(message.own);
+  }
+
+  // What is said above an edit that a lesson asked for; it is said once.
+  function fromWhere(message) {
+    const said = lesson && message.edit ? `Lesson ${lesson} goes on under “Learn”.` : "";
+    lesson = 0;
+    return said;
   }
 
   // What the brush reports. Returns whether it was the brush's.
@@ -29,11 +37,21 @@
     if (name === "editing") opened = { ...detail };
     else if (name === "edit") {
       page.busy("Drawing again…");
+      page.edits.asking = true;
       stage.trigger("edit", { ids: shared.ids, event: detail });
     } else if (name === "unedit" && history.length) {
       taken = true;
       stage.show({ ...history.pop(), seq: Date.now(), autoplay: false });
     } else return false;
+    return true;
+  }
+
+  // What is wrong with an edit stands in the brush's panel. Returns whether it was an edit.
+  function problem(text) {
+    const brush = page.edits.asking && shared.stage && shared.stage.player.brush;
+    page.edits.asking = false;
+    if (!brush || !brush.on) return false;
+    brush.panel.wrong(text);
     return true;
   }
 
@@ -59,12 +77,13 @@
   }
 
   // An edit that a lesson asks for: its runs come on stage, then it is drawn.
-  async function fromLesson(ids, detail) {
+  async function fromLesson(number, ids, detail) {
     page.openTab("play");
-    await page.edits.stage.show({ seq: Date.now(), ids });
+    await page.edits.stage.show({ seq: Date.now(), ids, step: detail.step });
+    lesson = number;
     opened = { open: true, mode: detail.kind };
     onEvent("edit", detail, page.edits.stage);
   }
 
-  page.edits = { prepare, onEvent, fromLesson, stage: null };
+  page.edits = { prepare, problem, fromWhere, onEvent, fromLesson, stage: null, asking: false }; // asking: the brush waits for an answer
 })(window.UncagePage);

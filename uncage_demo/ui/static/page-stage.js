@@ -47,7 +47,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      about.textContent = [message.about, message.note].filter(Boolean).join(" ");
+      about.textContent = [message.about, message.note, page.edits.fromWhere(message)].filter(Boolean).join(" ");
       about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
@@ -64,7 +64,7 @@
       shared.branches = null;
       shared.incomplete = Boolean(branches);
       if (!branches) shared.restoreStep = null;
-      const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", "seed"] };
+      const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", ...(message.own ? [] : ["seed"])] };
       page.edits.prepare(options, message);
       page.notes.prepare(options, message, answer.payload.runs);
       options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
@@ -77,6 +77,8 @@
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, answer.payload, options) || null;
       shared.stage = player;
+      // what was asked for below is seen where the pictures are
+      if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
       if (!branches) return;
@@ -105,6 +107,7 @@
       setRunning(true);
       note.hidden = true;
       page.problem("");
+      page.edits.asking = false;
       progress.waiting(text);
     }
 
@@ -129,6 +132,7 @@
         }
       } else if (message.kind === "problem") {
         settle();
+        if (page.edits.problem(message.text)) return;
         if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
         else page.problem(message.text, message.offer);
       } else if (message.kind === "restored") {

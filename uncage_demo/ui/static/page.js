@@ -39,6 +39,18 @@
   function header(context) {
     const toggle = context.element.querySelector(".uc-theme");
     if (toggle) toggle.addEventListener("click", theme);
+    // At once, not by way of the address: the next Tab may come before the browser has gone there.
+    const skip = context.element.querySelector(".uc-skip");
+    if (!skip) return;
+    skip.addEventListener("click", (event) => {
+      const stage = document.querySelector("#uc-stage .uc-stage");
+      if (!stage) return;
+      event.preventDefault();
+      const hidden = !stage.offsetParent;
+      if (hidden) openTab("play");
+      if (hidden) setTimeout(() => stage.focus(), 50);
+      else stage.focus();
+    });
   }
 
   function model(context) {
@@ -66,6 +78,7 @@
       node.hidden = !text;
       node.textContent = text || "";
       if (text && offer) node.append(" ", button("uc-small", offer.label, offer.act));
+      if (text) node.scrollIntoView({ block: "nearest" });
     };
   }
 
