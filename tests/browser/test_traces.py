@@ -40,6 +40,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Any:
     # The worker talks as a page asks it to, on the same model.
     assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 3
     branch = Trace.from_bytes((folder / "branch.npz").read_bytes())
+    # What Python writes opens in the browser as the same run.
+    branch.save(folder / "again.npz")
+    opened = subprocess.run(
+        ("node", str(ROOT / "tests/browser/open.mjs"), str(folder / "model"), str(folder / "again.npz")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert opened.returncode == 0, opened.stderr[-3000:]
+    assert branch.frames is not None
+    wanted = {"id": branch.id, "steps": len(branch.steps), "frames": len(branch.frames), "text": branch.prompt.text}
+    assert json.loads(opened.stdout) == wanted
     traces = [Trace.from_bytes((folder / f"{i}.npz").read_bytes()) for i in range(len(ASKED["configs"]))]
     assert branch.lineage is not None
     assert branch.lineage.parent == traces[0].id, "a branch names its parent as Python does"

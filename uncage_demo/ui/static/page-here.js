@@ -331,18 +331,17 @@
   const guidedRun = () => (shared.here && stage && stage.guided >= 0 && shared.stage ? shared.stage.player.model.runs[stage.guided] : null);
   const guidedSteps = (run) => run.weight.reduce((last, weight, s) => (weight !== 0 ? run.firstStep + s + 1 : last), 0);
 
+  // The step on show; where guidance is over by then (at a run's end, say), the whole run.
+  const followFrom = (run) => (shared.step < guidedSteps(run) ? Math.max(run.firstStep, shared.step) : run.firstStep);
+
   function updateFollow() {
     buildFollow();
     if (!nodes.follow) return;
     const run = guidedRun();
     nodes.follow.hidden = !run;
     if (!run) return;
-    const last = guidedSteps(run);
-    const late = shared.step >= last;
-    nodes.followInput.disabled = late;
-    nodes.followName.textContent = `What if, from step ${Math.min(shared.step, last - 1) + 1} of ${run.letter} on: weight wₐ`;
-    if (late) nodes.followSaid.textContent = `${run.letter} is guided in steps 1 to ${last}: go to one of them to change its weight.`;
-    else if (nodes.followSaid.textContent.includes("is guided in steps")) nodes.followSaid.textContent = "";
+    const from = followFrom(run);
+    nodes.followName.textContent = from === run.firstStep ? `What if, in all guided steps of ${run.letter}: weight wₐ` : `What if, from step ${from + 1} of ${run.letter} on: weight wₐ`;
     if (nodes.followOf !== stage.made) {
       nodes.followOf = stage.made;
       nodes.followInput.value = String(run.raw.config.contrast_weight);
@@ -358,8 +357,8 @@
   // The steps that follow are decoded again at once; steps that two weights share are not computed twice.
   function follow() {
     const run = guidedRun();
-    if (!run || nodes.followInput.disabled) return;
-    const from = Math.max(run.firstStep, shared.step);
+    if (!run) return;
+    const from = followFrom(run);
     decodeOn({ follow: true, from }, stage.guided, {}, { contrast_weight: Number(nodes.followInput.value) }, { replace: stage.follow });
   }
 
@@ -378,7 +377,14 @@
     return on();
   }
 
-  const click = (selector) => setTimeout(() => document.querySelector(selector).click(), 0);
+  // A button may be made after us: it is waited for.
+  function click(selector, after = 0) {
+    setTimeout(() => {
+      const node = document.querySelector(selector);
+      if (node) node.click();
+      else click(selector, FRAME_MS);
+    }, after);
+  }
   const press = () => click("#uc-here-generate");
 
   function prepareSoon() {
