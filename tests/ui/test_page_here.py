@@ -139,7 +139,7 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     # Link, command and Python are told; a film is made of what is sent.
     assert f"prompt={PROMPT.replace(' ', '+')}" in page.url.replace("%20", "+")
     page.click('#uc-takeaway [data-copies="command"]')
-    assert f"--steps {STEPS}" in page.inner_text(".uc-take-texts")
+    assert f"--num-steps {STEPS}" in page.inner_text(".uc-take-texts")
     assert taken(page, "still", tmp_path).stat().st_size > 10_000
     # A branch joins the stages, and names its parent as Python does.
     page.evaluate("() => window.UncagePage.shared.stage.setStep(2)")
