@@ -40,7 +40,7 @@ def _absent(reason: str) -> None:
 def test_whole_runs_are_those_of_python(name, count, least_equal, tmp_path):
     write(EmbeddedBackend.load(EMBEDDED[name]), tmp_path, count)
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
-    assert set(files) == {"transformer", "decoder", "detector"}
+    assert set(files) == {"transformer", "decoder", "detector", "tiles"}
     assert all((tmp_path / one["file"]).stat().st_size == one["bytes"] < MAX_FILE_BYTES for one in files.values())
     done = node_test("whole.test.mjs", UNCAGE_WEB_MODEL=str(tmp_path), UNCAGE_LEAST_EQUAL=str(least_equal))
     assert passed(done) >= 4

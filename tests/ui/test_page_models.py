@@ -138,7 +138,7 @@ def test_a_checkpoint_in_a_folder_draws_on_the_page(page: Any, folder: Path) -> 
     page.click("#uc-generate")
     page.wait_for_selector("#uc-problem >> visible=true")
     said = page.locator("body").inner_text()
-    assert "image size 30 × 30 px: both sides must be multiples of 8" in said
+    assert "Image size 30 × 30 px: both sides must be multiples of 8" in said
 
     page.fill("#uc-option-image_size_px input", "32x32")
     page.keyboard.press("Enter")

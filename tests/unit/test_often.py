@@ -64,5 +64,5 @@ def test_errors_are_a_message_that_stays():
         yield
 
     (answer,) = beside_the_field(fails_with_two, answers=2)("x")
-    assert json.loads(answer[0])["text"] == "no"
+    assert json.loads(answer[0])["text"] == "No"
     assert answer[1] == gr.skip()

@@ -63,7 +63,7 @@ def test_what_the_system_says_names_no_path_of_the_server() -> None:
     with pytest.raises(FileNotFoundError) as found:
         Path("/no/such/secret").read_text()
     assert short_reason(found.value) == "Something went wrong on the server (FileNotFoundError). Nothing was lost; try again."
-    assert short_reason(FileNotFoundError("name a folder")) == "name a folder"
+    assert short_reason(FileNotFoundError("name a folder")) == "Name a folder"
 
 
 def test_scratch_goes_at_sigterm(tmp_path: Path) -> None:
