@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import sys
 import time
@@ -24,19 +23,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tools.chromium import FLAGS, MISSING, chromium_path
+
 PROMPT = "a turtle and a pink apple"
 PAIR = ("meissonic", "uncage")
 PATIENCE_MS = 600_000
 # Goals: pair against the server's one thread; seconds to the first picture; milliseconds of the page's own thread in one piece.
 MOST_RATIO, MOST_FIRST_S, MOST_BLOCK_MS = 3.0, 0.5, 50.0
-FLAGS = (
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 TRACED = ("toplevel", "__metadata")
 SINCE = """(since) => Object.fromEntries(performance.getEntriesByType('mark')
     .filter((m) => m.name.startsWith('uncage:') && m.startTime >= since).map((m) => [m.name.slice(7), m.startTime]))"""
@@ -282,10 +275,9 @@ def chromium() -> str:
     Raises:
         SystemExit: there is none.
     """
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    path = chromium_path()
     if path is None:
-        raise SystemExit("no Chromium: install one or name it in CHROMIUM")
+        raise SystemExit(MISSING)
     return path
 
 

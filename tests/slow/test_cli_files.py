@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command_line import TalkingToy, fails
-from tests.factories import make_trace
+from tests.command_line import fails, serve_toy, write_pair
 from uncage_demo.cli import main as cli
 from uncage_demo.export import planned_files
 from uncage_demo.trace.record import Trace
@@ -15,24 +14,12 @@ from uncage_demo.trace.record import Trace
 
 @pytest.fixture
 def pair(tmp_path):
-    """Two trace files of one prompt and seed."""
-    return [str(make_trace(order=order).save(tmp_path / f"{order}.npz")) for order in ("meissonic", "uncage")]
+    return write_pair(tmp_path)
 
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The command line with a small real backend in place of the shipped one."""
-    import uncage_demo.backends
-
-    loaded = []
-
-    def load(name, device="cpu", dtype=None, *, download, report):
-        loaded.append((name, device, dtype))
-        return backend
-
-    backend = TalkingToy()
-    monkeypatch.setattr(uncage_demo.backends, "load_backend", load, raising=False)
-    return loaded
+    return serve_toy(monkeypatch)
 
 
 def test_compare_writes_what_it_says(capsys, tmp_path, toy):

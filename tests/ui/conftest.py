@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,17 +13,11 @@ import pytest
 from tests.factories import make_trace
 from tests.ui.player_page import FINDING, VERDICTS, save
 from tests.ui.visitor import EXAMPLES, PACE
+from tools import chromium
+from tools.chromium import MISSING, chromium_path
 from uncage_demo.player.payload import build_payload
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+FLAGS = ("--disable-gpu", *chromium.FLAGS)
 TIMEOUT_MS = 120_000  # a machine that trains at the same time is slow; nothing here waits that long by itself
 
 
@@ -33,13 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.ui)
-
-
-def chromium_path() -> str | None:
-    """The executable that CHROMIUM names, or the first one on the path; None where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    return path if path and Path(path).exists() else None
 
 
 def _missing(reason: str) -> None:
@@ -54,7 +40,7 @@ def browser() -> Iterator[Any]:
     """A headless Chromium, one for all tests."""
     path = chromium_path()
     if path is None:
-        _missing("no Chromium: install one or name it in CHROMIUM")
+        _missing(MISSING)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

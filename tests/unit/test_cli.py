@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.command_line import TalkingToy, fails
+from tests.command_line import fails, serve_toy, write_pair
 from tests.factories import make_trace
 from uncage_demo.cli import arguments
 from uncage_demo.cli import main as cli
@@ -21,24 +21,12 @@ from uncage_demo.trace.reproduce import command_line, python_snippet
 
 @pytest.fixture
 def pair(tmp_path):
-    """Two trace files of one prompt and seed."""
-    return [str(make_trace(order=order).save(tmp_path / f"{order}.npz")) for order in ("meissonic", "uncage")]
+    return write_pair(tmp_path)
 
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The command line with a small real backend in place of the shipped one."""
-    import uncage_demo.backends
-
-    loaded = []
-
-    def load(name, device="cpu", dtype=None, *, download, report):
-        loaded.append((name, device, dtype))
-        return backend
-
-    backend = TalkingToy()
-    monkeypatch.setattr(uncage_demo.backends, "load_backend", load, raising=False)
-    return loaded
+    return serve_toy(monkeypatch)
 
 
 def test_help_is_quick_and_names_every_command():

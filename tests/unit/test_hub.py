@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import constants, errors
 
 from uncage_demo.backends import load_backend
+from uncage_demo.backends.arguments import NAMES
 from uncage_demo.backends.devices import parse_device, parse_dtype
 from uncage_demo.backends.large import catalog, download, hub
 from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, obtain, present
@@ -196,6 +197,7 @@ def test_the_catalogue_and_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [entry.id for entry in catalog.offered()]
     shipped = ["embedded", "embedded-web", "embedded-blind"]
     assert names == [*shipped, "meissonic", "monetico", "muddit-512", "muddit-1024", "dimo", "amused-256", "amused-512"]
+    assert NAMES.split(", ") == names, "what the command line's help lists"
     described = catalog.describe()
     assert json.loads(json.dumps(described)) == described
     assert [item["present"] for item in described] == [True] * 3 + [False] * 7

@@ -104,9 +104,9 @@ def series_of(experiment: str) -> tuple[str, int] | None:
 def series_in(records: Sequence[Record], least: int = 1) -> list[tuple[str, str]]:
     """(series, suite) of everything that was measured at `least` numbers of forwards or more, in the order of the records."""
     counts: dict[tuple[str, str], set[int]] = {}
-    for record in records:
-        if found := series_of(record["experiment"]):
-            counts.setdefault((found[0], record["suite"]), set()).add(found[1])
+    for experiment, suite in dict.fromkeys((record["experiment"], record["suite"]) for record in records):
+        if found := series_of(experiment):
+            counts.setdefault((found[0], suite), set()).add(found[1])
     return [key for key, seen in counts.items() if len(seen) >= least]
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from uncage_demo.bench.ages import growth, growth_markdown, has_ages
 from uncage_demo.bench.beyond import gather, is_idea
-from uncage_demo.bench.laboratory import curves, series_in, series_of
+from uncage_demo.bench.laboratory import curves, series_in
 from uncage_demo.bench.plots import plot_beyond, plot_forwards, plot_growth, plot_panels, plot_table
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.results import build_tables, judge_note
@@ -85,8 +85,9 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
             written[-1].write_text(growth_markdown(found), encoding="utf-8")
             written.append(save_plot(plot_growth(found), folder / f"{experiment}-{suite}.png"))
     for series, suite in series_in(records, least=2):
-        models = dict.fromkeys(r["model"]["id"] for r in records if (series_of(r["experiment"]) or ("",))[0] == series)
-        figure = plot_forwards(f"The laboratory on {', '.join(models)}: {suite}", curves(records, suite, series))
+        found = curves(records, suite, series)
+        models = dict.fromkeys(table.model.split()[0] for tables in found.values() for table in tables.values())
+        figure = plot_forwards(f"The laboratory on {', '.join(models)}: {suite}", found)
         written.append(save_plot(figure, folder / f"{series}-{suite}.png"))
     if any(is_idea(record["experiment"]) for record in records):
         written.append(save_plot(plot_beyond(gather(records)), folder / "beyond.png"))

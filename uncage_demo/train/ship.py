@@ -17,7 +17,7 @@ from uncage_demo.backends.ages import AGES, WHOLE
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.run import make_images
 from uncage_demo.bench.scorers_detector import failures
-from uncage_demo.config import DEFAULT_STEPS, DecodingConfig
+from uncage_demo.config import DecodingConfig
 from uncage_demo.files import write_atomically
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
@@ -51,7 +51,6 @@ class Wanted:
         model: whose runs, see `shipped.EMBEDDED`.
         ages: the model's age of each stage, "" = the whole of its training; () = that everywhere.
         own_seeds: whether each stage has a seed of its own, to show several outcomes of one prompt; else all share one.
-        num_steps: T; None = the model's own.
         seeds: how many seeds of a prompt are tried, from 0.
         frames: of which steps the picture is kept, see `runner.parse_frames`; pictures are most of a file.
     """
@@ -64,13 +63,12 @@ class Wanted:
     model: str = "embedded"
     ages: tuple[str, ...] = ()
     own_seeds: bool = False
-    num_steps: int | None = DEFAULT_STEPS
     seeds: int = 24
     frames: int = 1
 
     def config(self, stage: int, seed: int) -> DecodingConfig:
-        """The settings of one try of a stage."""
-        return DecodingConfig(order=self.orders[stage], num_steps=self.num_steps, seed=seed)
+        """The settings of one try of a stage, in the model's own number of steps."""
+        return DecodingConfig(order=self.orders[stage], seed=seed)
 
     def age(self, stage: int) -> str:
         """The model's age on a stage."""
@@ -104,7 +102,6 @@ WANTED = {
         _TWO_COLORS + _TWO_THINGS,
         ("leaked", True),
         model="embedded-blind",
-        num_steps=None,
         seeds=12,
         frames=4,
     ),
@@ -115,7 +112,6 @@ WANTED = {
         ("leaked", True),
         MENDED,
         model="embedded-web",
-        num_steps=None,
         seeds=12,
         frames=3,
     ),
@@ -127,7 +123,6 @@ WANTED = {
         _BASELINES * 3,
         model="embedded-web",
         own_seeds=True,
-        num_steps=None,
         seeds=12,
         frames=6,
     ),
@@ -139,7 +134,6 @@ WANTED = {
         _BASELINES * (len(AGES) + 1),
         model="embedded-web",
         ages=(*map(str, AGES), ""),
-        num_steps=None,
         seeds=12,
         frames=6,
     ),
@@ -149,7 +143,6 @@ WANTED = {
         _TWO_COLORS,
         ("unbound", "unbound"),
         model="embedded-blind",
-        num_steps=None,
         seeds=12,
         frames=12,
     ),

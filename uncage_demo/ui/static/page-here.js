@@ -5,8 +5,7 @@
   const { shared, make, parse } = page;
   const STORE = "uncage-runs";
   const KEPT_READINGS = 64;
-  const PREPARE_MS = 300, FOLLOW_MS = 160, EXPLAIN_MS = 900, FRAME_MS = 50;
-  const MOST_WEIGHT = 12; // of the slider, as the player's "What if"
+  const PREPARE_MS = 300, EXPLAIN_MS = 900, FRAME_MS = 50;
   const OUT_OF_REACH = "The server is out of reach";
   const UNTOLD = `${OUT_OF_REACH}: only the trace can be taken away.`;
 
@@ -21,7 +20,7 @@
   let work = null; // what the worker is doing for us
   let turn = 0;
   let stage = null; // the runs of ours that are on stage
-  let timer = 0, explainTimer = 0, prepareTimer = 0;
+  let explainTimer = 0, prepareTimer = 0;
   const readings = new Map();
   const nodes = {};
 
@@ -45,32 +44,6 @@
   const on = () => mode === "browser";
   let ready = null; // called when the switch is on the page; a run that a link asks for waits for it
   const attached = new Promise((resolve) => (ready = resolve));
-
-  // --- what the fields say ---
-  // A field's value as the server would take it; what is wrong names the setting, the value and what is allowed.
-  function checked(name, field, parts) {
-    const { kind, open, low, high, choices } = field;
-    const blank = parts.map((part) => part === null || part === undefined || part === "");
-    if (blank.every(Boolean)) {
-      if (open) return null;
-      throw new Error(`${name} is blank; give a value`);
-    }
-    if (blank.some(Boolean)) throw new Error(`${name} is half blank; give both ends${open ? ", or neither" : ""}`);
-    const [value] = parts;
-    if (kind === "choice" && !choices.includes(value)) throw new Error(`${name}=${value}: choose one of ${choices.join(", ")}`);
-    if (["whole", "number", "pair"].includes(kind)) {
-      const wrong = parts.find((part) => typeof part !== "number" || !(part >= low && part <= high) || (kind === "whole" && !Number.isInteger(part)));
-      if (wrong !== undefined) throw new Error(`${name}=${wrong}: give a ${kind === "whole" ? "whole number" : "number"} from ${low} to ${high}`);
-    }
-    return kind === "pair" ? parts : value;
-  }
-
-  function given([text, ...values]) {
-    const of = Object.fromEntries(told.names.map((name, index) => [name, values[index]]));
-    const config = {};
-    for (const [name, field] of Object.entries(told.fields)) config[name] = checked(name, field, field.inputs.map((key) => of[key]));
-    return { text: String(text || "").trim(), model: of.model, age: of.age || "", orders: [...new Set([of.order_a, of.order_b])], config };
-  }
 
   // The corrections of the prompt as the chips show them.
   function editsOf(text) {
@@ -122,14 +95,18 @@
     return done;
   }
 
+  // Of a file that the server keeps for browsers.
+  function address(name) {
+    const root = new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin);
+    return new URL(`${told.folder}/${name}`, root).href;
+  }
+
   async function load(model, age) {
     const reason = window.UncageEngine.unable();
     if (reason) throw new Error(reason);
     if (!told.models.includes(model)) throw new Error(`This model is drawn on the server only; in a browser: ${told.models.join(", ")}.`);
     say("Loading the model…");
     const { files } = await ask("here_files", { model, age });
-    const base = new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin);
-    const address = (name) => new URL(`${told.folder}/${name}`, base).href;
     const manifest = await (await fetch(address(files.manifest))).json();
     orders = Object.fromEntries(manifest.orders.map(({ name, title }) => [name, title]));
     if (!engine) engine = new window.UncageEngine.Engine(address(files.worker), hears);
@@ -155,7 +132,7 @@
     },
     progress(message) {
       if (!work) return;
-      if (work.follow) return followed(`Step ${message.step + 1} of ${message.num_steps}`);
+      if (work.follow) return follow.say(`Step ${message.step + 1} of ${message.num_steps}`);
       const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: orders[work.orders[i]] || work.orders[i] }));
       if (message.step === 0) mark("first");
       page.onStage({ kind: "progress", step: message.step, num_steps: message.num_steps, elapsed_s: message.elapsed_s, from_step: work.from || 0, runs });
@@ -179,7 +156,7 @@
     await attached;
     page.busy("Starting…");
     try {
-      const asked = given(values);
+      const asked = page.hereFields.given(told, values);
       offer = !told.models.includes(asked.model);
       const prompt = await read(asked.text, asked.model);
       offer = true;
@@ -199,7 +176,7 @@
     await attached;
     if (!on()) return;
     try {
-      const asked = given(values);
+      const asked = page.hereFields.given(told, values);
       await open(asked.model, asked.age);
       await read(asked.text, asked.model);
       nodes.root.dataset.read = asked.text;
@@ -229,7 +206,8 @@
       ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
     });
     mark("shown");
-    followed(done.follow ? `Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.` : "");
+    updateFollow();
+    if (done.follow) follow.say(`Decoded again from step ${done.from + 1} in ${seconds.toFixed(1)} s.`);
     clearTimeout(explainTimer);
     explainTimer = setTimeout(explain, done.follow ? EXPLAIN_MS : 0);
   }
@@ -307,60 +285,12 @@
     }
   }
 
-  function buildFollow() {
-    const box = document.querySelector("#uc-stage .uc-follow");
-    if (nodes.follow || !box) return;
-    const field = make("label", "");
-    const input = make("input", "");
-    Object.assign(input, { type: "range", min: "0", max: String(MOST_WEIGHT), step: "0.5" });
-    input.setAttribute("aria-label", "Weight of the contrast in this step and all that follow");
-    const output = make("output", "");
-    const name = make("span", "");
-    field.append(name, input, output);
-    const said = make("span", "uc-muted");
-    said.setAttribute("role", "status");
-    box.append(field, said);
-    input.addEventListener("input", () => {
-      output.textContent = input.value;
-      clearTimeout(timer);
-      timer = setTimeout(follow, FOLLOW_MS);
-    });
-    Object.assign(nodes, { follow: box, followInput: input, followOutput: output, followName: name, followSaid: said });
-  }
-
   const guidedRun = () => (shared.here && stage && stage.guided >= 0 && shared.stage ? shared.stage.player.model.runs[stage.guided] : null);
-  const guidedSteps = (run) => run.weight.reduce((last, weight, s) => (weight !== 0 ? run.firstStep + s + 1 : last), 0);
-
-  // The step on show; where guidance is over by then (at a run's end, say), the whole run.
-  const followFrom = (run) => (shared.step < guidedSteps(run) ? Math.max(run.firstStep, shared.step) : run.firstStep);
-
-  function updateFollow() {
-    buildFollow();
-    if (!nodes.follow) return;
-    const run = guidedRun();
-    nodes.follow.hidden = !run;
-    if (!run) return;
-    const from = followFrom(run);
-    nodes.followName.textContent = from === run.firstStep ? `What if, in all guided steps of ${run.letter}: weight wₐ` : `What if, from step ${from + 1} of ${run.letter} on: weight wₐ`;
-    if (nodes.followOf !== stage.made) {
-      nodes.followOf = stage.made;
-      nodes.followInput.value = String(run.raw.config.contrast_weight);
-      nodes.followOutput.textContent = nodes.followInput.value;
-    }
-  }
-
-  function followed(text) {
-    updateFollow();
-    if (nodes.follow && text) nodes.followSaid.textContent = text;
-  }
 
   // The steps that follow are decoded again at once; steps that two weights share are not computed twice.
-  function follow() {
-    const run = guidedRun();
-    if (!run) return;
-    const from = followFrom(run);
-    decodeOn({ follow: true, from }, stage.guided, {}, { contrast_weight: Number(nodes.followInput.value) }, { replace: stage.follow });
-  }
+  const follow = new page.Follow((from, weight) =>
+    decodeOn({ follow: true, from }, stage.guided, {}, { contrast_weight: weight }, { replace: stage.follow }));
+  const updateFollow = () => follow.update(guidedRun(), stage && stage.made);
 
   // --- the page ---
   function onEvent(name, detail) {
@@ -377,14 +307,13 @@
     return on();
   }
 
-  // A button may be made after us: it is waited for.
-  function click(selector, after = 0) {
-    setTimeout(() => {
-      const node = document.querySelector(selector);
-      if (node) node.click();
-      else click(selector, FRAME_MS);
-    }, after);
+  // A node may be made after us: it is waited for.
+  function whenThere(selector, act) {
+    const node = document.querySelector(selector);
+    if (node) act(node);
+    else setTimeout(() => whenThere(selector, act), FRAME_MS);
   }
+  const click = (selector) => setTimeout(() => whenThere(selector, (node) => node.click()), 0);
   const press = () => click("#uc-here-generate");
 
   function prepareSoon() {
@@ -416,7 +345,7 @@
       const model = (shared.stage && shared.stage.player.model.payload.model.id) || told.models[0];
       const { name } = await ask("here_page", { model });
       const link = make("a");
-      link.href = new URL(`${told.folder}/${name}`, new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin)).href;
+      link.href = address(name);
       link.download = name.split("/").pop();
       document.body.append(link);
       link.click();
@@ -425,13 +354,6 @@
     } catch (error) {
       return error.message;
     }
-  }
-
-  // The settings' fields are made once they are opened; their frame is there from the start, though not always before us.
-  function intoSettings(root) {
-    const frame = document.querySelector("#uc-settings > .label-wrap + div");
-    if (frame) frame.prepend(root);
-    else setTimeout(() => intoSettings(root), FRAME_MS);
   }
 
   function attach(context) {
@@ -449,7 +371,8 @@
       updateFollow();
     });
     document.addEventListener("uc-chips", prepareSoon);
-    intoSettings(root);
+    // The settings' fields are made once they are opened; their frame is there from the start.
+    whenThere("#uc-settings > .label-wrap + div", (frame) => frame.prepend(root));
     choose(told.lacking ? "server" : mode, false);
     say(told.lacking);
     ready();
