@@ -23,6 +23,7 @@ from uncage_demo.files import write_atomically
 
 SCHEMA_VERSION = 1
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
+UNJUDGED = "none"  # what stands for the scorer of pictures that nobody judged
 SHIPPED_SUFFIX = ".jsonl.xz"  # how results stand in the repository: the smallest
 REQUIRED = (
     "schema",
