@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from uncage_demo.bench.records import digest
+from uncage_demo.bench.records import digest, same_digest
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
@@ -208,7 +208,7 @@ def is_measured(row: ImageRow, trace: Trace) -> bool:
     """Whether a finished run has the tokens and the picture that the result line was made from, bit for bit."""
     tokens = np.ascontiguousarray(trace.tokens.reshape(-1).astype(np.int32))
     picture = np.ascontiguousarray(trace.image)
-    return (digest(tokens.tobytes()), digest(picture.tobytes())) == (row.tokens_hash, row.image_hash)
+    return same_digest(row.tokens_hash, digest(tokens.tobytes())) and same_digest(row.image_hash, digest(picture.tobytes()))
 
 
 def overview(shipped: Shipped) -> dict[str, Any]:
