@@ -30,7 +30,7 @@ from uncage_demo.train.token_scenes import TokenScenes
 from uncage_demo.train.transformer import BLANK_FRAC
 
 FAILURES, BINDING, POSTER = PICTURES = ("failures.webp", "binding.webp", "samples.webp")
-PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
+PICTURE_BYTES, POSTER_BYTES = 90_000, 175_000
 SPEED_PROMPT = "a turtle and a pink apple"
 SPEED_STEPS = (DEFAULT_STEPS, 32)
 
