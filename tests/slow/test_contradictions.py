@@ -41,7 +41,7 @@ def _contradictions(prompts: tuple[str, ...], seeds: range) -> tuple[int, int, i
                 verdict = backend.judge(trace, prompt)
                 assert verdict is not None
                 runs, wrong = runs + 1, wrong + (not verdict.all_correct)
-                against += bool(contradictions(diagnose(trace, verdict), verdict))
+                against += bool(contradictions(trace, diagnose(trace, verdict), verdict))
     return runs, wrong, against
 
 
