@@ -34,10 +34,10 @@ def test_from_a_folder_to_a_report(
     asked = ["--experiment", "table1", "--only", "meissonic,uncage,redraw", "--limit", "2", "--seeds", "0", "--steps", "3"]
     asked += ["--out", str(out)]
     assert main(["bench", *model, *asked]) == 2
-    assert "has no detector of its own; choose another scorer (--scorer clip)" in capsys.readouterr().err
+    assert "has no detector of its own; choose another scorer (--scorer clip or none)" in capsys.readouterr().err
     assert not out.exists(), "told before anything is drawn"
 
-    monkeypatch.setattr(commands, "_scorer", lambda *_: Brightness())
+    monkeypatch.setattr(commands, "_clip_scorer", lambda *_: Brightness())
     pictures = ["--images", str(tmp_path / "pictures"), "--scorer", "clip"]
     assert main(["bench", *model, *asked, *pictures]) == 0
     records = read_records(out)
@@ -51,3 +51,31 @@ def test_from_a_folder_to_a_report(
     assert (tmp_path / "again.npz").exists()
     assert main(["bench-report", str(out), "--out", str(tmp_path / "report")]) == 0
     assert (tmp_path / "report/table1-attend-excite.md").exists()
+
+
+def test_drawn_here_and_judged_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out, pictures = write_meissonic(tmp_path / "model"), tmp_path / "lines.jsonl", tmp_path / "pictures"
+    asked = ["bench", "--model", str(folder), "--image-size", "32", "--preset", "paper", "--only", "meissonic,uncage", "--limit", "2"]
+    asked += ["--seeds", "0", "--out", str(out), "--scorer", "none", "--images", str(pictures)]
+    assert main([*asked, "--steps", "4", "--set", "contrast_steps=1"]) == 0
+    records = read_records(out)
+    assert {record["scorer"] for record in records} == {"none"}
+    assert all(set(record["metrics"]) == {"forwards"} for record in records)
+    said = records[0]["config"]
+    assert (said["num_steps"], said["noise_temperature"], said["contrast_blur"], said["contrast_steps"]) == (4, [1.0, 0.01], 2.0, 1)
+    assert main(["bench-report", str(out), "--out", str(tmp_path / "report")]) == 0
+    report = (tmp_path / "report/table1-attend-excite.md").read_text(encoding="utf-8")
+    assert "not judged" in report
+    assert "forwards" in report
+
+    monkeypatch.setattr(commands, "_clip_scorer", lambda *_: Brightness())
+    judged = tmp_path / "judged.jsonl"
+    assert main(["bench-score", str(out), "--images", str(pictures), "--out", str(judged)]) == 0
+    assert "4 lines, judged by brightness" in capsys.readouterr().out
+    later = read_records(judged)
+    assert [(one["image_hash"], one["tokens_hash"]) for one in later] == [(one["image_hash"], one["tokens_hash"]) for one in records]
+    assert all(set(one["metrics"]) == {"correct", "forwards"} for one in later)
+    for path in pictures.rglob("00000-*.png"):
+        path.unlink()
+    assert main(["bench-score", str(out), "--images", str(pictures), "--out", str(judged)]) == 2
+    assert "2 of 4 pictures are not there" in capsys.readouterr().err

@@ -26,6 +26,7 @@ JUDGE = "detector"  # the scorer's name in the key of a line that the embedded m
 PACKED_DIGITS = 8  # of a digest in a packed file: one picture in four thousand million would pass for another
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
 SHIPPED_SUFFIX = ".jsonl.xz"  # how results stand in the repository: the smallest, without what the line itself says (see `slim`)
+UNJUDGED = "none"  # what stands for the scorer of pictures that nobody judged
 REQUIRED = (
     "schema",
     "key",

@@ -27,6 +27,7 @@ DELEGATED = {
     "refresh": ("uncage_demo.train.commands", "after training: weights, examples, pictures, golden grids, card, results anew"),
     "ship": ("uncage_demo.train.commands", "after new weights: example traces, README pictures, golden grids"),
     "bench": ("uncage_demo.bench.commands", "compare orders over many prompts and seeds"),
+    "bench-score": ("uncage_demo.bench.commands", "judge pictures that are drawn already"),
     "bench-report": ("uncage_demo.bench.commands", "tables and plots of benchmark results"),
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),
     "bench-replay": ("uncage_demo.bench.commands", "make the picture of one result line again"),
