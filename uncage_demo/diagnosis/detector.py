@@ -71,7 +71,8 @@ def _denied(trace: Trace, finding: Finding, verdict: Verdict) -> str:
     several = not verdict.detections and bool(verdict.extra_objects)  # an older verdict: it does not say of what there is too much
     right = [verdict.objects_found[i] and verdict.colors_right[i] for i in finding.subjects]
     if all(right) and not several and not any(subjects[i].noun in too_many for i in finding.subjects):
-        return "The detector sees nothing wrong with it."
+        one = all(subjects[i].count == 1 for i in finding.subjects) and finding.kind not in _SHAPE
+        return f"The detector sees nothing wrong with {'it' if one else 'them'}."
     found = verdict.objects_found[owner]
     if finding.kind in _LOST and found:
         return f"The detector sees {'it' if subjects[owner].count == 1 else 'them'}."
