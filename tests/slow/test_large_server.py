@@ -122,7 +122,7 @@ def test_a_picture_is_read_and_a_composition_drawn(server: SimpleNamespace, fold
     [
         ({"more": json.dumps({"image_size_px": 30})}, "image size 30 × 30 px: both sides must be multiples of 8"),
         ({"more": json.dumps({"dtype": "int8"})}, "dtype='int8': use float32, bfloat16 or float16"),
-        ({"more": json.dumps({"lora": "/tmp"})}, "adapters are read for aMUSEd only"),
+        ({"more": json.dumps({"lora": "/tmp"})}, "lora='/tmp': not an option of tiny-meissonic here"),
         ({"more": json.dumps({"text_encoder": "/nowhere/at/all"})}, "/nowhere/at/all"),
         ({"more": json.dumps({"family": "amused"})}, "holds a model of the meissonic family, expected amused"),
         ({"more": "{"}, "give an object with some of dtype"),

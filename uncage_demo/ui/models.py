@@ -154,8 +154,14 @@ def option_facts(model: str) -> tuple[OptionFact, ...]:
         ValueError: a model that is not offered here.
     """
     entry = entry_of(model)
-    facts = options_for(entry.family, local=folders_allowed())
-    return tuple(one for one in facts if one.name != "family" or entry.family is None)
+    if entry.family is not None:
+        return tuple(one for one in options_for(entry.family, local=folders_allowed()) if one.name != "family")
+    from uncage_demo.backends.large.layout import families_in
+
+    # A folder's config tells its family, as far as families differ there.
+    families = families_in(Path(model).expanduser())
+    known = [one.name for family in families for one in options_for(family) if one.name != "family" or len(families) > 1]
+    return tuple(one for one in options_for(None, local=folders_allowed()) if one.name in known)
 
 
 def check_options(model: str, options: ModelOptions) -> None:
