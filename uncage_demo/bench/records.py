@@ -170,7 +170,7 @@ def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> li
     for shard in shards:
         for record in shard:
             known = union.setdefault(record["key"], record)
-            if not keep_first and not _same_outcome(known, record):
+            if known is not record and not keep_first and not _same_outcome(known, record):
                 raise ValueError(
                     f"two results for {record['method']!r}, seed {record['seed']}, prompt {record['prompt']!r} contradict each other "
                     f"(made with {known.get('versions')} and {record.get('versions')})"

@@ -305,7 +305,7 @@
         find("opened").scrollIntoView({ behavior: "smooth", block: "start" });
         element.dataset.opened = row.key;
       } catch (error) {
-        drawn.delete(row.key); // its run is no longer in memory; the next click makes it again
+        drawn.delete(row.key); // its run is no longer kept; the next click makes it again
         tell(error.message);
         list();
       }
