@@ -9,7 +9,7 @@
   const api = { settle() {} };
   window.UncageResults = api;
 
-  // ---- Plot: one row a method, its rate and its difference from the baseline with their intervals --------------------
+  // ---- Plot: one row per method, its rate and its difference from the baseline with their intervals --------------------
 
   function niceTicks(low, high, count) {
     const rough = (high - low) / count || 1;
