@@ -267,7 +267,8 @@
       root.classList.toggle("up-further-down", further);
       const room = roomUnder(this.present.on ? top(canvas) : further ? top(canvas) - top(stages) : first);
       const side = `${Math.max(LEAST_PX, Math.round(further && cramped ? Math.min(room, WIDE_PX) : room))}px`;
-      if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);
+      // On the stages, whose alone it is: what inherits it is styled anew, and all of the player would be 500 nodes.
+      if (stages.style.getPropertyValue("--up-room") !== side) stages.style.setProperty("--up-room", side);
       this.setState({}, ["size"]);
     }
 
