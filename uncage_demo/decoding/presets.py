@@ -94,6 +94,12 @@ _TABLE = (
         DecodingConfig(order="mend", guidance_interval=(0.0, 0.5)),
     ),
     Preset(
+        "mend_spaced",
+        "Draft and mend, spaced, guided for half",
+        "The best of the laboratory in few steps: cells of one step are also at least two cells apart.",
+        DecodingConfig(order="mend", guidance_interval=(0.0, 0.5), spacing=2.0),
+    ),
+    Preset(
         "positive_only",
         "Positive term only",
         "Own words attract; other objects' words do not repel.",
