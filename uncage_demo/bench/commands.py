@@ -18,7 +18,7 @@ from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import SUFFIXES, UNJUDGED, Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
-from uncage_demo.decoding.presets import PRESETS, named_preset
+from uncage_demo.decoding.presets import PRESETS, preset_with
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.shipped import RESULTS
 
@@ -283,8 +283,7 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
     """The experiment that the arguments ask for, built around the model's defaults and --steps, --set."""
     from uncage_demo.config import DecodingConfig
 
-    shared: dict[str, Any] = {} if args.preset is None else dict(named_preset(args.preset).shared)
-    shared["num_steps"] = args.steps or shared.get("num_steps") or backend.info.default_steps
+    shared: dict[str, Any] = {} if args.steps is None else {"num_steps": args.steps}
     for assignment in args.set:
         field, equals, text = assignment.partition("=")
         if not equals or not field:
@@ -293,6 +292,10 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
             shared[field] = json.loads(text)
         except json.JSONDecodeError:
             shared[field] = text
+    if args.preset is not None:
+        shared = preset_with(args.preset, shared)
+    if shared.get("num_steps") is None:
+        shared["num_steps"] = backend.info.default_steps
     setting = Setting(DecodingConfig.from_dict(shared), backend.info, backend.default_blur)
     if args.experiment_file:
         return from_json(setting, args.experiment_file.read_text(encoding="utf-8"), args.experiment_file.stem)

@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from uncage_demo.backends.arguments import add_model_arguments, load_model
     from uncage_demo.config import ORDER_NAMES, DecodingConfig
-    from uncage_demo.decoding.presets import PRESETS
+    from uncage_demo.decoding.presets import PRESETS, preset_with
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.distributed", description="Generate many pictures over processes.")
     add_model_arguments(parser, device=None)
@@ -200,9 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lost = backend.tokenize(prompt)[1]
             if lost:
                 sys.stderr.write(f"note: the model does not read the end of {prompt[:40]!r}...: {lost!r}\n")
-    config = DecodingConfig("uncage") if options.preset is None else PRESETS[options.preset]
-    steps = options.steps or config.num_steps or backend.info.default_steps
-    config = config.with_(num_steps=steps, **({} if options.order is None else {"order": options.order}))
+    given = {} if options.steps is None else {"num_steps": options.steps}
+    settings = given if options.preset is None else preset_with(options.preset, given)
+    order = options.order or ("uncage" if options.preset is None else PRESETS[options.preset].order)
+    config = DecodingConfig(order).with_(**{"num_steps": backend.info.default_steps, **settings})
     lines = generate_pictures(backend, prompts, range(options.seeds), config, options.out, state=state)
     if lines is not None:
         print(f"{len(lines)} pictures in {options.out}")
