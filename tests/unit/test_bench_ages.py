@@ -67,7 +67,7 @@ def test_ages_stay_out_of_tables_of_one_model() -> None:
 
 def test_the_report_holds_figure_and_numbers(tmp_path: Path) -> None:
     written = {path.name for path in write_report(LINES, tmp_path)}
-    assert written == {"ages-s.md", "ages-s.png"}
+    assert written == {"ages-s.md", "ages-s.webp"}
     assert all((tmp_path / name).stat().st_size > 500 for name in written)
 
 

@@ -18,6 +18,8 @@ from uncage_demo.runner import generate
 from uncage_demo.trace.record import Trace, TraceFormatError
 from uncage_demo.types import Subject
 
+pytestmark = pytest.mark.shapes
+
 TINY = EmbeddedBackend.tiny(seed=0)
 PAIR = parse_prompt("a turtle and a pink apple", TINY)
 SUBJECTS = (Subject(object=(0,), label="turtle", noun="turtle"), Subject(object=(1,), label="apple", noun="apple"))

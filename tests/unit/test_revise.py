@@ -123,6 +123,7 @@ def test_strength_0_is_the_baseline_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("order", ["meissonic", "uncage", "halton", "mend"])
 @pytest.mark.parametrize("name", REVISIONS)
+@pytest.mark.shapes
 def test_tokens_change_only_where_a_step_says_so_and_the_schedule_holds(name: str, order: str) -> None:
     settings = config(name, order=order)
     steps = records(settings)

@@ -62,6 +62,7 @@ DECIDED = ("step", "sampled", "committed", "masked_before", "confidence", "noise
     "order", [order for order in ORDER_NAMES if not ORDERS[order].redraw_share]
 )  # their story: test_redraw, test_sight
 @pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
+@pytest.mark.shapes
 def test_every_run_commits_each_position_once_and_never_changes_it(order: str, schedule: str) -> None:
     masked, held = np.ones(N, bool), np.full(N, -1)
     steps = records(DecodingConfig(order=order, schedule=schedule, num_steps=7, seed=4))
@@ -215,6 +216,7 @@ def test_seeds_differ_and_0_is_a_seed() -> None:
 
 
 @pytest.mark.parametrize("order", ["meissonic", "uncage", "halton", "margin", "entropy"])
+@pytest.mark.shapes
 def test_what_is_recorded_never_changes_what_is_decoded(order: str) -> None:
     config = DecodingConfig(order=order, num_steps=6)
     full = records(config)

@@ -9,6 +9,8 @@ from tests.schedule_counts import compare_counts
 from uncage_demo.config import SCHEDULE_NAMES
 from uncage_demo.decoding.schedule import mask_count, scheduled_masked
 
+pytestmark = pytest.mark.shapes
+
 
 def run(schedule: str, num_steps: int, num_tokens: int, power: float = 2.0) -> list[int]:
     masked, left = num_tokens, []

@@ -34,7 +34,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument("--experiment-file", type=Path, metavar="JSON", help='methods of your own: {"methods": {label: {setting: value}}}')
     bench.add_argument("--grid", action="append", default=[], metavar="SETTING=A,B", help="compare all combinations (repeatable)")
     bench.add_argument("--suite", action="append", default=[], choices=tuple(SUITES), help="prompts (repeatable; default: attend-excite)")
-    bench.add_argument("--prompts", action="append", default=[], type=Path, metavar="FILE", help="a prompt file: one a line, or JSON lists")
+    bench.add_argument("--prompts", action="append", default=[], type=Path, metavar="FILE", help="prompts, one per line, or JSON lists")
     bench.add_argument("--published", action="store_true", help='write "a elephant" as the published Attend-and-Excite list does')
     bench.add_argument(
         "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"

@@ -18,6 +18,8 @@ import numpy as np
 from uncage_demo.bench.records import UNJUDGED, Record
 from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired_many, rates
 
+PLOT_SUFFIX = ".webp"  # of the plots in a report
+
 
 @dataclass(frozen=True)
 class Metric:

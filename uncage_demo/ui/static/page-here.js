@@ -165,7 +165,7 @@
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       mark("asked");
-      engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true });
+      engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
     }
