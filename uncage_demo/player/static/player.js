@@ -42,7 +42,7 @@
       this.changed = new Set();
       this.cleanups = [];
       this.present = new parts.present.Present(this);
-      this.model = parts.data.parse(payload);
+      this.model = payload.payload ? payload : parts.data.parse(payload);
       this.painter = new Painter(this.model);
       const { state, autoplay } = this.options;
       const still = this.model.done < this.model.steps || (autoplay && this.calm);
@@ -400,6 +400,8 @@
 
   window.UncagePlayer = {
     layers: LAYERS.map((l) => l.key),
+    // What mount takes as well as a payload: to read one and to build the player are then two pieces of work.
+    read: (payload) => parts.data.parse(payload),
     mount(root, payload, options) {
       const player = new Player(root, payload, options);
       return {
