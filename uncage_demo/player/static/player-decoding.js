@@ -16,7 +16,7 @@
    */
   function Decoding(root, prefix, veil) {
     const cells = [];
-    const about = make("p", `${prefix}-live-about`, "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
+    const about = make("p", `${prefix}-live-about`, "Clear cells are decided. Veiled cells show what the model would put there now, which can change until they are decided.");
     function draw(cell, run) {
       const picture = new Image();
       picture.onload = () => {

@@ -82,7 +82,7 @@
       element.dataset.ready = String(message.seq);
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
       if (!branches) return;
-      busy("Making the branches again…");
+      busy("Reproducing the branches…");
       trigger("branch", { ids: shared.ids, event: { name: "again", branches } });
     }
 
