@@ -20,7 +20,7 @@ from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui import exports, live, theme
+from uncage_demo.ui import exports, live, memory, theme
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
@@ -47,7 +47,11 @@ def read_ahead(after_s: float = 20.0, folder: Path | None = None) -> threading.T
     """
     from uncage_demo.bench.results import load_shipped
 
-    timer = threading.Timer(after_s, load_shipped, (folder or RESULTS,))
+    def read() -> None:
+        load_shipped(folder or RESULTS)
+        memory.settle()
+
+    timer = threading.Timer(after_s, read)
     timer.daemon = True
     timer.start()
     return timer
