@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from tests.factories import make_trace
 from tests.painted import GRID, NOTHING, box
-from uncage_demo.diagnosis.evidence import largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at
+from uncage_demo.diagnosis.evidence import Evidence, Thresholds, largest_patch, leak, mix, overlap, parted, patches, peakedness, settled_at
+from uncage_demo.diagnosis.rules import _rivals, faint
 
 
 def test_largest_patch_is_4_connected_and_does_not_wrap() -> None:
@@ -59,3 +64,27 @@ def test_measures_on_small_fields() -> None:
     assert settled_at(owner, 0, 0.9) == 2
     assert settled_at(owner, 0, 0.3) == 1
     assert settled_at(owner, 1, 0.9) is None
+
+
+@pytest.mark.parametrize(("owners", "rival"), [([1, 1, 2, 0], 1), ([1, 2, 0, -1], None), ([2, 2, 2, 1], 2), ([-1, -1, -1, -1], None)])
+def test_a_rival_leads_in_half_of_the_cells_where_the_word_looks_most(owners: list[int], rival: int | None) -> None:
+    cells = np.array([*owners, *[1] * 36])
+    maps = np.stack([np.arange(40.0)[::-1], np.zeros(40), np.zeros(40)])  # object 0 looks most at the first four
+    evidence: Any = SimpleNamespace(cells=cells, maps=maps)
+    assert _rivals(evidence, 0) == rival
+
+
+def test_what_has_no_cells_of_its_own_is_missing_and_not_faint_too() -> None:
+    trace = make_trace(grid=(4, 10), steps=2)
+    count = len(trace.prompt.subjects)
+
+    def unsure_of_the_first(cells: np.ndarray) -> list[int]:
+        owner, read_at = np.stack([cells, cells]), np.ones(40, int)
+        maps = np.ones((count, 40))
+        evidence = Evidence((0, 1), owner, cells, maps, {}, read_at, np.ones(40), 1.0, tuple(range(1, count)))
+        return [finding.subject for finding in faint(trace, evidence, Thresholds())]
+
+    drawn = np.full(40, -1)
+    drawn[:8] = 0
+    assert unsure_of_the_first(drawn) == [0]
+    assert unsure_of_the_first(np.full(40, -1)) == []

@@ -290,6 +290,9 @@ def test_kept_held_and_forbidden() -> None:
     assert steps[-1].sampled[late] == token
     assert not steps[0].committed[soon]
     assert steps[0].committed.sum() == plain[0].committed.sum()
+    won = np.flatnonzero(steps[0].committed)
+    won = won[won != late]
+    assert steps[0].scores[late] < steps[0].cutoff == steps[0].scores[won].min()  # what is kept has earned nothing
     assert all(r.sampled[7] in (3, 5) for r in steps)
 
 
