@@ -21,7 +21,7 @@ from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui import exports, live, theme
+from uncage_demo.ui import exports, live, memory, theme
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
@@ -56,6 +56,7 @@ def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Ti
         if shipped.pairs:
             first = shipped.pairs[0]
             shipped.table(*first, metric=shipped.about(*first)["primary"])
+        memory.settle()
 
     timer = threading.Timer(after_s, read)
     timer.daemon = True
@@ -200,7 +201,12 @@ class Drawn:
 
 def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
     """What the page shows of a finished run: its id, its picture, and whether it is the measured one bit for bit."""
-    return {"id": identity, "title": method_title(row.method), "picture": live.picture_url(trace.image, 192), "identical": is_measured(row, trace)}
+    return {
+        "id": identity,
+        "title": method_title(row.method),
+        "picture": live.picture_url(trace.image, 192),
+        "identical": is_measured(row, trace),
+    }
 
 
 def unknown_settings(row: ImageRow) -> str:
