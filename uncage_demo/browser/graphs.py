@@ -56,7 +56,7 @@ class TransformerGraph(nn.Module):
 
         Args:
             tokens: "1 n" int64, mask_id where masked.
-            text: "b t" int64, 0 = padding. t may be smaller than the model's text length: padding at the end changes nothing and takes time.
+            text: "b t" int64, 0 = padding. t may be smaller than the model's text length: padding at the end changes nothing but the time.
             visible: "b t" bool, text tokens that may be attended to: no padding, and no word that is knocked out.
             hidden: "b n t" bool, True where an image token may not attend to a text token.
 
