@@ -1,4 +1,4 @@
-"""A page in one file that draws by itself: model, runtime, engine, player and lessons. Opens from disk; nothing is loaded and nothing is sent."""
+"""A page in one file that draws by itself: model, runtime, engine, player, lessons. Opens from disk; nothing is loaded or sent."""
 
 from __future__ import annotations
 
