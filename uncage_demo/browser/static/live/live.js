@@ -112,7 +112,7 @@ class LivePage {
     hook.orderB.value = "uncage";
     for (const [tab, panel] of [[hook.tabDraw, hook.drawPanel], [hook.tabLearn, hook.learnPanel]]) tab.addEventListener("click", () => this.openTab(tab, panel));
     hook.moreButton.addEventListener("click", () => {
-      const open = hook.more.classList.toggle("live-open-more");
+      const open = hook.form.classList.toggle("live-open-more");
       hook.moreButton.setAttribute("aria-expanded", String(open));
     });
     this.settings();
