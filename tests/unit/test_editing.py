@@ -63,6 +63,7 @@ def given_stay(made: Trace, tokens: np.ndarray, drawn: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("order", list(ORDERS))
+@pytest.mark.shapes
 def test_what_is_not_erased_stays_token_for_token_in_every_order(parent: Trace, order: str) -> None:
     made = whole(edit(TINY, parent, ERASED, prompt=OTHER, config=CONFIG.with_(order=order)))
     given_stay(made, parent.tokens, ERASED)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from uncage_demo.bench.ages import has_ages
-from uncage_demo.bench.records import Record, merge, read_records, record_files
+from uncage_demo.bench.records import UNJUDGED, Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 from uncage_demo.shipped import EMOJI_SCENES, RESULTS
 
@@ -236,7 +236,7 @@ def judge_note(table: Table, path: Path = MODEL_METRICS) -> str:
     """
     if "detector" in table.scorer:
         return detector_error(table.model.split()[-1], path) or "The detector's own error with these weights is not on record."
-    return "The scores are another model's judgement, not the truth." if table.scorer else ""
+    return "The scores are another model's judgement, not the truth." if table.scorer not in ("", UNJUDGED) else ""
 
 
 def shipped_weights(path: Path = MODEL_METRICS) -> str:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from uncage_demo.bench.records import digest
+from uncage_demo.bench.records import digest, same_digest
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui import exports, live, theme
+from uncage_demo.ui import exports, live, memory, theme
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
@@ -56,6 +56,7 @@ def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Ti
         if shipped.pairs:
             first = shipped.pairs[0]
             shipped.table(*first, metric=shipped.about(*first)["primary"])
+        memory.settle()
 
     timer = threading.Timer(after_s, read)
     timer.daemon = True
@@ -200,7 +201,12 @@ class Drawn:
 
 def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
     """What the page shows of a finished run: its id, its picture, and whether it is the measured one bit for bit."""
-    return {"id": identity, "title": method_title(row.method), "picture": live.picture_url(trace.image, 192), "identical": is_measured(row, trace)}
+    return {
+        "id": identity,
+        "title": method_title(row.method),
+        "picture": live.picture_url(trace.image, 192),
+        "identical": is_measured(row, trace),
+    }
 
 
 def unknown_settings(row: ImageRow) -> str:
@@ -218,7 +224,7 @@ def is_measured(row: ImageRow, trace: Trace) -> bool:
     """Whether a finished run has the tokens and the picture that the result line was made from, bit for bit."""
     tokens = np.ascontiguousarray(trace.tokens.reshape(-1).astype(np.int32))
     picture = np.ascontiguousarray(trace.image)
-    return (digest(tokens.tobytes()), digest(picture.tobytes())) == (row.tokens_hash, row.image_hash)
+    return same_digest(row.tokens_hash, digest(tokens.tobytes())) and same_digest(row.image_hash, digest(picture.tobytes()))
 
 
 def overview(shipped: Shipped) -> dict[str, Any]:

@@ -9,7 +9,7 @@
   const api = { settle() {} };
   window.UncageResults = api;
 
-  // ---- Plot: one row a method, its rate and its difference from the baseline with their intervals --------------------
+  // ---- Plot: one row per method, its rate and its difference from the baseline with their intervals --------------------
 
   function niceTicks(low, high, count) {
     const rough = (high - low) / count || 1;
@@ -310,7 +310,7 @@
         find("opened").scrollIntoView({ behavior: "smooth", block: "start" });
         element.dataset.opened = row.key;
       } catch (error) {
-        drawn.delete(row.key); // its run is no longer in memory; the next click makes it again
+        drawn.delete(row.key); // its run is no longer kept; the next click makes it again
         tell(error.message);
         list();
       }
