@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { placeOf, verdictOf } from "../../uncage_demo/browser/static/backends/verdict.js";
 import { branched } from "../../uncage_demo/browser/static/branching.js";
+import { asText } from "../../uncage_demo/browser/static/player/message.js";
 import { buildPayload } from "../../uncage_demo/browser/static/player/payload.js";
 import { compose } from "../../uncage_demo/browser/static/prompt/compose.js";
 import { stream } from "../../uncage_demo/browser/static/runner.js";
@@ -21,5 +22,5 @@ for (const [i, trace] of traces.entries()) fs.writeFileSync(path.join(out, `${i}
 for await (const { traces: [branch], finished } of branched(backend, traces[0], 2, {}, { order: "confidence" })) {
   if (finished) fs.writeFileSync(path.join(out, "branch.npz"), await traceToBytes(branch));
 }
-fs.writeFileSync(path.join(out, "payload.json"), JSON.stringify(buildPayload(backend.manifest, traces, verdicts)));
+fs.writeFileSync(path.join(out, "payload.json"), asText(buildPayload(backend.manifest, traces, verdicts)));
 fs.writeFileSync(path.join(out, "verdicts.json"), JSON.stringify(verdicts));

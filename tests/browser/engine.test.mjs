@@ -32,6 +32,7 @@ function recorded(run) {
     encode: () => run.text,
     async forward(request) {
       const given = run.given[step++];
+      assert.ok(given, "no more forwards than in Python");
       assert.equal(request.unconditional, given.uncond !== null, "guided as in Python");
       return { cond: array(given.cond), uncond: array(given.uncond), attention: rows(given.attention), attention_full: null };
     },
@@ -92,7 +93,7 @@ test("settings that are not given are Python's", options, () => {
 for (const run of truth ? truth.runs : []) {
   if (!(run.config.order in ORDERS)) continue;
   test(`decides as Python: ${run.name}`, async () => {
-    const start = run.start && { ...run.start, tokens: Int32Array.from(run.start.tokens), unmask_step: run.start.unmask_step && Int32Array.from(run.start.unmask_step) };
+    const start = run.start && { ...run.start, tokens: Int32Array.from(run.start.tokens), unmask_step: run.start.unmask_step && Int32Array.from(run.start.unmask_step), before: run.start.before && { tokens: Int32Array.from(run.start.before), sight: null }, likelihoods: run.start.likelihoods.map((row) => Float32Array.from(row, (value) => value ?? NaN)) };
     const made = [];
     for await (const [record] of decodeMany(recorded(run), [{ prompt: run.prompt, config: run.config, start, suppress: run.suppress }])) made.push(record);
     assert.equal(made.length, run.steps.length, "steps");
@@ -104,6 +105,10 @@ for (const run of truth ? truth.runs : []) {
       assert.deepEqual(Array.from(record.sampled), wanted.sampled, `${what}: tokens`);
       assert.deepEqual(places(record.committed), wanted.committed, `${what}: committed cells`);
       assert.deepEqual(record.sight && Array.from(record.sight), wanted.sight, `${what}: whose words`);
+      assert.deepEqual(record.reopened && Array.from(record.reopened), wanted.reopened, `${what}: taken back`);
+      assert.equal(record.passes, wanted.passes, `${what}: passes`);
+      assert.equal(record.likelihood === null, wanted.likelihood === null, `${what}: remembers`);
+      if (record.likelihood) close(record.likelihood, array(wanted.likelihood), 1e-5, `${what}: likelihood`);
       assert.equal(record.weight, wanted.weight, `${what}: weight`);
       close([Number.isFinite(record.cutoff) ? record.cutoff : 0], [wanted.cutoff ?? 0], 1e-5, `${what}: cutoff`);
       // Noise that follows the entropy has the last digits of a sum over the codebook in it; all other noise has no arithmetic.

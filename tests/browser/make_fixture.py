@@ -44,6 +44,17 @@ FURTHER = {
     "by confidence": DecodingConfig(order="meissonic", num_steps=10, how_many="confidence", confidence_threshold=0.2, seed=15),
     "by chance": DecodingConfig(order="meissonic", num_steps=10, how_many="first_hitting", seed=16),
     "one step": DecodingConfig(order="meissonic", num_steps=1),
+    "experts": DecodingConfig(order="uncage", num_steps=5, composition=0.4, seed=17),
+    "experts unguided": DecodingConfig(order="meissonic", num_steps=5, composition=0.4, guidance_interval=(0.4, 1.0), seed=18),
+    "away from itself": DecodingConfig(order="meissonic", num_steps=6, self_guidance=1.5, seed=19),
+    "noisy logits": DecodingConfig(order="meissonic", num_steps=6, logit_noise=1.5, seed=20),
+    "what grew": DecodingConfig(order="meissonic", num_steps=8, differential=0.5, seed=21),
+    "redraws its own doubts": DecodingConfig(order="uncage", num_steps=12, redraw_steps=4, revise="correct", revise_strength=0.2, seed=22),
+    "takes nothing back": DecodingConfig(order="meissonic", num_steps=5, revise="plan", revise_strength=0.0, seed=23),
+    **{
+        f"takes back by {name}": DecodingConfig(order="uncage", num_steps=12, revise=name, revise_strength=strength, seed=24)
+        for name, strength in (("remask", 0.3), ("plan", 1.4), ("correct", 0.2), ("critic", 0.3), ("zigzag", 0.3))
+    },
 }
 FURTHER_PROMPT = "two cats and a red car at night"
 
@@ -101,7 +112,16 @@ def _edited(backend: EmbeddedBackend) -> list[tuple[str, Run]]:
     since[:3] = 1
     start = Start(tokens, 2, since, keep={10: 6}, hold=frozenset({12, 13}), forbid={20: tuple(range(v // 2)), 21: (0, 1)})
     word = prompt.words[prompt.subjects[0].object[0]].tokens
-    return [("edited", Run(prompt, config, start)), ("word hidden", Run(prompt, config, None, suppress=word))]
+    # As a branch begins: what the model saw one step earlier, and what a revision remembers.
+    seen = np.where(since == 1, -1, tokens)
+    remembered = (np.where(seen < 0, np.float32(np.nan), np.float32(-2)),)
+    continued = Start(tokens, 2, since, before=(seen, None), likelihoods=remembered)
+    later = DecodingConfig(order="uncage", num_steps=6, seed=5, differential=0.6, revise="correct", revise_strength=0.3)
+    return [
+        ("edited", Run(prompt, config, start)),
+        ("word hidden", Run(prompt, config, None, suppress=word)),
+        ("continued", Run(prompt, later, continued)),
+    ]
 
 
 def _told(backend: EmbeddedBackend, name: str, run: Run, arrays: _Arrays) -> dict[str, Any]:
@@ -125,6 +145,8 @@ def _told(backend: EmbeddedBackend, name: str, run: Run, arrays: _Arrays) -> dic
             "keep": [list(pair) for pair in run.start.keep.items()],
             "hold": sorted(run.start.hold),
             "forbid": [[at, list(ids)] for at, ids in run.start.forbid.items()],
+            "before": None if run.start.before is None else run.start.before[0].tolist(),
+            "likelihoods": [[None if np.isnan(value) else float(value) for value in row] for row in run.start.likelihoods],
         }
     return {
         "name": name,
@@ -152,6 +174,9 @@ def _step(record: StepRecord, arrays: _Arrays) -> dict[str, Any]:
         "committed": np.flatnonzero(record.committed).tolist(),
         "masked": np.flatnonzero(record.masked_before).tolist(),
         "sight": None if record.sight is None else record.sight.tolist(),
+        "reopened": None if record.reopened is None else record.reopened.tolist(),
+        "likelihood": arrays.add(record.likelihood),
+        "passes": record.passes,
         "weight": record.weight,
         "cutoff": None if np.isinf(record.cutoff) else float(record.cutoff),
         "noise": arrays.add(record.noise),

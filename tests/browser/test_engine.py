@@ -24,8 +24,6 @@ NOT_NEEDED = {
     "cost": "serves the benchmark's comparisons at equal cost",
     "sample": "one picture between two steps; in the browser it is part of sampler",
     "step": "one step of one picture; in the browser it is part of sampler",
-    "answers": "what a step reads from the model; in the browser it is part of sampler",
-    "taking_back": "revisions are refused by name in the browser; its redraw is part of sampler",
     "reuse": "partial steps are refused by name in the browser",
 }
 

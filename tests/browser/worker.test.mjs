@@ -50,7 +50,7 @@ test("a page's whole conversation", options, async () => {
   assert.equal(drawn.kind, "finished", drawn.text);
   const live = told.filter(({ kind }) => kind === "progress");
   assert.equal(live.length, STEPS);
-  assert.ok(live.every(({ runs: shown, payload }) => shown.length === 2 && shown[0].picture.startsWith("data:image/bmp;base64,") && !payload));
+  assert.ok(live.every(({ runs: shown, payload }) => shown.length === 2 && shown[0].picture instanceof Blob && !payload));
   assert.equal(drawn.payload.runs.length, 2);
   // What is saved opens again as it was, and what is not a run of this model is refused by its name.
   const files = [];

@@ -33,6 +33,8 @@ _LEAST_VALUES = 64
 class TransformerGraph(nn.Module):
     """The transformer with what guidance reads, written out from its weights: what the engine does to be fast has no place in a graph.
 
+    Where the runtime has a choice of nodes, the graph takes those that WebAssembly computes fastest; see `_normed` and `_turned`.
+
     Args:
         model: the embedded transformer.
     """
@@ -50,11 +52,11 @@ class TransformerGraph(nn.Module):
         self.register_buffer("sin", torch.cat([sin.new_zeros(t, sin.shape[-1]), sin]))
 
     def forward(self, tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and attention of samples that share a forward.
+        """Logits and attention of one image that is read with b texts.
 
         Args:
-            tokens: "b n" int64, mask_id where masked.
-            text: "b t" int64, 0 = padding.
+            tokens: "1 n" int64, mask_id where masked.
+            text: "b t" int64, 0 = padding. t may be smaller than the model's text length: padding at the end changes nothing but the time.
             visible: "b t" bool, text tokens that may be attended to: no padding, and no word that is knocked out.
             hidden: "b n t" bool, True where an image token may not attend to a text token.
 
@@ -63,13 +65,14 @@ class TransformerGraph(nn.Module):
         """
         model = self.model
         n, t = tokens.shape[1], text.shape[1]
-        ones = torch.ones_like(tokens, dtype=torch.bool)
+        ones = torch.ones_like(hidden[:, :, 0])
         of_text = torch.cat([visible, ones], dim=1)[:, None, :].expand(-1, t, -1)
         of_image = torch.cat([visible[:, None, :] & ~hidden, ones[:, None, :].expand(-1, n, -1)], dim=2)
-        mask = torch.cat([of_text, of_image], dim=1)[:, None]
+        mask = _additive(torch.cat([of_text, of_image], dim=1))
         words = model.word_embedding(text) + model.word_position[:t]
+        in_text = _additive((text != 0)[:, None])
         for block in model.text_blocks:
-            words = _text_block(block, words, (text != 0)[:, None, None, :])
+            words = _text_block(block, words, in_text)
         image = model.embed_codes(tokens)
         for block in model.multi_blocks:
             words, image = self._multi_block(block, words, image, mask)
@@ -78,38 +81,62 @@ class TransformerGraph(nn.Module):
         for number, block in enumerate(model.single_blocks):
             x, shares = self._single_block(block, x, mask, t, last=number == len(model.single_blocks) - 1)
             columns.append(shares[..., -n:, :t].transpose(-1, -2))
-        last = F.gelu(model.final(model.final_norm(x)), approximate="tanh")
+        last = F.gelu(model.final(_normed(model.final_norm, x)), approximate="tanh")
         return F.linear(last, model.output_weight(), model.output_bias), torch.stack(columns, dim=1)
 
     def _multi_block(self, block: Any, words: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        t = words.shape[1]
-        joined = torch.cat([block.text.qkv(block.text.norm1(words)), block.image.qkv(block.image.norm1(image))], dim=1)
-        q, k, v = (_heads(part, self.model.heads) for part in joined.chunk(3, dim=-1))
-        mixed = _merge(_shares(self._turned(block.norm_q(q)), self._turned(block.norm_k(k)), mask) @ v)
+        """New activations of both; the image's may be those of one row, before it met its texts."""
+        b, t = words.shape[:2]
+        read = block.image.qkv(_normed(block.image.norm1, image))
+        joined = torch.cat([block.text.qkv(_normed(block.text.norm1, words)), read.expand(b, -1, -1)], dim=1)
+        q, k, v = self._turned(block, joined, t)
+        mixed = _merge(_shares(q, k, mask) @ v)
         words, image = words + block.text.out(mixed[:, :t]), image + block.image.out(mixed[:, t:])
-        return words + block.text.mlp(block.text.norm2(words)), image + block.image.mlp(block.image.norm2(image))
+        return words + block.text.mlp(_normed(block.text.norm2, words)), image + block.image.mlp(_normed(block.image.norm2, image))
 
     def _single_block(self, block: Any, x: Tensor, mask: Tensor, t: int, last: bool) -> tuple[Tensor, Tensor]:
         """New activations, of the image alone in the last block, and the softmax attention of the same rows."""
         width = x.shape[-1]
-        q, k, v, wide = block.into(block.norm(x)).split((width, width, width, block.into.out_features - 3 * width), dim=-1)
-        q, k, v = (_heads(part, self.model.heads) for part in (q, k, v))
-        q, k = self._turned(block.norm_q(q)), self._turned(block.norm_k(k))
+        joined, wide = block.into(_normed(block.norm, x)).split((3 * width, block.into.out_features - 3 * width), dim=-1)
+        q, k, v = self._turned(block, joined, t)
         if last:
             x, q, wide, mask = x[:, t:], q[:, :, t:], wide[:, t:], mask[:, :, t:]
         shares = _shares(q, k, mask)
         return x + block.out(torch.cat([_merge(shares @ v), F.gelu(wide, approximate="tanh")], dim=-1)), shares
 
-    def _turned(self, x: Tensor) -> Tensor:
-        """Channels "b h m e" of text and image turned by position."""
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([first * self.cos - second * self.sin, second * self.cos + first * self.sin], dim=-1)
+    def _turned(self, block: Any, joined: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values "b h m e" of all three side by side "b m 3d"; queries and keys normalised and turned by position.
+
+        The norms' weights and the scale of the scores stand in the tables of the turn, which the runtime computes once. One pass over both.
+        """
+        b, m, d = joined.shape
+        heads = self.model.heads
+        parts = joined.view(b, m, 3, heads, d // (3 * heads)).permute(2, 0, 3, 1, 4)
+        weights = torch.stack([block.norm_q.weight * block.norm_q.weight.shape[0] ** -0.5, block.norm_k.weight])[:, None]
+        first, second = weights.chunk(2, dim=-1)
+        own = torch.cat([first * self.cos, second * self.cos], dim=-1)[:, None, None, self.model.text_length - t :]
+        partner = torch.cat([-second * self.sin, first * self.sin], dim=-1)[:, None, None, self.model.text_length - t :]
+        both = _standardised(parts[:2], block.norm_q.eps)
+        low, high = both.chunk(2, dim=-1)
+        q, k = (both * own + torch.cat([high, low], dim=-1) * partner).unbind(0)
+        return q, k, parts[2]
+
+
+def _standardised(x: Tensor, eps: float) -> Tensor:
+    """The last axis with mean 0 and variance 1, written out: the runtime's own node takes twice as long in WebAssembly."""
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return centred * ((centred * centred).mean(dim=-1, keepdim=True) + eps).rsqrt()
+
+
+def _normed(norm: Any, x: Tensor) -> Tensor:
+    """As the layer norm."""
+    return _standardised(x, norm.eps) * norm.weight + norm.bias
 
 
 def _text_block(block: Any, words: Tensor, mask: Tensor) -> Tensor:
-    q, k, v = (_heads(part, block.heads) for part in block.qkv(block.norm1(words)).chunk(3, dim=-1))
-    words = words + block.out(_merge(_shares(q, k, mask) @ v))
-    return words + block.mlp(block.norm2(words))
+    q, k, v = (_heads(part, block.heads) for part in block.qkv(_normed(block.norm1, words)).chunk(3, dim=-1))
+    words = words + block.out(_merge(_shares(q * q.shape[-1] ** -0.5, k, mask) @ v))
+    return words + block.mlp(_normed(block.norm2, words))
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
@@ -122,10 +149,14 @@ def _merge(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(b, m, h * e)
 
 
+def _additive(mask: Tensor) -> Tensor:
+    """What is added to the scores "b h m m": nothing where "b m m" bool may be attended to."""
+    return ((~mask).float() * -1e30)[:, None]
+
+
 def _shares(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
-    """The softmax attention "b h n m", written out: a graph has no fused kernel, and its columns are wanted."""
-    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-    return scores.masked_fill(~mask, -1e30).softmax(dim=-1)
+    """The softmax attention "b h n m" of scaled queries, written out: a graph has no fused kernel, and its columns are wanted."""
+    return (q @ k.transpose(-1, -2) + mask).softmax(dim=-1)
 
 
 class DecoderGraph(nn.Module):
@@ -159,7 +190,7 @@ class Graph:
         name: of the file, without its suffix.
         module: what is written.
         examples: inputs by name, with which it is traced and checked.
-        dynamic: {input: {axis: name}}; axes of the same name are equal.
+        dynamic: {input or output: {axis: name}}; axes of the same name are equal; an output that is not named has a batch.
         outputs: names in order.
     """
 
@@ -182,8 +213,8 @@ def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
     y, x = transformer.grid
     n, t, v = y * x, transformer.text_length, transformer.codebook_size
     random = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, v + 1, (2, n), generator=random)
-    tokens[1, ::2] = v
+    tokens = torch.randint(0, v + 1, (1, n), generator=random)
+    tokens[0, ::2] = v
     text = torch.zeros(2, t, dtype=torch.int64)
     text[:, :6] = torch.randint(1, transformer.word_embedding.num_embeddings, (2, 6), generator=random)
     hidden = torch.zeros(2, n, t, dtype=torch.bool)
@@ -191,10 +222,11 @@ def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
     codes = torch.randint(0, v, (2, y, x), generator=random)
     with torch.no_grad():
         pictures = DecoderGraph(tokenizer)(codes)
-    batch = {0: "batch"}
+    batch, read = {0: "batch"}, {0: "batch", 1: "text"}
     given = {"tokens": tokens, "text": text, "visible": text != 0, "hidden": hidden}
+    axes = {"text": read, "visible": read, "hidden": {0: "batch", 2: "text"}, "attention": {0: "batch", 3: "text"}}
     return (
-        Graph("transformer", TransformerGraph(transformer), given, dict.fromkeys(given, batch), ("logits", "attention")),
+        Graph("transformer", TransformerGraph(transformer), given, axes, ("logits", "attention")),
         Graph("decoder", DecoderGraph(tokenizer), {"codes": codes}, {"codes": {0: "batch", 1: "rows", 2: "columns"}}, ("pictures",)),
         Graph("detector", DetectorGraph(detector), {"pictures": pictures}, {"pictures": batch}, ("centre", "style")),
     )
@@ -218,7 +250,7 @@ def written(graph: Graph) -> bytes:
             buffer,  # pyright: ignore[reportArgumentType] (the older exporter takes a buffer too)
             input_names=list(graph.examples),
             output_names=list(graph.outputs),
-            dynamic_axes={**graph.dynamic, **{name: {0: "batch"} for name in graph.outputs}},
+            dynamic_axes={**{name: {0: "batch"} for name in graph.outputs}, **graph.dynamic},
             opset_version=OPSET,
             dynamo=False,
             do_constant_folding=False,

@@ -4,6 +4,7 @@
 /** @import { EmbeddedBackend } from "./backends/embedded.js" */
 import { hiddenTokens } from "./decoding/sight.js";
 import { stream } from "./runner.js";
+import { framesTold } from "./trace/frames.js";
 import { traceId } from "./trace/id.js";
 
 /** @type {Edits} */
@@ -28,7 +29,7 @@ export async function* branched(backend, trace, at_step, changes = {}, config = 
   const earlier = lines(trace).filter((line) => line.at_step <= at_step).map((line) => ({ ...line, earlier: null }));
   /** @type {Lineage} */
   const lineage = { parent: id, at_step, edits, parent_config: trace.config, earlier };
-  for await (const progress of stream(backend, [run])) {
+  for await (const progress of stream(backend, [run], trace.frames ? framesTold(trace.versions) : 0)) {
     const [made] = progress.traces;
     const frames = trace.frames && made.frames ? [...trace.frames.slice(0, before), ...made.frames] : made.frames;
     const token_pictures = new Map([...trace.token_pictures, ...made.token_pictures]);
@@ -95,7 +96,17 @@ function branchStart(trace, at_step, edits, asked) {
     hold: edits.drop.filter((i) => masked[i] && (asked.has(i) || !once[i])),
     forbid: edits.forbid,
     sight: at.sight,
+    before: seenBefore(trace, at_step),
+    likelihoods: trace.steps.slice(0, at_step - trace.steps[0].step).flatMap(({ likelihood, masked_before }) =>
+      (likelihood ? [likelihood.map((value, i) => (masked_before[i] ? NaN : value))] : [])),
   };
+}
+
+/** What the model saw one step earlier; null at the first step on record. @param {Trace} trace @param {number} at_step */
+function seenBefore(trace, at_step) {
+  if (at_step === trace.steps[0].step) return null;
+  const { sampled, masked_before, sight } = trace.steps[at_step - 1 - trace.steps[0].step];
+  return { tokens: sampled.map((token, i) => (masked_before[i] ? -1 : token)), sight };
 }
 
 /** The branches that led to a run, the newest first. @param {Trace} trace @returns {Lineage[]} */

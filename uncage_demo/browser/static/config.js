@@ -2,6 +2,7 @@
 
 /** @import { Config, GivenConfig, ModelInfo } from "./types" */
 import { VARIES } from "./orders/counts.js";
+import { REVISIONS } from "./orders/revise.js";
 import { ORDERS } from "./orders/table.js";
 
 /** What holds where nothing is said: a test compares it with DecodingConfig(). */
@@ -10,17 +11,18 @@ export const DEFAULTS = Object.freeze({
   token_temperature: 1, noise_temperature: null, contrast_weight: 3, contrast_steps: null, contrast_blur: null, contrast_mode: "both",
   contrast_rescale: "max", anchor_radius: 0.33, redraw_steps: null, redraw_words: null, use_confidence: true, use_noise: true,
   attention_source: "default", halton_randomize: false, guidance_interval: Object.freeze([0, 1]), entropy_heat: 0, entropy_decay: 1,
-  how_many: "schedule", entropy_budget: 1, confidence_threshold: 0.9, spacing: 0,
+  how_many: "schedule", entropy_budget: 1, confidence_threshold: 0.9, spacing: 0, composition: 0, self_guidance: 0, logit_noise: 0,
+  differential: 0, revise: "none", revise_strength: null,
 });
 /** Settings that are computed on the server only, at the values that turn them off. Anything else is refused by its name. */
-export const ELSEWHERE = Object.freeze({
-  composition: 0, self_guidance: 0, logit_noise: 0, differential: 0, reuse_steps: 0, reuse_from: 0.25, revise: "none", revise_strength: null,
-});
+export const ELSEWHERE = Object.freeze({ reuse_steps: 0, reuse_from: 0.25 });
 /** Settings that a trace leaves out where they are at their defaults, as Python does: older files do not know them. */
 export const LATER = Object.freeze([
   "redraw_steps", "redraw_words", "guidance_interval", "entropy_heat", "entropy_decay", "how_many", "entropy_budget", "confidence_threshold", "spacing",
+  "composition", "self_guidance", "logit_noise", "differential", "revise", "revise_strength",
 ]);
-const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words"]);
+const LEFT_OPEN = Object.freeze(["contrast_steps", "redraw_steps", "redraw_words", "revise_strength"]);
+const NO_REVISION = "none";
 
 /**
  * @param {GivenConfig} given
@@ -53,11 +55,22 @@ export function resolved(given, info, blur) {
   if (!(full.order in ORDERS)) throw new RangeError(`order=${full.order}: choose one of ${Object.keys(ORDERS).join(", ")}`);
   if (!Number.isInteger(full.num_steps) || full.num_steps < 1 || full.num_steps > 256) throw new RangeError(`num_steps=${full.num_steps}: give a whole number from 1 to 256`);
   if (!(full.how_many in VARIES)) throw new RangeError(`how_many=${full.how_many}: choose one of ${Object.keys(VARIES).join(", ")}`);
+  if (full.revise !== NO_REVISION && !(full.revise in REVISIONS)) throw new RangeError(`revise=${full.revise}: choose one of ${[NO_REVISION, ...Object.keys(REVISIONS)].join(", ")}`);
   const [from, to] = full.guidance_interval;
   if (!(from >= 0 && from <= to && to <= 1)) throw new RangeError(`guidance_interval=${from},${to}: give shares from 0 to 1, a start that is not after the end`);
   if (full.contrast_steps !== null && full.contrast_steps > full.num_steps) throw new RangeError(`contrast_steps=${full.contrast_steps}: at most num_steps=${full.num_steps}`);
   if (full.redraw_steps !== null && full.redraw_steps >= full.num_steps) throw new RangeError(`redraw_steps=${full.redraw_steps}: give a whole number from 0 to ${full.num_steps - 1}`);
   return full;
+}
+
+/** What is taken back in every step, or null. @param {Config} config */
+export function revisionOf(config) {
+  return revisionStrength(config) === 0 ? null : REVISIONS[config.revise];
+}
+
+/** How much of it: revise_strength, or the revision's own strength; 0 without one. @param {Config} config */
+export function revisionStrength({ revise, revise_strength }) {
+  return revise === NO_REVISION ? 0 : revise_strength ?? REVISIONS[revise].strength;
 }
 
 /** Steps of the redraw: redraw_steps, or the order's own share. @param {Config} config */

@@ -4,14 +4,16 @@
 /** @import { EmbeddedBackend } from "./backends/embedded.js" */
 import { decodeMany } from "./decoding/sampler.js";
 import { recordedColumns, resolve } from "./decoding/run.js";
+import { recordedFrames } from "./trace/frames.js";
 
 /**
  * Decode runs in lockstep and tell after every step; close the generator to cancel.
  * @param {EmbeddedBackend} backend
  * @param {Run[]} runs at least one
+ * @param {number} every of which steps the picture is decoded, from `parseFrames`; where not every step has one, the last one that has stands in its place
  * @returns {AsyncGenerator<Progress, void, void>} after every step the traces so far, and a last time the finished ones
  */
-export async function* stream(backend, runs) {
+export async function* stream(backend, runs, every = 1) {
   const began = performance.now();
   const timings = { forward: 0, decode: 0, total: 0 };
   const configs = runs.map((run) => resolve(backend, run));
@@ -37,7 +39,7 @@ export async function* stream(backend, runs) {
     const from = performance.now();
     const made = await Promise.all(frames.map((list) => Promise.all(list)));
     timings.decode += (performance.now() - from) / 1000;
-    const traces = runs.map((run, i) => traceOf(backend, run, configs[i], taken[i], made[i], timings));
+    const traces = runs.map((run, i) => traceOf(backend, run, configs[i], taken[i], made[i], timings, every));
     return { step: at, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
   };
   // A painter beside this worker draws a step while the next one is decoded; the first one is shown before anything else is done.
@@ -54,8 +56,9 @@ export async function* stream(backend, runs) {
       const first = !records[0].length;
       for (let i = 0; i < runs.length; i++) {
         if (records[i].at(-1) === latest[i]) continue;
+        const due = records[i].length % every === 0 || leavesNothing(latest[i]);
         records[i].push(latest[i]);
-        frames[i].push(draw(latest[i].sampled));
+        if (every) frames[i].push(due ? draw(latest[i].sampled) : /** @type {Promise<Uint8Array>} */ (frames[i].at(-1)));
       }
       step = Math.max(...latest.map((record) => record.step));
       before = told();
@@ -68,7 +71,7 @@ export async function* stream(backend, runs) {
     await steps.return();
   }
   const made = await Promise.all(frames.map((list) => Promise.all(list)));
-  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], made[i], timings));
+  const traces = runs.map((run, i) => traceOf(backend, run, configs[i], records[i], made[i], timings, every));
   for (const trace of traces) {
     const ids = new Set(trace.steps.flatMap((record) => Array.from(record.alternatives || [])));
     trace.image = await draw(trace.tokens);
@@ -79,16 +82,25 @@ export async function* stream(backend, runs) {
 }
 
 /**
+ * Whether no cell is masked any more after a step.
+ * @param {StepRecord} record
+ */
+function leavesNothing({ masked_before, committed, reopened }) {
+  return !reopened && masked_before.every((masked, i) => !masked || committed[i]);
+}
+
+/**
  * The trace of what was decoded so far, without the pictures of tokens.
  * @param {EmbeddedBackend} backend
  * @param {Run} run
  * @param {Config} config resolved
  * @param {StepRecord[]} steps at least one
- * @param {Uint8Array[]} frames one per step
+ * @param {Uint8Array[]} frames one per step, or none at all
  * @param {Record<string, number>} timings_s
+ * @param {number} every as `stream`
  * @returns {Trace}
  */
-function traceOf(backend, run, config, steps, frames, timings_s) {
+function traceOf(backend, run, config, steps, frames, timings_s, every) {
   const { start } = run;
   const tokens = start ? Int32Array.from(start.tokens) : new Int32Array(steps[0].sampled.length).fill(-1);
   const unmask_step = tokens.map((token, i) => (token >= 0 && start && start.unmask_step ? start.unmask_step[i] : -1));
@@ -105,12 +117,12 @@ function traceOf(backend, run, config, steps, frames, timings_s) {
     steps: steps.slice(),
     tokens,
     unmask_step,
-    image: frames[frames.length - 1],
-    frames: frames.slice(),
+    image: frames[frames.length - 1] || new Uint8Array(0),
+    frames: every ? frames.slice() : null,
     token_pictures: new Map(),
     lineage: null,
     timings_s,
-    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web },
+    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web, ...recordedFrames(every) },
     created: `${new Date().toISOString().slice(0, 19)}+00:00`,
   };
 }

@@ -49,6 +49,12 @@ export interface Config {
   entropy_budget: number;
   confidence_threshold: number;
   spacing: number;
+  composition: number;
+  self_guidance: number;
+  logit_noise: number;
+  differential: number;
+  revise: string;
+  revise_strength: number | null;
 }
 
 /** As asked for: what is missing or null is left to the model. */
@@ -117,6 +123,36 @@ export interface Start {
   hold?: number[];
   forbid?: Forbidden;
   sight?: Uint16Array | null;
+  /** What the model saw one step earlier: differential sampling compares with it. */
+  before?: { tokens: Int32Array; sight: Uint16Array | null } | null;
+  /** Of each earlier step, "n" log p of the tokens that were there, NaN where masked: what a revision remembers. */
+  likelihoods?: Float32Array[];
+}
+
+/** What a revision may look at when a step ends; arrays "n"; see orders/revise.py. */
+export interface Committed {
+  step: number;
+  num_steps: number;
+  held: Uint8Array;
+  masked: Uint8Array;
+  likelihood: Float32Array;
+  trust: Float32Array;
+  left_out: Float32Array | null;
+  confidence: Float32Array;
+  total: number;
+  stay: number;
+  lots: Float64Array;
+}
+
+export interface Revision {
+  /** A place in REASONS. */
+  reason: number;
+  strength: number;
+  /** "n", higher = opened sooner; minus infinity = never. */
+  doubt: (look: Committed) => Float32Array | Float64Array;
+  count: (look: Committed, strength: number) => number;
+  hides?: boolean;
+  ahead?: boolean;
 }
 
 export interface Run { prompt: Prompt; config: GivenConfig; start?: Start | null; suppress?: number[] }
@@ -184,6 +220,8 @@ export interface StepRecord {
   sight: Uint16Array | null;
   /** "n" why a cell was opened again when the step ended, a place in REASONS; null where none was. */
   reopened: Uint8Array | null;
+  /** "n" log p of what each committed position held when the step began, 0 where masked; null without a revision. */
+  likelihood: Float32Array | null;
   passes: number;
 }
 

@@ -7,10 +7,12 @@ import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
 import { packedHeads } from "./player/heads.js";
-import { buildPayload } from "./player/payload.js";
+import { asMessage } from "./player/message.js";
+import { buildPayload, verdictView } from "./player/payload.js";
 import { base64, liveRuns } from "./player/pictures.js";
 import { stream } from "./runner.js";
 import { traceToBytes } from "./trace/file.js";
+import { parseFrames } from "./trace/frames.js";
 import { traceId } from "./trace/id.js";
 import { traceFromBytes } from "./trace/read.js";
 import { zipped } from "./trace/zip.js";
@@ -94,20 +96,16 @@ class Worker {
     this.started = true;
   }
 
-  /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean }} message live = pictures of what is decoding instead of payloads */
-  async draw({ ticket, runs, titles, live }) {
+  /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean, frames?: string, keep?: boolean }} message live = pictures of what is decoding instead of
+   *   payloads; frames = of which steps pictures are made, as `parseFrames` takes it; keep = whether they take the place of the runs so far */
+  async draw({ ticket, runs, titles, live, frames = "all", keep = true }) {
     this.ticket = ticket;
     this.live = Boolean(live);
     const backend = this.model();
-    for await (const progress of stream(backend, runs)) {
-      if (!progress.finished) await this.tell(ticket, progress, progress.traces.map(() => null), titles);
-      else {
-        const finished = [];
-        for (const trace of progress.traces) finished.push({ trace, verdict: await this.judged(trace) });
-        if (this.ticket !== ticket) return;
-        this.runs = finished;
-        await this.tell(ticket, progress, finished.map((run) => run.verdict), titles);
-      }
+    for await (const progress of stream(backend, runs, parseFrames(frames))) {
+      const { traces, finished } = progress;
+      const verdicts = await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), titles);
+      if (finished && keep && this.ticket === ticket) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
       // Lets messages in: a cancelled run stops here.
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
@@ -128,10 +126,8 @@ class Worker {
     const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
     for await (const progress of branched(this.model(), parent.trace, at_step, edits, config)) {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
-      const verdicts = [...others.map((one) => one.verdict), progress.finished ? await this.judged(progress.traces[0]) : null];
-      if (this.ticket !== ticket) return;
-      if (progress.finished) this.runs = runs.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
-      await this.tell(ticket, { ...progress, traces: runs }, verdicts);
+      const verdicts = await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), progress.finished ? this.judged(progress.traces[0]) : null]);
+      if (progress.finished && this.ticket === ticket) this.runs = runs.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
@@ -206,11 +202,25 @@ class Worker {
     return verdictOf(manifest, await this.model().detect(trace.image), trace.prompt, placeOf(manifest, trace.image));
   }
 
-  /** @param {number} ticket @param {import("./types").Progress} progress @param {(Verdict | null)[]} verdicts @param {string[]} [titles] */
-  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, verdicts, titles) {
+  /**
+   * Tell the page of runs, unless it has asked for something else since.
+   * @param {number} ticket @param {import("./types").Progress} progress
+   * @param {(Verdict | Promise<Verdict> | null)[]} judging may still be made: the payload is built meanwhile
+   * @param {string[]} [titles]
+   * @returns {Promise<(Verdict | null)[]>} what `judging` came to
+   */
+  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, judging, titles) {
+    const live = this.live && !finished;
+    const { manifest } = this.model();
+    /** @type {any} */
+    const shown = live ? { runs: traces.every(({ frames }) => frames) ? liveRuns(traces) : undefined } : { payload: buildPayload(manifest, traces, traces.map(() => null), titles) };
     const named = finished ? { hashes: await Promise.all(traces.map(traceId)) } : {};
-    const shown = this.live && !finished ? { runs: liveRuns(traces) } : { payload: buildPayload(this.model().manifest, traces, verdicts, titles) };
-    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...shown, ...named });
+    const verdicts = await Promise.all(judging);
+    if (!live) shown.payload.runs.forEach((/** @type {any} */ run, /** @type {number} */ i) => (run.verdict = verdictView(manifest, verdicts[i], traces[i].prompt)));
+    if (this.ticket !== ticket) return verdicts;
+    const { content, transfer } = asMessage(shown);
+    this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...content, ...named }, transfer);
+    return verdicts;
   }
 }
 

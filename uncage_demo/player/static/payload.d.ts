@@ -3,7 +3,10 @@
 // Shapes: s step, n cells (row by row), w words, o objects, c candidates (masked cells of all steps, in order).
 
 /** A typed array: its type ("f4", "u1", "u2", "i2" ...), shape, and base64 of its little-endian bytes. */
-interface PackedArray { t: string; s: number[]; d: string }
+/** d: bytes in base64, or as they are where a worker hands them over. */
+interface PackedArray { t: string; s: number[]; d: string | Uint8Array }
+/** The file of a picture: base64 from a server or a file; as it is where a worker hands it over. */
+type PictureFile = string | Blob | Uint8Array;
 
 /** A number per candidate; steps where all candidates have 0 do not travel. */
 interface CandidateValues { at: boolean[]; values: PackedArray }
@@ -167,8 +170,8 @@ interface PayloadRun {
   health: { scheduled: number[]; counts_ok: boolean; changed: number; taken_back: number; special: PackedArray | null };
   alternatives: { count: number; ids: PackedArray; probs: PackedArray } | null;
   /** Base64 WebP per step, and the finished picture. */
-  frames: string[] | null;
-  image: string | null;
+  frames: PictureFile[] | null;
+  image: PictureFile | null;
   /** Which of the runs here it is an edit of, where it is one. */
   source?: number;
   /** Which of `prompts` is its own; missing where there is one for all. */
@@ -198,7 +201,7 @@ interface Payload {
   scales: { [layer: string]: number[] };
   /** "256 3" uint8 colour maps. */
   tables: { sequential: PackedArray; order: PackedArray; diverging: PackedArray };
-  atlas: { tile: number; columns: number; ids: number[]; image: string } | null;
+  atlas: { tile: number; columns: number; ids: number[]; image: PictureFile } | null;
   /** [key, title] of every order. */
   orders: string[][];
   runs: PayloadRun[];

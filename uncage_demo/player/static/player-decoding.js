@@ -16,26 +16,34 @@
    */
   function Decoding(root, prefix, veil) {
     const cells = [];
-    const about = make("p", `${prefix}-live-about`, "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
-    function draw(cell, run) {
-      const picture = new Image();
-      picture.onload = () => {
-        const canvas = cell.canvas;
-        canvas.width = picture.naturalWidth;
-        canvas.height = picture.naturalHeight;
-        const paint = canvas.getContext("2d");
-        paint.drawImage(picture, 0, 0);
-        const [rows, columns] = run.grid;
-        const mask = unpackBits(run.masked, rows * columns);
-        const h = canvas.height / rows, w = canvas.width / columns;
-        paint.globalAlpha = 0.88;
-        paint.fillStyle = getComputedStyle(root).getPropertyValue(veil).trim();
-        mask.forEach((masked, i) => {
-          if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
-        });
-        canvas.dataset.step = String(run.step);
-      };
-      picture.src = run.picture;
+    const about = make("p", `${prefix}-live-about`, "Clear cells are decided. Veiled cells show what the model would put there now, which can change until they are decided.");
+    // A picture: an address from the server, a file from a worker.
+    async function drawable(picture) {
+      if (typeof picture !== "string") return createImageBitmap(picture);
+      const image = new Image();
+      image.src = picture;
+      await image.decode();
+      return image;
+    }
+
+    async function draw(cell, run) {
+      const picture = await drawable(run.picture).catch(() => null);
+      if (!picture || cell.asked !== run.step) return; // a later step was faster
+      const { canvas } = cell;
+      const [width, height] = [picture.width, picture.height];
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+      const paint = canvas.getContext("2d");
+      paint.globalAlpha = 1;
+      paint.drawImage(picture, 0, 0);
+      const [rows, columns] = run.grid;
+      const mask = unpackBits(run.masked, rows * columns);
+      const h = height / rows, w = width / columns;
+      paint.globalAlpha = 0.88;
+      paint.fillStyle = getComputedStyle(root).getPropertyValue(veil).trim();
+      mask.forEach((masked, i) => {
+        if (masked) paint.fillRect((i % columns) * w, Math.floor(i / columns) * h, w + 0.5, h + 0.5);
+      });
+      canvas.dataset.step = String(run.step);
     }
     return {
       show(message) {
@@ -55,6 +63,7 @@
           cells[i].title.textContent = run.label;
           cells[i].canvas.setAttribute("role", "img");
           cells[i].canvas.setAttribute("aria-label", `${run.label}, step ${message.step + 1} of ${message.num_steps}`);
+          cells[i].asked = message.step;
           draw(cells[i], { ...run, step: message.step });
         });
       },

@@ -20,8 +20,7 @@
 
     load(text) {
       this.pending.add(text);
-      const blob = new Blob([parts.unpack.bytes(text)]);
-      createImageBitmap(blob).then(
+      createImageBitmap(parts.unpack.file(text)).then(
         (bitmap) => {
           this.pending.delete(text);
           this.ready.set(text, bitmap);

@@ -1,4 +1,4 @@
-// What travelled as base64 -> typed arrays; as packed by player/packing.py.
+// What travelled as base64, or came from a worker -> typed arrays; as packed by player/packing.py.
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
@@ -14,10 +14,19 @@
   // Attention of the 256 codes: fine steps where values are small.
   const decoder = (max) => Float32Array.from({ length: 256 }, (_, q) => max * (q / 255) ** 2);
 
+  // What a worker handed over is no text any more; it lies where the worker put it.
   /** @param {PackedArray | null} entry */
   function typed(entry) {
-    return entry ? new TYPES[entry.t](bytes(entry.d).buffer) : null;
+    if (!entry) return null;
+    const Type = TYPES[entry.t];
+    const raw = typeof entry.d === "string" ? bytes(entry.d) : entry.d;
+    return new Type(raw.buffer, raw.byteOffset, raw.byteLength / Type.BYTES_PER_ELEMENT);
   }
 
-  parts.unpack = { bytes, decoder, typed };
+  /** A picture's file: base64 from a server or a file, as it is from a worker. @param {string | Blob} picture */
+  function file(picture) {
+    return typeof picture === "string" ? new Blob([bytes(picture)]) : picture;
+  }
+
+  parts.unpack = { bytes, decoder, file, typed };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -41,7 +41,7 @@
       this.cleanups = [];
       this.legend = new parts.legend.Legend(this);
       this.present = new parts.present.Present(this);
-      this.model = parts.data.parse(payload);
+      this.model = payload.payload ? payload : parts.data.parse(payload);
       this.painter = new Painter(this.model);
       const { state, autoplay } = this.options;
       const still = this.model.done < this.model.steps || (autoplay && this.calm);
@@ -267,7 +267,8 @@
       root.classList.toggle("up-further-down", further);
       const room = roomUnder(this.present.on ? top(canvas) : further ? top(canvas) - top(stages) : first);
       const side = `${Math.max(LEAST_PX, Math.round(further && cramped ? Math.min(room, WIDE_PX) : room))}px`;
-      if (root.style.getPropertyValue("--up-room") !== side) root.style.setProperty("--up-room", side);
+      // On the stages, whose alone it is: what inherits it is styled anew, and all of the player would be 500 nodes.
+      if (stages.style.getPropertyValue("--up-room") !== side) stages.style.setProperty("--up-room", side);
       this.setState({}, ["size"]);
     }
 
@@ -305,6 +306,8 @@
 
   window.UncagePlayer = {
     layers: LAYERS.map((l) => l.key),
+    // What mount takes as well as a payload: to read one and to build the player are then two pieces of work.
+    read: (payload) => parts.data.parse(payload),
     mount(root, payload, options) {
       const player = new Player(root, payload, options);
       return {

@@ -25,7 +25,7 @@
     const of = Object.fromEntries(told.names.map((name, index) => [name, values[index]]));
     const config = {};
     for (const [name, field] of Object.entries(told.fields)) config[name] = checked(name, field, field.inputs.map((key) => of[key]));
-    return { text: String(text || "").trim(), model: of.model, age: of.age || "", orders: [...new Set([of.order_a, of.order_b])], config };
+    return { text: String(text || "").trim(), model: of.model, age: of.age || "", orders: [...new Set([of.order_a, of.order_b])], config, frames: of.frames || "all" };
   }
 
   page.hereFields = { given };

@@ -65,39 +65,41 @@ export class EmbeddedBackend {
   async forward({ tokens, text, unconditional, source, full, suppress, hidden }) {
     const { info, manifest } = this;
     const [n, t, v] = [tokens.length, text.length, info.codebook_size];
-    const { logits, attention } = await this.run(tokens, text, unconditional, suppress, hidden);
+    const { logits, attention, read } = await this.run(tokens, text, unconditional, suppress, hidden);
     const pairs = source === null ? null : attentionPairs(source, info.single_layers, info.num_heads, manifest.attention_heads);
     return {
-      cond: logits.slice(0, n * v),
-      uncond: unconditional ? logits.slice(n * v, 2 * n * v) : null,
-      attention: pairs && averaged(attention, pairs, info.num_heads, t, n),
-      attention_full: full ? attention.slice(0, info.single_layers * info.num_heads * t * n) : null,
+      cond: logits.subarray(0, n * v),
+      uncond: unconditional ? logits.subarray(n * v, 2 * n * v) : null,
+      attention: pairs && averaged(attention, pairs, info.num_heads, read, t, n),
+      attention_full: full ? padded(attention, info.single_layers * info.num_heads, read, t, n) : null,
     };
   }
 
   /**
-   * Logits "b n v" and attention "b l h t n" of one sample, and of its unconditional half where that is wanted.
-   * @param {Int32Array} tokens @param {number[]} text @param {boolean} unconditional @param {readonly number[]} suppress @param {Uint8Array | null} hidden
-   * @returns {Promise<{ logits: Float32Array, attention: Float32Array }>}
+   * Logits "b n v" and attention "b l h read n" of one sample, and of its unconditional half where that is wanted. The padding at the end
+   * of a text is not computed: the model never attends to it.
+   * @param {Int32Array} tokens @param {number[]} text @param {boolean} unconditional @param {readonly number[]} suppress @param {Uint8Array | null} hidden "n t"
+   * @returns {Promise<{ logits: Float32Array, attention: Float32Array, read: number }>}
    */
   async run(tokens, text, unconditional, suppress, hidden) {
     const { ort, manifest } = this;
     const { ids } = manifest;
     const [n, t] = [tokens.length, text.length];
     const b = unconditional ? 2 : 1;
-    const empty = [ids.start, ids.end, ...new Array(t - 2).fill(ids.pad)];
-    const texts = unconditional ? [...text, ...empty] : text;
-    const visible = Uint8Array.from(texts, (id, k) => Number(id !== ids.pad && !(k < t && suppress.includes(k))));
-    const codes = BigInt64Array.from({ length: b * n }, (_, i) => BigInt(tokens[i % n] < 0 ? manifest.mask_id : tokens[i % n]));
-    const masked = new Uint8Array(b * n * t);
-    if (hidden) masked.set(hidden);
+    const read = Math.max(2, ...text.map((id, k) => (id === ids.pad ? 0 : k + 1)));
+    const empty = [ids.start, ids.end, ...new Array(read - 2).fill(ids.pad)];
+    const texts = [...text.slice(0, read), ...(unconditional ? empty : [])];
+    const visible = Uint8Array.from(texts, (id, k) => Number(id !== ids.pad && !(k < read && suppress.includes(k))));
+    const codes = BigInt64Array.from(tokens, (token) => BigInt(token < 0 ? manifest.mask_id : token));
+    const masked = new Uint8Array(b * n * read);
+    if (hidden) for (let i = 0; i < n; i++) masked.set(hidden.subarray(i * t, i * t + read), i * read);
     const { logits, attention } = await this.transformer.run({
-      tokens: new ort.Tensor("int64", codes, [b, n]),
-      text: new ort.Tensor("int64", BigInt64Array.from(texts, BigInt), [b, t]),
-      visible: new ort.Tensor("bool", visible, [b, t]),
-      hidden: new ort.Tensor("bool", masked, [b, n, t]),
+      tokens: new ort.Tensor("int64", codes, [1, n]),
+      text: new ort.Tensor("int64", BigInt64Array.from(texts, BigInt), [b, read]),
+      visible: new ort.Tensor("bool", visible, [b, read]),
+      hidden: new ort.Tensor("bool", masked, [b, n, read]),
     });
-    return { logits: logits.data, attention: attention.data };
+    return { logits: logits.data, attention: attention.data, read };
   }
 
   /**
@@ -137,14 +139,25 @@ export class EmbeddedBackend {
 }
 
 /**
- * Mean attention of the first sample over (layer, head) pairs: "t" rows of "n" from "l h t n".
- * @param {Float32Array} all @param {number[][]} pairs @param {number} heads @param {number} t @param {number} n
+ * Mean attention of the first sample over (layer, head) pairs: "t" rows of "n" from "l h read n"; nothing at the padding.
+ * @param {Float32Array} all @param {number[][]} pairs @param {number} heads @param {number} read @param {number} t @param {number} n
  */
-function averaged(all, pairs, heads, t, n) {
-  const sum = new Float64Array(t * n);
+function averaged(all, pairs, heads, read, t, n) {
+  const sum = new Float64Array(read * n);
   for (const [layer, head] of pairs) {
-    const from = (layer * heads + head) * t * n;
+    const from = (layer * heads + head) * read * n;
     for (let i = 0; i < sum.length; i++) sum[i] += all[from + i];
   }
-  return Array.from({ length: t }, (_, k) => Float32Array.from(sum.subarray(k * n, (k + 1) * n), (value) => value / pairs.length));
+  return Array.from({ length: t }, (_, k) => {
+    const mean = new Float32Array(n);
+    if (k < read) for (let i = 0; i < n; i++) mean[i] = sum[k * n + i] / pairs.length;
+    return mean;
+  });
+}
+
+/** Attention of the first sample "maps t n" from "maps read n". @param {Float32Array} all @param {number} maps @param {number} read @param {number} t @param {number} n */
+function padded(all, maps, read, t, n) {
+  const out = new Float32Array(maps * t * n);
+  for (let map = 0; map < maps; map++) out.set(all.subarray(map * read * n, (map + 1) * read * n), map * t * n);
+  return out;
 }

@@ -13,20 +13,17 @@ export function inputKey({ tokens, text, unconditional, source, full, suppress, 
 }
 
 /**
- * Outputs of all requests in order; equal requests get the same object.
+ * A model that answers equal requests of one step with the same object.
  * @param {Backend} backend
- * @param {Request[]} requests
- * @returns {Promise<ForwardOutput[]>}
+ * @returns {(request: Request) => Promise<ForwardOutput>}
  */
-export async function forwardAll(backend, requests) {
-  /** @type {Map<string, ForwardOutput>} */
+export function sharing(backend) {
+  /** @type {Map<string, Promise<ForwardOutput>>} */
   const made = new Map();
-  const outputs = [];
-  for (const request of requests) {
+  return (request) => {
     const key = inputKey(request);
-    const known = made.get(key) || (await backend.forward(request));
+    const known = made.get(key) || backend.forward(request);
     made.set(key, known);
-    outputs.push(known);
-  }
-  return outputs;
+    return known;
+  };
 }

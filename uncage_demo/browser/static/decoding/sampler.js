@@ -1,21 +1,24 @@
 // The decoding loop: forward -> which token -> how many -> where next -> commit; as decoding/sampler.py.
 
-/** @import { Backend, Config, ForwardOutput, Prompt, Request, Run, Start, StepContext, StepRecord, Subject } from "../types" */
-import { draftSteps, redrawnSteps, redrawsByOwnWords } from "../config.js";
-import { blurInCells, untokenizedWords, wordMaps, wordMatrix } from "../orders/contrast.js";
+/** @import { Backend, ForwardOutput, Request, Run, Start, StepContext, StepRecord } from "../types" */
+import { draftSteps, redrawnSteps, revisionOf } from "../config.js";
+import { blurInCells, untokenizedWords, wordMatrix } from "../orders/contrast.js";
 import { VARIES } from "../orders/counts.js";
 import { visitingRank } from "../orders/halton.js";
-import { ELSEWHERE, UNVOUCHED } from "../orders/revise.js";
 import { ORDERS, publishedContrast } from "../orders/table.js";
-import { forwardAll } from "./batching.js";
+import { lookBack, stepLogits } from "./answers.js";
+import { sharing } from "./batching.js";
+import { entropyTemperature, grown } from "./logits.js";
 import { gumbel, rollOffset, uniforms } from "./noise.js";
 import { noiseScale, scoreOf, select, weightAt } from "./order.js";
-import { keptCells, objectPlaces, phaseAt } from "./redraw.js";
+import { phaseAt } from "./redraw.js";
 import { ALTERNATIVES, recordedColumns, resolve } from "./run.js";
-import { entropyTemperature } from "./logits.js";
 import { stayMasked } from "./schedule.js";
-import { doubtfulObjects, hiddenTokens, ownSight } from "./sight.js";
-import { TokenOpinion, applyGuidance, forbidIds, guidanceAt } from "./tokens.js";
+import { hiddenTokens } from "./sight.js";
+import { openAroundPlaces, takeBack } from "./taking_back.js";
+import { TokenOpinion, forbidIds, guidanceAt } from "./tokens.js";
+
+/** @typedef {(request: Request) => Promise<ForwardOutput>} Ask asks the model */
 
 /**
  * Decode several samples in lockstep; each comes out exactly as alone. Runs whose tokens and prompt are equal share one forward.
@@ -32,16 +35,14 @@ export async function* decodeMany(backend, runs, options = {}) {
   const latest = [];
   while (states.some((state) => !state.finished)) {
     const active = states.map((_, i) => i).filter((i) => !states[i].finished);
-    const outputs = await forwardAll(backend, active.map((i) => states[i].request()));
-    active.forEach((i, k) => {
-      latest[i] = states[i].advance(outputs[k]);
-    });
+    const ask = sharing(backend);
+    for (const i of active) latest[i] = await states[i].advance(ask);
     yield latest.slice();
   }
 }
 
 /** One run between two steps. */
-class State {
+export class State {
   /** @param {Backend} backend @param {Run} run @param {boolean} full */
   constructor(backend, run, full) {
     const { grid } = backend.info;
@@ -62,7 +63,14 @@ class State {
     this.pinned = Uint8Array.from(this.tokens, (token, i) => Number(token >= 0 && (!since || since[i] < 0)));
     const draft = draftSteps(this.config);
     const redrawing = redrawnSteps(this.config) > 0 && this.step >= draft && since;
-    this.numScheduled = this.tokens.filter((token, i) => (redrawing ? token < 0 || since[i] >= draft : !this.pinned[i])).length;
+    /** What the schedule counts over. */
+    this.scheduled = Uint8Array.from(this.tokens, (token, i) => Number(redrawing ? token < 0 || since[i] >= draft : !this.pinned[i]));
+    /** Of every step so far that a revision looked at; see Start. @type {Float32Array[]} */
+    this.likelihoods = [...(this.start.likelihoods || [])];
+    /** "n v" probabilities of the step before, where differential sampling compares with them. @type {Float32Array | null} */
+    this.previous = null;
+    /** Of the network, for one sample, in the step at hand; a guided forward takes two. */
+    this.passes = 0;
     const { visits } = ORDERS[this.config.order];
     this.rank = visits ? visitingRank(visits(...grid), this.config.halton_randomize ? rollOffset(this.config.seed, count) : 0) : null;
     this.columns = recordedColumns(run.prompt);
@@ -89,28 +97,50 @@ class State {
     return blurInCells(this.config.contrast_blur, this.backend.info.grid, this.backend.info.attention_grid);
   }
 
-  /** @returns {Request} */
-  request() {
+  get numScheduled() {
+    return this.scheduled.reduce((a, b) => a + b, 0);
+  }
+
+  /**
+   * A forward of this step, counted.
+   * @param {{ tokens?: Int32Array, own?: boolean, suppress?: number[], unconditional?: boolean }} [other] tokens = what the model is to see; own = the step's own
+   *   forward, whose attention is read; suppress = further text tokens hidden; unconditional = not left to guidance
+   * @returns {Request}
+   */
+  request({ tokens = this.tokens, own = false, suppress = [], unconditional } = {}) {
     const [config, step] = this.phase;
+    const both = unconditional ?? (guidanceAt(config, step) !== 1 || (config.composition > 0 && this.prompt.subjects.length > 1));
+    this.passes += both ? 2 : 1;
     return {
-      tokens: this.tokens,
+      tokens,
       step,
       num_steps: config.num_steps,
       text: this.text,
-      unconditional: guidanceAt(config, step) !== 1,
-      source: this.config.attention_source,
-      full: this.full,
-      suppress: this.suppress,
+      unconditional: both,
+      source: own ? this.config.attention_source : null,
+      full: own && this.full,
+      suppress: suppress.length ? [...new Set([...this.suppress, ...suppress])].sort((a, b) => a - b) : this.suppress,
       hidden: this.sight ? hiddenTokens(this.sight, this.prompt) : null,
     };
   }
 
+  /** The same run with something changed; this one stays. @param {Partial<State>} changes @returns {State} */
+  replaced(changes) {
+    return Object.assign(Object.create(State.prototype), this, changes);
+  }
+
+  /** Every second cell, as on a chessboard: the black ones in even steps, the white ones in odd steps. */
+  half() {
+    const columns = this.backend.info.grid[1];
+    return Uint8Array.from(this.tokens, (_, i) => Number((Math.floor(i / columns) + (i % columns) + this.step) % 2 === 0));
+  }
+
   /**
-   * Take the three decisions of one step, commit, and tell what was done.
-   * @param {ForwardOutput} output
-   * @returns {StepRecord}
+   * Ask for the forwards of one step, take its decisions, commit, and tell what was done.
+   * @param {Ask} ask
+   * @returns {Promise<StepRecord>}
    */
-  advance(output) {
+  async advance(ask) {
     const [config, step] = this.phase;
     const at = this.step;
     const order = ORDERS[config.order];
@@ -118,14 +148,18 @@ class State {
     const first = at === this.start.step;
     const { sight } = this;
     const masked = Uint8Array.from(this.tokens, (token) => Number(token < 0));
-    const logits = applyGuidance(output.cond, output.uncond, guidanceAt(config, step));
+    this.passes = 0;
+    await lookBack(this, ask);
+    const output = await ask(this.request({ own: true }));
+    const logits = await stepLogits(this, output, masked, ask);
     const codebook = this.backend.info.codebook_size;
     const opinion = new TokenOpinion(forbidIds(logits, this.start.forbid || [], codebook), codebook);
     const entropy = opinion.entropy();
     const { entropy_heat: heat, entropy_decay: decay, token_temperature: base } = this.config;
     const temperature = heat > 0 ? entropyTemperature(entropy, heat, decay, base) : base;
     const sampled = this.chooseTokens(opinion, temperature, masked, first);
-    const confidence = opinion.confidence(sampled).map((value, i) => (masked[i] ? value : 0));
+    const likelihood = opinion.confidence(sampled);
+    const confidence = likelihood.map((value, i) => (masked[i] ? value : 0));
     const alternatives = opinion.top(ALTERNATIVES);
     const attention = output.attention ? this.columns.map((column) => /** @type {Float32Array[]} */ (output.attention)[column]) : null;
     /** @type {StepContext} */
@@ -143,9 +177,11 @@ class State {
     };
     const scores = scoreOf(order, context, config).map((value, i) => (masked[i] ? value : -Infinity));
     const stay = stayMasked(config, step, this.numScheduled, masked, scores, confidence, entropy);
-    const [committed, cutoff] = this.choosePositions(scores, masked, masked.reduce((a, b) => a + b, 0) - stay, first);
-    this.tokens = this.tokens.map((token, i) => (committed[i] ? sampled[i] : token));
-    const reopened = this.endsDraft ? this.openAgain(/** @type {Float32Array[]} */ (attention)) : null;
+    let reopened = await takeBack(this, { masked, sampled, scores, likelihood, confidence, stay }, ask);
+    const back = reopened.reduce((sum, code) => sum + Number(code > 0), 0);
+    const [committed, cutoff] = this.choosePositions(scores, masked, masked.reduce((a, b) => a + b, 0) - stay + back, first);
+    this.tokens = this.tokens.map((token, i) => (reopened[i] ? -1 : committed[i] ? sampled[i] : token));
+    if (this.endsDraft) reopened = openAroundPlaces(this, /** @type {Float32Array[]} */ (attention));
     this.step++;
     return {
       step: at,
@@ -164,14 +200,24 @@ class State {
       alternative_probs: alternatives.probs,
       entropy,
       sight,
-      reopened: reopened && reopened.some(Boolean) ? reopened : null,
-      passes: guidanceAt(config, step) !== 1 ? 2 : 1,
+      reopened: reopened.some(Boolean) ? reopened : null,
+      likelihood: revisionOf(config) ? likelihood.map((value, i) => (masked[i] ? 0 : value)) : null,
+      passes: this.passes,
     };
   }
 
   /** Which token: x0 at masked positions, the committed id elsewhere. @param {TokenOpinion} opinion @param {number | Float64Array} temperature @param {Uint8Array} masked @param {boolean} first */
   chooseTokens(opinion, temperature, masked, first) {
-    const drawn = opinion.sample(uniforms(this.config.seed, this.step, "token", masked.length), temperature);
+    let from = opinion;
+    if (this.config.differential > 0) {
+      const [now, before] = [opinion.probabilities(), this.previous];
+      this.previous = now;
+      if (before) {
+        const { chances, rows } = grown(now, before, masked, this.config.differential);
+        if (rows.length) from = new TokenOpinion(chances.map(Math.log), opinion.codebook);
+      }
+    }
+    const drawn = from.sample(uniforms(this.config.seed, this.step, "token", masked.length), temperature);
     const sampled = drawn.map((id, i) => (masked[i] ? id : this.tokens[i]));
     if (first) {
       for (const [position, token] of this.start.keep || []) {
@@ -200,28 +246,6 @@ class State {
       if (chosen && !forced[i]) cutoff = Math.min(cutoff, scores[i]);
     });
     return [committed, cutoff];
-  }
-
-  /** Mask everything but one place an object; what was given or kept by an edit stays. Why each cell is opened, "n". @param {Float32Array[]} attention */
-  openAgain(attention) {
-    const { grid } = this.backend.info;
-    const words = /** @type {Float64Array[]} */ (this.words);
-    const { subjects } = this.prompt;
-    const byOwnWords = redrawsByOwnWords(this.config);
-    // Whose place it is, nouns alone tell where the words are to be hidden: attention to colours may be what is wrong.
-    const named = byOwnWords ? subjects.map((subject) => ({ ...subject, attributes: [] })) : subjects;
-    const [contrasts, distances] = objectPlaces(attention, words, named, { grid, sigma: this.sigma, radiusFrac: this.config.anchor_radius });
-    const kept = keptCells(contrasts, distances, grid);
-    const opened = Uint8Array.from(this.tokens, (_, i) => (kept.some((row) => row[i]) ? 0 : ELSEWHERE));
-    if (byOwnWords) {
-      this.sight = ownSight(kept, distances, grid);
-      const doubtful = doubtfulObjects(wordMaps(words, attention), kept, subjects);
-      for (const o of doubtful) kept[o].forEach((own, i) => own && (opened[i] = UNVOUCHED));
-    }
-    this.pinned.forEach((pinned, i) => pinned && (opened[i] = 0));
-    this.tokens = this.tokens.map((token, i) => (opened[i] ? -1 : token));
-    this.numScheduled = this.tokens.filter((token) => token < 0).length;
-    return opened;
   }
 
   /** F_g "n"; where the temperature follows the entropy, it does so on this noise, too. @param {Uint8Array} masked @param {number | Float64Array} temperature */

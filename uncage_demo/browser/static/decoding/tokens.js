@@ -63,16 +63,18 @@ export class TokenOpinion {
     this.weights = new Float32Array(logits.length);
     /** "n": row sums of the weights. */
     this.total = new Float64Array(this.count);
-    for (let row = 0, at = 0; row < this.count; row++, at += codebook) {
+    const { count, shifted, weights, total } = this;
+    for (let row = 0, at = 0; row < count; row++, at += codebook) {
       let most = -Infinity;
-      for (let i = at; i < at + codebook; i++) if (logits[i] > most || Number.isNaN(logits[i])) most = logits[i];
+      for (let i = at; i < at + codebook; i++) if (!(logits[i] <= most)) most = logits[i]; // a NaN stays
       let sum = 0;
       for (let i = at; i < at + codebook; i++) {
-        this.shifted[i] = Math.max(logits[i] - most, LOG_OF_NOTHING);
-        this.weights[i] = Math.exp(this.shifted[i]);
-        sum += this.weights[i];
+        const below = logits[i] - most;
+        shifted[i] = below < LOG_OF_NOTHING ? LOG_OF_NOTHING : below;
+        weights[i] = Math.exp(shifted[i]);
+        sum += weights[i];
       }
-      this.total[row] = sum;
+      total[row] = sum;
     }
   }
 
@@ -83,7 +85,7 @@ export class TokenOpinion {
    * @returns {Int32Array} "n"
    */
   sample(uniforms, temperature = 1) {
-    const { codebook, count, shifted } = this;
+    const { codebook, count, shifted, weights } = this;
     const ids = new Int32Array(count);
     const cdf = new Float64Array(codebook);
     for (let row = 0; row < count; row++) {
@@ -95,10 +97,8 @@ export class TokenOpinion {
         continue;
       }
       let sum = 0;
-      for (let i = 0; i < codebook; i++) {
-        sum += heat === 1 && typeof temperature === "number" ? this.weights[at + i] : f(Math.exp(f(shifted[at + i] / divisor)));
-        cdf[i] = sum;
-      }
+      if (heat === 1 && typeof temperature === "number") for (let i = 0; i < codebook; i++) cdf[i] = sum += weights[at + i];
+      else for (let i = 0; i < codebook; i++) cdf[i] = sum += f(Math.exp(f(shifted[at + i] / divisor)));
       const target = uniforms[row] * sum;
       let low = 0, high = codebook;
       // The first id whose CDF exceeds the target, so an id of probability 0 is never drawn.
@@ -120,13 +120,20 @@ export class TokenOpinion {
     return Float32Array.from(ids, (id, row) => this.shifted[row * this.codebook + id] - Math.log(this.total[row]));
   }
 
+  /** p, "n v". */
+  probabilities() {
+    const { codebook, weights, total } = this;
+    return weights.map((weight, i) => weight / total[Math.floor(i / codebook)]);
+  }
+
   /** Entropy of p, "n", nats. */
   entropy() {
     const out = new Float32Array(this.count);
-    for (let row = 0, at = 0; row < this.count; row++, at += this.codebook) {
+    const { codebook, count, shifted, weights, total } = this;
+    for (let row = 0, at = 0; row < count; row++, at += codebook) {
       let sum = 0;
-      for (let i = at; i < at + this.codebook; i++) sum += this.weights[i] * this.shifted[i];
-      out[row] = Math.log(this.total[row]) - f(sum) / this.total[row];
+      for (let i = at; i < at + codebook; i++) sum += weights[i] * shifted[i];
+      out[row] = Math.log(total[row]) - f(sum) / total[row];
     }
     return out;
   }
@@ -137,16 +144,18 @@ export class TokenOpinion {
    * @returns {{ ids: Int32Array, probs: Float32Array, ranks: number }} "n a" each; a = ranks
    */
   top(wanted) {
-    const ranks = Math.min(wanted, this.codebook);
-    const ids = new Int32Array(this.count * ranks);
-    const probs = new Float32Array(this.count * ranks);
+    const { codebook, count, weights, total } = this;
+    const ranks = Math.min(wanted, codebook);
+    const ids = new Int32Array(count * ranks);
+    const probs = new Float32Array(count * ranks);
     const best = new Float64Array(ranks);
-    for (let row = 0; row < this.count; row++) {
+    for (let row = 0; row < count; row++) {
       best.fill(-1);
-      const from = row * this.codebook, to = row * ranks;
-      for (let i = 0; i < this.codebook; i++) {
-        const value = this.weights[from + i];
-        if (value <= best[ranks - 1]) continue;
+      const from = row * codebook, to = row * ranks;
+      let least = -1;
+      for (let i = 0; i < codebook; i++) {
+        const value = weights[from + i];
+        if (value <= least) continue;
         let k = ranks - 1;
         for (; k > 0 && best[k - 1] < value; k--) {
           best[k] = best[k - 1];
@@ -154,8 +163,9 @@ export class TokenOpinion {
         }
         best[k] = value;
         ids[to + k] = i;
+        least = best[ranks - 1];
       }
-      for (let k = 0; k < ranks; k++) probs[to + k] = best[k] / this.total[row];
+      for (let k = 0; k < ranks; k++) probs[to + k] = best[k] / total[row];
     }
     return { ids, probs, ranks };
   }

@@ -11,7 +11,7 @@ import { VARIES } from "../orders/counts.js";
 import { REASONS } from "../orders/revise.js";
 import { ORDERS } from "../orders/table.js";
 import { match, tooMany } from "../prompt/judging.js";
-import { base64, encodePicture } from "./pictures.js";
+import { encodePicture } from "./pictures.js";
 
 const VERSION = 2;
 const TILE_PX = 16;
@@ -62,10 +62,10 @@ function lengthOf({ steps, config }) {
   return VARIES[config.how_many] && full ? last.step + 1 : config.num_steps;
 }
 
-/** A typed array as the player unpacks it. @param {Float32Array | Uint8Array | Uint16Array | Int16Array} values @param {number[]} shape */
+/** A typed array as the player unpacks it; its bytes are made a text where that is wanted, see message.js. @param {Float32Array | Uint8Array | Uint16Array | Int16Array} values @param {number[]} shape */
 export function packed(values, shape) {
   const kind = /** @type {Record<string, string>} */ (KINDS)[values.constructor.name];
-  return { t: kind, s: shape, d: base64(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)) };
+  return { t: kind, s: shape, d: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
 }
 
 /** First step at which two runs committed other cells or tokens; null when they never differ. @param {Trace} one @param {Trace} other */
@@ -80,17 +80,33 @@ export function firstDivergence(one, other) {
 /** @param {Manifest} manifest @param {Trace[]} traces */
 function titlesOf(manifest, traces) {
   const seeds = new Set(traces.map((trace) => String(trace.config.seed))).size > 1;
-  return traces.map(({ config, lineage }) => {
+  return traces.map((trace) => {
+    const { config, lineage } = trace;
     const order = (manifest.orders.find(({ name }) => name === config.order) || { title: config.order }).title;
-    const name = lineage ? `${changed(lineage.edits)} · step ${lineage.at_step + 1} · ${order}` : order;
+    const name = lineage ? `${changed(manifest, trace)} · step ${lineage.at_step + 1} · ${order}` : order;
     return seeds ? `${name}, seed ${config.seed}` : name;
   });
 }
 
-/** What a branch changed, in two words. @param {import("../types").Edits} edits */
-function changed({ keep, drop, forbid, suppress_word }) {
-  if (suppress_word !== null) return "Without a word";
-  return keep.length ? "Keep token" : forbid.length ? "Forbid token" : drop.length ? "Delay" : "Other settings";
+/** What a branch changed in the run that it continues, as in Python (player/titles.py). @param {Manifest} manifest @param {Trace} trace */
+function changed(manifest, { lineage, model, config, prompt }) {
+  if (!lineage) return "";
+  const { edits, earlier, parent_config } = lineage;
+  const columns = model.grid[1];
+  /** @type {import("../types").Edits} */
+  const old = earlier && earlier.length ? earlier[0].edits : { keep: [], drop: [], forbid: [], suppress_word: null };
+  /** @type {[string, number[]][]} */
+  const named = [
+    ["Commit now at", edits.keep.filter((cell) => !old.keep.includes(cell))],
+    ["Delay at", edits.drop.filter((cell) => !old.drop.includes(cell))],
+    ["Forbid token at", edits.forbid.filter((line) => !old.forbid.some((known) => String(known) === String(line))).map(([cell]) => cell)],
+  ];
+  const said = named.flatMap(([name, cells]) => cells.map((cell) => `${name} row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`));
+  const hidden = edits.suppress_word;
+  if (hidden !== null && hidden !== old.suppress_word) said.push(`Without “${prompt.words[hidden].text}”`);
+  const before = manifest.orders.find(({ name }) => name === parent_config.order);
+  if (before && before.name !== config.order) said.push(`Switch from ${before.title}`);
+  return said.join(" and ") || "Other settings";
 }
 
 /** @param {Manifest} manifest @param {Prompt} prompt */
@@ -126,7 +142,16 @@ function runOf(trace, maps) {
   const [height, width] = trace.model.image_size_px;
   const n = trace.tokens.length;
   const candidates = steps.map((record) => Array.from(record.masked_before.keys()).filter((i) => record.masked_before[i]));
-  const joined = (/** @type {(record: StepRecord) => ArrayLike<number>} */ values) => steps.flatMap((record, s) => candidates[s].map((i) => values(record)[i]));
+  const total = candidates.reduce((sum, list) => sum + list.length, 0);
+  /** Values of each step's candidates, one after the other. @template {Uint16Array | Float32Array} T @param {T} out @param {(record: StepRecord) => ArrayLike<number>} of */
+  const joined = (out, of) => {
+    let to = 0;
+    steps.forEach((record, s) => {
+      const values = of(record);
+      for (const i of candidates[s]) out[to++] = values[i];
+    });
+    return packedList(out);
+  };
   const terms = steps.map((record) => termsOf(trace, record));
   const unmask = new Int16Array(n).fill(-1);
   for (const record of steps) record.committed.forEach((chosen, i) => chosen && (unmask[i] = record.step));
@@ -146,12 +171,12 @@ function runOf(trace, maps) {
     steps_done: steps.length,
     masked: bits(steps.map((record) => record.masked_before)),
     committed: bits(steps.map((record) => record.committed)),
-    drawn: packedList(Uint16Array.from(joined((record) => record.sampled))),
+    drawn: joined(new Uint16Array(total), (record) => record.sampled),
     tokens: packedList(Uint16Array.from(steps[steps.length - 1].sampled)),
     unmask_step: packedList(unmask),
     maps: Object.fromEntries(TERMS.map((name) => [name, candidateValues(steps.map((record, s) => candidates[s].map((i) => record[name][i])))])),
     // The player adds in float32 as this engine does; a score that is no sum travels.
-    scores: terms.every(Boolean) ? null : packedList(Float32Array.from(joined((record) => record.scores))),
+    scores: terms.every(Boolean) ? null : joined(new Float32Array(total), (record) => record.scores),
     weight: packedList(Float32Array.from(steps, (record) => record.weight)),
     cutoff: packedList(Float32Array.from(steps, (record) => record.cutoff)),
     terms,
@@ -199,11 +224,16 @@ function termsOf(trace, record) {
 
 /** @param {Float64Array[][]} maps @param {number[]} shown */
 function attentionView(maps, shown) {
+  const n = maps[0][0].length;
   let most = 0;
-  for (const step of maps) for (const w of shown) for (const value of step[w]) most = Math.max(most, value);
+  for (const step of maps) for (const w of shown) for (let i = 0; i < n; i++) if (step[w][i] > most) most = step[w][i];
   const max = most > 0 ? most : 1;
-  const codes = Uint8Array.from(maps.flatMap((step) => shown.flatMap((w) => Array.from(step[w], (value) => Math.round(Math.sqrt(Math.min(1, Math.max(0, value / max))) * 255)))));
-  return { words: shown, max, codes: packed(codes, [maps.length, shown.length, maps[0][0].length]) };
+  const codes = new Uint8Array(maps.length * shown.length * n);
+  let to = 0;
+  for (const step of maps) {
+    for (const w of shown) for (let i = 0; i < n; i++) codes[to++] = Math.round(Math.sqrt(Math.min(1, Math.max(0, step[w][i] / max))) * 255);
+  }
+  return { words: shown, max, codes: packed(codes, [maps.length, shown.length, n]) };
 }
 
 /** Attention to the start and the end token, which stand for no word, coded as words are; null where none was recorded. @param {Trace} trace */
@@ -225,7 +255,7 @@ function markMaps(trace) {
 
 /** Mean of an object's words. @param {Float64Array[]} step @param {number[]} words */
 function objectMap(step, words) {
-  return step[words[0]].map((_, i) => words.reduce((sum, w) => sum + step[w][i], 0) / words.length);
+  return words.length === 1 ? step[words[0]] : step[words[0]].map((_, i) => words.reduce((sum, w) => sum + step[w][i], 0) / words.length);
 }
 
 /** Mean over cells of the sum of maps. @param {Float64Array[]} rows */
@@ -244,23 +274,29 @@ function healthOf(trace) {
   const { steps, config } = trace;
   let total = steps[0].masked_before.filter((on, i) => on || trace.unmask_step[i] >= 0).length;
   const redrawn = redrawnSteps(config);
+  const begins = config.num_steps - redrawn; // of the redraw
+  const back = (/** @type {StepRecord} */ { reopened }) => (reopened ? reopened.filter(Boolean).length : 0);
   const scheduled = steps.map((record) => {
     const masked = record.masked_before.reduce((a, b) => a + b, 0);
     const [phase, step] = phaseAt(config, record.step);
     if (redrawn && step === 0 && record.step) total = masked;
-    return masked - stayMasked(phase, step, total, record.masked_before, record.scores, record.confidence, record.entropy);
+    // A draft that is full is opened when its last step ends; the redraw's schedule counts from there.
+    const more = redrawn && record.step === begins - 1 ? 0 : back(record);
+    return masked - stayMasked(phase, step, total, record.masked_before, record.scores, record.confidence, record.entropy) + more;
   });
+  const branches = new Set(trace.lineage ? [trace.lineage, ...(trace.lineage.earlier || [])].map(({ at_step }) => at_step) : []);
   let altered = 0;
   steps.slice(1).forEach((record, s) => {
     const before = steps[s];
-    const opens = redrawn > 0 && record.step === config.num_steps - redrawn;
+    const anywhere = branches.has(record.step) || (redrawn > 0 && record.step === begins);
     before.masked_before.forEach((masked, i) => {
-      const fixed = (!masked || before.committed[i]) && !(opens && record.masked_before[i]);
+      const opened = record.masked_before[i] && (anywhere || (before.reopened && before.reopened[i]));
+      const fixed = (!masked || before.committed[i]) && !opened;
       if (fixed && (record.masked_before[i] || before.sampled[i] !== record.sampled[i])) altered++;
     });
   });
   const counts = steps.map((record) => record.committed.reduce((a, b) => a + b, 0));
-  const takenBack = steps.reduce((sum, { reopened }) => sum + (reopened ? reopened.filter(Boolean).length : 0), 0);
+  const takenBack = steps.reduce((sum, record) => sum + back(record), 0);
   const right = counts.every((count, s) => count === scheduled[s]);
   return { scheduled, counts_ok: right, changed: altered, taken_back: takenBack, special: specialOf(trace) };
 }
@@ -284,7 +320,9 @@ function specialOf({ steps, columns, prompt }) {
 /** Which cells each step opened again and why; null where none did. @param {StepRecord[]} steps */
 function takenBackOf(steps) {
   if (steps.every(({ reopened }) => !reopened)) return null;
-  const told = steps.map(({ reopened }) => Array.from(reopened || [], (code, cell) => [cell, code, null]).filter(([, code]) => code));
+  // A cell that was committed in this very step had no token before it.
+  const known = (/** @type {StepRecord} */ { likelihood, masked_before }, /** @type {number} */ cell) => (likelihood && !masked_before[cell] ? Number(likelihood[cell].toFixed(4)) : null);
+  const told = steps.map((record) => Array.from(record.reopened || [], (code, cell) => [cell, code, known(record, cell)]).filter(([, code]) => code));
   return { reasons: [...REASONS], steps: told };
 }
 
@@ -305,10 +343,18 @@ function sightOf(steps) {
 function alternativesOf(steps, candidates, n) {
   if (steps.some((record) => !record.alternatives)) return null;
   const count = /** @type {Int32Array} */ (steps[0].alternatives).length / n;
-  const all = (/** @type {(record: StepRecord) => ArrayLike<number>} */ of) => steps.flatMap((record, s) => candidates[s].flatMap((i) => Array.from({ length: count }, (_, k) => of(record)[i * count + k])));
-  const ids = Uint16Array.from(all((record) => /** @type {Int32Array} */ (record.alternatives)));
-  const probs = Uint16Array.from(all((record) => /** @type {Float32Array} */ (record.alternative_probs)), (p) => Math.round(Math.min(1, Math.max(0, p)) * 65535));
-  return { count, ids: packed(ids, [ids.length / count, count]), probs: packed(probs, [ids.length / count, count]) };
+  const rows = candidates.reduce((sum, list) => sum + list.length, 0);
+  const ids = new Uint16Array(rows * count), probs = new Uint16Array(rows * count);
+  let to = 0;
+  steps.forEach(({ alternatives, alternative_probs }, s) => {
+    for (const i of candidates[s]) {
+      for (let k = 0; k < count; k++, to++) {
+        ids[to] = /** @type {Int32Array} */ (alternatives)[i * count + k];
+        probs[to] = Math.round(Math.min(1, Math.max(0, /** @type {Float32Array} */ (alternative_probs)[i * count + k])) * 65535);
+      }
+    }
+  });
+  return { count, ids: packed(ids, [rows, count]), probs: packed(probs, [rows, count]) };
 }
 
 /** All token pictures of the runs in one; null when there are none. @param {Trace[]} traces */
@@ -334,16 +380,17 @@ function atlasOf(traces) {
 
 /** One scale a kind of map for all runs and steps. @param {Trace[]} traces @param {(Float64Array[][] | null)[]} maps */
 function scalesOf(traces, maps) {
-  const confidence = traces.flatMap((trace) => trace.steps.flatMap((record) => Array.from(record.confidence).filter((_, i) => record.masked_before[i])));
+  const records = traces.flatMap(({ steps }) => steps);
+  const confidence = ascending(records.map((record) => record.confidence.filter((_, i) => record.masked_before[i])));
   let [low, high] = [quantile(confidence, 1 - QUANTILE), quantile(confidence, QUANTILE)];
   if (!(high > low)) [low, high] = [low - 1, low];
-  const contrast = quantile(traces.flatMap((trace) => trace.steps.flatMap((record) => Array.from(record.contrast, Math.abs))), QUANTILE) || 1;
+  const contrast = quantile(ascending(records.map((record) => record.contrast.map(Math.abs))), QUANTILE) || 1;
   /** @type {Record<string, number[]>} */
   const scales = { confidence: [low, high], contrast: [-contrast, contrast], order: [0, Math.max(...traces.map(lengthOf)) - 1] };
   if (maps.every(Boolean)) {
     const steps = /** @type {Float64Array[][][]} */ (maps).flatMap((run, r) => run.map((step) => ({ step, subjects: traces[r].prompt.subjects })));
-    scales.object = [0, quantile(steps.flatMap(({ step, subjects }) => subjects.flatMap((s) => Array.from(objectMap(step, s.object)))), QUANTILE) || 1];
-    scales.word = [0, quantile(steps.flatMap(({ step }) => step.flatMap((map) => Array.from(map))), QUANTILE) || 1];
+    scales.object = [0, quantile(ascending(steps.flatMap(({ step, subjects }) => subjects.map((s) => objectMap(step, s.object)))), QUANTILE) || 1];
+    scales.word = [0, quantile(ascending(steps.flatMap(({ step }) => step)), QUANTILE) || 1];
   }
   if (maps.every(Boolean)) {
     const marks = traces.flatMap((trace) => markMaps(trace).maps.flat());
@@ -352,17 +399,27 @@ function scalesOf(traces, maps) {
   return scales;
 }
 
-/** As numpy's, with linear interpolation; 0 of nothing. @param {number[]} values @param {number} share */
-function quantile(values, share) {
-  if (!values.length) return 0;
-  const sorted = Float64Array.from(values).sort();
+/** All values in order. @param {(Float32Array | Float64Array)[]} parts */
+function ascending(parts) {
+  const out = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let to = 0;
+  for (const part of parts) {
+    out.set(part, to);
+    to += part.length;
+  }
+  return out.sort();
+}
+
+/** As numpy's, with linear interpolation; 0 of nothing. @param {Float64Array} sorted ascending @param {number} share */
+function quantile(sorted, share) {
+  if (!sorted.length) return 0;
   const at = share * (sorted.length - 1);
   const below = Math.floor(at);
   return sorted[below] + (at - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
 }
 
-/** @param {Manifest} manifest @param {Verdict | null} verdict @param {Prompt} prompt */
-function verdictView(manifest, verdict, prompt) {
+/** A verdict as the player shows it. @param {Manifest} manifest @param {Verdict | null} verdict @param {Prompt} prompt */
+export function verdictView(manifest, verdict, prompt) {
   if (!verdict) return null;
   const { own } = match(prompt.subjects, verdict.detections);
   const detections = verdict.detections.map((/** @type {FoundObject} */ found, i) => ({ ...found, subject: own.findIndex((mine) => mine.includes(i)) }));

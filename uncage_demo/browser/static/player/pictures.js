@@ -39,27 +39,26 @@ export function base64(bytes) {
   return btoa(text);
 }
 
-/** Pictures of a step are shown while it is decoded and again with every later step: encoded once. @type {WeakMap<Uint8Array, string>} */
+/** Pictures of a step are shown while it is decoded and again with every later step: encoded once. @type {WeakMap<Uint8Array, Uint8Array>} */
 const encoded = new WeakMap();
 
-/** A picture as the player takes it. @param {Uint8Array} pixels @param {number} height @param {number} width */
+/** A picture's file; message.js hands it over. @param {Uint8Array} pixels @param {number} height @param {number} width */
 export function encodePicture(pixels, height, width) {
-  const known = encoded.get(pixels) || base64(bitmapFile(pixels, height, width));
+  const known = encoded.get(pixels) || bitmapFile(pixels, height, width);
   encoded.set(pixels, known);
   return known;
 }
 
 /**
- * What a page shows of runs that are still decoding: the last picture, and the cells that are still masked (bits, lowest first).
+ * What a page shows of runs that are still decoding, where their steps have pictures: the last picture, and the cells that are still masked (bits, lowest first).
  * @param {Trace[]} traces
  */
 export function liveRuns(traces) {
   return traces.map(({ steps, frames, model }) => {
-    const { masked_before, committed } = steps[steps.length - 1];
+    const { masked_before, committed, reopened } = steps[steps.length - 1];
     const bits = new Uint8Array(Math.ceil(committed.length / 8));
-    masked_before.forEach((masked, i) => masked && !committed[i] && (bits[i >> 3] |= 1 << (i & 7)));
+    masked_before.forEach((masked, i) => ((masked && !committed[i]) || (reopened && reopened[i])) && (bits[i >> 3] |= 1 << (i & 7)));
     const [height, width] = model.image_size_px;
-    const picture = `data:image/bmp;base64,${encodePicture(/** @type {Uint8Array[]} */ (frames)[steps.length - 1], height, width)}`;
-    return { picture, masked: base64(bits), grid: model.grid };
+    return { picture: encodePicture(/** @type {Uint8Array[]} */ (frames)[steps.length - 1], height, width), masked: base64(bits), grid: model.grid };
   });
 }

@@ -52,6 +52,7 @@ export async function traceToBytes(trace) {
   optional("entropy", (record) => record.entropy, [n]);
   optional("sight", (record) => record.sight, [n]);
   optional("reopened", (record) => record.reopened, [n]);
+  optional("likelihood", (record) => record.likelihood, [n]);
   arrays.header = npy(new TextEncoder().encode(headerOf(trace, present)), null);
   return zipped(Object.keys(arrays).sort().map((name) => [`${name}.npy`, arrays[name]]));
 }

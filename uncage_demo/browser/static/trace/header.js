@@ -11,6 +11,7 @@ const BARE = "\u0001";
 const FLOATS = [
   "schedule_power", "guidance_scale", "token_temperature", "noise_temperature", "contrast_weight", "contrast_blur", "anchor_radius",
   "guidance_interval", "entropy_heat", "entropy_decay", "entropy_budget", "confidence_threshold", "spacing",
+  "composition", "self_guidance", "logit_noise", "differential", "revise_strength",
 ];
 
 /** @param {Trace} trace @param {Record<string, number[]>} present */

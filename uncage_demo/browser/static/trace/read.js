@@ -95,7 +95,7 @@ function assembled(header, config, take, manifest) {
   const all = { weight: take("weight", [count]), cutoff: take("cutoff", [count]), passes: take.has("passes") ? take("passes", [count]) : [] };
   for (const name of ["sampled", "committed", "masked_before", "confidence", "noise", "contrast", "scores"]) all[name] = take(name, [count, n]);
   const ranks = take.has("alternatives") ? take.named("alternatives").shape[2] : 0;
-  const kept = { attention: [k, n], alternatives: [n, ranks], alternative_probs: [n, ranks], entropy: [n], sight: [n], reopened: [n] };
+  const kept = { attention: [k, n], alternatives: [n, ranks], alternative_probs: [n, ranks], entropy: [n], sight: [n], reopened: [n], likelihood: [n] };
   /** @type {Record<string, (s: number) => any>} */
   const optional = {};
   for (const [name, shape] of Object.entries(kept)) {
@@ -115,7 +115,7 @@ function assembled(header, config, take, manifest) {
       attention: attention && Array.from({ length: k }, (_, at) => attention.subarray(at * n, (at + 1) * n)),
       attention_full: null,
       alternatives: optional.alternatives(s), alternative_probs: optional.alternative_probs(s), entropy: optional.entropy(s), sight: optional.sight(s),
-      reopened: optional.reopened(s), passes: all.passes[s] ?? null,
+      reopened: optional.reopened(s), likelihood: optional.likelihood(s), passes: all.passes[s] ?? null,
     };
   });
   const versions = { ...header.versions };
