@@ -35,7 +35,7 @@ NUM_ALTERNATIVES = 3
 def make_prompt(text: str = "a turtle and a pink apple") -> Prompt:
     """A prompt of blank-separated words: colours are attributes of the next object, fillers are "other", the rest are objects.
 
-    The text tokens are <start>, one a word, <end> and two of padding.
+    The text tokens are <start>, one per word, <end> and two of padding.
     """
     words: list[Word] = []
     tokens = [TextToken("<start>", 0, 0, True)]

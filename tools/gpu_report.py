@@ -17,7 +17,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,13 @@ class Plan:
         name: in the catalogue.
         grid: side of the token grid.
         tiny: a few thousand parameters instead of the published shapes.
+        network: of a tiny Meissonic: what its transformer has otherwise (see TransformerConfig).
     """
 
     name: str
     grid: int
     tiny: bool
+    network: dict[str, Any] = field(default_factory=dict)
 
 
 def random_backend(plan: Plan, device: torch.device, dtype: torch.dtype, *, offload: bool = False, compile: bool = False) -> LargeBackend:
@@ -112,7 +114,7 @@ def _network(plan: Plan, dtype: torch.dtype) -> tuple[Any, int, int]:
             "vocab_size": 32,
             "codebook_size": 24,
         }
-        config = TransformerConfig(downsample=resample, upsample=resample, **(small if plan.tiny else {}))
+        config = TransformerConfig(downsample=resample, upsample=resample, **(small | plan.network if plan.tiny else {}))
         return MeissonicTransformer(config).to(dtype).eval(), attended, config.joint_attention_dim
     from diffusers.models.unets.uvit_2d import UVit2DModel
 
@@ -145,7 +147,7 @@ def _vq(plan: Plan) -> Any:
         block_out_channels=blocks,
         latent_channels=6 if plan.tiny else 64,
         layers_per_block=1 if plan.tiny else 2,
-        num_vq_embeddings=24 if plan.tiny else 8192,
+        num_vq_embeddings=plan.network.get("codebook_size", 24) if plan.tiny else 8192,
         norm_num_groups=4 if plan.tiny else 32,
         mid_block_add_attention=False,
         lookup_from_codebook=True,
@@ -298,8 +300,40 @@ def against_pipeline(backend: LargeBackend, rounds: int) -> dict[str, Any]:
     return {one.name: asdict(one) for one in time_paired(variants, rounds, backend.device, clock=clock)}
 
 
+def verdicts(found: dict[str, Any]) -> list[str]:
+    """Each goal that was measured, as a sentence with the figure and whether it is met; at toy size none are.
+
+    Args:
+        found: what `report` gives.
+    """
+    if found["tiny"]:
+        return []
+    lines = [line for line in found["results"] if "result" in line]
+    plain = {(line["model"], line["dtype"]): line["result"]["plain step"]["seconds"] for line in lines if line["part"] == "steps"}
+    told = []
+
+    def judged(line: dict[str, Any], what: str, value: float, goal: str, met: bool) -> None:
+        told.append(f"{line['model']}, {line['dtype']}: {what} {value:.3g}, goal {goal}: {'met' if met else 'missed'}")
+
+    for line in lines:
+        key, result = (line["model"], line["dtype"]), line["result"]
+        if line["part"] == "steps":
+            for name in ("reading 4 text columns", "guided step"):
+                judged(line, f"{name}, times a plain one:", result[name]["ratio"], f"{GOALS[name]}", result[name]["ratio"] <= GOALS[name])
+        if line["part"] == "steps, compiled" and key in plain:
+            faster = plain[key] / result["plain step"]["seconds"]
+            goal = GOALS["compiled step, times faster"]
+            judged(line, "compiled, times faster:", faster, f"{goal}", faster >= goal)
+        if line["part"].startswith("memory") and result.get("2 pictures") is not None:
+            half, offload = line["dtype"] != "float32", line["part"] != "memory"
+            allowed = MODELS[line["model"]].memory_bytes(width=2 if half else 4, offload=offload) / 1e9
+            what = f"2 pictures{', offloaded' if offload else ''}, GB:"
+            judged(line, what, result["2 pictures"], f"{allowed:.2f}", result["2 pictures"] <= allowed)
+    return told
+
+
 def table(found: dict[str, Any]) -> str:
-    """The results as a Markdown table."""
+    """The results as a Markdown table, and the goals below it."""
     lines = [
         f"{found['device']}, torch {found['versions']['torch']}",
         "",
@@ -315,7 +349,8 @@ def table(found: dict[str, Any]) -> str:
             else:
                 text = "-" if value is None else f"{value:.2f} GB" if isinstance(value, float) else str(value)
             lines.append(f"| {line['model']} | {line['part']} | {line['dtype']} | {name} | {text} |")
-    return "\n".join(lines) + "\n"
+    goals = [f"- {verdict}" for verdict in verdicts(found)]
+    return "\n".join([*lines, *(["", *goals] if goals else [])]) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,20 +1,23 @@
-"""Golden token grids: the same seed gives the same picture as when the grids were written (see `regenerate`)."""
+"""Golden token grids: the same seed gives the same picture as when the grids were written (see `regenerate`).
+
+Those of the shipped model: tests/slow/test_golden_embedded.py.
+"""
 
 import json
 
-import pytest
-
 from tests.golden.regenerate import FOLDER, grids, load
 
-KINDS = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+def test_grids_of_the_tiny_model_are_those_on_record() -> None:
+    check("tiny")
 
 
-def test_there_are_goldens_of_the_tiny_model() -> None:
-    assert "tiny" in KINDS
+def check(kind: str) -> None:
+    """Compare what a model draws now with what is on record.
 
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_grids_are_those_on_record(kind: str) -> None:
+    Args:
+        kind: as `regenerate.load`.
+    """
     golden = json.loads((FOLDER / f"{kind}.json").read_text())
     backend = load(kind)
     assert backend.info.weight_hash == golden["weight_hash"], f"other weights: run `python -m tests.golden.regenerate {kind}`"

@@ -216,7 +216,7 @@ test("a forced pick says that it was forced, a delayed one that it was delayed",
   assert.equal(branch.edited(branch.local(step + 1), keep[0]), "", "only at the step of the branch");
   assert.equal(model.runs[1].edited(step, keep[0]), "");
   assert.equal(branch.title, payload.runs[2].title);
-  assert.match(branch.title, /^Keep token at row \d+, column \d+ and Delay row \d+, column \d+ · step 4/);
+  assert.match(branch.title, /^Commit now at row \d+, column \d+ and Delay at row \d+, column \d+ · step 4/);
   assert.equal(branch.divergence, payload.runs[2].divergence);
 });
 
@@ -305,7 +305,7 @@ test("runs of two prompts share what both say, and each has its own words for it
   layer("object", { object: 0 });
   assert.ok(map.some((v) => v > 0));
   assert.equal(one.timesRead(word("cat"), [0, 1]), NaN);
-  assert.equal(parts.phrases.madeFrom(both, two), "What was not drawn again is A’s, token for token.");
+  assert.equal(parts.phrases.madeFrom(both, two), "Everything else is A’s, token for token.");
   assert.equal(parts.phrases.madeFrom(both, one), "");
 });
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 
 from uncage_demo.backends import load_backend
 from uncage_demo.config import DecodingConfig
@@ -29,9 +30,9 @@ PROMPTS = (
 ORDERS = ("meissonic", "uncage")
 
 
-def _contradictions(prompts: tuple[str, ...], seeds: range) -> tuple[int, int, int]:
-    """(runs, wrong pictures, contradictions) of the shipped model over prompts, seeds and orders."""
-    backend = load_backend("embedded")
+def _contradictions(world: str, prompts: tuple[str, ...], seeds: range) -> tuple[int, int, int]:
+    """(runs, wrong pictures, contradictions) of a shipped model over prompts, seeds and orders."""
+    backend = load_backend(world)
     runs = wrong = against = 0
     for text in prompts:
         prompt = parse_prompt(text, backend)
@@ -41,15 +42,16 @@ def _contradictions(prompts: tuple[str, ...], seeds: range) -> tuple[int, int, i
                 verdict = backend.judge(trace, prompt)
                 assert verdict is not None
                 runs, wrong = runs + 1, wrong + (not verdict.all_correct)
-                against += bool(contradictions(diagnose(trace, verdict), verdict))
+                against += bool(contradictions(trace, diagnose(trace, verdict), verdict))
     return runs, wrong, against
 
 
-def test_generated_runs_hold_no_contradiction() -> None:
-    """A few runs here; UNCAGE_CONTRADICTION_SEEDS=10 makes it 200."""
+@pytest.mark.parametrize("world", ["embedded", "embedded-web", "embedded-blind"])
+def test_generated_runs_hold_no_contradiction(world: str) -> None:
+    """A few runs here; UNCAGE_CONTRADICTION_SEEDS=10 makes it 200 of each world."""
     seeds = int(os.environ.get("UNCAGE_CONTRADICTION_SEEDS", "0"))
     prompts = PROMPTS if seeds else PROMPTS[:3]
-    runs, wrong, against = _contradictions(prompts, range(seeds or 1))
+    runs, wrong, against = _contradictions(world, prompts, range(seeds or 1))
     assert runs == len(prompts) * (seeds or 1) * len(ORDERS)
     assert wrong > 0, "no wrong picture: this test would see no contradiction"
     assert against == 0

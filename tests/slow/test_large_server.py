@@ -19,7 +19,7 @@ pytest.importorskip("mcp")
 from gradio_client import handle_file
 
 from tests.running_page import call, client, serving
-from tests.tiny_checkpoints import WRITERS, write_meissonic, write_tiny
+from tests.tiny_checkpoints import WRITERS, tiny_uvit, write_meissonic, write_tiny
 from uncage_demo.backends.options import AUTHORS_NEGATIVE
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui.models import ModelSlot
@@ -122,7 +122,7 @@ def test_a_picture_is_read_and_a_composition_drawn(server: SimpleNamespace, fold
     [
         ({"more": json.dumps({"image_size_px": 30})}, "image size 30 × 30 px: both sides must be multiples of 8"),
         ({"more": json.dumps({"dtype": "int8"})}, "dtype='int8': use float32, bfloat16 or float16"),
-        ({"more": json.dumps({"lora": "/tmp"})}, "adapters are read for aMUSEd only"),
+        ({"more": json.dumps({"lora": "/tmp"})}, "lora='/tmp': not an option of tiny-meissonic here"),
         ({"more": json.dumps({"text_encoder": "/nowhere/at/all"})}, "/nowhere/at/all"),
         ({"more": json.dumps({"family": "amused"})}, "holds a model of the meissonic family, expected amused"),
         ({"more": "{"}, "give an object with some of dtype"),
@@ -159,6 +159,29 @@ def test_damaged_weights_are_named(server: SimpleNamespace, tmp_path: Path) -> N
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(Exception, match=r"diffusion_pytorch_model\.safetensors: truncated"):
         generate(server, str(folder), steps=2, more=json.dumps({"image_size_px": 16}))
+
+
+def test_an_adapter_draws_through_command_line_and_endpoints(
+    server: SimpleNamespace, folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peft = pytest.importorskip("peft")
+    import torch
+
+    from uncage_demo.cli.main import main
+
+    torch.manual_seed(0)
+    adapted = peft.get_peft_model(tiny_uvit(), peft.LoraConfig(r=2, lora_alpha=400, target_modules=["to_v"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    plain = generate(server, folders["amused"], steps=3)
+    with_it = generate(server, folders["amused"], steps=3, more=json.dumps({"image_size_px": 32, "lora": str(tmp_path / "adapter")}))
+    before, after = Trace.load(file_of(plain[1])), Trace.load(file_of(with_it[1]))
+    assert before.model.weight_hash != after.model.weight_hash
+    assert not np.array_equal(before.tokens, after.tokens)
+    asked = ["--lora", str(tmp_path / "adapter"), "--model", folders["amused"], "--image-size", "32", "--num-steps", "3", "--device", "cpu"]
+    assert main(["generate", TEXT, *asked, "--frames", "final", "--formats", "npz", "--quiet", "--out", str(tmp_path / "run")]) == 0
+    drawn = Trace.load(next((tmp_path / "run").rglob("*.npz")))
+    assert np.array_equal(drawn.tokens, after.tokens)
+    assert f"--lora={tmp_path / 'adapter'}" in capsys.readouterr().out  # so that the printed command runs
 
 
 def test_assistants_name_a_folder(server: SimpleNamespace, folders: dict[str, str]) -> None:

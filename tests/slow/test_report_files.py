@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.age_lines import LINES
 from tests.result_lines import EVERYTHING, SPEED, several
 from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, load_speed, write_report
 
@@ -15,13 +16,13 @@ TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
 
 def test_the_report_is_renewed_with_the_same_bytes(tmp_path: Path) -> None:
     files = write_report(EVERYTHING, tmp_path, SPEED)
-    assert {f.suffix for f in files} == {".md", ".csv", ".tex", ".png"}
+    assert {f.suffix for f in files} == {".md", ".csv", ".tex", ".webp"}
     first = {f.name: f.read_bytes() for f in files}
     again = {f.name: f.read_bytes() for f in write_report([one for one in EVERYTHING if one["experiment"] == "table1"], tmp_path / "again")}
-    assert {"table1-s.png", "table1-s-categories.png", "table1-s-failures.png"} <= set(again)
+    assert {"table1-s.webp", "table1-s-categories.webp", "table1-s-failures.webp"} <= set(again)
     assert {name: first[name] for name in again} == again
-    assert first["table1-s.png"].startswith(b"\x89PNG")
-    assert {"table1-s-categories.png", "table1-s-failures.png", "beyond.png", "speed.md", "weights-s.md"} <= set(first)
+    assert first["table1-s.webp"].startswith(b"RIFF")
+    assert {"table1-s-categories.webp", "table1-s-failures.webp", "beyond.webp", "speed.md", "weights-s.md"} <= set(first)
     assert b"By category" in first["table1-s.md"]
     assert load_speed([tmp_path]) is None
     (tmp_path / "speed.json").write_text(json.dumps(SPEED))
@@ -43,13 +44,19 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     whole.write_text(TEXT)
     command = ["bench-report", str(tmp_path / "results"), "--out", str(tmp_path / "results"), "--readme", str(short), str(whole)]
     assert main([*command, "--check"]) == 1
-    assert not list((tmp_path / "results").glob("*.png")), "a check writes nothing"
+    assert not list((tmp_path / "results").glob("*.webp")), "a check writes nothing"
     assert main(command) == 0
-    assert (tmp_path / "results/table1-s.png").is_file()
+    assert (tmp_path / "results/table1-s.webp").is_file()
     assert main([*command, "--check"]) == 0
     assert "| uncage | 100.0 [" in short.read_text()
-    assert "](../results/table1-s.png)" in whole.read_text()
+    assert "](../results/table1-s.webp)" in whole.read_text()
     short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
     capsys.readouterr()
     assert main([*command, "--check"]) == 1
     assert "90.0" in capsys.readouterr().out
+
+
+def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
+    written = {path.name for path in write_report(LINES, tmp_path)}
+    assert written == {"ages-s.md", "ages-s.webp"}
+    assert all((tmp_path / name).stat().st_size > 500 for name in written)

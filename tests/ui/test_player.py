@@ -98,14 +98,15 @@ def test_every_layer_draws_something_of_its_own(player):
     player.wait_for_function(PICTURES_READY)
     seen = set()
     layers = player.locator("[role=radio]")
-    assert layers.count() == 8
-    for index in range(8):
+    count = player.evaluate("() => window.UncagePlayer.layers.length")  # these runs have every one of them
+    assert layers.count() == count >= 8
+    for index in range(count):
         layers.nth(index).click()
         player.evaluate("() => window.uncage.setStep(6)")
         player.evaluate(FRAME)
         assert layers.nth(index).get_attribute("aria-checked") == "true"
         seen.add(player.evaluate("() => document.querySelectorAll('.up-canvas')[1].toDataURL()"))
-    assert len(seen) == 8
+    assert len(seen) == count
 
 
 def test_first_difference_is_marked_and_one_click_away(player, pair):

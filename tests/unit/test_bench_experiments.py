@@ -49,6 +49,20 @@ def test_weights_steps_blur_terms_sources() -> None:
     assert EXPERIMENTS["sources"](SETTING).methods["layer 2 alone"].attention_source == "layers:2-2"
 
 
+def test_settings_changes_one_thing_at_a_time_and_names_no_method_twice() -> None:
+    experiment = EXPERIMENTS["settings"](SETTING)
+    configs = list(experiment.methods.values())
+    assert len(configs) == len({str(config.to_dict()) for config in configs})
+    assert len(configs) == 2 + 9 + 5 + 3 + 3 + 4 + 3  # weights, guided steps, blurs, terms, sources, rescalings
+    published = experiment.methods["uncage"]
+    assert (published.contrast_weight, published.guided_steps, published.contrast_blur) == (3.0, 8, 0.75)
+    for name, config in experiment.methods.items():
+        changed = {field for field, value in config.to_dict().items() if value != published.to_dict()[field]}
+        one = {"use_confidence", "use_noise"} if name == "F_a alone" else {"order"} if name == experiment.baseline else changed
+        assert changed == one
+        assert len(changed) <= 2
+
+
 def test_grid_is_the_product_of_its_axes() -> None:
     experiment = grid(SETTING, ["contrast_weight=1,3", "noise_temperature=[1,0.01];[2,0]", "use_noise=true,false"])
     assert len(experiment.methods) == 1 + 8

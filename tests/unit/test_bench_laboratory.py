@@ -24,7 +24,9 @@ def test_what_a_run_costs_is_known_before_it_is_made(label: str, at_8_forwards: 
     config = at_8_forwards[label].with_(seed=2)
     steps = list(decode(TINY, Run(PAIR, config), record=RecordOptions(level="minimal")))
     counted = sum(record.passes or 0 for record in steps) / 2
-    assert counted == (len(steps) if config.varies else forwards(config, OBJECTS))
+    told = len(steps) if config.varies else forwards(config, OBJECTS)
+    # What partial steps run is told before it is rounded to whole cells.
+    assert counted == (pytest.approx(told, rel=0.02) if config.reuse_steps else told)
     resolve(TINY, Run(PAIR, config))
 
 

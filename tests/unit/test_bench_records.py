@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import signal
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from tests.result_lines import make
 from uncage_demo.bench.records import (
     SUFFIXES,
     RecordFile,
+    derived_keys,
     image_key,
     merge,
     read_many,
     read_records,
     record_files,
     record_key,
+    same_digest,
     write_records,
 )
 
@@ -153,3 +156,30 @@ def test_a_damaged_compressed_file_is_named(tmp_path: Path, suffix: str, damage:
     (tmp_path / f"a{suffix}").write_bytes(damage((tmp_path / f"a{suffix}").read_bytes()))
     with pytest.raises(ValueError, match=rf"a{suffix} cannot be unpacked"):
         read_records(tmp_path / f"a{suffix}")
+
+
+def test_a_shipped_file_leaves_out_what_its_lines_say_already(tmp_path: Path) -> None:
+    derived = make(0) | {"tokens_hash": "0123456789abcdef", "image_hash": "fedcba9876543210"}
+    derived |= dict(zip(("image_key", "key"), derived_keys(derived), strict=True))
+    foreign = make(1) | {"image_key": "best of four", "key": "another"}  # its keys name something that the line does not say
+    write_records(tmp_path / "a.jsonl.xz", [derived, foreign])
+    stored = [json.loads(line) for line in lzma.decompress((tmp_path / "a.jsonl.xz").read_bytes()).splitlines()]
+    assert not {"key", "image_key"} & set(stored[0])
+    assert (stored[1]["key"], stored[1]["image_key"]) == (foreign["key"], foreign["image_key"])
+    back = read_records(tmp_path / "a.jsonl.xz")
+    assert back[0] == derived | {"tokens_hash": "01234567", "image_hash": "fedcba98"}
+    assert same_digest(back[0]["tokens_hash"], derived["tokens_hash"])
+    assert not same_digest(back[0]["tokens_hash"], derived["image_hash"])
+    assert not same_digest("", derived["image_hash"])
+    write_records(tmp_path / "b.jsonl.xz", back)
+    assert (tmp_path / "b.jsonl.xz").read_bytes() == (tmp_path / "a.jsonl.xz").read_bytes()
+    assert len(merge([[derived, foreign], back])) == 2, "the packed and the plain line are one picture"
+
+
+def test_the_keys_of_a_benchmark_line_are_those_that_its_fields_give() -> None:
+    """Else nothing would be left out of shipped files, and a key put back would not be the one that it had."""
+    shipped = Path(__file__).parents[2] / "assets" / "results"
+    for path in record_files(shipped):
+        packed = lzma.decompress(path.read_bytes()).splitlines()
+        kept = sum(b'"image_key"' in line for line in packed)
+        assert kept == 0 or path.name.startswith("editing"), f"{path.name}: only an edit's key names more than the line's settings"

@@ -120,7 +120,7 @@ def test_two_that_touch_are_drawn_twice_and_one_wide_thing_is_not() -> None:
     finding = of_kind(
         diagnose(painted("a turtle and an apple", lambda _: {"turtle": touching, "apple": box(0, 8, 4, 4)}), thresholds=EXACT), "twice"
     )[0]
-    assert "(25 and 25 cells, which touch)" in finding.text
+    assert "two areas, which touch, attend mostly to this word (25 and 25 cells)" in finding.text
     wide = painted("a turtle and an apple", lambda _: {"turtle": box(0, 0, 4, 6), "apple": box(8, 8, 4, 4)})
     assert not of_kind(diagnose(wide, thresholds=EXACT), "twice")
 

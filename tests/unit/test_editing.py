@@ -63,6 +63,7 @@ def given_stay(made: Trace, tokens: np.ndarray, drawn: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("order", list(ORDERS))
+@pytest.mark.shapes
 def test_what_is_not_erased_stays_token_for_token_in_every_order(parent: Trace, order: str) -> None:
     made = whole(edit(TINY, parent, ERASED, prompt=OTHER, config=CONFIG.with_(order=order)))
     given_stay(made, parent.tokens, ERASED)
@@ -359,7 +360,7 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
     assert edit_made(extend(TINY, parent, (-2, 1))) == "Moved 2 up and 1 right"
     assert edit_made(remix(TINY, parent, OTHER, strength=0.1, rounds=1)[0]) == "Round 1, 4 cells"
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
-    assert edit_made(sketch(TINY, parent)) == "After a picture's structure"
+    assert edit_made(sketch(TINY, parent)) == "With a picture's structure"
     assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
     titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
     assert titles == ["Baseline, seed 3", "Baseline · 12 cells drawn again, seed 4"]

@@ -87,7 +87,7 @@ def test_the_page_asks_for_one_word(backend: ToyBackend, whole: Trace) -> None:
     np.testing.assert_allclose(answer["max"] * (codes / 255) ** 2, wanted, atol=answer["max"] / 200)
     for data, wrong in (
         (None, "one run, step and word"),
-        ({"id": "x", "step": 0, "word": 0}, "no longer in memory"),
+        ({"id": "x", "step": 0, "word": 0}, "no longer kept"),
         ({"id": identity, "step": 9, "word": 0}, "step=9: give a whole number from 0 to 5"),
         ({"id": identity, "step": True, "word": 0}, "step=True"),
         ({"id": identity, "step": 0, "word": 99}, "word=99"),

@@ -69,6 +69,7 @@ def test_runs_that_use_none_of_them_are_written_as_before() -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVE)
+@pytest.mark.shapes
 def test_each_does_something_and_keeps_to_the_rules(name: str) -> None:
     config = PLAIN.with_(**ACTIVE[name])
     steps, plain = known(config), known(PLAIN.with_(num_steps=config.num_steps))

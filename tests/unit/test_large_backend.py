@@ -188,6 +188,26 @@ def test_pictures_do_not_depend_on_the_batch_bound(backend: LargeBackend, monkey
         backend.decode_tokens(tokens.clone().index_fill_(1, torch.tensor([0]), -1).index_fill_(1, torch.tensor([1]), 24))
 
 
+@pytest.mark.parametrize(("size_px", "together"), [(1024, 1), (512, 4), (256, 16), (2048, 1)])
+def test_large_pictures_are_decoded_one_at_a_time(
+    backend: LargeBackend, monkeypatch: pytest.MonkeyPatch, size_px: int, together: int
+) -> None:
+    pictures, seen = backend.pictures, []
+    side = size_px // pictures.factor
+
+    def one_part(part: torch.Tensor) -> np.ndarray:
+        seen.append(len(part))
+        return np.zeros((len(part), 1, 1, 3), np.uint8)
+
+    monkeypatch.setattr(pictures, "_decode", one_part)
+    monkeypatch.setattr(pictures, "_encode", lambda part: (seen.append(len(part)), np.zeros((len(part), 1, 1), np.int64))[1])
+    assert len(pictures.decode(torch.zeros(17, side, side, dtype=torch.int64))) == 17
+    assert max(seen) == together
+    seen.clear()
+    pictures.encode(np.broadcast_to(np.zeros((1, 1, 1, 3), np.uint8), (2, size_px, size_px, 3)))
+    assert max(seen) == min(together, 2)
+
+
 def test_text_is_encoded_once(backend: LargeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     encode = backend.text.encode

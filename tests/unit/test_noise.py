@@ -5,6 +5,8 @@ import pytest
 
 from uncage_demo.decoding.noise import PURPOSES, gumbel, roll_offset, uniforms
 
+pytestmark = pytest.mark.shapes
+
 
 def test_the_stream_itself_never_changes() -> None:
     # Recorded values: traces made earlier must be reproducible by later versions.

@@ -12,6 +12,8 @@ from uncage_demo.orders.halton import halton_order, visiting_rank
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.types import ModelDefaults
 
+pytestmark = pytest.mark.shapes
+
 N = 12
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.text_models import CLOSED, OPEN, Pieces, pair_prompts, shape
+from uncage_demo.prompt.numbers import number_of
 from uncage_demo.prompt.parse import align, check_drawable, negatives, overrides_of, parse_prompt, positives
 from uncage_demo.prompt.words import split
 from uncage_demo.types import TextToken
@@ -265,9 +266,30 @@ def test_subjects_colours_and_numbers_of_150_prompts() -> None:
     assert objects_right(prompts) >= 0.95
 
 
-@pytest.mark.parametrize("name", ["prompts_open_held_out.txt", "prompts_open_fresh.txt"])
+@pytest.mark.parametrize("name", ["prompts_open_held_out.txt", "prompts_open_fresh.txt", "prompts_open_newest.txt"])
 def test_lists_that_were_written_before_the_program_read_them(name: str) -> None:
     assert objects_right(list_of(name)) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("text", "nouns"),
+    [
+        ("a girl watches", ["girl"]),
+        ("a red skis", ["skis"]),
+        ("the baker is slicing bread", ["baker", "bread"]),
+        ("a man is slowly eating red apples", ["man", "apples"]),
+        ("they are painting a fence", ["fence"]),
+        ("a barn, oil on canvas", ["barn"]),
+        ("a barn and a canvas", ["barn", "canvas"]),
+        ("two gulls in flight at sunset", ["gulls"]),
+        ("a red sunset", ["sunset"]),
+        ("the rocks rose above a rose", ["rocks", "rose"]),
+        ("a cup that's blue", ["cup"]),
+        ("a cozy living room", ["living room"]),
+    ],
+)
+def test_verbs_media_and_manners_are_no_things(text: str, nouns: list[str]) -> None:
+    assert [subject.noun for subject in parse_prompt(text, Pieces()).subjects] == nouns
 
 
 @pytest.mark.parametrize(
@@ -281,3 +303,11 @@ def test_lists_that_were_written_before_the_program_read_them(name: str) -> None
 )
 def test_names_of_two_words_are_one_thing(text: str, nouns: list[str]) -> None:
     assert [subject.noun for subject in parse_prompt(text, Pieces()).subjects] == nouns
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("0", None), ("1", 1), ("4096", 4096), ("4097", None), ("12345", None), ("x3", 3), ("3×", 3), ("x0", None), ("two", 2), ("²", None)],
+)
+def test_a_number_is_said_by_itself(word: str, number: int | None) -> None:
+    assert number_of(word) == number

@@ -96,6 +96,7 @@ def test_which_steps_are_whole() -> None:
 
 
 @pytest.mark.parametrize("order", ["meissonic", "uncage", "halton", "redraw", "mend"])
+@pytest.mark.shapes
 def test_what_is_committed_was_run_and_the_schedule_holds(order: str) -> None:
     config = RESOLVED.with_(order=order, reuse_steps=2, num_steps=12)
     steps = records(config)

@@ -123,6 +123,7 @@ def test_strength_0_is_the_baseline_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("order", ["meissonic", "uncage", "halton", "mend"])
 @pytest.mark.parametrize("name", REVISIONS)
+@pytest.mark.shapes
 def test_tokens_change_only_where_a_step_says_so_and_the_schedule_holds(name: str, order: str) -> None:
     settings = config(name, order=order)
     steps = records(settings)
@@ -192,6 +193,10 @@ def test_a_cell_that_is_opened_without_a_word_is_a_fault(traces: dict[str, Trace
     record.reopened[int(np.flatnonzero(record.masked_before & ~record.committed)[0])] = 2
     with pytest.raises(TraceFormatError, match="still masked"):
         again.validate()
+    late = Trace.from_bytes(traces["plan"].to_bytes())
+    late.steps[-1].reopened = np.where(np.arange(36) == 0, np.uint8(REASON_CODE[REVISIONS["plan"].reason]), np.uint8(0))
+    with pytest.raises(TraceFormatError, match="the last step opens positions again"):
+        late.validate()
 
 
 @pytest.mark.parametrize("name", REVISIONS)
@@ -211,17 +216,28 @@ def test_an_edit_is_never_taken_back(traces: dict[str, Trace]) -> None:
     assert sum(int((r.reopened > 0).sum()) for r in child.steps if r.reopened is not None) > 10
 
 
-def test_the_player_is_told_which_cells_and_why(traces: dict[str, Trace]) -> None:
-    trace = traces["correct"]
+@pytest.mark.parametrize("name", REVISIONS)
+def test_the_player_is_told_which_cells_and_why(name: str, traces: dict[str, Trace]) -> None:
+    trace = traces[name]
     run = json.loads(json.dumps(build_payload([trace])))["runs"][0]["taken_back"]
     assert run["reasons"] == [reason.told for reason in REASONS]
     for record, cells in zip(trace.steps, run["steps"], strict=True):
         assert [cell for cell, _, _ in cells] == ([] if record.reopened is None else np.flatnonzero(record.reopened).tolist())
         for cell, code, logp in cells:
-            assert code == REASON_CODE["doubted"]
+            assert code == REASON_CODE[REVISIONS[name].reason]
             assert record.likelihood is not None
             assert logp == pytest.approx(record.likelihood[cell], abs=1e-4)
+    assert any(run["steps"])
     assert build_payload([generate(TINY, PAIR, DecodingConfig(num_steps=3))])["runs"][0]["taken_back"] is None
+
+
+@pytest.mark.parametrize("order", ["redraw", "mend"])
+def test_the_player_is_told_of_a_redraw(order: str) -> None:
+    trace = generate(TINY, PAIR, DecodingConfig(order=order, num_steps=8, seed=3))
+    run = json.loads(json.dumps(build_payload([trace])))["runs"][0]["taken_back"]
+    told = {run["reasons"][code] for cells in run["steps"] for _, code, _ in cells}
+    assert told
+    assert told <= {REASONS[REASON_CODE[why]].told for why in ("elsewhere", "unvouched")}
 
 
 def test_a_redraw_tells_its_reasons_too() -> None:

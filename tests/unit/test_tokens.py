@@ -7,6 +7,8 @@ import torch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, forbid_ids, guidance_at
 
+pytestmark = pytest.mark.shapes
+
 
 def logits(rows: int = 5, codes: int = 7, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, codes, generator=torch.Generator().manual_seed(seed)) * 3

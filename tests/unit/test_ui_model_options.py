@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
@@ -22,11 +25,25 @@ def test_only_what_a_model_has_is_shown(monkeypatch: pytest.MonkeyPatch) -> None
         shown_for("other")
 
 
+def test_a_folder_shows_what_its_family_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCAGE_FOLDERS", "1")
+    monkeypatch.delenv("UNCAGE_MODELS", raising=False)
+    shown = {}
+    for family, config in (("meissonic", "Transformer2DModel"), ("muddit", "SymmetricTransformer2DModel"), ("amused", "UVit2DModel")):
+        folder = tmp_path / family / "transformer"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"_class_name": config}))
+        shown[family] = {one.name for one in shown_for(str(folder.parent))}
+    assert shown["meissonic"] - shown["muddit"] == {"family"}  # a Di[M]O looks like a Meissonic
+    assert shown["amused"] - shown["muddit"] == {"lora"}
+    assert {"text_encoder", "negative_prompt", "dtype"} <= shown["muddit"]
+
+
 def test_inputs_follow_the_table_and_the_model() -> None:
     with gr.Blocks():
         inputs = build_inputs("meissonic")
     assert list(inputs) == [one.name for one in OPTIONS]
-    assert all(inputs[one.name].info == one.help for one in OPTIONS if one.name in inputs)
+    assert all(inputs[one.name].info.lower() == f"{one.help}.".lower() and inputs[one.name].info[0].isupper() for one in OPTIONS)
     assert ("the model's own: " + AUTHORS_NEGATIVE, "") in inputs["negative_prompt"].choices
     assert {"authors", "empty"} <= {value for _, value in inputs["negative_prompt"].choices}
     assert inputs["negative_prompt"].visible

@@ -61,7 +61,7 @@ def test_pictures_come_in_pages_beside_their_baseline(ask: Any) -> None:
         ("results_images", {"first": -1}, "first=-1"),
         ("results_images", {"prompt": "x" * 501}, "at most 500 characters"),
         ("results_payload", {"ids": ["a"], "titles": []}, "one or two runs"),
-        ("results_payload", {"ids": ["a"], "titles": ["a"]}, "no longer in memory"),
+        ("results_payload", {"ids": ["a"], "titles": ["a"]}, "no longer kept"),
     ],
 )
 def test_bad_questions_get_a_sentence(ask: Any, name: str, data: Any, said: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +14,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset, preset
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
 from uncage_demo.trace.reproduce import command_line, python_snippet
+from uncage_demo.types import Verdict
 from uncage_demo.ui import chips, settings
 from uncage_demo.ui.models import EmbeddedReader, WordReader
 from uncage_demo.ui.session import TraceStore, held_bytes
@@ -126,19 +128,60 @@ def test_settings_come_back_from_traces():
     assert [c.to_dict() for c in chosen.configs()] == [t.config for t in traces]
 
 
-def test_the_store_lets_the_oldest_run_go_and_never_the_newest():
+def test_the_store_lets_the_oldest_run_go_and_never_the_newest(tmp_path):
     traces = [make_trace(seed, steps=4) for seed in range(3)]
-    store = TraceStore(max_bytes=2 * held_bytes(traces[0]) + 1)
+    store = TraceStore(max_bytes=1, max_disk_bytes=1, folder=lambda: tmp_path)
     ids = [store.add(trace) for trace in traces]
     assert len(set(ids)) == 3
-    with pytest.raises(ValueError, match="no longer in memory"):
+    assert len(store) == 1
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="no longer kept"):
         store.get(ids[0])
     assert store.get(ids[2]).trace is traces[2]
-    small = TraceStore(max_bytes=1)
-    assert small.get(small.add(traces[0])).trace is traces[0]
     for wrong in (None, 3, "nonsense", ["x"]):
         with pytest.raises(ValueError, match="run"):
             store.get(wrong)
+
+
+def test_runs_for_which_memory_has_no_room_come_back_from_disk_as_they_were(tmp_path):
+    traces = [make_trace(seed, steps=4) for seed in range(4)]
+    verdict = Verdict((True,), (False,), 1, False, (), "s")
+    store = TraceStore(max_bytes=5 * held_bytes(traces[0]) // 2, folder=lambda: tmp_path)
+    ids = [store.add(trace, verdict, "corrected") for trace in traces]
+    assert (len(store), store.in_memory) == (4, 2)
+    back = store.get(ids[0])
+    assert (back.id, back.verdict, back.edits) == (ids[0], verdict, "corrected")
+    assert back.trace.to_bytes() == traces[0].to_bytes()
+    assert store.get(ids[0]) is back, "it is in memory again"
+    assert store.in_memory == 2
+    assert [entry.trace.id for entry in store.get_many(ids)] == [trace.id for trace in traces]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    gone = next(identity for identity in ids if identity not in (ids[2], ids[3]))
+    with pytest.raises(ValueError, match="no longer kept"):
+        store.get(gone)
+
+
+def test_a_full_disk_loses_old_runs_and_nothing_else(tmp_path):
+    store = TraceStore(max_bytes=1, folder=lambda: tmp_path / "missing")
+    first, second = store.add(make_trace(0, steps=2)), store.add(make_trace(1, steps=2))
+    assert len(store) == 1
+    assert store.get(second).id == second
+    with pytest.raises(ValueError, match="no longer kept"):
+        store.get(first)
+
+
+def test_threads_that_add_and_read_find_every_run(tmp_path):
+    traces = [make_trace(seed, steps=2) for seed in range(8)]
+    store = TraceStore(max_bytes=1, folder=lambda: tmp_path)
+
+    def keep_and_find(number: int) -> bool:
+        identity = store.add(traces[number % 8])
+        return all(store.get(identity).trace.id == traces[number % 8].id for _ in range(3))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(keep_and_find, range(64)))
+    assert len(store) == 64
 
 
 def test_chips_show_exactly_the_subjects_that_guidance_uses():

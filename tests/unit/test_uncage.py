@@ -19,6 +19,8 @@ from uncage_demo.orders.contrast import (
 )
 from uncage_demo.types import Subject, Word
 
+pytestmark = pytest.mark.shapes
+
 
 def maps(words: int, n: int = 30, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((words, n)).astype(np.float32)

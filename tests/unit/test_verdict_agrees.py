@@ -8,8 +8,9 @@ import pytest
 
 from tests.factories import make_trace
 from uncage_demo.backends.embedded.verdict import verdict_of
-from uncage_demo.diagnosis.detector import contradictions
+from uncage_demo.diagnosis.detector import contradictions, with_verdict
 from uncage_demo.diagnosis.diagnose import diagnose
+from uncage_demo.diagnosis.findings import Finding
 from uncage_demo.prompt.judging import counted, match, side_of, too_many
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import FoundObject, Subject, Verdict
@@ -62,10 +63,36 @@ def test_what_is_too_many_is_counted_by_noun() -> None:
     assert side_of(found("cat", 0.2, 0.9)) == "at the upper right"
 
 
+@pytest.mark.parametrize(
+    ("kind", "detections", "said"),
+    [
+        ("faint", [found("turtle", 0.2, 0.2), found("turtle", 0.8, 0.8)], "The detector sees it."),  # one too many is none missing
+        ("missing", [found("turtle", 0.2, 0.2), found("turtle", 0.8, 0.8)], "The detector sees it."),
+        ("twice", [], "The detector does not see it at all."),
+        ("twice", [found("turtle", 0.2, 0.2), found("turtle", 0.8, 0.8)], ""),
+        ("twice", [found("turtle", 0.2, 0.2), found("apple", 0.8, 0.8, "blue")], "The detector sees nothing wrong with it."),
+        ("missing", [found("apple", 0.8, 0.8, "pink")], ""),
+        ("leak", [found("turtle", 0.2, 0.2), found("turtle", 0.8, 0.8), found("apple", 0.2, 0.8, "blue")], ""),
+        ("mixture", [found("apple", 0.8, 0.8, "pink")], ""),
+    ],
+)
+def test_a_claim_of_the_attention_that_the_detector_denies_is_no_problem(kind: str, detections: list[FoundObject], said: str) -> None:
+    prompt = parse_prompt("a turtle and a pink apple", EmbeddedReader())
+    trace = make_trace()
+    trace.prompt = prompt
+    claim = Finding(kind, f"It is {kind}.", "problem", (1, 0) if kind == "leak" else (0,), 0)
+    verdict = verdict_of(detections, prompt)
+    kept = next(f for f in with_verdict(trace, [claim], verdict) if f.kind == kind)
+    assert kept.severity == ("info" if said else "problem")
+    assert kept.text == f"It is {kind}. {said}".strip()
+    assert bool(contradictions(trace, [claim], verdict)) or not said
+    assert contradictions(trace, with_verdict(trace, [claim], verdict), verdict) == []
+
+
 def test_the_examples_hold_no_contradiction() -> None:
     examples = Examples()
     entries = [examples.entry(path.stem) for example in examples.all for path in example.files]
     judged = [(entry.trace, entry.verdict) for entry in entries if entry.verdict is not None]
     assert len(judged) >= 8
-    assert any(contradictions(diagnose(trace), verdict) for trace, verdict in judged)  # the attention alone does contradict
-    assert [contradictions(diagnose(trace, verdict), verdict) for trace, verdict in judged] == [[]] * len(judged)
+    assert any(contradictions(trace, diagnose(trace), verdict) for trace, verdict in judged)  # the attention alone does contradict
+    assert [contradictions(trace, diagnose(trace, verdict), verdict) for trace, verdict in judged] == [[]] * len(judged)

@@ -42,12 +42,17 @@ class Growth:
 
 def age_of(record: Record) -> Fraction:
     """The age of the weights that made a line's picture."""
-    return Fraction(record["model"].get("options", {}).get("age", WHOLE))
+    return Fraction(_age_as_written(record))
+
+
+def _age_as_written(record: Record) -> str:
+    return record["model"].get("options", {}).get("age", WHOLE)
 
 
 def has_ages(records: Sequence[Record], experiment: str, suite: str) -> bool:
     """Whether an experiment was run on the weights of more than one age."""
-    return len({age_of(r) for r in records if (r["experiment"], r["suite"]) == (experiment, suite)}) > 1
+    written = {_age_as_written(r) for r in records if (r["experiment"], r["suite"]) == (experiment, suite)}
+    return len(set(map(Fraction, written))) > 1
 
 
 def growth(records: Sequence[Record], experiment: str, suite: str) -> Growth:

@@ -1,6 +1,6 @@
 """Best of n: draw a picture with n seeds, keep the one whose objects the model's own attention puts into one place each.
 
-Costs n decodings and one forward a picture; the detector has no part in the choice. A row of its own in benchmarks.
+Costs n decodings and one forward per picture; the detector has no part in the choice. A row of its own in benchmarks.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def placement(backend: Backend, prompts: Sequence[Prompt], tokens: np.ndarray, c
         config: whose attention source, blur and anchor radius are used.
 
     Returns:
-        One number a picture; 0 for a prompt without objects.
+        One number per picture; 0 for a prompt without objects.
 
     Source: this project; the contrast is 2508.05399 eq. 2.
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.tables import (
     METRICS,
+    PLOT_SUFFIX,
     Row,
     Table,
     build_table,
@@ -145,7 +146,7 @@ def beyond_section(records: Sequence[Record], plots: str = "") -> str:
     parts = [f"### Beyond UNCAGE\n\n{_how(found)}\n\n{verdict(found)}\n"]
     parts += [f"{table.title}, against {table.baseline}:\n\n{to_markdown(table)}" for table in found.confirming]
     if plots:
-        parts.append(f"![Ideas beyond UNCAGE]({plots}/beyond.png)\n")
+        parts.append(f"![Ideas beyond UNCAGE]({plots}/beyond{PLOT_SUFFIX})\n")
     count = sum(len(one.ideas) for one in found.rounds)
     for one in found.rounds:
         text = round_table(one)

@@ -1,4 +1,4 @@
-"""The command line of the benchmark: bench, bench-report, bench-merge, bench-replay, speed. Parses, calls, prints; nothing else."""
+"""The command line of the benchmark: bench and what goes on with its results, and speed. Parses, calls, prints; nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
 from uncage_demo.bench.export import LAYOUTS
-from uncage_demo.bench.records import SUFFIXES, Record, read_many, write_records
+from uncage_demo.bench.records import SUFFIXES, UNJUDGED, Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+from uncage_demo.decoding.presets import PRESETS, preset_with
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.shipped import RESULTS
 
-SCORERS = ("detector", "clip", "clip-paper")
+JUDGES = ("clip", "clip-paper")  # that need nothing of the model
+SCORERS = ("detector", *JUDGES, UNJUDGED)
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -32,7 +34,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument("--experiment-file", type=Path, metavar="JSON", help='methods of your own: {"methods": {label: {setting: value}}}')
     bench.add_argument("--grid", action="append", default=[], metavar="SETTING=A,B", help="compare all combinations (repeatable)")
     bench.add_argument("--suite", action="append", default=[], choices=tuple(SUITES), help="prompts (repeatable; default: attend-excite)")
-    bench.add_argument("--prompts", action="append", default=[], type=Path, metavar="FILE", help="a prompt file: one a line, or JSON lists")
+    bench.add_argument("--prompts", action="append", default=[], type=Path, metavar="FILE", help="prompts, one per line, or JSON lists")
     bench.add_argument("--published", action="store_true", help='write "a elephant" as the published Attend-and-Excite list does')
     bench.add_argument(
         "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"
@@ -49,15 +51,35 @@ def add_parsers(subparsers: Any) -> None:
         default=True,
         help="noise of its own for each prompt, from text and seed; with --no-own-seeds all prompts share each seed's noise",
     )
-    bench.add_argument("--steps", type=int, help="number of steps (default: the model's)")
+    bench.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="settings by name for all methods, orders aside, such as paper or authors; what --steps, --set and a method say counts before",
+    )
+    bench.add_argument("--steps", type=int, help="number of steps (default: the preset's, else the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
-    bench.add_argument("--scorer", default="detector", choices=SCORERS, help="what judges the pictures (default: the model's detector)")
+    bench.add_argument(
+        "--scorer",
+        default="detector",
+        choices=SCORERS,
+        help="what judges the pictures; large models have no detector; none = draw only, save with --images and judge with bench-score "
+        "(default: the model's detector)",
+    )
     bench.add_argument("--batch", type=int, default=64, help="most pictures decoded together; a large model takes fewer (default: 64)")
     bench.add_argument("--shard", metavar="I/N", help="do every N-th part only (default: what accelerate launch says, else all)")
     bench.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="results; an interrupted run continues")
     bench.add_argument("--images", type=Path, metavar="DIR", help="also save the pictures")
     bench.add_argument("--layout", default="plain", choices=LAYOUTS, help="how they are laid out (for other projects' evaluators)")
     bench.set_defaults(run=run_bench)
+
+    score = subparsers.add_parser("bench-score", help="judge pictures that are drawn already, by their result lines; draws nothing")
+    score.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
+    score.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures, as bench --images wrote them")
+    score.add_argument("--scorer", default=JUDGES[0], choices=JUDGES, help="who judges (default: clip)")
+    score.add_argument("--device", default="cpu", help="where the judge runs: cpu, cuda, cuda:1, auto (default: cpu)")
+    score.add_argument("--batch", type=int, default=16, help="pictures judged together (default: 16)")
+    score.add_argument("--out", type=Path, required=True, metavar="FILE", help=" or ".join(SUFFIXES))
+    score.set_defaults(run=run_score)
 
     report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew documents")
     report.add_argument("results", nargs="+", type=Path, help="result files or folders of them; a folder's speed.json is read too")
@@ -140,6 +162,22 @@ def run_bench(args: argparse.Namespace) -> int:
         f"{out}: {summary.made} images made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
         f"{summary.reused} taken over from equal ones, {summary.kept} there before"
     )
+    return 0
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """`uncage bench-score`."""
+    from uncage_demo.backends.devices import parse_device
+    from uncage_demo.bench.scoring import score_records
+
+    def tell(done: int, total: int) -> None:
+        print(f"\r{done} of {total} pictures judged  ", end="", file=sys.stderr, flush=True)
+
+    records = read_many(args.results)
+    judged = score_records(records, args.images, _clip_scorer(args.scorer, str(parse_device(args.device))), batch=args.batch, on_batch=tell)
+    print(file=sys.stderr)
+    write_records(args.out, judged)
+    print(f"{args.out}: {len(judged)} lines, judged by {judged[0]['scorer']}")
     return 0
 
 
@@ -245,7 +283,7 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
     """The experiment that the arguments ask for, built around the model's defaults and --steps, --set."""
     from uncage_demo.config import DecodingConfig
 
-    shared: dict[str, Any] = {"num_steps": args.steps or backend.info.default_steps}
+    shared: dict[str, Any] = {} if args.steps is None else {"num_steps": args.steps}
     for assignment in args.set:
         field, equals, text = assignment.partition("=")
         if not equals or not field:
@@ -254,6 +292,10 @@ def choose_experiment(args: argparse.Namespace, backend: Any) -> Experiment:
             shared[field] = json.loads(text)
         except json.JSONDecodeError:
             shared[field] = text
+    if args.preset is not None:
+        shared = preset_with(args.preset, shared)
+    if shared.get("num_steps") is None:
+        shared["num_steps"] = backend.info.default_steps
     setting = Setting(DecodingConfig.from_dict(shared), backend.info, backend.default_blur)
     if args.experiment_file:
         return from_json(setting, args.experiment_file.read_text(encoding="utf-8"), args.experiment_file.stem)
@@ -339,6 +381,14 @@ def _scorer(name: str, backend: Any, device: str) -> Any:
         # Asked of a blank picture: a model without a detector says so before anything is drawn.
         judge_many(backend, np.zeros((1, *backend.info.image_size_px, 3), np.uint8), [parse_prompt("a cat", backend)])
         return DetectorScorer(backend)
+    if name == UNJUDGED:
+        from uncage_demo.bench.scoring import Unjudged
+
+        return Unjudged()
+    return _clip_scorer(name, device)
+
+
+def _clip_scorer(name: str, device: str) -> Any:
     from uncage_demo.bench.scorers_clip import load_clip_scorer
 
     return load_clip_scorer("paper" if name == "clip-paper" else "corrected", device=device)

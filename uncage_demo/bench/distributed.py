@@ -181,13 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from uncage_demo.backends.arguments import add_model_arguments, load_model
     from uncage_demo.config import ORDER_NAMES, DecodingConfig
+    from uncage_demo.decoding.presets import PRESETS, preset_with
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.distributed", description="Generate many pictures over processes.")
     add_model_arguments(parser, device=None)
     parser.add_argument("--prompts", type=Path, required=True, help="text file, one prompt a line")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt: seeds 0 to N-1")
-    parser.add_argument("--order", default="uncage", choices=ORDER_NAMES)
-    parser.add_argument("--steps", type=int, default=None, help="number of steps (default: the model's)")
+    parser.add_argument("--order", choices=ORDER_NAMES, help="default: the preset's, else uncage")
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="settings by name; --order and --steps count before (see generate --help)")
+    parser.add_argument("--steps", type=int, default=None, help="number of steps (default: the preset's, else the model's)")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and results.jsonl")
     options = parser.parse_args(arguments)
     prompts = [line.strip() for line in options.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -198,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lost = backend.tokenize(prompt)[1]
             if lost:
                 sys.stderr.write(f"note: the model does not read the end of {prompt[:40]!r}...: {lost!r}\n")
-    config = DecodingConfig(options.order, options.steps or backend.info.default_steps)
+    given = {} if options.steps is None else {"num_steps": options.steps}
+    settings = given if options.preset is None else preset_with(options.preset, given)
+    order = options.order or ("uncage" if options.preset is None else PRESETS[options.preset].order)
+    config = DecodingConfig(order).with_(**{"num_steps": backend.info.default_steps, **settings})
     lines = generate_pictures(backend, prompts, range(options.seeds), config, options.out, state=state)
     if lines is not None:
         print(f"{len(lines)} pictures in {options.out}")

@@ -25,6 +25,7 @@ TITLES = {
     "blur": "Blur of the attention maps (Table 4)",
     "terms": "Terms of the score (Table 5)",
     "sources": "Attention that guidance reads",
+    "settings": "UNCAGE's settings, one changed at a time",
 }
 GUIDED_FRACTIONS = (0, 1 / 64, 2 / 64, 4 / 64, 8 / 64, 16 / 64, 32 / 64, 1)
 
@@ -157,6 +158,22 @@ def sources(setting: Setting) -> Experiment:
     return Experiment("sources", TITLES["sources"], methods, BASELINE)
 
 
+def settings(setting: Setting) -> Experiment:
+    """UNCAGE as published and with one of its settings changed: weight, guided steps, blur, terms and attention in one table.
+
+    What is the baseline under another name (weight 0, no guided step), or UNCAGE as published, is in it once.
+    """
+    base = setting.base.resolved(setting.info.defaults, setting.blur)
+    around = replace(setting, base=base.with_(contrast_steps=base.with_(order="uncage").guided_steps))
+    methods = {name: around.base.with_(order=name) for name in (BASELINE, "uncage")}
+    parts = {"weight {}": weights, "guided in {}": guided_steps, "blur: {}": blur, "{}": terms, "attention: {}": sources}
+    for told, part in parts.items():
+        for name, config in part(around).methods.items():
+            if config.order == "uncage" and config.contrast_weight and config.guided_steps and config not in methods.values():
+                methods[told.format(name)] = config
+    return Experiment("settings", TITLES["settings"], methods, BASELINE)
+
+
 EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "table1": table1,
     "binding": binding,
@@ -168,6 +185,7 @@ EXPERIMENTS: dict[str, Callable[[Setting], Experiment]] = {
     "blur": blur,
     "terms": terms,
     "sources": sources,
+    "settings": settings,
 }
 
 

@@ -1,6 +1,6 @@
 """Save pictures in the layouts that other projects' evaluators read. Knows files and prompts; no model.
 
-geneval: METHOD/00000/{metadata.jsonl, samples/0000.png}: one folder a prompt, one picture a seed (2310.11513).
+geneval: METHOD/00000/{metadata.jsonl, samples/0000.png}: one folder per prompt, one picture per seed (2310.11513).
 compbench: METHOD/samples/PROMPT_000000.png: the prompt is in the file's name (2307.06350, T2I-CompBench).
 plain: METHOD/00000-seed-0.png.
 """

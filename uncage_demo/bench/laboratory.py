@@ -41,6 +41,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "critic 0.1": {"revise": "critic", "revise_strength": 0.1},
     "critic 0.25": {"revise": "critic", "revise_strength": 0.25},
     "zigzag 0.1": {"revise": "zigzag", "revise_strength": 0.1},
+    "zigzag 0.25": {"revise": "zigzag", "revise_strength": 0.25},
     "entropy 1": {"how_many": "entropy", "entropy_budget": 1.0},
     "entropy 4": {"how_many": "entropy", "entropy_budget": 4.0},
     "confidence 0.9": {"how_many": "confidence", "confidence_threshold": 0.9},
@@ -50,6 +51,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "halton from the objects": {"order": "halton_aware"},
     "guidance, first half": {"guidance_interval": (0.0, 0.5)},
     "guidance, after a quarter": {"guidance_interval": (0.25, 1.0)},
+    "guidance, growing": {"guidance_schedule": "ramp"},
+    "reuse 3": {"reuse_steps": 3},
     "experts 0.5": {"composition": 0.5},
     "experts 1": {"composition": 1.0},
     "self-guidance 1": {"self_guidance": 1.0},
@@ -57,6 +60,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "logit noise 2": {"logit_noise": 2.0},
     "differential 0.25": {"differential": 0.25},
     "entropy heat 0.4": {"entropy_heat": 0.4, "token_temperature": 0.6},
+    "zigzag 0.1, differential 0.25, logit noise 0.5": {
+        "revise": "zigzag",
+        "revise_strength": 0.1,
+        "differential": 0.25,
+        "logit_noise": 0.5,
+    },
+    "uncage, differential 0.25": {"order": "uncage", "differential": 0.25},
     "uncage, spacing 2": {"order": "uncage", "spacing": 2.0},
     "uncage, plan 1": {"order": "uncage", "revise": "plan", "revise_strength": 1.0},
     "uncage, critic 0.25": {"order": "uncage", "revise": "critic", "revise_strength": 0.25},
@@ -72,6 +82,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "redraw, plan 1, guidance first half": {"order": "redraw", "revise": "plan", "revise_strength": 1.0, "guidance_interval": (0.0, 0.5)},
     "anchored, redraw, guidance first half": {"order": "anchored", "redraw_share": 4, "guidance_interval": (0.0, 0.5)},
     "mend, guidance first half": {"order": "mend", "guidance_interval": (0.0, 0.5)},
+    "mend, differential 0.25, guidance first half": {"order": "mend", "differential": 0.25, "guidance_interval": (0.0, 0.5)},
     "mend, spacing 2, guidance first half": {"order": "mend", "spacing": 2.0, "guidance_interval": (0.0, 0.5)},
 }
 

@@ -51,7 +51,7 @@ def numeric_methods(table: Table) -> list[float] | None:
 
 
 def plot_methods(table: Table, note: str = "") -> Figure:
-    """Rates of the primary metric (left) and differences from the baseline (right), one line a method."""
+    """Rates of the primary metric (left) and differences from the baseline (right), one line per method."""
     metric = METRICS[table.primary]
     scale = 100 if metric.percent else 1
     figure = _figure(table.title, f"{table.size}. {note}".strip(), 0.27 * len(table.rows) + 0.6, OPEN)
@@ -108,7 +108,7 @@ def plot_curve(table: Table, note: str = "") -> Figure:
 
 
 def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str = "") -> Figure:
-    """Small multiples: one panel a category or a kind of failure, one line a method.
+    """Small multiples: one panel per category or kind of failure, one line per method.
 
     Args:
         title: heading.
@@ -279,7 +279,7 @@ def _figure(title: str, told: str, panels_in: float, legend: str = "") -> Figure
 
 
 def _rates(axes: Axes, table: Table, key: str) -> None:
-    """One line a method with its rate; the baseline's value runs down as a dotted line."""
+    """One line per method with its rate; the baseline's value runs down as a dotted line."""
     metric = METRICS[key]
     scale = 100 if metric.percent else 1
     axes.axvline(scale * table.row(table.baseline).estimates[key].value, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))

@@ -22,8 +22,11 @@ from typing import Any, BinaryIO
 from uncage_demo.files import write_atomically
 
 SCHEMA_VERSION = 1
+JUDGE = "detector"  # the scorer's name in the key of a line that the embedded models' detector judged
+PACKED_DIGITS = 8  # of a digest in a packed file: one picture in four thousand million would pass for another
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
-SHIPPED_SUFFIX = ".jsonl.xz"  # how results stand in the repository: the smallest
+SHIPPED_SUFFIX = ".jsonl.xz"  # how results stand in the repository: the smallest, without what the line itself says (see `slim`)
+UNJUDGED = "none"  # what stands for the scorer of pictures that nobody judged
 REQUIRED = (
     "schema",
     "key",
@@ -39,6 +42,8 @@ REQUIRED = (
     "model",
     "metrics",
 )
+
+DIGESTS = ("tokens_hash", "image_hash")
 
 Record = dict[str, Any]
 
@@ -65,6 +70,41 @@ def image_key(
 def record_key(experiment: str, method: str, suite: str, image: str) -> str:
     """Identity of a line: one picture in one role (experiment, method, suite)."""
     return digest({"experiment": experiment, "method": method, "suite": suite, "image": image})
+
+
+def derived_keys(record: Record) -> tuple[str, str]:
+    """(image_key, key) of a line as they follow from its other fields, for lines that the embedded models' detector judged."""
+    model = record["model"]
+    image = image_key(record["prompt"], record["config"], model["id"], model["weight_hash"], JUDGE, model.get("options"))
+    return image, record_key(record["experiment"], record["method"], record["suite"], image)
+
+
+def slim(record: Record) -> Record:
+    """A line without what can be derived from it, for a small file: digests are most of what does not compress.
+
+    Keys that follow from the other fields are left out (`whole` puts them back); digests of tokens and picture keep their first
+    `PACKED_DIGITS` digits (`same_digest` compares them).
+    """
+    kept = dict(record)
+    if (record["image_key"], record["key"]) == derived_keys(record):
+        del kept["image_key"], kept["key"]
+    return kept | {name: kept[name][:PACKED_DIGITS] for name in DIGESTS if name in kept}
+
+
+def whole(record: Any) -> Any:
+    """A line of a packed file with its keys; anything else is handed back as it is, for `validate` to judge."""
+    if not isinstance(record, dict) or "key" in record or "image_key" in record:
+        return record
+    try:
+        image, key = derived_keys(record)
+    except (KeyError, TypeError, AttributeError):
+        return record
+    return record | {"image_key": image, "key": key}
+
+
+def same_digest(known: str, made: str) -> bool:
+    """Whether a line's digest, which a packed file cut short, is that of what was made now. An empty one is nobody's."""
+    return bool(known) and made.startswith(known)
 
 
 def validate(record: Any) -> Record:
@@ -99,7 +139,7 @@ def read_records(path: str | Path) -> list[Record]:
         if not line.strip():
             continue
         try:
-            records.append(validate(json.loads(line)))
+            records.append(validate(whole(json.loads(line))))
         except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
             raise ValueError(f"{path.name}, line {number}: {error}") from error
     return records
@@ -130,7 +170,7 @@ def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> li
     for shard in shards:
         for record in shard:
             known = union.setdefault(record["key"], record)
-            if not keep_first and _outcome(known) != _outcome(record):
+            if known is not record and not keep_first and not _same_outcome(known, record):
                 raise ValueError(
                     f"two results for {record['method']!r}, seed {record['seed']}, prompt {record['prompt']!r} contradict each other "
                     f"(made with {known.get('versions')} and {record.get('versions')})"
@@ -141,11 +181,12 @@ def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> li
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Write a whole result file, packed as its suffix says (see `SUFFIXES`). Equal records give equal bytes.
 
-    The old file stays until the new one is complete on disk.
+    A file of `SHIPPED_SUFFIX` holds its lines as `slim` leaves them. The old file stays until the new one is complete on disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, _pack(b"".join(_encode(record) for record in records), path))
+    kept = map(slim, records) if path.name.endswith(SHIPPED_SUFFIX) else records
+    write_atomically(path, _pack(b"".join(_encode(record) for record in kept), path))
 
 
 class RecordFile:
@@ -232,5 +273,7 @@ def _unpack(data: bytes, path: Path) -> bytes:
         raise ValueError(f"{path.name} cannot be unpacked: {error}") from error
 
 
-def _outcome(record: Record) -> tuple[Any, Any]:
-    return record.get("image_hash"), record["metrics"]
+def _same_outcome(one: Record, other: Record) -> bool:
+    pictures = [record.get("image_hash", "") for record in (one, other)]
+    length = min(map(len, pictures))
+    return one["metrics"] == other["metrics"] and pictures[0][:length] == pictures[1][:length]

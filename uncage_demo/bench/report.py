@@ -33,7 +33,7 @@ from uncage_demo.bench.section import (
     stem,
 )
 from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
-from uncage_demo.bench.tables import FAILED, METRICS, Table, to_csv, to_latex, to_markdown
+from uncage_demo.bench.tables import FAILED, METRICS, PLOT_SUFFIX, Table, to_csv, to_latex, to_markdown
 from uncage_demo.files import replacing, write_atomically
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ SPEED_FILE = "speed.json"
 
 
 def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str, Any] | None = None) -> list[Path]:
-    """Write every table as Markdown, CSV and LaTeX, its plots as PNG, and the costs; returns the files. Equal data, equal bytes.
+    """Write every table as Markdown, CSV and LaTeX, its plots as WebP, and the costs; returns the files. Equal data, equal bytes.
 
     Args:
         records: result lines.
@@ -67,30 +67,30 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
             written.append(folder / f"{name}{ending}")
             write_atomically(written[-1], text)
         if plot_stem(records, table) == name:
-            written.append(save_plot(plot_table(table, note), folder / f"{name}.png"))
+            written.append(save_plot(plot_table(table, note), folder / f"{name}{PLOT_SUFFIX}"))
         if table.experiment != MAIN:
             continue
         if len(category_columns(records, table)) > 1:
             parts = {heading: (part, part.primary) for heading, part in category_parts(records, table).items()}
             figure = plot_panels(f"{table.title}, by category", parts, note)
-            written.append(save_plot(figure, folder / f"{name}-categories.png"))
+            written.append(save_plot(figure, folder / f"{name}-categories{PLOT_SUFFIX}"))
         kinds = [key for key in FAILED if key in table.metrics]
         if kinds:
             figure = plot_panels(f"{table.title}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
-            written.append(save_plot(figure, folder / f"{name}-failures.png"))
+            written.append(save_plot(figure, folder / f"{name}-failures{PLOT_SUFFIX}"))
     for experiment, suite in dict.fromkeys((record["experiment"], record["suite"]) for record in records):
         if has_ages(records, experiment, suite):
             found = growth(records, experiment, suite)
             written.append(folder / f"{experiment}-{suite}.md")
             written[-1].write_text(growth_markdown(found), encoding="utf-8")
-            written.append(save_plot(plot_growth(found), folder / f"{experiment}-{suite}.png"))
+            written.append(save_plot(plot_growth(found), folder / f"{experiment}-{suite}{PLOT_SUFFIX}"))
     for series, suite in series_in(records, least=2):
         found = curves(records, suite, series)
         models = dict.fromkeys(table.model.split()[0] for tables in found.values() for table in tables.values())
         figure = plot_forwards(f"The laboratory on {', '.join(models)}: {suite}", found)
-        written.append(save_plot(figure, folder / f"{series}-{suite}.png"))
+        written.append(save_plot(figure, folder / f"{series}-{suite}{PLOT_SUFFIX}"))
     if any(is_idea(record["experiment"]) for record in records):
-        written.append(save_plot(plot_beyond(gather(records)), folder / "beyond.png"))
+        written.append(save_plot(plot_beyond(gather(records)), folder / f"beyond{PLOT_SUFFIX}"))
     if speed:
         written.append(folder / "speed.md")
         write_atomically(written[-1], speed_to_markdown(speed))
@@ -100,7 +100,7 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
 def full_report(records: Sequence[Record], table: Table) -> str:
     """Everything about one table as Markdown: rates, comparison, categories, failures, and the judge's own error."""
     parts = [f"# {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}\n{finding(table)}\n"]
-    parts.append(f"![{table.title}]({plot_stem(records, table)}.png)\n")
+    parts.append(f"![{table.title}]({plot_stem(records, table)}{PLOT_SUFFIX})\n")
     if len(category_columns(records, table)) > 1:
         parts.append(f"## By category\n\n{category_tables(records, table)}")
     if any(key in table.metrics for key in FAILED):
@@ -109,11 +109,13 @@ def full_report(records: Sequence[Record], table: Table) -> str:
 
 
 def save_plot(figure: Figure, path: Path) -> Path:
-    """A figure as a small PNG: 64 colours are enough for lines and text. Equal figures give equal bytes."""
+    """A figure as a small lossless WebP: 64 colours are enough for lines and text. Equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     with Image.open(buffer) as picture, replacing(path) as place:
-        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(place, "PNG", optimize=True)
+        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB").save(
+            place, "WEBP", lossless=True, method=6
+        )
     return path
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from uncage_demo.bench.ages import has_ages
-from uncage_demo.bench.records import Record, merge, read_records, record_files
+from uncage_demo.bench.records import UNJUDGED, Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 from uncage_demo.shipped import EMOJI_SCENES, RESULTS
 
@@ -50,6 +50,30 @@ class ImageRow:
     edited: bool = False
 
 
+class Found(Sequence[tuple[ImageRow, ImageRow | None]]):
+    """Pictures that were found, each made when it is asked for: a page of twelve does not cost thirty thousand.
+
+    Args:
+        pairs: lines of a picture and of the baseline's beside it.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Record, Record | None]]) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[ImageRow, ImageRow | None]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Found: ...
+    def __getitem__(self, index: int | slice) -> tuple[ImageRow, ImageRow | None] | Found:
+        if isinstance(index, slice):
+            return Found(self._pairs[index])
+        own, base = self._pairs[index]
+        return _image_row(own), _image_row(base) if base else None
+
+
 class Shipped:
     """All shipped results.
 
@@ -63,8 +87,10 @@ class Shipped:
         self.records = list(records)
         self.by_key = {record["key"]: record for record in self.records}
         self._by_place = {_place(record, record["method"]): record for record in self.records}
-        found = dict.fromkeys((record["experiment"], record["suite"]) for record in self.records)
-        pairs = [pair for pair in found if not has_ages(self.records, *pair)]
+        self._lines: dict[tuple[str, str], list[Record]] = {}
+        for record in self.records:
+            self._lines.setdefault((record["experiment"], record["suite"]), []).append(record)
+        pairs = [pair for pair, lines in self._lines.items() if not has_ages(lines, *pair)]
         self.pairs = tuple(sorted(pairs, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST)))
         self.models = tuple(dict.fromkeys((record["model"]["id"], record["model"]["weight_hash"]) for record in self.records))
         self._tables: dict[tuple[str, ...], Table] = {}
@@ -81,13 +107,15 @@ class Shipped:
         """
         key = (experiment, suite, category, metric)
         if key not in self._tables:
-            self._tables[key] = build_table(self.records, experiment, suite, category=category, primary=metric)
+            lines = self._lines.get((experiment, suite), self.records)
+            self._tables[key] = build_table(lines, experiment, suite, category=category, primary=metric)
         return self._tables[key]
 
     def about(self, experiment: str, suite: str) -> dict[str, Any]:
         """What there is of an experiment on a suite: title, baseline, methods, categories, and the metrics that all lines have."""
-        lines = [record for record in self.records if (record["experiment"], record["suite"]) == (experiment, suite)]
-        metrics = [key for key in METRICS if all(key in measured(record) for record in lines)]
+        lines = self._lines[experiment, suite]
+        all_have = set.intersection(*(set(measured(record)) for record in lines))
+        metrics = [key for key in METRICS if key in all_have]
         return {
             "experiment": experiment,
             "suite": suite,
@@ -109,7 +137,7 @@ class Shipped:
         prompt: str = "",
         outcome: str = "",
         failure: str = "",
-    ) -> list[tuple[ImageRow, ImageRow | None]]:
+    ) -> Found:
         """Pictures that match every condition, each with the baseline's picture of the same prompt and seed (None for the baseline itself).
 
         Args:
@@ -127,8 +155,8 @@ class Shipped:
             raise ValueError(f"failure={failure!r}: choose one of {', '.join(FAILURE_KINDS)}")
         exact = {"experiment": experiment, "method": method, "suite": suite, "category": category}
         wanted = {name: value for name, value in exact.items() if value}
-        found = []
-        for record in self.records:
+        found: list[tuple[Record, Record | None]] = []
+        for record in self._lines.get((experiment, suite), self.records):
             if any(record[name] != value for name, value in wanted.items()) or prompt.lower() not in record["prompt"].lower():
                 continue
             if failure and not measured(record).get(failure):
@@ -136,8 +164,8 @@ class Shipped:
             partner = self.partner(record)
             if outcome and not OUTCOMES[outcome](_correct(record), _correct(partner)):
                 continue
-            found.append((_image_row(record), _image_row(partner) if partner else None))
-        return found
+            found.append((record, partner))
+        return Found(found)
 
     def pair(self, key: str) -> tuple[ImageRow, ImageRow | None]:
         """The picture of a line's key and the baseline's picture beside it.
@@ -175,7 +203,7 @@ def load_shipped(folder: Path = RESULTS) -> Shipped:
     Raises:
         ValueError: when a file is damaged or results contradict each other.
     """
-    shared: dict[str, Any] = {}
+    shared: dict[Any, Any] = {}
     return Shipped(merge([_shared_parts(record, shared) for record in read_records(path)] for path in record_files(folder)))
 
 
@@ -208,7 +236,7 @@ def judge_note(table: Table, path: Path = MODEL_METRICS) -> str:
     """
     if "detector" in table.scorer:
         return detector_error(table.model.split()[-1], path) or "The detector's own error with these weights is not on record."
-    return "The scores are another model's judgement, not the truth." if table.scorer else ""
+    return "The scores are another model's judgement, not the truth." if table.scorer not in ("", UNJUDGED) else ""
 
 
 def shipped_weights(path: Path = MODEL_METRICS) -> str:
@@ -222,14 +250,14 @@ def build_tables(records: list[Record]) -> tuple[Table, ...]:
     return tuple(build_table(records, experiment, suite) for experiment, suite in pairs if not has_ages(records, experiment, suite))
 
 
-def _shared_parts(record: Record, shared: dict[str, Any]) -> Record:
+def _shared_parts(record: Record, shared: dict[Any, Any]) -> Record:
     """The line without what the page does not need; what many lines share (settings without the seed, scores, words) is one object."""
     kept = {name: value for name, value in record.items() if name not in ("verdict", "schema")}
     kept["config"] = {name: value for name, value in record["config"].items() if name != "seed"}
     for name, value in kept.items():
         if isinstance(value, (dict, str)) and name not in ("key", "image_key", "tokens_hash", "image_hash"):
-            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-            kept[name] = shared.setdefault(f"{type(value).__name__} {text}", value)
+            # repr is many times faster than JSON; equal parts in another order are then two, which costs memory only
+            kept[name] = shared.setdefault(value if isinstance(value, str) else (repr(value),), value)
     return kept
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from uncage_demo.backends.large.download import downloads_allowed
 from uncage_demo.types import Prompt
 
 CLIP_MODEL, BLIP_MODEL = "openai/clip-vit-base-patch16", "Salesforce/blip-image-captioning-base"
@@ -153,19 +154,32 @@ def load_clip_scorer(
         clip_model, blip_model: names or folders.
 
     Raises:
-        OSError: when the weights are neither here nor reachable.
+        ValueError: when the weights are neither here nor reachable, or UNCAGE_DOWNLOAD=0 forbids fetching them; naming them.
     """
     from transformers import BlipForConditionalGeneration, BlipProcessor, CLIPModel, CLIPProcessor
 
-    clip: Any = CLIPModel.from_pretrained(clip_model)
-    processor: Any = CLIPProcessor.from_pretrained(clip_model)
+    clip: Any = _pretrained(CLIPModel, clip_model)
+    processor: Any = _pretrained(CLIPProcessor, clip_model)
     caption = None
     if captions:
-        blip: Any = BlipForConditionalGeneration.from_pretrained(blip_model)
-        caption = blip_captioner(blip.to(device).eval(), BlipProcessor.from_pretrained(blip_model))
+        blip: Any = _pretrained(BlipForConditionalGeneration, blip_model)
+        caption = blip_captioner(blip.to(device).eval(), _pretrained(BlipProcessor, blip_model))
     embed_images, embed_texts = clip_embedders(clip.to(device).eval(), processor)
     version = clip_model.split("/")[-1] + (f" + {blip_model.split('/')[-1]}" if captions else "")
     return ClipScorer(embed_images, embed_texts, caption, mode=mode, version=version)
+
+
+def _pretrained(kind: Any, name: str) -> Any:
+    """What `kind` makes of a folder or of what the hub has under a name."""
+    allowed = downloads_allowed()
+    try:
+        return kind.from_pretrained(name, local_files_only=not allowed)
+    except OSError:
+        why = "the hub cannot be reached" if allowed else "UNCAGE_DOWNLOAD=0 forbids fetching it"
+        raise ValueError(
+            f"scorer: {name} is not (completely) on this machine, and {why}. Draw with --scorer none --images DIR, and judge with "
+            "bench-score where it is"
+        ) from None
 
 
 def clip_embedders(model: Any, processor: Any) -> tuple[Callable[[np.ndarray], torch.Tensor], Callable[[Sequence[str]], torch.Tensor]]:

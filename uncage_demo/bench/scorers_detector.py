@@ -27,7 +27,7 @@ def judge_many(backend: Backend, images: np.ndarray, prompts: Sequence[Prompt]) 
     """
     verdicts = backend.judge_many(images, prompts)
     if verdicts is None:
-        raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer (--scorer clip)")
+        raise ValueError(f"model {backend.info.id!r} has no detector of its own; choose another scorer (--scorer clip or none)")
     return verdicts
 
 

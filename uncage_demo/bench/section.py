@@ -17,6 +17,7 @@ from uncage_demo.bench.speed_report import overhead_section
 from uncage_demo.bench.tables import (
     FAILED,
     METRICS,
+    PLOT_SUFFIX,
     Row,
     Table,
     build_table,
@@ -71,7 +72,7 @@ def results_section(
         parts.append(f"### The other experiments\n\n{lines}\n")
         curve = next((table for table in others if table.experiment == "weights"), None)
         if curve and plots:
-            parts.append(f"![{curve.title}, {curve.suite}]({plots}/{stem(curve)}.png)\n")
+            parts.append(f"![{curve.title}, {curve.suite}]({plots}/{stem(curve)}{PLOT_SUFFIX})\n")
     if ideas:
         parts.append(beyond_section(records, plots))
     if speed:
@@ -134,7 +135,7 @@ def main_part(records: Sequence[Record], tables: Sequence[Table], plots: str) ->
     table = build_table(records, full.experiment, full.suite, metrics=[key for key in SHOWN if key in full.metrics])
     parts = [f"### {table.title}\n\n{to_markdown(table)}\n{finding(table)} {against_paper(table)}".rstrip() + "\n"]
     if plots:
-        parts.append(f"![{table.title}, {table.suite}]({plots}/{stem(table)}.png)\n")
+        parts.append(f"![{table.title}, {table.suite}]({plots}/{stem(table)}{PLOT_SUFFIX})\n")
     parts += [one_line(other, plots) + "\n" for other in tables[1:]]
     if len(category_columns(records, full)) > 1:
         parts.append(folded(f"By category: {METRICS[full.primary].heading}", category_tables(records, full)))
@@ -208,7 +209,7 @@ def one_line(table: Table, plots: str = "", plot: str = "") -> str:
         higher, lower, _ = sides(table)
         clear = [f"{len(group)} {name}" for name, group in (("higher", higher), ("lower", lower)) if group]
         text += f" Interval clear of zero: {' and '.join(clear) or 'none'} of {len(compared)}."
-    return text + (f" [Table]({plots}/{stem(table)}.md), [plot]({plots}/{plot or stem(table)}.png)." if plots else "")
+    return text + (f" [Table]({plots}/{stem(table)}.md), [plot]({plots}/{plot or stem(table)}{PLOT_SUFFIX})." if plots else "")
 
 
 def category_columns(records: Sequence[Record], table: Table) -> list[tuple[str, str, str]]:

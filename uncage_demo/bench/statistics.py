@@ -156,7 +156,10 @@ def mcnemar_exact(win: int, loss: int) -> float:
     total = win + loss
     if total == 0:
         return 1.0
-    tail = sum(math.comb(total, k) for k in range(min(win, loss) + 1))
+    ways, tail = 1, 1  # of k of them, and of at most k, one from the other: binomial coefficients anew would be quadratic work
+    for k in range(min(win, loss)):
+        ways = ways * (total - k) // (k + 1)
+        tail += ways
     return min(1.0, (2 * tail) / 2**total)
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from uncage_demo.bench.records import Record
+from uncage_demo.bench.records import UNJUDGED, Record
 from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired_many, rates
+
+PLOT_SUFFIX = ".webp"  # of the plots in a report
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ METRICS = {
 SUCCESS = ("one", "two", "all", "colored", "bound", "correct", "seam", "text_image", "min_object", "text_text")
 FAILED = ("missing", "mixture", "miscolored", "leaked", "duplicate", "extra")
 COST = ("forwards",)
-PRIMARY = ("correct", "min_object", "text_image")
+# What methods are compared on, the first that all lines have; of pictures that nobody judged, only the cost is known.
+PRIMARY = ("correct", "min_object", "text_image", *COST)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class Table:
     @property
     def caption(self) -> str:
         """What the numbers are, in one sentence or two."""
-        text = f"{self.size}; model {self.model}; judged by {self.scorer}{f'; made on {self.hardware}' if self.hardware else ''}."
+        judged = "not judged" if self.scorer == UNJUDGED else f"judged by {self.scorer}"
+        text = f"{self.size}; model {self.model}; {judged}{f'; made on {self.hardware}' if self.hardware else ''}."
         return text + (f" {self.dropped:,} images without a partner left out." if self.dropped else "")
 
     def row(self, method: str) -> Row:
@@ -161,7 +165,7 @@ def build_table(
         records: result lines (others are ignored).
         experiment, suite, category: which lines; suite "" and category "" take all.
         metrics: keys of the columns; () = every success and failure rate that the lines have.
-        primary: key that methods are compared on; "" = "correct" where there is one, else CLIP's.
+        primary: key that methods are compared on; "" = "correct" where there is one, else CLIP's, else the forwards.
         baseline: label that the others are compared with; "" = the one that the lines name.
 
     Raises:
@@ -188,6 +192,8 @@ def build_table(
     shared = [key for key in METRICS if all(key in one for found in scores.values() for one in found.values())]
     chosen = list(metrics) or [key for key in (*SUCCESS, *FAILED, *COST) if key in shared]
     primary = primary or next((key for key in PRIMARY if key in shared), "")
+    if not primary:
+        raise ValueError(f"experiment {experiment!r}: its lines share none of {', '.join(PRIMARY)}, so there is nothing to compare")
     for key in (*chosen, primary):
         if key not in shared:
             raise ValueError(f"metric {key!r}: these results have {', '.join(shared) or 'none'}")

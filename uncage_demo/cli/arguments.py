@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
-from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset, preset
+from uncage_demo.decoding.presets import NAMED, PRESETS, named_preset, preset, preset_with
 from uncage_demo.orders.table import COMPARED, ORDERS
 from uncage_demo.setting import Setting
 
@@ -53,9 +53,9 @@ def add_settings(command: argparse.ArgumentParser) -> None:
 def config_fields(options: argparse.Namespace) -> dict[str, Any]:
     """The DecodingConfig fields (without order and seed) that the options give: those of the preset, changed by those given one by one."""
     named = getattr(options, "preset", None)
-    fields = {} if named is None else {name: getattr(preset(named), name) for name in SETTINGS}
-    fields |= {name: getattr(options, name) for name in SETTINGS if hasattr(options, name)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name not in _OF_A_RUN}
+    fields = {name: getattr(options, name) for name in SETTINGS if hasattr(options, name) and name not in _OF_A_RUN}
+    fields = fields if named is None else preset_with(named, fields)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def chosen_order(options: argparse.Namespace) -> str:

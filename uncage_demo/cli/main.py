@@ -27,6 +27,7 @@ DELEGATED = {
     "refresh": ("uncage_demo.train.commands", "after training: weights, examples, pictures, golden grids, card, results anew"),
     "ship": ("uncage_demo.train.commands", "after new weights: example traces, README pictures, golden grids"),
     "bench": ("uncage_demo.bench.commands", "compare orders over many prompts and seeds"),
+    "bench-score": ("uncage_demo.bench.commands", "judge pictures that are drawn already"),
     "bench-report": ("uncage_demo.bench.commands", "tables and plots of benchmark results"),
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),
     "bench-replay": ("uncage_demo.bench.commands", "make the picture of one result line again"),
@@ -251,7 +252,7 @@ def _add_models(commands: Any) -> None:
 def _add_look(group: Any) -> None:
     group.add_argument("--theme", choices=("dark", "light"), default="dark", help="of animations and stills (default: %(default)s)")
     group.add_argument("--stage-px", type=int, default=320, metavar="PX", help="side of one picture, 96 to 1024 (default: %(default)s)")
-    group.add_argument("--step-s", type=float, default=0.14, metavar="S", help="seconds a step, 0.02 to 10 (default: %(default)s)")
+    group.add_argument("--step-s", type=float, default=0.14, metavar="S", help="seconds per step, 0.02 to 10 (default: %(default)s)")
     group.add_argument(
         "--hold-s", type=float, default=2.5, metavar="S", help="seconds of the last frame, 0.02 to 60 (default: %(default)s)"
     )

@@ -127,7 +127,10 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
     info, prompt = backend.info, run.prompt
     config = run.config.resolved(info.defaults, float(backend.default_blur))
     if config.contrast_steps is not None and config.contrast_steps > config.total_steps:
-        raise ValueError(f"contrast_steps={config.contrast_steps}: at most num_steps={config.num_steps}")
+        if run.config.num_steps is not None:
+            raise ValueError(f"contrast_steps={config.contrast_steps}: at most num_steps={config.num_steps}")
+        # Whoever leaves the number of steps to the model cannot know it: more than there are is every step.
+        config = config.with_(contrast_steps=config.total_steps)
     if config.guidance_scale is not None and config.guidance_scale < backend.least_guidance:
         config = config.with_(guidance_scale=1.0)  # its authors guide only above 1; below, they draw with the conditional half alone
     _, _, last = parse_attention_source(config.attention_source)

@@ -32,11 +32,10 @@ def with_verdict(trace: Trace, findings: Sequence[Finding], verdict: Verdict) ->
         verdict: what the detector says of the finished picture.
 
     Returns:
-        The detector's findings, then the attention's: never "clear" where the detector sees a fault, and no problem with an object that
-        the detector finds right.
+        The detector's findings, then the attention's: never "clear" where the detector sees a fault, and nothing called a problem that the
+        detector sees otherwise (an object that it finds, called missing; one that it sees once or not at all, called drawn twice).
     """
     told = _faults(trace, verdict, findings)
-    wrong = {index for finding in told for index in finding.subjects}
     kept = []
     for finding in findings:
         if finding.kind == "clear" and not verdict.all_correct:
@@ -44,8 +43,8 @@ def with_verdict(trace: Trace, findings: Sequence[Finding], verdict: Verdict) ->
         if finding.kind == "clear":
             text = "No problem seen, by the attention or by the detector: every object has its own position and its own colour."
             finding = replace(finding, text=text)
-        elif finding.kind in _CLAIMS and finding.severity != "info" and not set(finding.subjects) & wrong:
-            finding = replace(finding, severity="info", text=f"{finding.text} The detector sees nothing wrong with it.")
+        elif finding.severity != "info" and (denied := _denied(trace, finding, verdict)):
+            finding = replace(finding, severity="info", text=f"{finding.text} {denied}")
         kept.append(finding)
     if verdict.all_correct and not any(finding.kind == "clear" for finding in kept):
         step = trace.steps[-1].step
@@ -53,19 +52,35 @@ def with_verdict(trace: Trace, findings: Sequence[Finding], verdict: Verdict) ->
     return [*told, *kept]
 
 
-def contradictions(findings: Sequence[Finding], verdict: Verdict) -> list[str]:
-    """Sentences of a diagnosis that contradict a verdict; none in what `with_verdict` returns."""
-    said = []
-    problems = [f for f in findings if f.severity == "problem" or (f.severity == "warning" and f.kind in _CLAIMS)]
-    if verdict.all_correct:
-        said += [f.text for f in problems if f.kind in _CLAIMS]
-    else:
+def contradictions(trace: Trace, findings: Sequence[Finding], verdict: Verdict) -> list[str]:
+    """Sentences of a run's diagnosis that contradict a verdict; none in what `with_verdict` returns."""
+    said = [f.text for f in findings if f.severity != "info" and _denied(trace, f, verdict)]
+    if not verdict.all_correct:
         said += [f.text for f in findings if f.kind == "clear"]
         said += [] if any(f.kind == "detector" and f.severity == "problem" for f in findings) else ["the detector's fault is not told"]
-    right = {i for i, (found, color) in enumerate(zip(verdict.objects_found, verdict.colors_right, strict=True)) if found and color}
-    if not verdict.extra_objects and all(wish.met for wish in verdict.wishes):
-        said += [f.text for f in problems if f.kind in _CLAIMS and set(f.subjects) <= right]
     return list(dict.fromkeys(said))
+
+
+def _denied(trace: Trace, finding: Finding, verdict: Verdict) -> str:
+    """What the detector says against a claim of the attention; "" where it says nothing against it."""
+    if finding.kind not in _CLAIMS or not finding.subjects:
+        return ""
+    subjects, owner = trace.prompt.subjects, finding.subjects[0]
+    matched = match(subjects, verdict.detections)
+    too_many = {verdict.detections[i].noun for i in matched.left}
+    several = not verdict.detections and bool(verdict.extra_objects)  # an older verdict: it does not say of what there is too much
+    right = [verdict.objects_found[i] and verdict.colors_right[i] for i in finding.subjects]
+    if all(right) and not several and not any(subjects[i].noun in too_many for i in finding.subjects):
+        one = all(subjects[i].count == 1 for i in finding.subjects) and finding.kind not in _SHAPE
+        return f"The detector sees nothing wrong with {'it' if one else 'them'}."
+    found = verdict.objects_found[owner]
+    if finding.kind in _LOST and found:
+        return f"The detector sees {'it' if subjects[owner].count == 1 else 'them'}."
+    if finding.kind in _TWICE and not several and subjects[owner].noun not in too_many:
+        return "The detector sees only one." if found else "The detector does not see it at all."
+    if finding.kind in _COLOR and all(right):
+        return "The detector finds its colour right."
+    return ""
 
 
 def _faults(trace: Trace, verdict: Verdict, findings: Sequence[Finding]) -> list[Finding]:

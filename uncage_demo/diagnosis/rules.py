@@ -161,9 +161,9 @@ def twice(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
         since = len(seen) - next((k for k, on in enumerate(reversed(seen)) if not on), len(seen))
         step = trace.steps[evidence.steps[min(since, len(seen) - 1)]].step
         joined = largest_patch(evidence.cells == index, trace.grid) >= len(larger) + len(smaller)
-        touching = ", which touch" if joined else ""
-        text = f"{name_of(trace, index)} seems to be drawn twice: two separate areas attend mostly to this word "
-        text += f"({len(larger)} and {len(smaller)} cells{touching})."
+        areas = "two areas, which touch," if joined else "two separate areas"
+        text = f"{name_of(trace, index)} seems to be drawn twice: {areas} attend mostly to this word "
+        text += f"({len(larger)} and {len(smaller)} cells)."
         if since < len(seen):
             text += f" Both are there from step {step + 1} on."
         level = evidence_level(evidence, thresholds, _past(apart, thresholds.twice_spread, 2 * thresholds.twice_spread))
@@ -254,12 +254,14 @@ def decided(trace: Trace, evidence: Evidence, thresholds: Thresholds, missing: s
         step = trace.steps[evidence.steps[at]].step
         cells = tuple(np.flatnonzero(evidence.owner[-1] == index).tolist())
         numbers = {"settled_step": float(step), "cells": float(len(cells))}
+        one = trace.prompt.subjects[index].count == 1
+        where, was = ("its position", "was") if one else ("their positions", "were")
         if at == 0:
-            text = f"{name_of(trace, index)}: its position was fixed at step {step + 1}."
+            text = f"{name_of(trace, index)}: {where} {was} fixed at step {step + 1}."
         elif step == last:
-            text = f"{name_of(trace, index)}: its position kept changing to the end (step {last + 1})."
+            text = f"{name_of(trace, index)}: {where} kept changing to the end (step {last + 1})."
         else:
-            text = f"{name_of(trace, index)}: its position was decided at step {step + 1} of {last + 1}."
+            text = f"{name_of(trace, index)}: {where} {was} decided at step {step + 1} of {last + 1}."
         findings.append(_about("decided", text, trace, index, step, cells, numbers, (), "", "info"))
     return findings
 
@@ -274,7 +276,8 @@ def guidance(trace: Trace) -> list[Finding]:
     numbers = {"changed": float(changed), "picks": float(picks), "guided_steps": float(len(changes))}
     span = counted(len(changes), "guided step")
     if changed == 0:
-        text = f"Guidance made no difference: all {picks} picks of the {span} would have been the same without it."
+        steps = "one guided step" if len(changes) == 1 else span
+        text = f"Guidance made no difference: all {picks} picks of the {steps} would have been the same without it."
         return [Finding("guidance", text, "warning", step=trace.steps[min(changes)].step, layer="contrast", evidence=numbers)]
     first = next(k for k, count in changes.items() if count)
     text = f"Guidance changed {changed} of {picks} picks in {span}, the first at step {trace.steps[first].step + 1}."

@@ -26,7 +26,7 @@ def contrastive_score(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject
     """F_a: for each object the weakest of its own maps minus the strongest foreign map, then the best object a position.
 
     Args:
-        maps: "w n" one map a word of the prompt.
+        maps: "w n" one map per word of the prompt.
         subjects: objects with attributes; a group's map is the mean of its words' maps.
         mode: "both" min over P_o minus max over N_o; "positive" min over P_o; "negative" the object's own map minus max over N_o.
 
@@ -49,7 +49,7 @@ def object_contrasts(maps: Float[np.ndarray, "w n"], subjects: Sequence[Subject]
         maps, subjects, mode: as `contrastive_score`.
 
     Returns:
-        "o n" float64, one row an object.
+        "o n" float64, one row per object.
 
     Raises:
         ValueError: an unknown mode, or a word index outside the maps.

@@ -38,7 +38,7 @@ def shared_prompt(prompts: Sequence[Prompt]) -> tuple[Prompt, list[Place]]:
     """Prompts as one.
 
     Args:
-        prompts: one a run, the same one as often as it is used.
+        prompts: one per run, the same one as often as it is used.
 
     Returns:
         The first prompt with the others' words and objects after its own (such words have the span -1, -1), and the place of each prompt.

@@ -39,7 +39,7 @@ def edit_made(trace: Trace) -> str:
         parts = [counted(pinned, "pin")] if pinned else []
         return "With " + " and ".join(parts + ([counted(len(origin.regions), "region")] if origin.regions else []))
     if origin.kind == "sketch":
-        return "After a picture's structure"
+        return "With a picture's structure"
     return "Your picture" if origin.kind == "picture" else f"{counted(drawn, 'cell')} drawn again"
 
 
@@ -52,8 +52,8 @@ def branch_change(trace: Trace) -> str:
     edits, columns = lineage.edits, trace.grid[1]
     changes = []
     for name, cells, known in (
-        ("Keep token at", edits.keep, old.keep),
-        ("Delay", edits.drop, old.drop),
+        ("Commit now at", edits.keep, old.keep),
+        ("Delay at", edits.drop, old.drop),
         ("Forbid token at", [cell for cell, _ in edits.forbid], [line[0] for line in old.forbid if line in edits.forbid]),
     ):
         changes += [f"{name} row {cell // columns + 1}, column {cell % columns + 1}" for cell in cells if cell not in known]

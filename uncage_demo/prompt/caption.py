@@ -28,7 +28,7 @@ def caption_of(
 
     Args:
         subjects: at least one; numbers: for each, the words that say its number.
-        where: positions, at most one a subject; with one between two subjects it is the only one, and its subjects come first.
+        where: positions, at most one per subject; with one between two subjects it is the only one, and its subjects come first.
         place: (canonical place, index of the word that names it) or None.
         vocabulary: the words there are.
         short: positions and the place by their bare words ("left" for "on the left").

@@ -23,9 +23,12 @@ from uncage_demo.prompt.words import Span, lowered
 from uncage_demo.types import Prompt, TextToken, UnknownWord, Vocabulary, WordKind
 
 MAX_SUGGESTIONS = 3
+_SHORTEST_FIRST_PART = 3  # letters before a known name at a word's end that make it a name of two parts
 _LONGEST_COMPARED = 40  # characters of an unknown word that are compared with the vocabulary
 # Words that are passed over although the vocabulary does not hold them, and that say something: shown as not used
 _PASSED_OVER = lex.FRAMES | lex.PLAIN_RELATIONS - {"with", "and", "of", "at", "in", "on", "to", "next", "beside", "wearing", "side"}
+# Words that name no thing before "of": "a view of the sea"
+_LEADS_ON = lex.FRAMES | lex.POSITIONS | lex.SCENE_WORDS
 
 
 class TextModel(Protocol):
@@ -102,15 +105,19 @@ def understand(prompt: Prompt, spans: Sequence[Span], meanings: Sequence[Meaning
 
 def _led_to(words: Sequence[Span], index: int, passed: set[int]) -> bool:
     """Whether a word for a place says where the scene is ("in the water", "a cat, night"), and not what a word read over is about
-    ("drinking water").
+    ("drinking water", "depth of field").
 
     Args:
         words, index: the words, and which of them names the place.
         passed: words that the model does not know.
     """
     k = index - 1
+    if k >= 0 and words[k].lower == "with":  # "spraying a car with water"
+        return False
     while k >= 0 and (words[k].lower in lex.DETERMINERS or words[k].lower in lex.ADJECTIVES | lex.DUALS):
         k -= 1
+    if k > 0 and words[k].lower == "of" and words[k - 1].lower not in _LEADS_ON:
+        return k - 1 not in passed
     return k < 0 or words[k].lower in lex.RELATIONS or k not in passed
 
 
@@ -143,6 +150,9 @@ def near_words(word: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     for form in (lower, lex.IRREGULAR_PLURALS.get(lower, lower), *_singulars(lower), lower + "es", *_parts(lower)):
         offer(form)
         offer(lex.NEAR_MEANINGS.get(form), vocabulary.others)
+    for name in known:  # "bluebird", "racecar"
+        if lower.endswith(name) and len(lower) >= len(name) + _SHORTEST_FIRST_PART:
+            offer(name)
     if base_tag(lower) in (NOUN, SUFFIX, PART):  # a word that the lexicon holds is no misspelling
         spellings = [*known, *(alias for alias in vocabulary.aliases if not alias.endswith("s"))]
         for match in difflib.get_close_matches(lower, spellings, n=MAX_SUGGESTIONS, cutoff=0.74):

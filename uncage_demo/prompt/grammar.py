@@ -43,6 +43,9 @@ from uncage_demo.prompt.words import Span
 # Words that a closed vocabulary need not hold: the picture is the same without them
 _PLAIN_WORDS = lex.PLAIN_RELATIONS | lex.DEGREE_WORDS | {"it", "they", "them", "there", "itself", "both", "all", "1", "one"}
 
+# Breaks that add what follows to the noun before
+_ADDING = frozenset("([:=-–—")
+
 
 @dataclass
 class Phrase:
@@ -103,6 +106,9 @@ class _Reader:
     def __init__(self, spans: Sequence[Span], meanings: Sequence[Meaning | None] | None) -> None:
         self.spans, self.meanings = spans, meanings
         base = [BREAK if s.stop else base_tag(s.lower) for s in spans]
+        for i in range(1, len(spans)):
+            if base[i] == POSS and spans[i - 1].lower in lex.BEFORE_IS:  # "an apple that's green"
+                base[i] = COP
         self.unknown = [False] * len(spans)
         if meanings is not None:
             base = [self._closed_tag(i, tag) for i, tag in enumerate(base)]
@@ -204,7 +210,7 @@ class _Reader:
         if any(self.unknown[i] for i in group):
             return
         words = tuple(self.word_of[i] for i in group)
-        noun_before = group[0] > 0 and self.tags[group[0] - 1] == NOUN
+        noun_before = group[0] > 0 and (self.tags[group[0] - 1] == NOUN or self._is_added(group[0]))
         if self.negated and not self.leads[end]:
             self.negated = False
         elif self.direct[end] or (self.leads[end] and self.target is None):
@@ -215,6 +221,10 @@ class _Reader:
             self.last.attributes.append(words)
         else:
             self.loose += words
+
+    def _is_added(self, i: int) -> bool:
+        """Whether the attribute at i is added to the noun before it: "apple (green)", "apple: green"."""
+        return i > 1 and self.spans[i - 1].text in _ADDING and self.tags[i - 2] == NOUN
 
     def _noun(self, i: int) -> int:
         """The run of nouns that begins at i."""
@@ -252,7 +262,7 @@ class _Reader:
             return False
         if self.target is not None:
             return True
-        return self._is_known_color(i) and self.last is not None and self.tags[i - 1] == NOUN
+        return self._is_known_color(i) and self.last is not None and (self.tags[i - 1] == NOUN or self._is_added(i))
 
     def _is_known_color(self, i: int) -> bool:
         meaning = self.meanings[i] if self.meanings is not None else None

@@ -27,7 +27,10 @@ PLURAL_OF_ONE = _words(
     " headphones earphones binoculars pliers tweezers tongs stairs overalls underpants"
 )
 # Words in -s that are no plurals, besides those in -ss, -us and -is
-_SINGULAR_IN_S = _words("gas christmas canvas atlas lens bias texas kansas series species news mathematics always perhaps has was its is")
+_SINGULAR_IN_S = _words(
+    "gas christmas canvas atlas lens bias texas kansas mars paris athens brussels wales naples series species news mathematics physics"
+    " always perhaps has was its is"
+)
 _PLURAL_IN_IS_OR_US = _words("skis taxis bikinis kiwis menus gurus emus")
 
 
@@ -43,8 +46,13 @@ def is_plural(lower: str) -> bool:
 
 CONJUNCTIONS = _words("and or & + plus as well nor")
 RELATIVES = _words("that which who")
-PRONOUNS = _words("it he she they them him there everything something nothing everyone someone you i we me us other others itself")
+PRONOUNS = _words(
+    "it he she they them him there everything something nothing everyone someone you i we me us other others itself"
+    " i'd i'll i'm i've you're we're they're don't doesn't isn't aren't u"
+)
 # "but": "a cat but red" describes the cat
+# "'s" after one of these is "is": "an apple that's green"
+BEFORE_IS = RELATIVES | _words("it he she there here what where")
 COPULAS = _words("but yet is are was were be been being looks look seems appears becomes turns")
 # "a chair painted red", "a car made of glass", "a man dressed in black": what follows describes the noun before
 DESCRIBING_PARTICIPLES = _words("painted colored coloured dyed dressed clad made built crafted carved coated covered tinted")
@@ -52,30 +60,39 @@ NEGATIONS = _words("without no not never none minus except lacking excluding")
 # Prepositions and verbs that only put things side by side or on one another's body: safe to pass over in a closed vocabulary
 PLAIN_RELATIONS = _words(
     "with next to beside near by alongside along together wearing wears wear holding holds carrying carries having has have featuring"
-    " containing showing depicting plus of at in on side"
+    " containing showing shows depicting depicts plus of at in on side"
 )
 RELATIONS = PLAIN_RELATIONS | _words(
     "from into onto under underneath beneath below over above behind before after between among amid against around across through"
     " inside outside within upon toward towards off out up down past during for like than while where when because although though if"
-    " unless until since about"
+    " unless until since about atop"
 )
 VERBS = _words(
     "sits sitting sit stands standing stand lies lying lie rides riding ride eats eating eat drinks drinking drink plays playing play"
     " runs running run walks walking walk jumps jumping jump flies flying chases chasing chase looks looking sleeps sleeping holds hangs"
     " hanging reads reading swims swimming kicks kicking throws throwing catches catching hugs hugging kisses kissing surrounded does do"
     " did will can could would should must may might getting gets get taking takes filled following follows meets meeting cut cuts fell"
-    " ran ate flew swam drank slept wore rode facing faces touching touches leaning leans pulling pushing driving drives"
+    " ran ate flew swam drank slept wore rode facing faces touching touches leaning leans pulling pushing driving drives shone blew grew"
+    " stood sang rang sank spoke stole broke woke wrote threw drove gave took came went fought spat bent says say said"
 )
 # Words of place and time that name no thing unless a noun follows: "in front of", "on the left", "at night"
 POSITIONS = _words(
     "front top bottom left right middle center centre back side sides edge corner foreground background distance night day dusk dawn"
     " noon midnight daytime nighttime"
 )
+# Times of day that could also be things ("a red sunset"): they name none after "at" or "before"
+TIMES = _words("sunset sunrise twilight midday nightfall daybreak morning evening")
+BEFORE_TIMES = _words("at before after until during")
+# Words that say how something is, and name nothing, after "in": "a bird in flight"
+MANNERS = _words(
+    "love flight motion action formation profile focus detail color colour silhouette bloom progress line row place disguise shape pain"
+    " peace harmony unison midair mid-air contrast"
+)
 # "a photo of a cat": what stands before "of" is no object of the scene
 FRAMES = _words(
     "photo photos photograph photographs picture pictures image images painting paintings drawing drawings illustration illustrations"
     " sketch rendering render shot closeup close-up portrait portraits view scene snapshot poster watercolor watercolour pair pairs"
-    " group groups bunch piece pieces slice slices kind type set couple lot number herd flock pack pile row"
+    " pic pics group groups bunch piece pieces slice slices kind type set couple lot number herd flock pack pile row"
 )
 # Style words that prompts carry along and that name nothing in the scene
 STYLE_WORDS = _words(
@@ -115,22 +132,27 @@ ADJECTIVES = _words(
     " holy magic magical mythical robotic mechanical electric electronic digital analog fake real single double triple whole half own"
     " same different similar opposite other first second third last next upper lower inner outer sweet sour bitter salty spicy delicious"
     " juicy creamy crispy crunchy american african asian european chinese japanese indian french german italian spanish english british"
-    " russian mexican egyptian greek roman persian siamese ready poly circular oblong"
+    " russian mexican egyptian greek roman persian siamese ready poly circular oblong cozy cosy airy hazy wavy tidy oily"
 )
 # Names of one thing in two words, of which the first would else be read as describing the second: a hot dog is no dog
 COMPOUNDS = frozenset(
     tuple(pair.split("-"))
     for pair in _words(
         "hot-dog hot-air traffic-light traffic-cone teddy-bear potted-plant parking-meter dining-table dining-room ice-cream"
-        " ice-cube ice-skate swimming-pool washing-machine sewing-machine vending-machine rocking-chair rocking-horse shopping-"
-        " cart shopping-bag sleeping-bag baking-tray cutting-board frying-pan chopping-board ironing-board diving-board walking-"
-        " stick fishing-rod fishing-boat sailing-boat rubber-duck paper-clip paper-plane paper-airplane glass-slipper snow-globe"
-        " snow-leopard rock-climber orange-juice lemon-tree olive-tree plum-tree peach-tree chocolate-bar chocolate-cake cotton-"
-        " candy bamboo-forest light-bulb light-switch high-chair high-heels stained-glass electric-guitar magic-wand musical-"
-        " instrument musical-note baby-carriage toy-box crystal-ball fire-truck police-car spinning-wheel building-block"
-        " wedding-cake wedding-dress french-fries swiss-knife german-shepherd"
+        " ice-cube ice-skate swimming-pool washing-machine sewing-machine vending-machine rocking-chair rocking-horse"
+        " shopping-cart shopping-bag sleeping-bag baking-tray cutting-board frying-pan chopping-board ironing-board"
+        " diving-board walking-stick fishing-rod fishing-boat sailing-boat rubber-duck paper-clip paper-plane paper-airplane"
+        " glass-slipper snow-globe snow-leopard rock-climber orange-juice lemon-tree olive-tree plum-tree peach-tree"
+        " chocolate-bar chocolate-cake cotton-candy bamboo-forest light-bulb light-switch high-chair high-heels stained-glass"
+        " electric-guitar magic-wand musical-instrument musical-note baby-carriage toy-box crystal-ball fire-truck police-car"
+        " spinning-wheel building-block living-room waiting-room drawing-room sitting-room changing-room bathing-suit"
+        " diving-suit dressing-table dressing-gown mixing-bowl measuring-cup cooking-pot watering-can knitting-needle"
+        " chewing-gum filing-cabinet running-shoe hiking-boot riding-boot racing-car climbing-wall drinking-fountain"
+        " spinning-top wedding-cake wedding-dress french-fries swiss-knife german-shepherd"
     )
 )
+# Past forms that are also things: verbs between a noun and a preposition or article ("the rocks rose above the sea")
+PAST_OR_THING = _words("rose saw felt found wound bore lay left")
 IRREGULAR_PARTICIPLES = _words(
     "hidden held driven eaten ridden worn drawn written thrown caught seen chosen taken given bitten beaten taught bought brought shown"
     " sewn woven grown torn sunk hung kept lit sat stood lain shot hit split fed led tied laid set stuck swept wrapped kissed built spun"
@@ -173,11 +195,12 @@ IRREGULAR_PLURALS = {
 # Words that ask for a picture and name nothing in it; verbs only before the first thing that is named ("draw a cat")
 REQUESTS = _words(
     "prompt please draw show make paint create generate render give want need imagine design depict sketch illustrate produce visualize"
-    " visualise can could would like let see me i you us hi hello thanks"
+    " visualise can could would like let see me i you us hi hello hey thanks pls plz thx ty u ur i'd i'll let's what how gimme"
 )
 # Requests that need nothing after them to be known as such
 PLAIN_REQUESTS = _words(
-    "please draw show generate create make give imagine want i can could would let visualize visualise depict prompt hi hello"
+    "please draw show generate create make give imagine want i can could would let visualize visualise depict prompt hi hello hey"
+    " pls plz what how gimme i'd let's"
 )
 # Nouns and adjectives of style: what a picture is like, not what is in it
 STYLE_NOUNS = STYLE_WORDS | _words(
@@ -191,6 +214,11 @@ STYLE_NOUNS = STYLE_WORDS | _words(
     " ultra-detailed high-quality highres high-res hi-res dreamy ethereal whimsical epic stunning professional studio 16:9 matte rim"
     " backlit backlight golden-hour hour symmetrical symmetry monochrome flat"
 )
+# What a picture is made with, and on: "oil on canvas"
+MEDIA = _words(
+    "oil oils acrylic acrylics ink pencil pencils pen charcoal chalk pastel pastels watercolor watercolour gouache crayon tempera"
+)
+GROUNDS = _words("canvas paper panel board linen wood cardboard")
 
 # Nouns that name no thing of the scene: light, colour, point of view, parts of the picture
 SCENE_WORDS = _words(

@@ -165,7 +165,8 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
         raise UndrawableError(f"{_list(mixed)}: this model gives each object one colour.", can)
     loose = [f"“{word.text}”" for i, word in enumerate(prompt.words) if word.kind == "attribute" and i not in in_subjects]
     if loose:
-        raise UndrawableError(f"{_list(loose)} belongs to no object: put it right before the object it describes, or attach it.", can)
+        belongs = "belongs" if len(loose) == 1 else "belong"
+        raise UndrawableError(f"{_list(loose)} {belongs} to no object: put each colour right before its object, or attach it.", can)
     if not prompt.subjects:
         raise UndrawableError(f"The prompt “{_shorten(prompt.text)}” names nothing that this model can draw.", can)
     total = sum(subject.count for subject in prompt.subjects)

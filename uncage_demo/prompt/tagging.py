@@ -86,7 +86,7 @@ def settle(spans: Sequence[Span], tags: list[int], guess: bool = True) -> tuple[
         elif tag == SUFFIX:
             tags[i] = ATTR if direct[i] else NOUN
         elif tag == PART:
-            tags[i] = ATTR if direct[i] else VERB
+            tags[i] = ATTR if direct[i] and not _happens(spans, tags, i) else VERB
         elif tag == DESCRIBE and direct[i]:
             tags[i] = ADV if spans[i].lower in ("colored", "coloured", "tinted") else ATTR
         elif tag == ADV and not leads[i] and i and tags[i - 1] == DET and spans[i].lower not in lex.DEGREE_WORDS | lex.STYLE_WORDS:
@@ -97,19 +97,22 @@ def settle(spans: Sequence[Span], tags: list[int], guess: bool = True) -> tuple[
             tags[i] = NOUN if after == NOUN else OTHER
         elif tag == REL and spans[i].lower == "that" and after in (NOUN, ATTR, ADV):
             tags[i] = DET
-        elif tag == VERB and spans[i].lower.endswith("ing") and direct[i]:
+        elif tag == VERB and spans[i].lower.endswith("ing") and direct[i] and not _happens(spans, tags, i):
             tags[i] = ATTR
     for i in range(n):
         before, after = tags[i - 1] if i else STOP, tags[i + 1] if i + 1 < n else STOP
         lower = spans[i].lower
-        if (tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS) or (
-            tags[i] == NOUN and i and _makes_verb(spans, i)
+        if (
+            (tags[i] == ATTR and before == NOUN and lower.endswith(("ing", "ed")) and lower not in lex.ADJECTIVES | lex.COLORS)
+            or (tags[i] == NOUN and i and _makes_verb(spans, i))
+            or (tags[i] == NOUN and after == DET and _happens(spans, tags, i))
+            or (tags[i] == NOUN and before == NOUN and after in (DET, RELATION) and lower in lex.PAST_OR_THING)
         ):
             tags[i] = VERB
         elif tags[i] == VERB and before in (DET, ATTR) and not lower.endswith("ing"):
             tags[i] = NOUN
-        elif tags[i] == NOUN and before == NOUN and after == DET and lower.endswith("s") and not lower.endswith("ss"):
-            tags[i] = VERB
+        elif tags[i] == NOUN and before == NOUN and lower.endswith("s") and not lower.endswith("ss"):
+            tags[i] = VERB if after == DET or (after not in (NOUN, POSS) and _does(spans, tags, i)) else NOUN
     return tags, leads, direct
 
 
@@ -121,6 +124,24 @@ _STUFF = frozenset(
 def _same_kind(lower: str, joined: str) -> bool:
     """Whether two words joined by "and" are both colours or both materials ("gold and silver"; not "a white glass and red flowers")."""
     return lower in lex.DUALS and ((lower in lex.COLORS and joined in lex.COLORS) or (lower in _STUFF and joined in _STUFF))
+
+
+def _happens(spans: Sequence[Span], tags: Sequence[int], i: int) -> bool:
+    """Whether word i in -ing says what goes on: "is slicing vegetables", "is slowly slicing vegetables"."""
+    k = i - 1
+    while k >= 0 and tags[k] == ADV:
+        k -= 1
+    return spans[i].lower.endswith("ing") and k >= 0 and tags[k] == COP
+
+
+def _does(spans: Sequence[Span], tags: Sequence[int], i: int) -> bool:
+    """Whether word i in -s, behind another noun, says what one thing does ("a girl watches"): "a" goes with no plural."""
+    if not lex.is_plural(spans[i].lower) or (spans[i - 1].lower, spans[i].lower.removesuffix("s")) in lex.COMPOUNDS:
+        return False
+    k = i - 1
+    while k >= 0 and tags[k] in (NOUN, ATTR, ADV):
+        k -= 1
+    return k >= 0 and spans[k].lower in ("a", "an", "another", "each", "every", "one")
 
 
 def _makes_verb(spans: Sequence[Span], i: int) -> bool:
@@ -142,6 +163,11 @@ def requests(spans: Sequence[Span]) -> set[int]:
             break
         found.add(i)
     return found
+
+
+def is_no_thing(lower: str, before: str) -> bool:
+    """Whether a noun names nothing behind the word before it: "at sunset", "in love"."""
+    return (lower in lex.TIMES and before in lex.BEFORE_TIMES) or (lower in lex.MANNERS and before == "in")
 
 
 def style_spans(spans: Sequence[Span], tags: Sequence[int]) -> set[int]:
@@ -168,6 +194,11 @@ def style_spans(spans: Sequence[Span], tags: Sequence[int]) -> set[int]:
             if (lower in ("style", "styles") and after in ("of", "by")) or artist:
                 found.update(segment[k:])
                 break
+            medium = lower in lex.MEDIA and after == "on" and k + 2 < len(lowers) and lowers[k + 2] in lex.GROUNDS
+            if medium and (k == 0 or tags[segment[k - 1]] != DET):
+                found.update(segment[k : k + 3])
+            if is_no_thing(lower, lowers[k - 1] if k else ""):
+                found.add(segment[k])
             if lower in ("style", "styles", "theme") and k and after != "of":
                 first = k
                 while first and tags[segment[first - 1]] not in (DET, BREAK, RELATION, CONJ):

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from uncage_demo.prompt import lexicon as lex
 from uncage_demo.prompt.grammar import Meaning, Reading
-from uncage_demo.prompt.tagging import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN
+from uncage_demo.prompt.tagging import ADV, ATTR, CONJ, DET, FRAME, NEG, NOUN, POSS, is_no_thing
 from uncage_demo.prompt.words import Span
 from uncage_demo.types import Vocabulary
 
@@ -103,11 +103,30 @@ def _names_something(
     near = vocabulary.canonical(lex.NEAR_MEANINGS.get(lower, ""))
     if lower in lex.COLORS or (near in vocabulary.colors and tag != NOUN):
         return True
-    if lower in _NO_OBJECT and near not in vocabulary.objects:
+    if (lower in _NO_OBJECT or _is_no_name(lower)) and near not in vocabulary.objects:
         return False
-    if tag != NOUN:
+    before = words[index - 1].lower if index and not breaks[index] else ""
+    if tag != NOUN or is_no_thing(lower, before) or _repeats(index, words, breaks, meanings, near):
         return False
     return not _modifies(index, words, breaks, meanings, reading, vocabulary)
+
+
+def _counts_what_follows(words: Sequence[Span], i: int, end: int) -> bool:
+    """Whether word i says how many of what follows there are; the number at the end of "unreal engine 5" says nothing."""
+    return words[i].lower in lex.COUNTS and i + 1 < end
+
+
+def _is_no_name(lower: str) -> bool:
+    """Whether a word is no name of a thing by its form: one letter, or letters with a number ("85mm", "1080p")."""
+    return lower.isascii() and (len(lower) == 1 or any(sign.isdigit() for sign in lower))
+
+
+def _repeats(index: int, words: Sequence[Span], breaks: Sequence[bool], meanings: Sequence[Meaning | None], near: str) -> bool:
+    """Whether an unknown noun belongs to the known thing right before it: its longer name ("bow tie") or its own ("my dog Rex")."""
+    before = meanings[index - 1] if index and not breaks[index] else None
+    if before is None or before.kind != "object":
+        return False
+    return before.name == near or (words[index].text[0].isupper() and words[index - 1].text.islower())
 
 
 def _modifies(
@@ -118,9 +137,9 @@ def _modifies(
     reading: Reading,
     vocabulary: Vocabulary,
 ) -> bool:
-    """Whether an unknown noun only describes what follows, a known thing ("polar bear") or the picture, and is no misspelling."""
+    """Whether an unknown noun, no misspelling, only describes what follows: a known thing ("polar bear", "Anna's cat") or the picture."""
     k = index + 1
-    while k < len(words) and not breaks[k] and meanings[k] is None and reading.tags[k] in (NOUN, ATTR, ADV):
+    while k < len(words) and not breaks[k] and meanings[k] is None and reading.tags[k] in (NOUN, ATTR, ADV, POSS):
         k += 1
     if k < len(words) and reading.tags[k] == FRAME:  # "an oil painting of"
         return True
@@ -139,7 +158,7 @@ def _modifies(
 def _style_tail(words: Sequence[Span], breaks: Sequence[bool], meanings: Sequence[Meaning | None], reading: Reading) -> set[int]:
     """Words of style: after "in the style of" and "by" with a name, and the segments behind commas that hold no object, colour or article.
 
-    Bare segments count only where the objects themselves have articles or numbers ("a cat, cyberpunk, 8k"; not "cat, pizza").
+    Where the objects have no articles or numbers ("cat, pizza"), only a segment with a word of style begins the tail ("cat, studio photo").
     """
     tail: set[int] = set()
     for i, word in enumerate(words):
@@ -152,12 +171,15 @@ def _style_tail(words: Sequence[Span], breaks: Sequence[bool], meanings: Sequenc
             tail.add(k)
             k += 1
     first = next((i for i, meaning in enumerate(meanings) if meaning is not None and meaning.kind == "object"), None)
-    if first is None or not any(reading.tags[i] == DET or words[i].lower in lex.COUNTS for i in range(first)):
+    if first is None:
         return tail
+    styled = any(reading.tags[i] == DET or words[i].lower in lex.COUNTS for i in range(first))
     starts = [i for i in range(len(words)) if breaks[i]] + [len(words)]
     for start, end in pairwise(starts):
         segment = range(start, end)
-        bare = not any(reading.tags[i] in (DET, NEG, CONJ) or words[i].lower in lex.COUNTS for i in segment)
-        if start > first and bare and not any(meanings[i] is not None and meanings[i].kind != "other" for i in segment):  # type: ignore[union-attr]
+        bare = not any(reading.tags[i] in (DET, NEG, CONJ) or _counts_what_follows(words, i, end) for i in segment)
+        bare = bare and not any(meanings[i] is not None and meanings[i].kind != "other" for i in segment)  # type: ignore[union-attr]
+        styled = styled or (bare and any(words[i].lower in lex.STYLE_NOUNS for i in segment))
+        if start > first and bare and styled:
             tail.update(segment)
     return tail

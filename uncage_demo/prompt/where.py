@@ -151,7 +151,9 @@ class PositionReader:
     def _says_place(self, i: int) -> bool:
         """Whether the word only leads to a place: "under the sea"."""
         following = next((k for k in range(i + 1, min(i + 3, len(self.words))) if self.lowers[k] not in lex.DETERMINERS), None)
-        return following is not None and self._canonical(following) in self.vocabulary.places
+        if following is None or self._parted(i, following):
+            return False
+        return self._canonical(following) in self.vocabulary.places
 
     def _position(self, i: int) -> str:
         name = self._canonical(i)
@@ -229,7 +231,7 @@ class PositionReader:
             return Where(following.subject, name, None, i, False)
         if prev is None:
             return None
-        return Where(prev.subject, name, None, i, prev.own and (following is None or bool(self._parted(i, following.first))))
+        return Where(prev.subject, name, None, i, False)
 
     def _seen_from(self, i: int, name: str, seen_from: _Mention, prev: _Mention | None, parted: str) -> Where | None:
         later = next((m for m in self.mentions if m.first > seen_from.last), None)

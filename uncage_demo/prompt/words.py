@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
+
+from uncage_demo.types import TextToken
 
 SOFT_BREAKS = frozenset(",，、/|()[]{}:–—")
 HARD_BREAKS = frozenset(".;!?。！？；")
@@ -113,3 +116,13 @@ def _emoji_end(text: str, start: int) -> int:
 
 def _is_flag_letter(char: str) -> bool:
     return 0x1F1E6 <= ord(char) <= 0x1F1FF
+
+
+class WordReader:
+    """Reads words where no text encoder is loaded: every word is one token, every word can be drawn."""
+
+    vocabulary = None
+
+    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
+        """One token a word, split at blanks and punctuation."""
+        return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)), ""

@@ -259,7 +259,7 @@ def _stage_block(
 def _verdict_lines(
     draw: ImageDraw.ImageDraw, trace: Trace, verdict: Verdict, finished: bool, y: float, width: int, theme: Theme, s: int
 ) -> None:
-    """One line an object; before the picture is finished only the rings and names, so that nothing moves when the verdict comes."""
+    """One line per object; before the picture is finished only the rings and names, so that nothing moves when the verdict comes."""
     colors = [readable(c, theme.background) for c in subject_colors(len(trace.prompt.subjects))]
     for index, subject in enumerate(trace.prompt.subjects):
         found = index < len(verdict.objects_found) and verdict.objects_found[index]

@@ -1,4 +1,4 @@
-"""A run in the terminal: the grid in colour as it fills, one small picture a run, drawn over itself at every step."""
+"""A run in the terminal: the grid in colour as it fills, one small picture per run, drawn over itself at every step."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def check_layout(header: Header, members: dict[str, Member]) -> None:
         raise TraceFormatError(f"the model's grid is {grid}: give y x, each 1..{check.MAX_GRID}")
     weight, image = members["weight"].shape, members["image"].shape
     if len(weight) != 1 or not 1 <= weight[0] <= check.MAX_STEPS:
-        raise TraceFormatError(f"weight has shape {weight}: give one number a step, 1..{check.MAX_STEPS}")
+        raise TraceFormatError(f"weight has shape {weight}: give one number per step, 1..{check.MAX_STEPS}")
     if len(image) != 3 or image[2] != 3 or not all(1 <= side <= check.MAX_IMAGE_PX for side in image[:2]):
         raise TraceFormatError(f"image has shape {image}: give H W 3, each side 1..{check.MAX_IMAGE_PX} px")
     steps, cells = weight[0], grid[0] * grid[1]

@@ -146,7 +146,7 @@ def _example_row(
     first: bool,
     bar: tuple[float, float, float, float],
 ) -> None:
-    """The scene and one map a word, all of a source on one scale from 0 to the largest value."""
+    """The scene and one map per word, all of a source on one scale from 0 to the largest value."""
     maps = np.mean([example.attention[layer, head] for layer, head in pairs], axis=0)
     wanted = [(index, word, token) for index, words in enumerate(example.words) for word, token in words]
     limits = Limits(0.0, max(float(max(maps[token].max() for _, _, token in wanted)), 1e-6))

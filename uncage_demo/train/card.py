@@ -30,7 +30,7 @@ from uncage_demo.train.token_scenes import TokenScenes
 from uncage_demo.train.transformer import BLANK_FRAC
 
 FAILURES, BINDING, POSTER = PICTURES = ("failures.webp", "binding.webp", "samples.webp")
-PICTURE_BYTES, POSTER_BYTES = 400_000, 600_000
+PICTURE_BYTES, POSTER_BYTES = 125_000, 175_000
 SPEED_PROMPT = "a turtle and a pink apple"
 SPEED_STEPS = (DEFAULT_STEPS, 32)
 
@@ -225,11 +225,11 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         f"Masking by arccos, and {100 * BLANK_FRAC:.0f} % of the scenes whose caption tells a position masked as a whole: what a position says matters while"
         " nothing is drawn yet. 10 % condition dropout, cross-entropy on masked tokens. " + attention_text(world),
         "",
-        "An object's codes are those of its drawing on plain paper, in every place; the tiles of the places have codes that no drawing uses. What"
-        " paper an object stands on the decoder sees from the cells around it. So an object is learnt once, not once a place.",
+        "An object's codes are those of its drawing on plain paper, in every place; the tiles of the places have codes that no drawing uses. The"
+        " decoder sees from the cells around an object what paper it stands on. So an object is learnt once, not once per place.",
         "",
         "## Measured",
-        "All on held-out seeds, by `python -m uncage_demo model-card`.",
+        f"All on held-out seeds, by `python -m uncage_demo model-card{'' if world.is_exact else f' --world {world.name}'}`.",
         "",
         f"Image tokenizer, {tokenizer['scenes_n']:.0f} unseen scenes: PSNR {tokenizer['psnr_db']:.2f} dB (95 % interval +- {tokenizer['psnr_ci_db']:.2f}),"
         f" {100 * tokenizer['codebook_use_frac']:.0f} % of the codebook in use; over {codebook['scenes_n']:,.0f} scenes"

@@ -43,7 +43,7 @@ class FailureSamples:
     """Keeps a few pictures of each kind of failure, drawn at random from all that show it (reservoir sampling), so that none is picked.
 
     Args:
-        keep: pictures a kind.
+        keep: pictures per kind.
         seed: of the draw.
     """
 
@@ -67,7 +67,7 @@ class FailureSamples:
 
 
 def failure_sheet(samples: FailureSamples, failures: dict[str, dict[str, dict[str, Any]]]) -> Image.Image:
-    """One row a kind of failure: what it is, how often each suite shows it, and pictures with what the detector saw.
+    """One row per kind of failure: what it is, how often each suite shows it, and pictures with what the detector saw.
 
     Args:
         samples: the pictures.

@@ -44,7 +44,7 @@ SCENES = 8
 
 
 class GeneratedPictures:
-    """Draws the fixed prompts with the transformer as it is, one column a prompt and one row a seed.
+    """Draws the fixed prompts with the transformer as it is, one column per prompt and one row per seed.
 
     Args:
         folder: the training folder; pictures go into its `pictures/`.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,14 @@ def stale_results(world: World, folder: Path = RESULTS, weights: Collection[str]
         world: whose model. folder: of the result files. weights: hashes that are right; None = those of the shipped weights.
     """
     right = weights_of(world) if weights is None else weights
-    models = {path: [record["model"] for record in read_records(path)] for path in record_files(folder)}
-    return [path for path, found in models.items() if any(m["id"] == world.model and m["weight_hash"] not in right for m in found)]
+    made_with = {path: _models_in(path, path.stat().st_mtime_ns) for path in record_files(folder)}
+    return [path for path, models in made_with.items() if any(name == world.model and weights not in right for name, weights in models)]
+
+
+@cache
+def _models_in(path: Path, changed_ns: int) -> frozenset[tuple[str, str]]:
+    """(id, weight hash) of the models that made the lines of a file; read once per version of the file."""
+    return frozenset((record["model"]["id"], record["model"]["weight_hash"]) for record in read_records(path))
 
 
 def _command(module: str, *arguments: str) -> None:

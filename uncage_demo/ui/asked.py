@@ -8,7 +8,7 @@ from typing import Any
 
 from uncage_demo.backends.options import OPTIONS, ModelOptions
 from uncage_demo.config import SETTINGS, DecodingConfig
-from uncage_demo.decoding.presets import NAMED, named_preset
+from uncage_demo.decoding.presets import NAMED, named_preset, preset_with
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.settings import Settings
@@ -60,7 +60,7 @@ def chosen_settings(
     """
     if preset:
         told, usual = named_preset(preset), DecodingConfig()
-        shared = told.shared | {name: value for name, value in shared.items() if value != getattr(usual, name)}
+        shared = preset_with(preset, {name: value for name, value in shared.items() if value != getattr(usual, name)})
         orders = {COMPARED[-1:]: (told.config.order,), COMPARED: told.orders}.get(orders, orders)
     loaded = ModelOptions.from_json((model_options or "").strip())
     if loaded.age and age:

@@ -32,7 +32,7 @@ from uncage_demo.ui.runs import Made, RunHandlers, branch_arguments, checked_ste
 from uncage_demo.ui.session import TraceStore
 from uncage_demo.ui.settings import Settings
 
-MADE_BEFORE = "Made before with the same settings: the same bits, at once."
+MADE_BEFORE = "Made before with the same settings: the same picture, bit for bit."
 
 
 class Handlers(PromptHandlers, RunHandlers):
@@ -128,7 +128,7 @@ class Handlers(PromptHandlers, RunHandlers):
             yield message("progress", phase=f"Loading {self.slot.title(chosen.backend)}…")
         prompt, _ = self.understood_prompt(text, edits, chosen.backend)
         runs, labels = [], []
-        for order in chosen.orders:  # a row an order, a column a seed
+        for order in chosen.orders:  # one row per order, one column per seed
             for seed in seeds:
                 config = replace(chosen, orders=(order,)).with_shared(seed=seed).configs()[0]
                 runs.append(runner.Run(prompt, config))
@@ -159,7 +159,7 @@ class Handlers(PromptHandlers, RunHandlers):
             yield answer if isinstance(answer, str) else self.grid(answer, chosen, seeds, titles, edits)
 
     def grid(self, made: Made, chosen: Settings, seeds: Sequence[int], titles: Sequence[str], edits: str) -> str:
-        """The message that shows a finished comparison: a row of runs a title, a column a seed."""
+        """The message that shows a finished comparison: one row of runs per title, one column per seed."""
         rows = []
         for number, seed in enumerate(seeds):
             of_seed = made.ids[number :: len(seeds)]

@@ -20,7 +20,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from uncage_demo.runner import Progress
-from uncage_demo.ui import live
+from uncage_demo.ui import live, memory
 from uncage_demo.ui.device_runs import Finished
 
 log = logging.getLogger(__name__)
@@ -315,6 +315,8 @@ class Line:
                         self._made[job.key] = job.ids
                     job.changed.notify_all()
                 self._work_there.notify_all()
+            del jobs
+            memory.give_back()
 
     def _decode(self, jobs: Sequence[Job]) -> None:
         """Decode some jobs in lockstep; stops at the next step when nobody waits for any of them."""

@@ -71,7 +71,7 @@ def options_from(model: str, values: Mapping[str, Any]) -> ModelOptions:
 def _input(one: OptionFact, model: str, visible: bool) -> Any:
     common: dict[str, Any] = {
         "label": one.label,
-        "info": one.help,
+        "info": f"{one.help[0].upper()}{one.help[1:]}.",
         "visible": visible,
         "min_width": 200,
         "elem_id": f"uc-option-{one.name}",

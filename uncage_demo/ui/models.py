@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,9 +18,11 @@ from uncage_demo.backends.large.catalog import CatalogEntry, describe, offered
 from uncage_demo.backends.large.download import is_folder
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions, OptionFact, named, options_for, recorded, without_options
 from uncage_demo.backends.zero_gpu import on_zero_gpu
+from uncage_demo.prompt.words import WordReader
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import ModelDefaults, TextToken
+from uncage_demo.ui import memory
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
 # Requests that are in the line at once; each holds a thread that mostly sleeps. More wait in Gradio's queue and come in as these leave.
@@ -71,8 +72,11 @@ class ModelSlot:
             if name not in self._backends:
                 for other in [n for n in self._backends if not is_embedded(n)]:
                     del self._backends[other]
+                    memory.unsettle()
                 loaded = self._backends[name] = self.load(name, allow_download)
                 self._names[loaded.info.id, loaded.info.weight_hash, recorded(loaded).get(TRACE_KEY)] = name
+                if is_embedded(name):
+                    memory.settle()
             return self._backends[name]
 
     def of_trace(self, trace: Trace) -> str:
@@ -154,8 +158,14 @@ def option_facts(model: str) -> tuple[OptionFact, ...]:
         ValueError: a model that is not offered here.
     """
     entry = entry_of(model)
-    facts = options_for(entry.family, local=folders_allowed())
-    return tuple(one for one in facts if one.name != "family" or entry.family is None)
+    if entry.family is not None:
+        return tuple(one for one in options_for(entry.family, local=folders_allowed()) if one.name != "family")
+    from uncage_demo.backends.large.layout import families_in
+
+    # A folder's config tells its family, as far as families differ there.
+    families = families_in(Path(model).expanduser())
+    known = [one.name for family in families for one in options_for(family) if one.name != "family" or len(families) > 1]
+    return tuple(one for one in options_for(None, local=folders_allowed()) if one.name in known)
 
 
 def check_options(model: str, options: ModelOptions) -> None:
@@ -213,16 +223,6 @@ def about(name: str) -> dict[str, Any]:
     entry, facts = entry_of(name), option_facts(name)
     own = asdict(entry.defaults) | ({"negative_prompt": entry.negative_prompt} if entry.negative_prompt else {})
     return {**describe([entry])[0], "ages": list(kept_ages(name)), "settings": own, "options": [one.name for one in facts]}
-
-
-class WordReader:
-    """Reads words where no text encoder is loaded: every word is one token, every word can be drawn."""
-
-    vocabulary = None
-
-    def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
-        """One token a word, split at blanks and punctuation."""
-        return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)), ""
 
 
 class EmbeddedReader:

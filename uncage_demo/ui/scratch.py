@@ -17,6 +17,7 @@ from pathlib import Path
 # Answers' files lie here until they are this old; Gradio copies them as soon as they are returned.
 KEPT_S = 600
 _NAME = re.compile(r"uncage-(\d+)-")
+_ANSWER = "answer-"
 
 
 @cache
@@ -28,11 +29,16 @@ def _root() -> tempfile.TemporaryDirectory[str]:
 def folder() -> Path:
     """A new folder for one answer; folders of earlier answers go."""
     root = Path(_root().name)
-    for old in root.iterdir():
+    for old in root.glob(f"{_ANSWER}*"):
         with suppress(FileNotFoundError):  # somebody else's answer has removed it in this moment
             if time.time() - old.stat().st_mtime > KEPT_S:
                 shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=root))
+    return Path(tempfile.mkdtemp(prefix=_ANSWER, dir=root))
+
+
+def lasting_folder() -> Path:
+    """A new folder that stays as long as this process lives; nobody else may look into it."""
+    return Path(tempfile.mkdtemp(prefix="kept-", dir=_root().name))
 
 
 def sweep(where: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from uncage_demo.browser.bundle import STATIC as ENGINE
 from uncage_demo.browser.bundle import bundle
 from uncage_demo.player.page import player_script, player_style, scripts_of
 from uncage_demo.render.palette import DARK, LIGHT, theme_properties
-from uncage_demo.ui import scratch
+from uncage_demo.ui import light_sessions, memory, scratch
 from uncage_demo.ui.browser_files import BrowserFiles
 from uncage_demo.ui.kept_answers import KeptAnswers
 from uncage_demo.ui.models import MAX_THREADS
@@ -123,6 +123,10 @@ def launch_options() -> dict[str, Any]:
 
         install()
     scratch.end_cleanly_on_sigterm()
+    memory.share_arenas()
+    light_sessions.install()
+    draw_without_a_screen()
+    memory.settle()
     return {
         "theme": theme(),
         "head": head(),
@@ -135,6 +139,14 @@ def launch_options() -> dict[str, Any]:
         "max_threads": MAX_THREADS,
         "app_kwargs": {"middleware": [Middleware(KeptAnswers), Middleware(BrowserFiles)]},
     }
+
+
+def draw_without_a_screen() -> None:
+    """Load matplotlib, for files only: Gradio asks it at every event where it draws, and the first time it would look for a screen, which
+    holds the event loop for seconds."""
+    import matplotlib
+
+    matplotlib.use("agg")
 
 
 def attach_script(name: str, events: tuple[str, ...] = ()) -> str:

@@ -23,11 +23,9 @@ from uncage_demo.backends.large.catalog import (
     offered,
 )
 from uncage_demo.backends.large.download import Checkpoint, ModelUnavailable, Report, is_folder, is_hub_id, missing, obtain
-from uncage_demo.backends.large.layout import OTHER_PARTS, Parts, family_of, model_folder, text_encoder_folder
+from uncage_demo.backends.large.layout import ALIKE, OTHER_PARTS, Parts, family_of, model_folder, text_encoder_folder
 from uncage_demo.backends.options import ModelOptions
 
-# The families that a transformer's config.json cannot tell apart: Di[M]O is a Meissonic, distilled.
-_ALIKE: dict[str, tuple[Family, ...]] = {"meissonic": ("meissonic", "dimo"), "muddit": ("muddit",), "amused": ("amused",)}
 Fetch = Callable[[Checkpoint], Path]
 
 
@@ -107,9 +105,9 @@ def gather(entry: CatalogEntry, chosen: ModelOptions, fetch: Fetch) -> tuple[Par
         root = fetch(entry.part((*WEIGHTS, *rest))) / entry.subfolder
     found = family_of(root / "transformer")
     wanted = entry.family or chosen.family
-    if wanted is not None and wanted not in _ALIKE[found]:
+    if wanted is not None and wanted not in ALIKE[found]:
         raise ValueError(f"{root}: holds a model of the {found} family, expected {wanted}")
-    family: Family = next(name for name in _ALIKE[found] if wanted in (None, name))
+    family: Family = next(name for name in ALIKE[found] if wanted in (None, name))
     if chosen.lora is not None and family != "amused":
         raise ValueError(f"lora={chosen.lora!r}: adapters are read for aMUSEd only, and {entry.id} is of the {family} family")
     base_source = entry.base or (MEISSONIC if family in ("muddit", "dimo") else "")

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.backends.large.catalog import Family
 from uncage_demo.backends.large.download import ModelUnavailable
 from uncage_demo.backends.large.settings import OwnSettings, settings_of
 from uncage_demo.backends.large.weights import read_json
 
 OTHER_PARTS = ("vqvae", "tokenizer", "scheduler")
+# The families that a transformer's config.json cannot tell apart: Di[M]O is a Meissonic, distilled.
+ALIKE: dict[str, tuple[Family, ...]] = {"meissonic": ("meissonic", "dimo"), "muddit": ("muddit",), "amused": ("amused",)}
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,15 @@ def settings_in(folder: Path, family: str | None = None) -> OwnSettings:
     """
     transformer = model_folder(folder) / "transformer"
     return settings_of(family or family_of(transformer), bool(read_json(transformer / "config.json").get("downsample", False)))
+
+
+def families_in(folder: Path) -> tuple[Family, ...]:
+    """The families that a local checkpoint may be of, as far as its config tells, the likeliest first.
+
+    Raises:
+        ValueError: no such checkpoint.
+    """
+    return ALIKE[family_of(model_folder(folder) / "transformer")]
 
 
 def family_of(transformer: Path) -> str:

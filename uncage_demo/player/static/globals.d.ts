@@ -16,7 +16,7 @@ interface PlayerHandle {
 interface PlayerParts {
   skeleton: string;
   dom: any; phrases: any; unpack: any; run: any; data: any; colors: any; stage: any; layers: any; clock: any; words: any; actions: any; cards: any; curves: any;
-  heads: any; arrange: any; binding: any; region: any; present: any; cells: any; editDraw: any; editPanel: any; edit: any; notes: any; decoding: any;
+  heads: any; arrange: any; legend: any; binding: any; region: any; present: any; cells: any; editDraw: any; editPanel: any; edit: any; notes: any; decoding: any;
 }
 
 interface PlayerOptions {

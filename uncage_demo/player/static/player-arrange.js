@@ -1,4 +1,4 @@
-// The stages on the page, and what keys, pointers and fields do.
+// The stages on the page, and what keys and pointers do.
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
@@ -106,24 +106,6 @@
 
   function wire(player) {
     const { hook } = player;
-    hook.of.addEventListener("change", () => player.setState({ of: hook.of.value }));
-    hook.object.addEventListener("change", () => player.setState({ object: Number(hook.object.value) }));
-    hook.word.addEventListener("change", () => player.setState({ word: Number(hook.word.value) }));
-    hook.boxes.addEventListener("change", () => player.setState({ boxes: hook.boxes.checked }));
-    hook.lock.addEventListener("change", () => player.setState({ locked: hook.lock.checked }));
-    hook.blend.addEventListener("input", () => {
-      player.setState({ [player.state.layer === "picture" ? "cover" : "blend"]: Number(hook.blend.value) });
-    });
-    hook.layers.addEventListener("keydown", (event) => {
-      const turn = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!turn) return;
-      const nodes = player.layerButtons;
-      const next = (nodes.findIndex((n) => n.dataset.layer === player.state.layer) + turn + nodes.length) % nodes.length;
-      player.setState({ layer: nodes[next].dataset.layer });
-      nodes[next].focus();
-      event.preventDefault();
-      event.stopPropagation();
-    });
     player.keyed = (event) => {
       if (!player.model || event.altKey || event.ctrlKey || event.metaKey) return;
       const tag = event.target.tagName;

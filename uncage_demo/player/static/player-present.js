@@ -79,13 +79,11 @@
     key(name) {
       const { player } = this;
       const { state, model } = player;
-      const layers = player.layerButtons.map((node) => node.dataset.layer);
+      const layers = player.legend.keys;
       if (name === "f" || name === "F") this.set(!this.on);
       else if (name === "Escape" && this.on) this.set(false);
-      else if (name === "l" || name === "L") {
-        const turn = name === "l" ? 1 : -1;
-        player.setState({ layer: layers[(layers.indexOf(state.layer) + turn + layers.length) % layers.length] });
-      } else if (/^[1-9]$/.test(name) && layers[Number(name) - 1]) player.setState({ layer: layers[Number(name) - 1] });
+      else if (name === "l" || name === "L") player.legend.turn(name === "l" ? 1 : -1);
+      else if (/^[1-9]$/.test(name) && layers[Number(name) - 1]) player.setState({ layer: layers[Number(name) - 1] });
       else if ((name === "w" || name === "W") && model.hasAttention) {
         const words = model.words.map((_, i) => i).filter((i) => player.heard(i));
         player.setState({ layer: "word", word: words[(words.indexOf(state.word) + 1) % words.length] });

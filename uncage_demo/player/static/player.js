@@ -2,8 +2,6 @@
 (function (/** @type {PlayerParts} */ parts) {
   "use strict";
 
-  const { make, button } = parts.dom;
-  const { number } = parts.phrases;
   const { LAYERS, Painter, painted } = parts.layers;
 
   const START = {
@@ -41,6 +39,7 @@
       this.notes = new parts.notes.Notes(this);
       this.changed = new Set();
       this.cleanups = [];
+      this.legend = new parts.legend.Legend(this);
       this.present = new parts.present.Present(this);
       this.model = payload.payload ? payload : parts.data.parse(payload);
       this.painter = new Painter(this.model);
@@ -130,9 +129,8 @@
       hook.note.textContent = model.truncated ? `Too long for this model; it did not read “${model.truncated}”.` : "";
       hook.root.classList.toggle("up-is-grid", model.grid_view);
       this.words.build();
-      this.buildLayers();
+      this.legend.build();
       this.buildStages();
-      this.buildSelects();
       this.findings.build();
       this.notes.build();
       this.inspector.build();
@@ -144,17 +142,6 @@
       this.preload();
     }
 
-    buildLayers() {
-      this.hook.layers.replaceChildren();
-      this.layerButtons = LAYERS.filter((l) => this.painter.available(l.key)).map((layer) => {
-        const node = button("up-layer", layer.name, () => this.setState({ layer: layer.key }));
-        node.setAttribute("role", "radio");
-        node.dataset.layer = layer.key;
-        this.hook.layers.append(node);
-        return node;
-      });
-    }
-
     buildStages() {
       const { model, hook } = this;
       hook.stages.replaceChildren();
@@ -163,17 +150,6 @@
       hook.stages.dataset.count = String(model.runs.length);
       hook.body.classList.toggle("up-wide", model.runs.length > 2);
       this.stages = parts.arrange.stages(this, hook.stages);
-    }
-
-    buildSelects() {
-      const { model, hook } = this;
-      hook.of.replaceChildren();
-      for (const { key, compared } of this.painter.compared()) hook.of.append(new Option(compared, key));
-      hook.object.replaceChildren();
-      hook.object.append(new Option("All objects", "-1"));
-      model.subjects.forEach((s, i) => hook.object.append(new Option(s.label, String(i))));
-      hook.word.replaceChildren();
-      model.words.forEach((w, i) => this.heard(i) && hook.word.append(new Option(w.text, String(i))));
     }
 
     // All pictures are asked for, those near the clock first, a few at a time: the page answers in between.
@@ -241,8 +217,7 @@
       }
       this.clock.update(changed);
       this.words.update(changed);
-      if (look || changed.has("boxes") || changed.has("blend") || changed.has("cover")) this.updateLegend();
-      else if (!state.locked) this.updateScale();
+      this.legend.update(changed);
       this.inspector.update(changed);
       this.binding.update(changed);
       this.curves.update(changed);
@@ -273,76 +248,6 @@
     toSheet() {
       if (this.state.pin < 0 || this.hook.root.clientWidth > SHEET_PX) return;
       this.hook.stages.scrollIntoView({ block: "start", behavior: this.calm ? "auto" : "smooth" });
-    }
-
-    updateLegend() {
-      const { state, hook, model } = this;
-      for (const node of this.layerButtons) {
-        const on = node.dataset.layer === state.layer;
-        node.setAttribute("aria-checked", String(on));
-        node.tabIndex = on ? 0 : -1;
-        if (on) this.reveal(node);
-      }
-      const compared = state.layer === "difference" && state.of !== "picture";
-      hook.about.textContent = this.painter.about(state);
-      hook.ofField.hidden = state.layer !== "difference";
-      hook.of.value = state.of;
-      hook.objectField.hidden = painted(state) !== "object";
-      hook.wordField.hidden = painted(state) !== "word";
-      hook.object.options[0].disabled = compared;
-      hook.object.value = String(state.object);
-      hook.word.value = String(state.word);
-      const scale = this.painter.scale(state);
-      const picture = state.layer === "picture";
-      hook.blendField.hidden = !picture && !scale;
-      hook.blendName.textContent = picture ? "Mask opacity" : "Blend";
-      hook.blend.value = String(picture ? state.cover : state.blend);
-      hook.blend.setAttribute("aria-label", picture ? "How opaque the masked cells are" : "How much of the map lies over the picture");
-      hook.boxesField.hidden = !model.runs.some((run) => (run.raw.verdict && run.raw.verdict.detections.length) || (run.raw.origin && run.raw.origin.regions.length));
-      hook.boxes.checked = state.boxes;
-      hook.lockField.hidden = !scale || state.layer === "order";
-      hook.keys.hidden = Boolean(scale) || state.layer === "difference";
-      hook.maskedKey.hidden = !picture;
-      hook.lock.checked = state.locked;
-      hook.lockName.textContent = model.runs.length > 1 ? "one scale for all stages and steps" : "one scale for all steps";
-      this.updateScale();
-    }
-
-    // The bar of layers scrolls sideways on a phone; scrollIntoView would move the page as well.
-    reveal(node) {
-      const bar = this.hook.layers;
-      if (bar.scrollWidth > bar.clientWidth) bar.scrollLeft = node.offsetLeft - bar.offsetLeft - (bar.clientWidth - node.offsetWidth) / 2;
-    }
-
-    updateScale() {
-      const { state, hook, model } = this;
-      const scale = this.painter.scale(state);
-      const difference = state.layer === "difference" && state.of === "picture";
-      hook.scale.hidden = !scale && !difference;
-      if (hook.scale.hidden) return;
-      const locked = state.locked || difference || state.layer === "order";
-      const [low, high] = difference ? [0, 255] : [scale.low + (scale.offset || 0), scale.high + (scale.offset || 0)];
-      const digits = difference ? 0 : scale.digits;
-      const painting = this.stages.slice(0, 6).filter((stage) => !(state.layer === "difference" && stage.run === model.runs[0]));
-      const own = (k) => painting.map((stage) => `${stage.run.letter} ${number(stage.shown ? stage.shown[k] : NaN, digits)}`).join("  ");
-      hook.low.textContent = locked ? number(low, digits) : own(0);
-      hook.high.textContent = locked ? number(high, digits) : own(1);
-      const same = difference || state.layer === "order" ? "" : locked ? "" : ", each map on its own scale: not comparable";
-      hook.unit.textContent = (difference ? "difference of channel values" : scale.unit) + same;
-      hook.scale.classList.toggle("up-per-map", !locked);
-      const ramp = this.painter.gradient(state);
-      hook.ramp.classList.toggle("up-ramp-objects", !ramp);
-      hook.ramp.style.backgroundImage = ramp;
-      hook.ramp.setAttribute("aria-label", `Colour scale from ${hook.low.textContent} to ${hook.high.textContent}, ${hook.unit.textContent}`);
-      if (!ramp && this.rampOf !== model) {
-        hook.ramp.replaceChildren();
-        for (const s of model.subjects) {
-          const band = make("span", "up-band");
-          band.style.backgroundImage = `linear-gradient(to right, transparent, ${s.color})`;
-          hook.ramp.append(band);
-        }
-        this.rampOf = model;
-      }
     }
 
     // Stages grow with the window as far as they, what is said below them and the clock fit on one screen: the page's first one, or one of
@@ -386,6 +291,7 @@
 
     wire() {
       parts.arrange.wire(this);
+      this.legend.wire();
     }
 
     destroy() {

@@ -115,7 +115,7 @@
       waiting = { resolve, reject };
       engine.open(manifest, address(files.wasm), parts);
     });
-    say("The model is here: drawing needs no server now.");
+    say("The model is loaded: drawing needs no server now.");
     mark("opened");
     nodes.root.dataset.opened = opening.key;
   }

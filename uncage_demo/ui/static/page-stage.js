@@ -88,7 +88,7 @@
       if (ticket !== wanted) return;
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
       if (!branches) return;
-      busy("Making the branches again…");
+      busy("Reproducing the branches…");
       trigger("branch", { ids: shared.ids, event: { name: "again", branches } });
     }
 

@@ -1,14 +1,11 @@
 // Every order that the browser draws in, one entry each; as orders/table.py, where their titles are.
-// To add one: its entry here, beside its entry there. A test compares the two tables and decodes with both.
+// An order that has no entry here is not offered where the browser draws. A test compares the two tables and decodes with both.
 
 /** @import { AttentionRead, Config, Order, Term } from "../types" */
 import { attentionContrast } from "./contrast.js";
 import { haltonOrder } from "./halton.js";
 
 const MASKGIT_CHOICE_TEMPERATURE = 4.5;
-
-/** Orders of the Python table that the browser does not have: name -> why. Empty is best. @type {Record<string, string>} */
-export const MISSING = {};
 
 /** F = F_c + F_g; use_confidence and use_noise drop a term. @param {Config} config @returns {Term[]} */
 function baselineTerms(config) {
