@@ -305,7 +305,7 @@ test("runs of two prompts share what both say, and each has its own words for it
   layer("object", { object: 0 });
   assert.ok(map.some((v) => v > 0));
   assert.equal(one.timesRead(word("cat"), [0, 1]), NaN);
-  assert.equal(parts.phrases.madeFrom(both, two), "What was not drawn again is A’s, token for token.");
+  assert.equal(parts.phrases.madeFrom(both, two), "Everything else is A’s, token for token.");
   assert.equal(parts.phrases.madeFrom(both, one), "");
 });
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.age_lines import LINES
 from tests.result_lines import EVERYTHING, SPEED, several
 from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, load_speed, write_report
 
@@ -53,3 +54,9 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     capsys.readouterr()
     assert main([*command, "--check"]) == 1
     assert "90.0" in capsys.readouterr().out
+
+
+def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
+    written = {path.name for path in write_report(LINES, tmp_path)}
+    assert written == {"ages-s.md", "ages-s.webp"}
+    assert all((tmp_path / name).stat().st_size > 500 for name in written)

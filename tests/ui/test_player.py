@@ -25,6 +25,7 @@ def test_plays_pauses_steps_and_replays(player):
     assert state(player)["step"] == 0
     player.get_by_role("button", name=re.compile("Speed")).click()
     assert state(player)["speed"] == 2
+    put(player, speed=0.25)  # so slow that a busy machine's click does not come after the end
     player.get_by_role("button", name="Play", exact=True).click()
     player.wait_for_function("() => window.uncage.state.step > 1")
     player.get_by_role("button", name="Pause").click()
@@ -32,6 +33,7 @@ def test_plays_pauses_steps_and_replays(player):
     assert not stopped["playing"]
     player.get_by_role("button", name="Replay").click()
     player.wait_for_function("() => window.uncage.state.playing && window.uncage.state.step < 2")
+    put(player, speed=4)
     player.wait_for_function("() => !window.uncage.state.playing && window.uncage.state.step === 11")
 
 
@@ -98,14 +100,15 @@ def test_every_layer_draws_something_of_its_own(player):
     player.wait_for_function(PICTURES_READY)
     seen = set()
     layers = player.locator("[role=radio]")
-    assert layers.count() == 8
-    for index in range(8):
+    count = player.evaluate("() => window.UncagePlayer.layers.length")  # these runs have every one of them
+    assert layers.count() == count >= 8
+    for index in range(count):
         layers.nth(index).click()
         player.evaluate("() => window.uncage.setStep(6)")
         player.evaluate(FRAME)
         assert layers.nth(index).get_attribute("aria-checked") == "true"
         seen.add(player.evaluate("() => document.querySelectorAll('.up-canvas')[1].toDataURL()"))
-    assert len(seen) == 8
+    assert len(seen) == count
 
 
 def test_first_difference_is_marked_and_one_click_away(player, pair):

@@ -35,6 +35,12 @@ def test_a_dragged_region_says_which_words_drew_it(player, pair):
         assert abs(float(shown) - wanted / mean) < 0.03 * wanted / mean
     said = player.inner_text(".up-live")
     assert said.startswith("Rows 3 to 5, columns 2 to 6: read “")
+    inspector = "() => ['.up-region', '.up-card'].map((n) => document.querySelector(n).getBoundingClientRect().top)"
+    region, why = player.evaluate(inspector)
+    assert region < why, "what was asked last comes first"
+    player.locator(".up-canvas").nth(1).click(position={"x": 20, "y": 20})
+    region, why = player.evaluate(inspector)
+    assert why < region
     player.get_by_role("button", name="Clear").click()
     assert state(player)["region"] is None
 

@@ -94,8 +94,8 @@ def test_table_plot_and_filters_show_what_the_lines_say(tab: Any, folder: Path) 
     shipped = load_shipped(folder)
     table = shipped.table("table1", "small")
     headings, cells = to_rows(table)
-    assert tab.locator(".ur-plot button.ur-name").all_inner_texts() == ["meissonic", "halton", "uncage"]
-    assert tab.inner_text(".ur-base .ur-name") == "meissonic"
+    assert tab.locator(".ur-plot button.ur-name").all_inner_texts() == ["Baseline", "Halton", "UNCAGE"]
+    assert tab.inner_text(".ur-base .ur-name") == "Baseline"
     tab.click(".ur-numbers summary")
     assert [r.split("\t") for r in tab.inner_text(".ur-scroll table").split("\n")] == [headings, *cells]
     places = [
@@ -129,7 +129,7 @@ def test_a_line_opens_beside_its_baseline_bit_for_bit(tab: Any) -> None:
     tab.wait_for_selector(".ur-opened .up-stage canvas")
     assert tab.inner_text(".ur-same") == "the measured pictures, bit for bit"
     titles = tab.evaluate("() => [...document.querySelectorAll('.ur-opened .up-stage')].map(s => s.innerText)")
-    assert ["meissonic" in titles[0], "uncage" in titles[1]] == [True, True]
+    assert ["Baseline" in titles[0], "UNCAGE" in titles[1]] == [True, True]
     assert tab.inner_text(".ur-opened-title") == "a cat and a dog, seed 1"
     # the player's own inputs keep their looks
     assert (

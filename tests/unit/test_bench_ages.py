@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
+from tests.age_lines import LINES
 from uncage_demo.bench.ages import age_of, growth, growth_markdown, has_ages
-from uncage_demo.bench.report import write_report
 from uncage_demo.bench.results import Shipped, build_tables
-
-PROMPTS = ("p", "q", "r", "s")
-
-
-def line(method: str, prompt: str, age: str, correct: int, leaked: int = 0) -> dict:
-    failures = {"missing": 0, "mixture": 0, "duplicate": 0, "leaked": leaked}
-    return {
-        "schema": 1,
-        "key": f"{age} {method} {prompt}",
-        "experiment": "ages",
-        "method": method,
-        "baseline": "base",
-        "suite": "s",
-        "category": "objects",
-        "cluster": prompt,
-        "prompt": prompt,
-        "seed": 0,
-        "image_key": f"{age} {method} {prompt}",
-        "config": {"order": method, "seed": 0},
-        "model": {"id": "web", "weight_hash": f"h{age}"} | ({} if age == "1" else {"options": {"age": age}}),
-        "scorer": "detector 1",
-        "metrics": {"all": 1, "bound": 1 - leaked, "correct": correct, **failures},
-    }
-
-
-# By hand: young, the order gains nothing; old, it mends one leak of two (of four pictures), so +25 and -25 points.
-LINES = [line(method, prompt, "1/16", 0, 1) for method in ("base", "new") for prompt in PROMPTS]
-LINES += [line("base", prompt, "1", int(prompt in "rs"), int(prompt in "pq")) for prompt in PROMPTS]
-LINES += [line("new", prompt, "1", int(prompt in "qrs"), int(prompt == "p")) for prompt in PROMPTS]
 
 
 def test_gains_by_age_are_those_worked_out_by_hand() -> None:
@@ -63,12 +33,6 @@ def test_ages_stay_out_of_tables_of_one_model() -> None:
     assert build_tables(LINES) == ()
     assert Shipped(LINES).pairs == ()
     assert len(build_tables(old)) == 1
-
-
-def test_the_report_holds_figure_and_numbers(tmp_path: Path) -> None:
-    written = {path.name for path in write_report(LINES, tmp_path)}
-    assert written == {"ages-s.md", "ages-s.webp"}
-    assert all((tmp_path / name).stat().st_size > 500 for name in written)
 
 
 def test_lines_of_no_age_are_refused() -> None:

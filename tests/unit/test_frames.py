@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import Run
 from uncage_demo.runner import compare, generate, stream
 from uncage_demo.trace.frames import FRAMES_KEY, parse_frames
-from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt, TextToken
 
 PROMPT = Prompt("a", (TextToken("<start>", 0, 0, True), TextToken("a", 0, 1)), ())
@@ -91,14 +89,3 @@ def test_runs_of_different_length_and_the_live_picture() -> None:
     assert shown[1] is not None
     np.testing.assert_array_equal(shown[1][0], shown[0][0])  # type: ignore[index]
     assert all(item.frames is None for item in stream(ToyBackend(), [Run(PROMPT, configs[1])], frames="none"))
-
-
-def test_the_command_line_makes_only_the_finished_picture(tmp_path: Path) -> None:
-    from uncage_demo.cli.main import main
-
-    given = ["generate", "a cat", "--num-steps", "2", "--formats", "npz", "--quiet", "--out"]
-    for word in ("final", "none"):
-        assert main([*given, str(tmp_path / word), "--frames", word]) == 0
-        trace = Trace.load(next((tmp_path / word).glob("*.npz")))
-        assert trace.frames is None
-        assert trace.versions[FRAMES_KEY] == "final"

@@ -82,7 +82,7 @@ def test_a_full_line_tells_how_long_and_keeps_the_visitor(monkeypatch: pytest.Mo
         assert told[1].full
         assert (
             said_place(told[1])
-            == "The line is full: 2 runs are before yours, about 3 min. Your prompt is kept, and you are let in as it empties."
+            == "The line is full: 2 runs are before yours, about 3 min. Your prompt is kept, and you are let in as soon as there is room."
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.text_models import CLOSED, OPEN, Pieces, pair_prompts, shape
+from uncage_demo.prompt.numbers import number_of
 from uncage_demo.prompt.parse import align, check_drawable, negatives, overrides_of, parse_prompt, positives
 from uncage_demo.prompt.words import split
 from uncage_demo.types import TextToken
@@ -302,3 +303,11 @@ def test_verbs_media_and_manners_are_no_things(text: str, nouns: list[str]) -> N
 )
 def test_names_of_two_words_are_one_thing(text: str, nouns: list[str]) -> None:
     assert [subject.noun for subject in parse_prompt(text, Pieces()).subjects] == nouns
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("0", None), ("1", 1), ("4096", 4096), ("4097", None), ("12345", None), ("x3", 3), ("3×", 3), ("x0", None), ("two", 2), ("²", None)],
+)
+def test_a_number_is_said_by_itself(word: str, number: int | None) -> None:
+    assert number_of(word) == number

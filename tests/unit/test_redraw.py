@@ -61,6 +61,12 @@ def test_nothing_is_kept_beyond_the_reach() -> None:
     assert np.hypot(np.ptp(rows), np.ptp(columns)) <= 2 * KEPT_REACH_FRAC * 12 * np.sqrt(2)
 
 
+def test_a_cell_is_kept_for_its_contrast_and_its_distance() -> None:
+    contrasts = np.array([[1.0, 1.0, 0.2, 0.21], [0.0, 0.0, 0.1, 0.0]])
+    distances = np.array([[3.4, 3.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])  # within 0.29 of 12 cells: 3.48
+    assert kept_cells(contrasts, distances, (8, 12)).tolist() == [[True, False, False, True], [False] * 4]
+
+
 def test_a_quarter_of_the_steps_redraws_by_default_and_only_for_the_order_redraw() -> None:
     assert [DecodingConfig(order="redraw", num_steps=t).redrawn_steps for t in (1, 3, 4, 12, 32)] == [0, 0, 1, 3, 8]
     assert DecodingConfig(order="uncage").redrawn_steps == 0

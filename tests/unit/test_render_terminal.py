@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.factories import make_trace
-from uncage_demo.cli import main as cli
 from uncage_demo.render.terminal import cell_colors, frame_text, grid_lines, over_itself
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -52,19 +51,3 @@ def test_runs_stand_side_by_side_where_the_terminal_is_wide() -> None:
         frame_text(records, traces[0].grid, ["one"], 4)
     assert over_itself("b", "") == "b"
     assert over_itself("b", "a\na\na") == "\x1b[3A\x1b[Jb"
-
-
-def test_the_command_line_draws_as_it_goes(tmp_path, capsys, monkeypatch) -> None:
-    given = ["generate", "a cat", "--num-steps", "3", "--formats", "npz", "--quiet", "--watch", "--out"]
-    assert cli.main([*given, str(tmp_path / "piped")]) == 0
-    piped = capsys.readouterr().out
-    assert piped.count("step 3 of 3") == 1  # into a file only the finished grid is written
-    assert "step 1 of 3" not in piped
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert cli.main([*given, str(tmp_path / "live")]) == 0
-    live = capsys.readouterr().out
-    assert [live.count(f"step {step} of 3") for step in (1, 2, 3)] == [1, 1, 1]
-    assert live.count("\x1b[J") == 2
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert cli.main([*given, str(tmp_path / "plain")]) == 0
-    assert "38;2" not in capsys.readouterr().out

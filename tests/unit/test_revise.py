@@ -193,6 +193,10 @@ def test_a_cell_that_is_opened_without_a_word_is_a_fault(traces: dict[str, Trace
     record.reopened[int(np.flatnonzero(record.masked_before & ~record.committed)[0])] = 2
     with pytest.raises(TraceFormatError, match="still masked"):
         again.validate()
+    late = Trace.from_bytes(traces["plan"].to_bytes())
+    late.steps[-1].reopened = np.where(np.arange(36) == 0, np.uint8(REASON_CODE[REVISIONS["plan"].reason]), np.uint8(0))
+    with pytest.raises(TraceFormatError, match="the last step opens positions again"):
+        late.validate()
 
 
 @pytest.mark.parametrize("name", REVISIONS)

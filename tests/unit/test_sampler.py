@@ -280,7 +280,8 @@ def test_given_tokens_stay_and_the_schedule_counts_the_rest() -> None:
 def test_kept_held_and_forbidden() -> None:
     plain = records(DecodingConfig(num_steps=6))
     late = int(np.flatnonzero(plain[5].committed)[0])
-    soon = int(np.flatnonzero(plain[0].committed)[0])
+    soon = int(plain[0].scores.argmax())  # it would be first though another one is kept
+    assert soon not in (late, 7)
     token = (int(plain[0].sampled[late]) + 1) % TINY.info.codebook_size
     forbidden = tuple(i for i in range(TINY.info.codebook_size) if i not in (3, 5))
     start = Start(np.full(N, -1), keep={late: token}, hold=frozenset({soon}), forbid={7: forbidden})
@@ -289,6 +290,9 @@ def test_kept_held_and_forbidden() -> None:
     assert steps[-1].sampled[late] == token
     assert not steps[0].committed[soon]
     assert steps[0].committed.sum() == plain[0].committed.sum()
+    won = np.flatnonzero(steps[0].committed)
+    won = won[won != late]
+    assert steps[0].scores[late] < steps[0].cutoff == steps[0].scores[won].min()  # what is kept has earned nothing
     assert all(r.sampled[7] in (3, 5) for r in steps)
 
 

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from tests.schedule_counts import compare_counts
-from uncage_demo.config import SCHEDULE_NAMES
-from uncage_demo.decoding.schedule import mask_count, scheduled_masked
+from uncage_demo.config import SCHEDULE_NAMES, DecodingConfig
+from uncage_demo.decoding.schedule import leading_steps, mask_count, scheduled_masked
 
 pytestmark = pytest.mark.shapes
 
@@ -87,3 +87,8 @@ def test_dropped_tokens_are_caught_up_with_and_kept_ones_waited_for() -> None:
 def test_bad_arguments_are_named(arguments: tuple) -> None:
     with pytest.raises(ValueError, match=r"schedule=|step=|num_tokens="):
         mask_count(*arguments)
+
+
+def test_regions_lead_for_a_quarter_of_the_draft() -> None:
+    assert [leading_steps(DecodingConfig(num_steps=steps)) for steps in (1, 4, 7, 8, 15, 16)] == [1, 1, 1, 2, 3, 4]
+    assert leading_steps(DecodingConfig(num_steps=16, redraw_steps=4)) == 3

@@ -10,9 +10,6 @@ import pytest
 from tests import hostile_traces as hostile
 from tests.factories import make_trace
 from tests.fuzz_traces import run
-from uncage_demo.diagnosis.diagnose import diagnose
-from uncage_demo.export import write_view
-from uncage_demo.player.payload import build_payload
 from uncage_demo.trace.check import MAX_SUBJECTS
 from uncage_demo.trace.file import load_trace
 from uncage_demo.trace.lineage import Edits, Lineage
@@ -82,15 +79,6 @@ def test_what_is_opened_is_in_memory_once(tmp_path) -> None:
         load_trace(path, max_bytes=1_000_000)
 
 
-@pytest.mark.parametrize("prompt", ["and with", "a turtle"])
-def test_few_subjects_are_every_format_too(prompt: str, tmp_path) -> None:
-    trace = Trace.from_bytes(make_trace(grid=(6, 6), steps=2, image_px=48, prompt_text=prompt).to_bytes())
-    assert build_payload([trace])["runs"]
-    assert diagnose(trace)
-    for view in ("heatmaps", "curves", "order", "side-by-side"):
-        write_view(tmp_path / f"{view}.png", [trace], view)
-
-
 def test_an_invalid_trace_cannot_be_saved_as_a_file_that_is_refused() -> None:
     trace = make_trace(grid=(6, 6), steps=2, image_px=48)
     trace.versions = {"numpy": 2}  # type: ignore[dict-item]
@@ -104,10 +92,10 @@ def test_an_invalid_trace_cannot_be_saved_as_a_file_that_is_refused() -> None:
 
 def test_mutants_are_refused_or_shown() -> None:
     """2000 of them: tests/slow/test_mutants.py."""
-    found = run(400, seed=1)
-    assert sum(found.values()) == 400
-    assert found["opened"] >= 4
-    assert found["refused"] >= 200
+    found = run(120, seed=1)
+    assert sum(found.values()) == 120
+    assert found["opened"] >= 1
+    assert found["refused"] >= 60
 
 
 def test_the_store_counts_everything_that_a_run_holds() -> None:

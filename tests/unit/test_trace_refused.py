@@ -139,6 +139,7 @@ FIRST_CELL = int(np.flatnonzero(TRACE.steps[0].committed)[0])
         ("masked_before", poked("masked_before", (3, LAST_CELL), False), "step 3"),
         ("alternative_probs", poked("alternative_probs", (0, 0, 0), 2.0), "alternative_probs has a maximum"),
         ("entropy", poked("entropy", (0, 0), -5.0), "entropy has a minimum"),
+        ("entropy", poked("entropy", (0, 0), 65.0), "entropy has a maximum"),
         ("weight", np.zeros(300), "1..256"),
         ("weight", np.full(5, np.inf), "weight=inf"),
         ("cutoff", np.full(5, np.nan), "cutoff"),
@@ -320,3 +321,12 @@ def test_large_arrays_are_looked_through_before_they_are_kept(monkeypatch) -> No
     with pytest.raises(TraceFormatError, match="entropy has a minimum"):
         Trace.from_bytes(with_array("entropy", poked("entropy", (4, 35), -5.0)))
     assert not {"frames", "attention", "entropy", "pictures"} & set(kept)
+
+
+def test_a_run_whose_model_decides_how_many_does_not_begin_before_step_0() -> None:
+    trace = make_trace(grid=(6, 6), steps=4, image_px=48, order="confidence", how_many="confidence", confidence_threshold=0.5)
+    trace.validate()
+    for record in trace.steps:
+        record.step -= 1
+    with pytest.raises(TraceFormatError, match="4 steps from -1 on are more than num_steps=4"):
+        trace.validate()

@@ -1,4 +1,4 @@
-"""A page in one file that draws by itself: model, runtime, engine and player. Opens from disk; nothing is loaded and nothing is sent."""
+"""A page in one file that draws by itself: model, runtime, engine, player, lessons. Opens from disk; nothing is loaded or sent."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from uncage_demo.browser.bundle import STATIC, bundle
 from uncage_demo.browser.export_model import export_model
+from uncage_demo.browser.live_lessons import SCRIPT, live_lessons
 from uncage_demo.browser.manifest import NAME
 from uncage_demo.browser.runtime import Runtime, find_runtime
 from uncage_demo.browser.served import worker_script
@@ -66,6 +67,7 @@ def live_html(folders: dict[str, Path], runtime: Runtime, title: str) -> str:
     blobs = {name: gzip.compress(data, 9, mtime=0) for name, data in held.items()} | {"live-wasm": runtime.binary}
     stored = "\n".join(f'<script type="application/octet-stream" id="{name}">{_base64(data)}</script>' for name, data in blobs.items())
     data = f"""<script type="application/json" id="live-models">{script_json(models)}</script>
+<script type="application/json" id="live-lessons">{script_json(live_lessons())}</script>
 <script type="text/plain" id="live-worker">{_plain(worker_script(runtime))}</script>
 {stored}"""
     main = f"""
@@ -76,7 +78,7 @@ def live_html(folders: dict[str, Path], runtime: Runtime, title: str) -> str:
         title,
         main,
         data,
-        [bundle(STATIC / "live/live.js")],
+        [SCRIPT.read_text(encoding="utf-8"), bundle(STATIC / "live/live.js")],
         style=(STATIC / "live/live.css").read_text(encoding="utf-8"),
         notice=runtime.notice,
         further_sources=" 'wasm-unsafe-eval' blob:; worker-src blob:",

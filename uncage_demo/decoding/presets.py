@@ -91,7 +91,7 @@ _TABLE = (
     Preset(
         "mend_half_guided",
         "Draft and mend, guided for half",
-        "The best of the laboratory where colours leak: classifier-free guidance in the first half of the steps only.",
+        "The best method of the laboratory where colours leak: classifier-free guidance in the first half of the steps only.",
         DecodingConfig(order="mend", guidance_interval=(0.0, 0.5)),
     ),
     Preset(
@@ -116,7 +116,7 @@ _TABLE = (
     Preset(
         "pipeline_noise",
         "Meissonic pipeline noise",
-        "Order noise from 2 down to 0, as the released pipeline does.",
+        "Noise from 2 down to 0, as the released pipeline does.",
         _GUIDED.with_(noise_temperature=(2.0, 0.0)),
     ),
     Preset(
@@ -129,7 +129,7 @@ _TABLE = (
     Preset(
         "greedy",
         "Greedy confidence and noise",
-        "What the Gumbel noise is good for.",
+        "Shows what the Gumbel noise is good for.",
         DecodingConfig(order="meissonic"),
         beside="confidence",
     ),

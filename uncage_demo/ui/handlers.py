@@ -32,7 +32,7 @@ from uncage_demo.ui.runs import Made, RunHandlers, branch_arguments, checked_ste
 from uncage_demo.ui.session import TraceStore
 from uncage_demo.ui.settings import Settings
 
-MADE_BEFORE = "Made before with the same settings: the same bits, at once."
+MADE_BEFORE = "Made before with the same settings: the same picture, bit for bit."
 
 
 class Handlers(PromptHandlers, RunHandlers):

@@ -107,7 +107,8 @@ def said_place(place: Place) -> str:
     """A waiting run's place and the time left, in words."""
     time_left = "" if place.seconds is None else f", about {_said_time(place.seconds)}"
     if place.full:
-        return f"The line is full: {place.ahead} runs are before yours{time_left}. Your prompt is kept, and you are let in as it empties."
+        kept = "Your prompt is kept, and you are let in as soon as there is room."
+        return f"The line is full: {place.ahead} runs are before yours{time_left}. {kept}"
     if not place.ahead:
         return "Starting…"
     return f"Waiting: {place.ahead} run{'s' * (place.ahead != 1)} before yours{time_left}"

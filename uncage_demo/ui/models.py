@@ -22,6 +22,7 @@ from uncage_demo.prompt.words import WordReader
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import ModelDefaults, TextToken
+from uncage_demo.ui import memory
 
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
 # Requests that are in the line at once; each holds a thread that mostly sleeps. More wait in Gradio's queue and come in as these leave.
@@ -71,8 +72,11 @@ class ModelSlot:
             if name not in self._backends:
                 for other in [n for n in self._backends if not is_embedded(n)]:
                     del self._backends[other]
+                    memory.unsettle()
                 loaded = self._backends[name] = self.load(name, allow_download)
                 self._names[loaded.info.id, loaded.info.weight_hash, recorded(loaded).get(TRACE_KEY)] = name
+                if is_embedded(name):
+                    memory.settle()
             return self._backends[name]
 
     def of_trace(self, trace: Trace) -> str:

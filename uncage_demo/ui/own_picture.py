@@ -53,7 +53,7 @@ def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
     said = [*own.notes, f"As tokens it is off by {own.error.mean():.0f} of 255 on average, by {own.error.max():.0f} where it is worst."]
     if is_embedded(model):
         said.append("This model's tokens were made for small emoji art on plain paper: photos and fine detail become blots.")
-    said.append(f"Paint what should change; it is drawn for “{prompt}”. To have something else, write it beside “Draw again”.")
+    said.append(f"Paint what should change; it is drawn for “{prompt}”. To draw something else, write it beside “Draw again”.")
     if is_embedded(model):
         said.append("“Structure” draws another picture in its layout.")
     pictures = {"Your picture": own.given, "As tokens": own.decoded, "Where they differ": far}

@@ -16,11 +16,12 @@ import numpy as np
 
 from uncage_demo.bench.records import digest, same_digest
 from uncage_demo.config import DecodingConfig
+from uncage_demo.orders.table import ORDERS
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui import exports, live, theme
+from uncage_demo.ui import exports, live, memory, theme
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import explained, message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from uncage_demo.bench.tables import Table
 
 PAGE_ROWS = 12
+# Prompt lists whose names do not say what they are
+_SUITES = {"attend-excite": "Attend-and-Excite", "same-class-two-colours": "two colours of one object"}
 MAX_DRAWN = 4  # pairs decoded together at one click
 NOTHING = "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here."
 
@@ -53,6 +56,7 @@ def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Ti
         if shipped.pairs:
             first = shipped.pairs[0]
             shipped.table(*first, metric=shipped.about(*first)["primary"])
+        memory.settle()
 
     timer = threading.Timer(after_s, read)
     timer.daemon = True
@@ -186,7 +190,7 @@ class Drawn:
         rows = [row for pair in pairs for row in pair]
         runs = [Run(parse_prompt(row.prompt, backend), DecodingConfig.from_dict(row.config)) for row in rows]
         yield message("progress", phase="Starting…")
-        for answer in self.handlers.decode(name, runs, [f"{row.method}, seed {row.seed}" for row in rows], columns=2):
+        for answer in self.handlers.decode(name, runs, [f"{method_title(row.method)}, seed {row.seed}" for row in rows], columns=2):
             if isinstance(answer, str):
                 yield answer
                 continue
@@ -197,7 +201,12 @@ class Drawn:
 
 def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
     """What the page shows of a finished run: its id, its picture, and whether it is the measured one bit for bit."""
-    return {"id": identity, "title": row.method, "picture": live.picture_url(trace.image, 192), "identical": is_measured(row, trace)}
+    return {
+        "id": identity,
+        "title": method_title(row.method),
+        "picture": live.picture_url(trace.image, 192),
+        "identical": is_measured(row, trace),
+    }
 
 
 def unknown_settings(row: ImageRow) -> str:
@@ -228,14 +237,28 @@ def overview(shipped: Shipped) -> dict[str, Any]:
     here = shipped_weights()
     other = [weights for name, weights in shipped.models if name == "embedded" and here and weights != here]
     note = f"Measured with weights {', '.join(other)}; the model here has {here}, so its pictures differ." if other else ""
+    experiments = [shipped.about(*pair) for pair in shipped.pairs]
     return {
-        "experiments": [shipped.about(*pair) for pair in shipped.pairs],
+        "experiments": experiments,
+        "methods": {method: method_title(method) for experiment in experiments for method in experiment["methods"]},
+        "suites": {suite: suite_title(suite) for _, suite in shipped.pairs},
         "metrics": {key: metric.heading for key, metric in METRICS.items()},
         "failures": list(FAILURE_KINDS),
         "outcomes": list(OUTCOMES),
         "note": note,
         "max_drawn": MAX_DRAWN,
     }
+
+
+def method_title(method: str) -> str:
+    """A method of the result lines as the rest of the page calls it: "UNCAGE, all steps" for "uncage, all steps"."""
+    order, comma, rest = method.partition(",")
+    return (ORDERS[order].title if order in ORDERS else order) + comma + rest
+
+
+def suite_title(suite: str) -> str:
+    """A list of prompts as people call it: "Attend-and-Excite" for "attend-excite"."""
+    return _SUITES.get(suite, suite.replace("-", " "))
 
 
 def table_view(table: Table) -> dict[str, Any]:
@@ -260,6 +283,7 @@ def table_view(table: Table) -> dict[str, Any]:
             shown["p"], shown["holm"] = format_p(c.p_value), format_p(row.adjusted_p)
         rows.append(shown)
     headings, cells = to_rows(table)
+    cells = [[method_title(first), *rest] for first, *rest in cells]
     return {
         "title": table.title,
         "caption": table.caption,

@@ -126,6 +126,7 @@ def launch_options() -> dict[str, Any]:
     memory.share_arenas()
     light_sessions.install()
     draw_without_a_screen()
+    memory.settle()
     return {
         "theme": theme(),
         "head": head(),

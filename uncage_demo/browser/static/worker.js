@@ -96,16 +96,16 @@ class Worker {
     this.started = true;
   }
 
-  /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean, frames?: string }} message live = pictures of what is decoding instead of
-   *   payloads; frames = of which steps pictures are made, as `parseFrames` takes it */
-  async draw({ ticket, runs, titles, live, frames = "all" }) {
+  /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean, frames?: string, keep?: boolean }} message live = pictures of what is decoding instead of
+   *   payloads; frames = of which steps pictures are made, as `parseFrames` takes it; keep = whether they take the place of the runs so far */
+  async draw({ ticket, runs, titles, live, frames = "all", keep = true }) {
     this.ticket = ticket;
     this.live = Boolean(live);
     const backend = this.model();
     for await (const progress of stream(backend, runs, parseFrames(frames))) {
       const { traces, finished } = progress;
       const verdicts = await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), titles);
-      if (finished && this.ticket === ticket) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
+      if (finished && keep && this.ticket === ticket) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
       // Lets messages in: a cancelled run stops here.
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;

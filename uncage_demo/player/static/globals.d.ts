@@ -35,7 +35,12 @@ interface PlayerOptions {
 
 interface Window {
   UncagePlayerParts: PlayerParts;
-  UncagePlayer: { layers: string[]; mount(root: HTMLElement, payload: Payload | string, options?: PlayerOptions): PlayerHandle };
+  UncagePlayer: {
+    layers: string[];
+    /** A payload, read; mount takes it as well. */
+    read(payload: Payload | string): { payload: Payload };
+    mount(root: HTMLElement, payload: Payload | string | { payload: Payload }, options?: PlayerOptions): PlayerHandle;
+  };
   UncagePage: any;
   UncageEngine: any;
   UncageChips: any;

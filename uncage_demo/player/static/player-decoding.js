@@ -16,7 +16,7 @@
    */
   function Decoding(root, prefix, veil) {
     const cells = [];
-    const about = make("p", `${prefix}-live-about`, "The clear cells are decided. Behind the veil is what the model would put there now; that can change until a cell is decided.");
+    const about = make("p", `${prefix}-live-about`, "Clear cells are decided. Veiled cells show what the model would put there now, which can change until they are decided.");
     // A picture: an address from the server, a file from a worker.
     async function drawable(picture) {
       if (typeof picture !== "string") return createImageBitmap(picture);

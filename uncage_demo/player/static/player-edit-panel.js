@@ -64,11 +64,11 @@
         node.dataset.edit = key;
         return node;
       };
-      this.undoNode = action("undo", "Undo", "Take the last change of the painted cells back", () => brush.undo());
+      this.undoNode = action("undo", "Undo", "Undo the last change to the painted cells", () => brush.undo());
       row.append(
         this.tools.box, this.object,
         action("grow", "Grow", "Add the cells beside the painted ones", () => brush.change((cells) => parts.cells.grown(cells, this.player.model.grid))),
-        action("invert", "Invert", "Paint what is not painted, and the other way round", () => brush.change((cells) => cells.map((v) => (v ? 0 : 1)))),
+        action("invert", "Invert", "Swap painted and unpainted cells", () => brush.change((cells) => cells.map((v) => (v ? 0 : 1)))),
         action("clear", "Clear", "Paint nothing", () => brush.change((cells) => cells.fill(0))),
         this.undoNode,
       );

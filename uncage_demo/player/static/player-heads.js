@@ -103,7 +103,7 @@
       const key = [detail.id, detail.step, detail.word, other, looks ? `cell ${state.pin}` : ""].join(" ");
       const mine = ++this.ticket;
       clearTimeout(this.timer);
-      if (looks && state.pin < 0) return this.fail("Click a cell: the maps show where it looks, and so whether two places know of each other.");
+      if (looks && state.pin < 0) return this.fail("Click a cell: the maps show where it looks, and whether two areas attend to each other.");
       if (!looks && !other && detail.word < 0) return this.fail(`The prompt of ${run.letter} has no “${model.words[shared].text}”.`);
       let said = other ? `“${other}”, which is not in the prompt, read as if the prompt went on with it` : "";
       if (looks) said = `from ${place(state.pin, model.grid[1])} to every cell`;

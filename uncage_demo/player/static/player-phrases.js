@@ -32,9 +32,9 @@
   function madeFrom(model, run) {
     const source = model.runs[run.raw.source];
     if (!source) return "";
-    if (run.raw.origin.kind === "sketch") return `Drawn after ${source.letter}’s structure, from an empty canvas: no token of it was kept.`;
-    if (run.raw.origin.kind === "extend") return `What is not new is ${source.letter}’s, moved.`;
-    return `What was not drawn again is ${source.letter}’s, token for token.`;
+    if (run.raw.origin.kind === "sketch") return `Drawn with ${source.letter}’s structure, from an empty canvas: none of its tokens was kept.`;
+    if (run.raw.origin.kind === "extend") return `Everything else is ${source.letter}’s, moved.`;
+    return `Everything else is ${source.letter}’s, token for token.`;
   }
 
   // A region [top, left, bottom, right] of rows and columns.

@@ -115,7 +115,7 @@
     }
 
     update(changed) {
-      if (!["region", "selecting", "model"].some((k) => changed.has(k))) return;
+      if (!["region", "selecting", "pin", "model"].some((k) => changed.has(k))) return;
       const { player } = this;
       const { model, state, hook } = player;
       hook.root.classList.toggle("up-selecting", state.selecting);
@@ -125,7 +125,10 @@
       for (const node of [this.clear, this.where, this.list, this.note]) node.hidden = !region;
       this.acts.hidden = !region || !player.brush.allowed;
       this.hint.hidden = Boolean(region);
+      if (changed.has("region")) this.latest = Boolean(region);
+      else if (changed.has("pin") && state.pin >= 0) this.latest = false;
       this.box.classList.toggle("up-on", Boolean(region));
+      this.box.classList.toggle("up-latest", this.latest);
       this.box.classList.toggle("up-sheet", Boolean(region) && state.pin < 0);
       if (!region) return;
       this.where.textContent = parts.phrases.area(region);

@@ -41,7 +41,7 @@
       this.cleanups = [];
       this.legend = new parts.legend.Legend(this);
       this.present = new parts.present.Present(this);
-      this.model = parts.data.parse(payload);
+      this.model = payload.payload ? payload : parts.data.parse(payload);
       this.painter = new Painter(this.model);
       const { state, autoplay } = this.options;
       const still = this.model.done < this.model.steps || (autoplay && this.calm);
@@ -306,6 +306,8 @@
 
   window.UncagePlayer = {
     layers: LAYERS.map((l) => l.key),
+    // What mount takes as well as a payload: to read one and to build the player are then two pieces of work.
+    read: (payload) => parts.data.parse(payload),
     mount(root, payload, options) {
       const player = new Player(root, payload, options);
       return {

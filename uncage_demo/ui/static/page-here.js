@@ -115,7 +115,7 @@
       waiting = { resolve, reject };
       engine.open(manifest, address(files.wasm), parts);
     });
-    say("The model is here: drawing needs no server now.");
+    say("The model is loaded: drawing needs no server now.");
     mark("opened");
     nodes.root.dataset.opened = opening.key;
   }
@@ -191,7 +191,7 @@
     page.onStage({ kind: "problem", text, offer: offer ? TO_SERVER : null });
   }
 
-  function show(message, done) {
+  async function show(message, done) {
     const { payload, hashes } = message;
     payload.runs.forEach((run, i) => (run.id = `here:${i}`));
     const branch = Boolean(done.branch || done.follow);
@@ -201,7 +201,7 @@
     stage.guided = branch ? stage.guided : payload.runs.findIndex((run) => run.guided);
     const seconds = (performance.now() - done.began) / 1000;
     const step = branch ? done.from : message.num_steps - 1;
-    page.onStage({
+    await page.onStage({
       kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
       ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
     });

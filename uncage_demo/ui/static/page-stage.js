@@ -41,6 +41,10 @@
       const answer = message.payload ? { payload: message.payload } : parse(await server.payload({ ids: message.ids }));
       if (ticket !== wanted) return;
       if (!answer || answer.error) return fail(answer ? answer.error : "The server did not answer. Is it still running?");
+      // Reading the runs, building the player and telling the rest of the page are pieces of work of their own: the page answers in between.
+      const model = window.UncagePlayer.read(answer.payload);
+      await page.pause();
+      if (ticket !== wanted) return;
       live.hide();
       progress.hide();
       setRunning(false);
@@ -75,14 +79,16 @@
       Object.assign(options.state, asked);
       if (player && player.destroy) player.destroy();
       host.replaceChildren();
-      player = window.UncagePlayer.mount(host, answer.payload, options) || null;
+      player = window.UncagePlayer.mount(host, model, options) || null;
       shared.stage = player;
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
+      await page.pause();
+      if (ticket !== wanted) return;
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
       if (!branches) return;
-      busy("Making the branches again…");
+      busy("Reproducing the branches…");
       trigger("branch", { ids: shared.ids, event: { name: "again", branches } });
     }
 
@@ -120,7 +126,7 @@
 
     function take(message) {
       if (message.restore_step !== undefined) shared.restoreStep = message.restore_step;
-      if (message.kind === "traces") show(message);
+      if (message.kind === "traces") return show(message);
       else if (message.kind === "progress") {
         setRunning(true);
         if (message.query) page.address.runs(message.query);

@@ -105,9 +105,9 @@
       shared.link = shared.embed = detail.query || detail.example || null;
       for (const node of row.querySelectorAll("[data-copies]")) {
         node.disabled = !shared[node.dataset.copies];
-        node.title = node.disabled ? detail.untold || "This cannot describe what was edited; take the trace instead" : node.dataset.title;
+        node.title = node.disabled ? detail.untold || "This cannot describe the edit; use the trace instead" : node.dataset.title;
       }
-      const without = shared.command ? "No link can make these runs again; the command can." : "Neither a link nor the command can make an edited picture again; take the trace instead.";
+      const without = shared.command ? "No link can reproduce these runs; the command can." : "Neither a link nor a command can reproduce an edited picture; use the trace instead.";
       status.textContent = shared.link ? "" : detail.untold || without;
       texts.hidden = true;
     }

@@ -11,7 +11,7 @@
   const STOPS = [
     {
       at: "#uc-chips .uc-chips", title: "1. The prompt",
-      says: "The model reads words. A coloured word is an object, with its colour beside it. Is one read wrongly? Click it.",
+      says: "The model reads words. A coloured word is an object, with its colour beside it. If a word is misread, click it.",
       show: ({ view }) => view({ layer: "picture", step: 0, pin: -1, region: null }),
     },
     {

@@ -88,6 +88,8 @@
     button,
     parse,
     setRunning,
+    // Lets the page answer to its visitor between two pieces of work.
+    pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
     openTab,
     busy() {},
     settle() {},

@@ -72,7 +72,7 @@
     return text.replace(/-(?=[0-9])/g, "−");
   }
 
-  function plot(make, table, onMethod) {
+  function plot(make, table, called, onMethod) {
     const base = table.rows.find((r) => r.method === table.baseline);
     const rates = scaleOf(table.rows.map((r) => r.rate), []);
     const differences = scaleOf(table.rows.map((r) => r.difference || [0]), [0]);
@@ -80,7 +80,7 @@
     const head = make("div", "ur-row ur-head");
     head.append(
       make("span", "ur-name"), axis(make, rates, "ur-rate"), make("span", "ur-number ur-rate-text", table.name),
-      axis(make, differences, "ur-difference"), make("span", "ur-number ur-difference-text", `against ${table.baseline}${table.unit ? `, ${table.unit}` : ""}`),
+      axis(make, differences, "ur-difference"), make("span", "ur-number ur-difference-text", `against ${called(table.baseline)}${table.unit ? `, ${table.unit}` : ""}`),
       make("span", "ur-number ur-counts", "win / tie / loss"), make("span", "ur-number ur-p", "p (Holm)"),
     );
     root.append(head);
@@ -88,7 +88,7 @@
       const line = make("div", "ur-row");
       if (row === base) line.classList.add("ur-base");
       if (clear(row.difference)) line.classList.add("ur-clear");
-      const name = make("button", "ur-name", row.method);
+      const name = make("button", "ur-name", called(row.method));
       name.type = "button";
       name.title = "Show its single pictures";
       name.addEventListener("click", () => onMethod(row.method));
@@ -153,10 +153,15 @@
       fill(find("metric"), current.metrics.map((key) => [key, overview.metrics[key]]));
       find("metric").value = current.primary;
       const before = find("method").value;
-      fill(find("method"), current.methods.map((m) => [m, m === current.baseline ? `${m} (baseline)` : m]));
+      fill(find("method"), current.methods.map((m) => [m, m === current.baseline && called(m) !== "Baseline" ? `${called(m)} (baseline)` : called(m)]));
       const other = current.methods.find((m) => m === "uncage") || current.methods.find((m) => m !== current.baseline);
       if (find("method").value !== before && other) find("method").value = other;
       refresh();
+    }
+
+    // What the rest of the page calls a method of the result lines.
+    function called(method) {
+      return overview.methods[method] || method;
     }
 
     function place() {
@@ -175,7 +180,7 @@
       try {
         const table = await ask("results_table", { ...place(), metric: find("metric").value });
         if (mine !== ticket) return;
-        find("table").replaceChildren(plot(make, table, (method) => {
+        find("table").replaceChildren(plot(make, table, called, (method) => {
           find("method").value = method;
           showImages(true);
           find("heading").scrollIntoView({ behavior: "smooth" });
@@ -208,7 +213,7 @@
 
     function verdict(run) {
       const node = make("div", "ur-verdict");
-      node.append(make("span", "ur-who", run.method));
+      node.append(make("span", "ur-who", called(run.method)));
       const word = run.correct === null ? "not judged" : run.correct ? "✓ fully correct" : "✗ not correct";
       node.append(make("span", run.correct === null ? "uc-muted" : run.correct ? "ur-good" : "ur-bad", word));
       for (const failure of run.failures) node.append(make("span", "ur-kind", FAILURES[failure] || failure));
@@ -225,7 +230,7 @@
         const made = drawn.get(row.key);
         if (made) {
           const picture = new Image(96, 96);
-          picture.alt = `${run.method}: ${row.prompt}`;
+          picture.alt = `${called(run.method)}: ${row.prompt}`;
           picture.src = made[i].picture;
           box.append(picture);
         }
@@ -344,7 +349,7 @@
       find("all").hidden = false;
       find("warning").hidden = !overview.note;
       find("warning").textContent = overview.note;
-      fill(find("experiment"), overview.experiments.map((e, i) => [String(i), `${e.title}, ${e.suite}`]));
+      fill(find("experiment"), overview.experiments.map((e, i) => [String(i), `${e.title} · ${overview.suites[e.suite]}`]));
       fill(find("outcome"), [["", "any"], ...overview.outcomes.map((o) => [o, OUTCOMES[o] || o])]);
       find("outcome").value = "wrong"; // failures teach most
       fill(find("failure"), [["", "any"], ...overview.failures.map((f) => [f, FAILURES[f] || f])]);

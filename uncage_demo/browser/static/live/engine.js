@@ -65,7 +65,7 @@ export class Engine {
     this.worker.postMessage({ kind: "open", manifest, wasm, parts: { transformer, tiles }, painter: port2 }, [port2]);
   }
 
-  /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean, frames?: string }} [how] see worker.js */
+  /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean, frames?: string, keep?: boolean }} [how] see worker.js */
   draw(runs, how = {}) {
     this.worker.postMessage({ kind: "draw", ticket: ++this.ticket, runs, ...how });
   }

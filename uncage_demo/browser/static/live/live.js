@@ -1,9 +1,11 @@
 // The page that draws by itself: a prompt from menus, two orders, the player. Everything it needs lies in the page.
 
 /** @import { Choice, Manifest } from "../types" */
+/** @import { Lessons } from "./lessons.js" */
 import { ORDERS } from "../orders/table.js";
 import { compose } from "../prompt/compose.js";
 import { Engine, unable } from "./engine.js";
+import { LivePageLessons } from "./lessons.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
@@ -24,7 +26,7 @@ function one(noun, color = "", count = 1) {
 }
 
 class LivePage {
-  /** @param {{ models: { name: string, manifest: Manifest, parts: Record<string, string> }[], wasm: () => string, part: (id: string) => string, script: string }} held what lies in the page */
+  /** @param {{ models: { name: string, manifest: Manifest, parts: Record<string, string> }[], wasm: () => string, part: (id: string) => string, script: string, lessons: Lessons }} held what lies in the page */
   constructor(held) {
     this.held = held;
     /** @type {Record<string, any>} */
@@ -41,6 +43,9 @@ class LivePage {
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
     this.model = held.models[0];
+    this.lessons = new LivePageLessons(this.hook.lessons, held.lessons, (lesson) => this.drawLesson(lesson));
+    /** The lesson whose runs are drawn. @type {{ resolve: (payload: any) => void, reject: (error: Error) => void } | null} */
+    this.teaching = null;
     const reason = unable();
     this.engine = reason ? null : this.start();
     this.build();
@@ -52,7 +57,7 @@ class LivePage {
     return new Engine(URL.createObjectURL(new Blob([this.held.script], { type: "text/javascript" })), {
       opened: (seconds) => this.opened(seconds),
       progress: (message) => this.progress(message),
-      finished: (message) => setTimeout(() => this.show(message), 0), // to take the message and to show it are two pieces of work
+      finished: (message) => setTimeout(() => this.finished(message), 0), // to take the message and to show it are two pieces of work
       saved: (message) => saveFile(`${message.order}.npz`, message.bytes),
       failed: (text) => this.fail(text),
     });
@@ -105,6 +110,11 @@ class LivePage {
     for (const select of [hook.orderA, hook.orderB]) fillSelect(select, [...(select === hook.orderB ? [["", "none"]] : []), ...this.manifest.orders.filter(({ name }) => name in ORDERS).map(({ name, title }) => [name, title])]);
     hook.orderA.value = "meissonic";
     hook.orderB.value = "uncage";
+    for (const [tab, panel] of [[hook.tabDraw, hook.drawPanel], [hook.tabLearn, hook.learnPanel]]) tab.addEventListener("click", () => this.openTab(tab, panel));
+    hook.moreButton.addEventListener("click", () => {
+      const open = hook.form.classList.toggle("live-open-more");
+      hook.moreButton.setAttribute("aria-expanded", String(open));
+    });
     this.settings();
     this.fill(CHIPS[0].choices, CHIPS[0].place);
     hook.form.addEventListener("submit", (/** @type {Event} */ event) => {
@@ -130,6 +140,7 @@ class LivePage {
   async open(files) {
     if (!files.length) return;
     if (files.length > MOST_RUNS) return this.fail(`${files.length} files: at most ${MOST_RUNS} runs are shown together.`);
+    this.stopTeaching();
     this.working(true);
     this.say("Opening…");
     this.drawing = null;
@@ -137,6 +148,41 @@ class LivePage {
     this.openedFrom = files.map(({ name }) => name).join(", ");
     this.engine?.show(await Promise.all(files.map(async (file) => new Uint8Array(await file.arrayBuffer()))));
     this.hook.open.value = "";
+  }
+
+  /** @param {HTMLElement} tab @param {HTMLElement} panel */
+  openTab(tab, panel) {
+    const { hook } = this;
+    for (const one of [hook.tabDraw, hook.tabLearn]) one.setAttribute("aria-selected", String(one === tab));
+    for (const one of [hook.drawPanel, hook.learnPanel]) one.hidden = one !== panel;
+    if (panel === hook.learnPanel) this.lessons.begin();
+  }
+
+  /**
+   * The runs of a lesson: drawn for it alone, so that the runs on the other tab stay what they are.
+   * @param {Lessons["lessons"][number]} lesson
+   * @returns {Promise<any>} their payload
+   */
+  async drawLesson(lesson) {
+    if (!this.ready) throw new Error("The model is not open yet. Choose the lesson again in a moment.");
+    this.stopTeaching();
+    this.engine?.cancel();
+    this.settle();
+    this.working(false);
+    const { choices, place, seed } = lesson.draw;
+    const prompt = compose(this.manifest, choices, place);
+    const runs = lesson.stages.map((order) => ({ prompt, config: { order, seed } }));
+    this.hook.lessonSaid.textContent = `Drawing “${prompt.text}” for this lesson…`;
+    return new Promise((resolve, reject) => {
+      this.teaching = { resolve, reject };
+      this.engine?.draw(runs, { live: true, keep: false });
+    });
+  }
+
+  stopTeaching() {
+    this.teaching?.reject(new Error("Drawing stopped. Choose the lesson again."));
+    this.teaching = null;
+    this.hook.lessonSaid.textContent = "";
   }
 
   /** What the model's own settings are. */
@@ -148,9 +194,11 @@ class LivePage {
   row(k) {
     const node = document.createElement("fieldset");
     node.className = "live-row";
-    const legend = document.createElement("legend");
-    legend.textContent = `Object ${k + 1}`;
-    node.append(legend);
+    node.setAttribute("aria-label", `Object ${k + 1}`);
+    const name = document.createElement("span");
+    name.className = "live-row-name";
+    name.textContent = k ? "and" : "Draw";
+    node.append(name);
     /** @type {Record<string, HTMLSelectElement>} */
     const fields = {};
     const { manifest } = this;
@@ -161,12 +209,12 @@ class LivePage {
       noun: [...(k ? [["", "nothing"]] : []), ...manifest.nouns.map((noun) => [noun, noun])],
       side: [["", "anywhere"], ...Object.entries(manifest.positions)],
     };
-    for (const [name, list] of Object.entries(lists)) {
+    for (const [field, list] of Object.entries(lists)) {
       const select = document.createElement("select");
-      select.setAttribute("aria-label", `Object ${k + 1}: ${{ count: "how many", color: "colour", noun: "what", side: "where" }[name]}`);
+      select.setAttribute("aria-label", `Object ${k + 1}: ${{ count: "how many", color: "colour", noun: "what", side: "where" }[field]}`);
       fillSelect(select, list);
       select.addEventListener("change", () => this.preview());
-      fields[name] = select;
+      fields[field] = select;
       node.append(select);
     }
     this.hook.rows.append(node);
@@ -214,6 +262,7 @@ class LivePage {
     if (!/^\d{1,18}$/.test(seed)) return this.fail(`Seed “${seed}”: give a whole number.`);
     if (!Number.isInteger(steps) || steps < 1 || steps > 64) return this.fail(`Steps ${hook.steps.value}: give a whole number from 1 to 64.`);
     const orders = [hook.orderA.value, hook.orderB.value].filter(Boolean);
+    this.stopTeaching();
     const runs = orders.map((order) => ({ prompt, config: { order, num_steps: steps, seed, contrast_weight: Number(hook.weight.value) } }));
     this.working(true);
     this.say("Drawing…");
@@ -233,6 +282,10 @@ class LivePage {
   /** @param {any} message */
   progress(message) {
     const { hook, marks, drawing } = this;
+    if (this.teaching) {
+      hook.lessonSaid.textContent = `Drawing for this lesson: step ${message.step + 1} of ${message.num_steps}`;
+      return;
+    }
     if (!marks.first) marks.first = performance.now() - marks.asked;
     this.say(`Step ${message.step + 1} of ${message.num_steps}`);
     if (!drawing) return;
@@ -245,6 +298,15 @@ class LivePage {
     this.drawing = null;
     this.decoding.hide();
     this.hook.player.hidden = false;
+  }
+
+  /** @param {any} message of finished runs */
+  finished(message) {
+    const { teaching } = this;
+    if (!teaching) return this.show(message);
+    this.teaching = null;
+    this.hook.lessonSaid.textContent = "";
+    teaching.resolve(message.payload);
   }
 
   /** @param {any} message of the finished runs */
@@ -268,7 +330,7 @@ class LivePage {
     this.offerSaving(message.payload.runs);
     const seconds = (performance.now() - marks.asked) / 1000;
     if (this.openedFrom) this.say(`Opened ${this.openedFrom}.`);
-    else this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    else this.say(`Drawn in ${seconds.toFixed(1)} s; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
     this.openedFrom = "";
     Object.assign(document.body.dataset, {
       done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
@@ -300,6 +362,7 @@ class LivePage {
     const config = detail.order ? { order: detail.order } : {};
     if (name === "knockout") edits.suppress_word = detail.word;
     else if (!detail.order) edits[detail.action] = detail.action === "forbid" ? [[detail.cell, [detail.token]]] : [detail.cell];
+    this.stopTeaching();
     this.working(true);
     this.say(name === "branch" ? "Branching…" : "Knocking the word out…");
     this.marks = { ...this.marks, asked: performance.now(), first: 0 };
@@ -315,6 +378,8 @@ class LivePage {
 
   /** @param {string} text */
   fail(text) {
+    this.teaching?.reject(new Error(text));
+    this.teaching = null;
     this.settle();
     this.working(false);
     this.openedFrom = "";
@@ -353,7 +418,7 @@ function saveFile(name, bytes) {
 export function begin() {
   const text = (/** @type {string} */ id) => document.getElementById(id)?.textContent || "";
   const models = JSON.parse(text("live-models"));
-  const page = new LivePage({ models, wasm: () => text("live-wasm"), part: text, script: text("live-worker") });
+  const page = new LivePage({ models, wasm: () => text("live-wasm"), part: text, script: text("live-worker"), lessons: JSON.parse(text("live-lessons")) });
   /** @type {any} */ (window).uncageLive = page;
 }
 
