@@ -107,8 +107,8 @@ test("a page's whole conversation", options, async () => {
   const { value, text } = await ask({ kind: "heads", id: 10, run: 1, step: 1, word: 1 }, ["answer"]);
   assert.ok(value, text);
   assert.deepEqual([value.heads.layers, value.heads.heads], [manifest.model.single_layers, manifest.model.num_heads]);
-  const refused = await ask({ kind: "draw", ticket: 4, runs: [{ prompt, config: { ...runs[0].config, composition: 0.5 } }] }, ["finished"]);
-  assert.match(refused.text, /composition=0.5: this setting is computed on the server only/);
+  const refused = await ask({ kind: "draw", ticket: 4, runs: [{ prompt, config: { ...runs[0].config, reuse_steps: 2 } }] }, ["finished"]);
+  assert.match(refused.text, /reuse_steps=2: this setting is computed on the server only/);
   const other = await ask({ kind: "branch", ticket: 5, run: 9, at_step: 0, edits: {}, config: {} }, ["finished"]);
   assert.match(other.text, /no run 10/);
 });

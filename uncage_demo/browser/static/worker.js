@@ -104,8 +104,7 @@ class Worker {
     const backend = this.model();
     for await (const progress of stream(backend, runs, parseFrames(frames))) {
       const { traces, finished } = progress;
-      const verdicts = await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), titles);
-      if (finished && keep && this.ticket === ticket) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
+      await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), { titles, keep: finished && keep });
       // Lets messages in: a cancelled run stops here.
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
@@ -126,8 +125,8 @@ class Worker {
     const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
     for await (const progress of branched(this.model(), parent.trace, at_step, edits, config)) {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
-      const verdicts = await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), progress.finished ? this.judged(progress.traces[0]) : null]);
-      if (progress.finished && this.ticket === ticket) this.runs = runs.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
+      const { finished } = progress;
+      await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), finished ? this.judged(progress.traces[0]) : null], { keep: finished });
       await new Promise((resolve) => setTimeout(resolve, 0));
       if (this.ticket !== ticket) return;
     }
@@ -206,10 +205,9 @@ class Worker {
    * Tell the page of runs, unless it has asked for something else since.
    * @param {number} ticket @param {import("./types").Progress} progress
    * @param {(Verdict | Promise<Verdict> | null)[]} judging may still be made: the payload is built meanwhile
-   * @param {string[]} [titles]
-   * @returns {Promise<(Verdict | null)[]>} what `judging` came to
+   * @param {{ titles?: string[], keep?: boolean }} [how] keep = these are the runs from now on
    */
-  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, judging, titles) {
+  async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, judging, { titles, keep } = {}) {
     const live = this.live && !finished;
     const { manifest } = this.model();
     /** @type {any} */
@@ -217,10 +215,10 @@ class Worker {
     const named = finished ? { hashes: await Promise.all(traces.map(traceId)) } : {};
     const verdicts = await Promise.all(judging);
     if (!live) shown.payload.runs.forEach((/** @type {any} */ run, /** @type {number} */ i) => (run.verdict = verdictView(manifest, verdicts[i], traces[i].prompt)));
-    if (this.ticket !== ticket) return verdicts;
+    if (this.ticket !== ticket) return;
+    if (keep) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
     const { content, transfer } = asMessage(shown);
     this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...content, ...named }, transfer);
-    return verdicts;
   }
 }
 
