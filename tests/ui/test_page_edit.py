@@ -109,6 +109,7 @@ def test_paint_draw_again_undo_and_export(browser, site, tmp_path):
         wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
         assert shared(page, "ids") == ids
         assert page.locator("#uc-stage [data-edit=unedit]").is_hidden()
+        assert page.is_visible("#uc-stage .up-edit"), "who undid an edit goes on with the brush"
 
 
 def test_keys_reach_the_brush_and_places(browser, site):
@@ -148,8 +149,8 @@ def test_a_remix_opens_its_share_and_painted_cells_are_pinned(browser, site, tmp
         page.fill("#uc-stage [data-edit=rounds]", "2")
         wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
         rounds = [trace for trace in taken_away(page, tmp_path / "mixed") if trace.origin is not None]
-        assert [(t.origin.kind, t.origin.strength, t.prompt.text) for t in rounds] == [("remix", 0.5, "a turtle and a blue apple")]
-        assert "Round 2, 18 cells" in page.inner_text("#uc-stage .up-stage >> nth=2")
+        assert [(t.origin.kind, t.origin.strength, t.prompt.text) for t in rounds] == 2 * [("remix", 0.5, "a turtle and a blue apple")]
+        assert "Round 2, 9 cells" in page.inner_text("#uc-stage .up-stage >> nth=3")
         wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
 
         page.click("#uc-stage [data-edit=edit]")
