@@ -13,12 +13,11 @@
   // Before a player is mounted: whether the brush is offered, and how it begins.
   function prepare(options, message) {
     if (message.edit && shown && !taken) {
-      history.push(shown);
+      history.push({ message: shown, opened });
       if (history.length > MOST_HISTORY) history.shift();
     } else if (!message.edit && !message.branch && !taken) history.length = 0;
     // the newest picture is the one to go on with
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
-    else if (taken && opened) opened = { ...opened, run: Math.min(opened.run || 0, message.ids.length - 1) };
     const back = taken; // who undid the first edit wants to go on with the brush
     taken = page.edits.asking = false;
     shown = message;
@@ -43,7 +42,9 @@
       stage.trigger("edit", { ids: shared.ids, event: detail });
     } else if (name === "unedit" && history.length) {
       taken = true;
-      stage.show({ ...history.pop(), step: shared.step, seq: Date.now(), autoplay: false });
+      const before = history.pop();
+      opened = before.opened;
+      stage.show({ ...before.message, step: shared.step, seq: Date.now(), autoplay: false });
     } else return false;
     return true;
   }
