@@ -66,7 +66,7 @@ def read_picture(source: Any, size_px: tuple[int, int]) -> tuple[np.ndarray, tup
         picture.load()
         orientation = picture.getexif().get(0x0112, 1)
         if orientation not in (0, 1):
-            notes.append("It was turned upright as its EXIF data say.")
+            notes.append("It was turned upright, as its EXIF data say.")
         picture = ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, Image.DecompressionBombError) as error:
         raise ValueError(

@@ -50,7 +50,7 @@ def own_view(own: OwnPicture, model: str, prompt: str) -> dict[str, Any]:
     """What the page shows of a picture of one's own: the picture, what its tokens give, where they differ, and words on it."""
     most = max(1.0, float(own.error.max()))
     far = np.repeat((own.error / most * 255).round().astype(np.uint8)[..., None], 3, axis=2)
-    said = [*own.notes, f"As tokens it is off by {own.error.mean():.0f} of 255 on average, by {own.error.max():.0f} where it is worst."]
+    said = [*own.notes, f"Its tokens miss it by {own.error.mean():.0f} of 255 on average, and by {own.error.max():.0f} at worst."]
     if is_embedded(model):
         said.append("This model's tokens were made for small emoji art on plain paper: photos and fine detail become blots.")
     said.append(f"Paint what should change; it is drawn for “{prompt}”. To draw something else, write it beside “Draw again”.")

@@ -13,15 +13,16 @@
   // Before a player is mounted: whether the brush is offered, and how it begins.
   function prepare(options, message) {
     if (message.edit && shown && !taken) {
-      history.push(shown);
+      history.push({ message: shown, opened });
       if (history.length > MOST_HISTORY) history.shift();
     } else if (!message.edit && !message.branch && !taken) history.length = 0;
     // the newest picture is the one to go on with
     if (message.edit) opened = { ...(message.edit === "picture" ? { open: true, mode: "edit" } : opened), run: message.ids.length - 1 };
+    const back = taken; // who undid the first edit wants to go on with the brush
     taken = page.edits.asking = false;
     shown = message;
     if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : [])); // the brush begins with a picture, which only the server's model takes
-    options.edit = { ...(message.edit || history.length ? opened : null), undo: history.length > 0 };
+    options.edit = { ...(message.edit || back || history.length ? opened : null), undo: history.length > 0 };
     own(message.own);
   }
 
@@ -41,7 +42,9 @@
       stage.trigger("edit", { ids: shared.ids, event: detail });
     } else if (name === "unedit" && history.length) {
       taken = true;
-      stage.show({ ...history.pop(), seq: Date.now(), autoplay: false });
+      const before = history.pop();
+      opened = before.opened;
+      stage.show({ ...before.message, step: shared.step, seq: Date.now(), autoplay: false });
     } else return false;
     return true;
   }
