@@ -25,6 +25,16 @@ ASKED = {
         {"order": "uncage", "num_steps": 6, "seed": "9007199254740993", "contrast_weight": 5},
         {"order": "mend", "num_steps": 9, "seed": 5},
         {"order": "entropy", "num_steps": 4, "seed": 5},
+        {"order": "uncage", "num_steps": 10, "seed": 6, "revise": "correct", "revise_strength": 0.2},
+        {
+            "order": "meissonic",
+            "num_steps": 5,
+            "seed": 7,
+            "logit_noise": 1.0,
+            "differential": 0.5,
+            "self_guidance": 1.0,
+            "composition": 0.5,
+        },
     ],
 }
 

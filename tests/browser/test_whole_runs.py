@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+import torch
 
 from tests.browser import test_engine
 from tests.browser.test_engine import ROOT, node_test, passed
@@ -58,6 +59,20 @@ def test_a_graph_that_is_not_the_model_is_refused():
     tiny.transformer.output_bias[:4] += 1.0
     with pytest.raises(ValueError, match=r"differs from PyTorch's by 1; allowed is 0\.001"):
         check(graph, data)
+
+
+def test_padding_at_the_end_of_a_text_changes_nothing():
+    """The browser leaves it out: a third of the model's text length is read at most."""
+    tiny = load("tiny")
+    graph = graphs_of({"transformer": tiny.transformer, "tokenizer": tiny.tokenizer, "detector": tiny.detector})[0]
+    given, read = graph.examples, 6
+    assert not given["text"][:, read:].any()
+    with torch.no_grad():
+        logits, attention = graph.module(*given.values())
+        short = graph.module(given["tokens"], given["text"][:, :read], given["visible"][:, :read], given["hidden"][:, :, :read])
+    assert torch.allclose(short[0], logits, atol=1e-4)
+    assert torch.allclose(short[1], attention[:, :, :, :read], atol=1e-6)
+    assert not attention[:, :, :, read:].any()
 
 
 def test_an_unknown_model_is_an_error(tmp_path):

@@ -70,8 +70,28 @@ test("a page's whole conversation", options, async () => {
   const foreign = await traceToBytes({ ...(await traceFromBytes(files[0], manifest)), model: { ...manifest.model, weight_hash: "f".repeat(16) } });
   assert.match(await refusedFile(foreign), /made by “.+” with other weights than those in this page/);
   const elsewhere = await traceFromBytes(files[0], manifest);
-  const revised = await traceToBytes({ ...elsewhere, config: { ...elsewhere.config, revise: "remask" } });
-  assert.match(await refusedFile(revised), /revise=remask, which is shown by the server's page only/);
+  const revised = await traceToBytes({ ...elsewhere, config: { ...elsewhere.config, reuse_steps: 2 } });
+  assert.match(await refusedFile(revised), /reuse_steps=2, which is shown by the server's page only/);
+  // Pictures of some steps: of the first and every third after it, or of none; the finished picture always comes.
+  for (const [frames, wanted] of [["every 3", STEPS], ["final", null]]) {
+    const some = await ask({ kind: "draw", ticket: 1, runs: runs.slice(0, 1), live: true, frames, keep: false }, ["finished"]);
+    assert.equal(some.kind, "finished", some.text);
+    const [run] = some.payload.runs;
+    assert.equal(run.frames && run.frames.length, wanted, frames);
+    assert.ok(run.image instanceof Blob);
+    if (run.frames) assert.deepEqual(run.frames.map((frame) => run.frames.indexOf(frame)), [0, 0, 0, 3]);
+  }
+  assert.match((await ask({ kind: "draw", ticket: 1, runs, frames: "often" }, ["finished"])).text, /frames='often': give "all", "final" \(or "none"\) or "every K"/);
+  // What was taken back in a run opens again, and a branch of it remembers the steps before.
+  const revising = { kind: "draw", ticket: 1, runs: [{ prompt, config: { order: "meissonic", num_steps: 8, seed: 3, revise: "correct", revise_strength: 0.2 } }], live: true };
+  const takes = await ask(revising, ["finished"]);
+  assert.ok(takes.payload.runs[0].taken_back.steps.flat().length > 0 && takes.payload.runs[0].health.counts_ok, takes.text);
+  const kept = new Uint8Array((await ask({ kind: "save", ticket: 1, run: 0, notes: [] }, ["saved"])).bytes);
+  const reopened = await ask({ kind: "show", ticket: 1, files: [kept] }, ["finished"]);
+  assert.deepEqual(plain(reopened.payload), plain(takes.payload));
+  const sameAgain = await ask({ kind: "branch", ticket: 1, run: 0, at_step: 5, edits: {}, config: {}, most: 6 }, ["finished"]);
+  assert.deepEqual(plain(sameAgain.payload).runs[1].unmask_step, plain(takes.payload).runs[0].unmask_step);
+  await ask({ kind: "show", ticket: 1, files }, ["finished"]);
   const branched = await ask({ kind: "branch", ticket: 2, run: 1, at_step: 0, edits: {}, config: { contrast_weight: 9 }, most: 6 }, ["finished"]);
   assert.deepEqual(branched.payload.runs.map((run) => run.config.contrast_weight), [3, 3, 9], branched.text);
   const again = await ask({ kind: "branch", ticket: 3, run: 1, at_step: 0, edits: {}, config: { contrast_weight: 0 }, replace: 2, most: 6 }, ["finished"]);

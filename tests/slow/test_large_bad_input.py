@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_a_fault_says_the_same_everywhere(
     folder = write(tmp_path / "mine")
     damage(folder)
 
-    def draw(**more: object) -> None:
+    def draw(**more: Any) -> None:
         backend = load_backend(str(folder), image_size_px=32, **more)
         generate(backend, parse_prompt(TEXT, backend), DecodingConfig(num_steps=2))
 

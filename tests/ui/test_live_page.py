@@ -107,6 +107,42 @@ def test_a_branch_made_in_the_browser_is_the_servers(file, open_page, tmp_path):
     assert [r.step for r in made.steps] == list(range(STEPS))
 
 
+def test_a_lesson_draws_its_own_runs_and_leaves_the_others_alone(file, open_page):
+    page = open_page(file.as_uri(), offline=True)
+    told(page, "ready")
+    page.fill("[data-live=steps]", str(STEPS))
+    page.click("[data-live=draw]")
+    drawn(page, 1)
+    page.click("[data-live=tabLearn]")
+    assert page.locator(".uc-lesson-card >> visible=true").count() == 4
+    assert "further lessons" in page.inner_text(".live-elsewhere")
+    page.click(".uc-lesson-card:has-text('A picture in steps')")
+    page.wait_for_selector(".live-lessons .up-canvas, body[data-failed]", timeout=PATIENCE_MS)
+    page.focus(".live-lessons [data-up=timeline]")
+    page.keyboard.press("End")
+    page.wait_for_selector('.live-lessons[data-step="1"]')
+    page.click(".live-lessons button:has-text('All lessons')")
+    page.click("[data-live=tabDraw]")
+    page.evaluate("() => window.uncageLive.asked('branch', { run: 1, step: 1, cell: -1, action: 'keep', order: 'confidence' })")
+    drawn(page, 2)
+    assert page.locator("[data-live=player] .up-canvas").count() == 3
+
+
+def test_pictures_and_transport_stand_on_the_first_screen(file, open_page):
+    page = open_page(file.as_uri(), 1280, 800, offline=True)
+    told(page, "ready")
+    page.fill("[data-live=steps]", str(STEPS))
+    page.click("[data-live=draw]")
+    drawn(page, 1)
+    boxes_of = "(nodes) => nodes.map((node) => node.getBoundingClientRect()).map((box) => [box.width, box.bottom])"
+    for width, height, least in ((1280, 800, 250), (1366, 768, 250), (390, 844, 140)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)
+        boxes = page.eval_on_selector_all(".up-canvas", boxes_of)
+        assert all(side >= least and bottom <= height for side, bottom in boxes), (width, boxes)
+        assert page.evaluate("() => document.querySelector('.up-clock').getBoundingClientRect().bottom") <= height
+
+
 def test_a_damaged_page_says_so(file, open_page):
     page = open_page("about:blank")
     text = file.read_text(encoding="utf-8")

@@ -138,6 +138,34 @@ def test_keys_reach_the_brush_and_places(browser, site):
         assert "in its region" in page.inner_text("#uc-stage .up-stage >> nth=2")
 
 
+def test_a_remix_opens_its_share_and_painted_cells_are_pinned(browser, site, tmp_path):
+    for page in visit(browser, site, WIDE):
+        run_to_end(page)
+        page.click("[data-up=editOpen]")
+        page.click("#uc-stage [data-edit=remix]")
+        page.fill("#uc-stage [data-edit=prompt]", "a turtle and a blue apple")
+        page.fill("#uc-stage [data-edit=strength]", "0.5")
+        page.fill("#uc-stage [data-edit=rounds]", "2")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        rounds = [trace for trace in taken_away(page, tmp_path / "mixed") if trace.origin is not None]
+        assert [(t.origin.kind, t.origin.strength, t.prompt.text) for t in rounds] == [("remix", 0.5, "a turtle and a blue apple")]
+        assert "Round 2, 18 cells" in page.inner_text("#uc-stage .up-stage >> nth=2")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=unedit]").click)
+
+        page.click("#uc-stage [data-edit=edit]")
+        drag(page, 20, 21)
+        page.click("#uc-stage [data-edit=compose]")
+        drag(page, 0, 7)
+        page.check("#uc-stage [data-edit=pins]")
+        assert "2 painted cells of A" in page.inner_text("#uc-stage .up-edit")
+        wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
+        assert "With 2 pins and 1 region" in page.inner_text("#uc-stage .up-stage >> nth=2")
+        made = taken_away(page, tmp_path / "made")
+        composed = next(trace for trace in made if trace.origin is not None)
+        source = next(trace for trace in made if trace.id == composed.origin.source)
+        assert np.array_equal(source.tokens.flat[20:22], composed.tokens.flat[20:22]), "what is pinned stays, token for token"
+
+
 def finger(page: Any, kind: str, *points: tuple[float, float]) -> None:
     """What a finger does, as the browser itself would make it of a screen that is touched."""
     touches = [{"x": x, "y": y, "id": 1} for x, y in points]
@@ -264,8 +292,8 @@ def test_a_picture_gives_its_structure_and_mistakes_stay_in_the_panel(browser, s
         page.fill("#uc-stage [data-edit=likeness]", "0.8")
         wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
         stage = page.inner_text("#uc-stage .up-stage >> nth=2")
-        assert "After a picture's structure" in stage
-        assert "no token of it was kept" in stage
+        assert "With a picture's structure" in stage
+        assert "none of its tokens was kept" in stage
         told = [(trace.origin, trace.prompt.text) for trace in taken_away(page, tmp_path / "made")]
         assert [(origin.kind, origin.strength, text) for origin, text in told if origin is not None] == [
             ("sketch", 0.8, "a cat and a blue bow")

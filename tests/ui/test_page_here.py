@@ -235,11 +235,11 @@ def test_settings_of_the_server_alone_are_refused_by_name(visit_here):
     loaded(page, PROMPT)
     page.click("#uc-settings button")
     page.click("#uc-more-settings button")
-    page.get_by_label("Product of experts").fill("0.5")
+    page.get_by_label("Partial steps after each whole one").fill("2")
     page.keyboard.press("Tab")
     page.click("#uc-generate")
     page.wait_for_selector(".uc-problem >> visible=true")
-    assert "composition=0.5: this setting is computed on the server only." in page.inner_text(".uc-problem")
+    assert "reuse_steps=2: this setting is computed on the server only." in page.inner_text(".uc-problem")
 
 
 def test_the_page_that_generates_offline_is_downloaded(visit_here, browser, tmp_path):

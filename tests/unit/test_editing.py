@@ -360,7 +360,7 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
     assert edit_made(extend(TINY, parent, (-2, 1))) == "Moved 2 up and 1 right"
     assert edit_made(remix(TINY, parent, OTHER, strength=0.1, rounds=1)[0]) == "Round 1, 4 cells"
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
-    assert edit_made(sketch(TINY, parent)) == "After a picture's structure"
+    assert edit_made(sketch(TINY, parent)) == "With a picture's structure"
     assert edit_made(look(TINY, parent.tokens, PAIR)) == "Your picture"
     titles = [run["title"] for run in build_payload([parent, edit(TINY, parent, ERASED)])["runs"]]
     assert titles == ["Baseline, seed 3", "Baseline · 12 cells drawn again, seed 4"]

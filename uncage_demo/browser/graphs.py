@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
@@ -56,7 +57,7 @@ class TransformerGraph(nn.Module):
 
         Args:
             tokens: "1 n" int64, mask_id where masked.
-            text: "b t" int64, 0 = padding. t may be smaller than the model's text length: padding at the end changes nothing but the time.
+            text: "b t" int64, 0 = padding. t may be less than the model's text length: padding at the end changes nothing.
             visible: "b t" bool, text tokens that may be attended to: no padding, and no word that is knocked out.
             hidden: "b n t" bool, True where an image token may not attend to a text token.
 
@@ -192,6 +193,7 @@ class Graph:
         examples: inputs by name, with which it is traced and checked.
         dynamic: {input or output: {axis: name}}; axes of the same name are equal; an output that is not named has a batch.
         outputs: names in order.
+        engine: what the engine's own module makes of the same inputs, which the graph is held against; None = `module` is the engine's.
     """
 
     name: str
@@ -199,6 +201,7 @@ class Graph:
     examples: dict[str, Tensor]
     dynamic: dict[str, dict[int, str]]
     outputs: tuple[str, ...]
+    engine: Callable[..., tuple[Tensor, ...]] | None = None
 
 
 def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
@@ -226,10 +229,21 @@ def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
     given = {"tokens": tokens, "text": text, "visible": text != 0, "hidden": hidden}
     axes = {"text": read, "visible": read, "hidden": {0: "batch", 2: "text"}, "attention": {0: "batch", 3: "text"}}
     return (
-        Graph("transformer", TransformerGraph(transformer), given, axes, ("logits", "attention")),
+        Graph("transformer", TransformerGraph(transformer), given, axes, ("logits", "attention"), _answers(transformer)),
         Graph("decoder", DecoderGraph(tokenizer), {"codes": codes}, {"codes": {0: "batch", 1: "rows", 2: "columns"}}, ("pictures",)),
         Graph("detector", DetectorGraph(detector), {"pictures": pictures}, {"pictures": batch}, ("centre", "style")),
     )
+
+
+def _answers(transformer: SceneTransformer) -> Callable[..., tuple[Tensor, ...]]:
+    """What the engine's transformer says: logits "b n v" and attention "b l h t n" of an image that is read with b texts."""
+
+    def answer(tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+        request = AttentionRequest(None, tuple(range(text.shape[1])), full=True)
+        output = transformer(tokens, text, hidden=hidden, request=request)
+        return output.logits, output.attention_full
+
+    return answer
 
 
 def written(graph: Graph) -> bytes:

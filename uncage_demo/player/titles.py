@@ -39,7 +39,7 @@ def edit_made(trace: Trace) -> str:
         parts = [counted(pinned, "pin")] if pinned else []
         return "With " + " and ".join(parts + ([counted(len(origin.regions), "region")] if origin.regions else []))
     if origin.kind == "sketch":
-        return "After a picture's structure"
+        return "With a picture's structure"
     return "Your picture" if origin.kind == "picture" else f"{counted(drawn, 'cell')} drawn again"
 
 

@@ -112,7 +112,7 @@ class LivePage {
     hook.orderB.value = "uncage";
     for (const [tab, panel] of [[hook.tabDraw, hook.drawPanel], [hook.tabLearn, hook.learnPanel]]) tab.addEventListener("click", () => this.openTab(tab, panel));
     hook.moreButton.addEventListener("click", () => {
-      const open = hook.more.classList.toggle("live-open-more");
+      const open = hook.form.classList.toggle("live-open-more");
       hook.moreButton.setAttribute("aria-expanded", String(open));
     });
     this.settings();
@@ -330,7 +330,7 @@ class LivePage {
     this.offerSaving(message.payload.runs);
     const seconds = (performance.now() - marks.asked) / 1000;
     if (this.openedFrom) this.say(`Opened ${this.openedFrom}.`);
-    else this.say(`Drawn in ${seconds.toFixed(1)} s in this browser; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
+    else this.say(`Drawn in ${seconds.toFixed(1)} s; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
     this.openedFrom = "";
     Object.assign(document.body.dataset, {
       done: String(Number(document.body.dataset.done || 0) + 1), firstMs: marks.first.toFixed(0), wholeMs: (seconds * 1000).toFixed(0),
