@@ -1,5 +1,6 @@
 """Lessons are whole: each has an introduction, steps with a goal and an answer, and stages where its goals compare two runs."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from uncage_demo.backends.ages import AGES
 from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.types import FoundObject, Subject, Verdict
+from uncage_demo.ui import lessons
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.lessons import all_lessons, shown_in
 from uncage_demo.ui.session import Entry
@@ -96,3 +98,10 @@ def test_where_a_failure_is_found():
     assert shown == {"leaked": [0, 1, 4, 5], "mixture": [10, 11, 14, 15], "missing": [], "bound": [], "double": []}
     whole = shown_in(Verdict((True, False), (True, False), 0, False, ()), (red, green), (2, 2))
     assert (whole["missing"], whole["bound"]) == ([0, 1, 2, 3], [])
+
+
+def test_the_tenth_lesson_comes_after_the_ninth(tmp_path, monkeypatch):
+    for number in (10, 2, 9):
+        (tmp_path / f"lesson-{number}-name.json").write_text(json.dumps({"title": str(number)}))
+    monkeypatch.setattr(lessons, "FOLDER", tmp_path)
+    assert [one["title"] for one in lessons.all_lessons.__wrapped__()] == ["2", "9", "10"]

@@ -40,6 +40,7 @@ def test_elsewhere_than_on_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch
 def test_an_embedded_model_is_left_out_of_collections_and_a_large_one_that_goes_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny: Any = EmbeddedBackend.tiny(seed=0)
     monkeypatch.setenv("UNCAGE_MODELS", "embedded,meissonic,monetico")
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all tests' objects, twice
     gc.unfreeze()
     slot = ModelSlot(lambda name, allowed: tiny)
     slot.get("embedded")
@@ -49,7 +50,9 @@ def test_an_embedded_model_is_left_out_of_collections_and_a_large_one_that_goes_
     assert gc.get_freeze_count() == 0, "meissonic must be found should it refer to itself"
 
 
-def test_what_is_left_out_is_freed_all_the_same() -> None:
+def test_what_is_left_out_is_freed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+
     class Large:
         gone = False
 

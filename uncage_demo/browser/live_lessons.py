@@ -21,7 +21,8 @@ DRAWN: dict[str, dict[str, Any]] = {
 
 def live_lessons() -> dict[str, Any]:
     """What the page holds: the lessons that it can draw, terms, papers, titles of the others, and the fixed markup."""
-    all_ = {path.stem: _read(path) for path in sorted(FOLDER.glob("lesson-*.json"))}
+    files = sorted(FOLDER.glob("lesson-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+    all_ = {path.stem: _read(path) for path in files}
     return {
         "lessons": [{**all_[stem], "draw": _drawn(draw)} for stem, draw in DRAWN.items()],
         "elsewhere": [lesson["title"] for stem, lesson in all_.items() if stem not in DRAWN],

@@ -18,8 +18,9 @@ FOLDER = Path(__file__).parent / "static"
 
 @cache
 def all_lessons() -> tuple[dict[str, Any], ...]:
-    """Every lesson in the order of its file name: title, about, minutes, example, stages, start, intro, steps (do, goal, then), end."""
-    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("lesson-*.json")))
+    """Every lesson by the number in its file's name: title, about, minutes, example, stages, start, intro, steps (do, goal, then), end."""
+    files = sorted(FOLDER.glob("lesson-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in files)
 
 
 @cache
