@@ -13,7 +13,7 @@ from PIL import Image
 from tests.unit.test_bench_run import EXPERIMENT, PROMPTS, Brightness
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.export import LAYOUTS, ImageFolder
-from uncage_demo.bench.records import read_records
+from uncage_demo.bench.records import read_records, write_records
 from uncage_demo.bench.report import write_report
 from uncage_demo.bench.run import run_experiment
 from uncage_demo.bench.scorers_clip import load_clip_scorer
@@ -52,6 +52,10 @@ def test_judged_later_is_judged_at_once(tmp_path: Path, layout: str) -> None:
     assert later == drawn(tmp_path, Words(), layout)
     # from another judge's lines, nothing of it stays
     assert score_records(later, tmp_path / layout, Words()) == later
+    # lines of a packed file, which holds the hashes cut short
+    write_records(tmp_path / "packed.jsonl.xz", plain)
+    packed = score_records(read_records(tmp_path / "packed.jsonl.xz"), tmp_path / layout, Words())
+    assert [line["metrics"] for line in packed] == [line["metrics"] for line in later]
 
 
 def test_tables_of_pictures_without_a_judge_compare_what_they_cost(tmp_path: Path) -> None:

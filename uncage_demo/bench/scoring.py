@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from uncage_demo.bench.records import UNJUDGED, Record, digest, image_key, record_key
+from uncage_demo.bench.records import PACKED_DIGITS, UNJUDGED, Record, digest, image_key, record_key
 from uncage_demo.bench.run import Scorer
 from uncage_demo.bench.tables import COST
 from uncage_demo.prompt.parse import parse_prompt
@@ -74,6 +74,7 @@ def score_records(
     if batch < 1:
         raise ValueError(f"batch={batch!r}: give a whole number from 1")
     paths = pictures_in(folder)
+    paths |= {made[:PACKED_DIGITS]: path for made, path in paths.items()}  # lines of a packed file hold so much of it
     absent = [record for record in records if record.get("image_hash") not in paths]
     if absent:
         first = absent[0]

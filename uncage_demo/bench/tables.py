@@ -123,8 +123,10 @@ class Table:
         """Suite, prompts, seeds and images, in a few words."""
         where = self.suite + (f", {self.category}" if self.category else "")
         a_prompt = self.images / max(self.prompts, 1)
-        count, own = (len(self.seeds), "") if len(self.seeds) <= a_prompt else (round(a_prompt), " of its own each")
-        seeds = f"{count} seed{'s' if count != 1 else ''}{own}"
+        shared = len(self.seeds) <= a_prompt
+        count = len(self.seeds) if shared else round(a_prompt)
+        seeds = f"{count} seed{'s' if count != 1 else ''}"
+        seeds += "" if shared else f" of {'its' if count == 1 else 'their'} own each"
         grouped = f" in {self.clusters:,} groups" if self.clusters != self.prompts else ""
         return f"{where}: {self.prompts:,} prompts{grouped}, {seeds}, {self.images:,} images per method"
 
