@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tests.awaiting import awaited
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.layout import build_ui
@@ -45,6 +47,17 @@ def serving(slot: ModelSlot, seen: SimpleNamespace | None = None) -> Iterator[Si
         yield seen
     finally:
         demo.close()
+
+
+@contextmanager
+def serving_folders() -> Iterator[SimpleNamespace]:
+    """The page of an owner who allows folders, with its client; models are loaded as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNCAGE_FOLDERS", "1")
+        patch.delenv("UNCAGE_MODELS", raising=False)
+        with serving(ModelSlot()) as page:
+            client(page)
+            yield page
 
 
 def client(server: SimpleNamespace) -> Any:

@@ -75,7 +75,7 @@ def side_by_side(backend: LargeBackend, variants: dict[str, DecodingConfig], clo
 
 
 def measure(backend: LargeBackend, variants: Sequence[str], rounds: int, clock: Callable[[], float]) -> list[dict[str, Any]]:
-    """A line a variant: seconds (median over the rounds), forwards, and seconds of the first one divided by its own.
+    """One line per variant: seconds (median over the rounds), forwards, and seconds of the first one divided by its own.
 
     Args:
         backend: the model. variants: see `reuse_report.parse_variant`; the first is what the others are compared with.
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: measure, write JSON, print the table."""
     parser = argparse.ArgumentParser(prog="python -m tools.reuse_seconds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--grid", type=int, default=64, help="tokens a side; 64 = 1024 pixels (default: %(default)s)")
+    parser.add_argument("--grid", type=int, default=64, help="tokens per side; 64 = 1024 pixels (default: %(default)s)")
     parser.add_argument("--width", type=int, default=384, help=f"channels, a multiple of {HEAD_WIDTH}; Meissonic has 1024")
     parser.add_argument("--blocks", type=int, nargs=2, default=(3, 6), metavar=("MULTI", "SINGLE"), help="Meissonic has 14 and 28")
     parser.add_argument("--codes", type=int, default=2048, help="codebook; Meissonic has 8192")

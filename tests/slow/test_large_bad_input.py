@@ -16,11 +16,10 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("gradio")
 
-from tests.running_page import client, serving
+from tests.running_page import serving_folders
 from tests.tiny_checkpoints import write_amused, write_meissonic
 from uncage_demo import DecodingConfig, generate, load_backend, parse_prompt
 from uncage_demo.cli.main import main
-from uncage_demo.ui.models import ModelSlot
 
 TEXT = "a red turtle and a blue apple"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -28,13 +27,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SimpleNamespace]:
-    """The page of an owner who allows folders."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNCAGE_FOLDERS", "1")
-        patch.delenv("UNCAGE_MODELS", raising=False)
-        with serving(ModelSlot()) as page:
-            page.client = client(page)
-            yield page
+    with serving_folders() as page:
+        yield page
 
 
 def tensors_changed(part: str, change: Callable[[dict[str, torch.Tensor]], None]) -> Callable[[Path], None]:

@@ -18,11 +18,10 @@ pytest.importorskip("mcp")
 
 from gradio_client import handle_file
 
-from tests.running_page import call, client, serving
+from tests.running_page import call, serving_folders
 from tests.tiny_checkpoints import WRITERS, tiny_uvit, write_meissonic, write_tiny
 from uncage_demo.backends.options import AUTHORS_NEGATIVE
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui.models import ModelSlot
 
 TEXT = "a red turtle and a blue apple"
 SMALL = json.dumps({"image_size_px": 32})
@@ -36,13 +35,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SimpleNamespace]:
-    """The page of an owner who allows folders; models are loaded as they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNCAGE_FOLDERS", "1")
-        patch.delenv("UNCAGE_MODELS", raising=False)
-        with serving(ModelSlot()) as page:
-            page.client = client(page)
-            yield page
+    with serving_folders() as page:
+        yield page
 
 
 def generate(server: SimpleNamespace, model: str, *, steps: int = -1, more: str = SMALL, frames: str = "final", **named: Any) -> Any:

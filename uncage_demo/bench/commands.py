@@ -16,14 +16,14 @@ from uncage_demo.backends.arguments import add_model_arguments, load_model
 from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
 from uncage_demo.bench.export import LAYOUTS
-from uncage_demo.bench.records import SUFFIXES, UNJUDGED, Record, read_many, write_records
+from uncage_demo.bench.records import JUDGE, SUFFIXES, UNJUDGED, Record, read_many, write_records
 from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
 from uncage_demo.decoding.presets import PRESETS, preset_with
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.shipped import RESULTS
 
 JUDGES = ("clip", "clip-paper")  # that need nothing of the model
-SCORERS = ("detector", *JUDGES, UNJUDGED)
+SCORERS = (JUDGE, *JUDGES, UNJUDGED)
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -60,7 +60,7 @@ def add_parsers(subparsers: Any) -> None:
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
     bench.add_argument(
         "--scorer",
-        default="detector",
+        default=JUDGE,
         choices=SCORERS,
         help="what judges the pictures; large models have no detector; none = draw only, save with --images and judge with bench-score "
         "(default: the model's detector)",
@@ -374,7 +374,7 @@ def find_record(line: str, results: Path | None) -> Record:
 
 
 def _scorer(name: str, backend: Any, device: str) -> Any:
-    if name == "detector":
+    if name == JUDGE:
         from uncage_demo.bench.scorers_detector import DetectorScorer, judge_many
         from uncage_demo.prompt.parse import parse_prompt
 

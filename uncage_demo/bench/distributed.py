@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m uncage_demo.bench.distributed", description="Generate many pictures over processes.")
     add_model_arguments(parser, device=None)
-    parser.add_argument("--prompts", type=Path, required=True, help="text file, one prompt a line")
+    parser.add_argument("--prompts", type=Path, required=True, help="text file, one prompt per line")
     parser.add_argument("--seeds", type=int, default=1, help="pictures of each prompt: seeds 0 to N-1")
     parser.add_argument("--order", choices=ORDER_NAMES, help="default: the preset's, else uncage")
     parser.add_argument("--preset", choices=tuple(PRESETS), help="settings by name; --order and --steps count before (see generate --help)")

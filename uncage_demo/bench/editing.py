@@ -19,7 +19,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.backends.embedded.vocab import COLORS
 from uncage_demo.backends.options import model_facts
 from uncage_demo.bench.experiments import BASELINE, Experiment
-from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key
+from uncage_demo.bench.records import JUDGE, SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key
 from uncage_demo.bench.run import make_images, own_seed, resolve, tokens_and_images, versions
 from uncage_demo.bench.scorers_detector import judge_many, metrics, overlap, summary
 from uncage_demo.bench.suites import BenchPrompt
@@ -217,7 +217,7 @@ def _line(backend: Backend, experiment: Experiment, method: str, settings: Decod
     config = resolve(settings.with_(seed=own_seed(case.prompt.text, case.number)), backend)
     start = {"prompt": case.item.text, "config": case.config.to_dict(), "erased": told_cells(case.erased)}
     model = (backend.info.id, backend.info.weight_hash)
-    image = image_key(case.prompt.text, config.to_dict() | {"edit": start}, *model, "detector", backend.options.deciding())
+    image = image_key(case.prompt.text, config.to_dict() | {"edit": start}, *model, JUDGE, backend.options.deciding())
     return {
         "schema": SCHEMA_VERSION,
         "key": record_key(experiment.name, method, case.item.suite, image),

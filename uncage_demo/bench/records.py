@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from uncage_demo.files import write_atomically
 
 SCHEMA_VERSION = 1
@@ -72,10 +74,15 @@ def record_key(experiment: str, method: str, suite: str, image: str) -> str:
     return digest({"experiment": experiment, "method": method, "suite": suite, "image": image})
 
 
-def derived_keys(record: Record) -> tuple[str, str]:
-    """(image_key, key) of a line as they follow from its other fields, for lines that the embedded models' detector judged."""
+def derived_keys(record: Record, scorer: str = JUDGE) -> tuple[str, str]:
+    """(image_key, key) of a line as they follow from its other fields.
+
+    Args:
+        record: the line, with or without keys.
+        scorer: who judges, by the name that keys have it by; the line names it with its version.
+    """
     model = record["model"]
-    image = image_key(record["prompt"], record["config"], model["id"], model["weight_hash"], JUDGE, model.get("options"))
+    image = image_key(record["prompt"], record["config"], model["id"], model["weight_hash"], scorer, model.get("options"))
     return image, record_key(record["experiment"], record["method"], record["suite"], image)
 
 
@@ -105,6 +112,17 @@ def whole(record: Any) -> Any:
 def same_digest(known: str, made: str) -> bool:
     """Whether a line's digest, which a packed file cut short, is that of what was made now. An empty one is nobody's."""
     return bool(known) and made.startswith(known)
+
+
+def same_bits(known: tuple[str, str], tokens: np.ndarray, image: np.ndarray) -> bool:
+    """Whether tokens and picture are those that a line was made from, bit for bit.
+
+    Args:
+        known: the line's digests, in the order of `DIGESTS`.
+        tokens: "n" int32; image: "H W 3" uint8.
+    """
+    made = (digest(np.ascontiguousarray(part).tobytes()) for part in (tokens, image))
+    return all(map(same_digest, known, made))
 
 
 def validate(record: Any) -> Record:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from uncage_demo.bench.ages import has_ages
-from uncage_demo.bench.records import UNJUDGED, Record, merge, read_records, record_files
+from uncage_demo.bench.records import DIGESTS, UNJUDGED, Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
 from uncage_demo.shipped import EMOJI_SCENES, RESULTS
 
@@ -255,7 +255,7 @@ def _shared_parts(record: Record, shared: dict[Any, Any]) -> Record:
     kept = {name: value for name, value in record.items() if name not in ("verdict", "schema")}
     kept["config"] = {name: value for name, value in record["config"].items() if name != "seed"}
     for name, value in kept.items():
-        if isinstance(value, (dict, str)) and name not in ("key", "image_key", "tokens_hash", "image_hash"):
+        if isinstance(value, (dict, str)) and name not in ("key", "image_key", *DIGESTS):
             # repr is many times faster than JSON; equal parts in another order are then two, which costs memory only
             kept[name] = shared.setdefault(value if isinstance(value, str) else (repr(value),), value)
     return kept

@@ -19,7 +19,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.backends.options import model_facts
 from uncage_demo.bench.best_of import candidates, placement
 from uncage_demo.bench.experiments import Experiment
-from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key, same_digest
+from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key, same_bits
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.run import RecordOptions, Run
@@ -289,8 +289,7 @@ def replay(backend: Backend, record: Record) -> Replay:
         prompt = parse_prompt(record["prompt"], backend)
         config = DecodingConfig.from_dict(record["config"])
         tokens, image = (made[0] for made in make_images(backend, [prompt], [config]))
-    same = same_digest(record["tokens_hash"], digest(tokens.tobytes())) and same_digest(record["image_hash"], digest(image.tobytes()))
-    return Replay(image, tokens, same, prompt, config)
+    return Replay(image, tokens, same_bits((record["tokens_hash"], record["image_hash"]), tokens, image), prompt, config)
 
 
 def package_version() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from uncage_demo.backends.base import Backend
+from uncage_demo.bench.records import JUDGE
 from uncage_demo.types import FoundObject, Prompt, Subject, Verdict
 
 # Two detections of different nouns that share this much of their area are one drawn thing that is half of each.
@@ -120,7 +121,7 @@ class DetectorScorer:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.name = "detector"
+        self.name = JUDGE
 
     def score(self, images: np.ndarray, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
         """For each picture {"metrics": {...}, "verdict": {...}, "scorer": name and version}."""

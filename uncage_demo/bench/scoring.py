@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from uncage_demo.bench.records import PACKED_DIGITS, UNJUDGED, Record, digest, image_key, record_key
+from uncage_demo.bench.records import PACKED_DIGITS, UNJUDGED, Record, derived_keys, digest
 from uncage_demo.bench.run import Scorer
 from uncage_demo.bench.tables import COST
 from uncage_demo.prompt.parse import parse_prompt
@@ -112,9 +112,7 @@ def _of_one_size(images: Sequence[np.ndarray]) -> list[list[int]]:
 
 
 def _judged(record: Record, scorer: str, score: dict[str, Any]) -> Record:
-    model, kept = record["model"], {name: value for name, value in record.items() if name not in _OF_A_JUDGE}
-    settings = record["config"] | {"seed": record["seed"]}
-    image = image_key(record["prompt"], settings, model["id"], model["weight_hash"], scorer, model.get("options"))
+    kept = {name: value for name, value in record.items() if name not in _OF_A_JUDGE}
+    image, key = derived_keys(record | {"config": record["config"] | {"seed": record["seed"]}}, scorer)
     cost = {name: record["metrics"][name] for name in COST if name in record["metrics"]}
-    key = record_key(record["experiment"], record["method"], record["suite"], image)
     return kept | score | {"metrics": {**score["metrics"], **cost}, "key": key, "image_key": image}

@@ -124,5 +124,5 @@ class WordReader:
     vocabulary = None
 
     def tokenize(self, text: str) -> tuple[tuple[TextToken, ...], str]:
-        """One token a word, split at blanks and punctuation."""
+        """One token per word, split at blanks and punctuation."""
         return tuple(TextToken(m.group(), m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)), ""

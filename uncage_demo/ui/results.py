@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from uncage_demo.bench.records import digest, same_digest
+from uncage_demo.bench.records import same_bits
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.prompt.parse import parse_prompt
@@ -222,9 +222,7 @@ def unknown_settings(row: ImageRow) -> str:
 
 def is_measured(row: ImageRow, trace: Trace) -> bool:
     """Whether a finished run has the tokens and the picture that the result line was made from, bit for bit."""
-    tokens = np.ascontiguousarray(trace.tokens.reshape(-1).astype(np.int32))
-    picture = np.ascontiguousarray(trace.image)
-    return same_digest(row.tokens_hash, digest(tokens.tobytes())) and same_digest(row.image_hash, digest(picture.tobytes()))
+    return same_bits((row.tokens_hash, row.image_hash), trace.tokens.reshape(-1).astype(np.int32), trace.image)
 
 
 def overview(shipped: Shipped) -> dict[str, Any]:
