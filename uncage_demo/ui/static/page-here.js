@@ -4,24 +4,16 @@
 
   const { shared, make, parse } = page;
   const STORE = "uncage-runs";
-  const KEPT_READINGS = 64;
   const PREPARE_MS = 300, EXPLAIN_MS = 900, FRAME_MS = 50;
-  const OUT_OF_REACH = "The server is out of reach";
-  const UNTOLD = `${OUT_OF_REACH}: only the trace can be taken away.`;
+  const UNTOLD = `${page.OUT_OF_REACH}: only the trace can be taken away.`;
 
   let told = null; // what the server says of fields and models
-  let server = null;
   /** @type {(name: string, data: object) => void} */
   let trigger = () => {};
-  let engine = null;
-  let orders = {}; // titles by name
-  let opening = { key: "", done: null };
-  let waiting = null; // resolves when the worker has opened the model
   let work = null; // what the worker is doing for us
   let turn = 0;
   let stage = null; // the runs of ours that are on stage
   let explainTimer = 0, prepareTimer = 0;
-  const readings = new Map();
   const nodes = {};
 
   function remembered() {
@@ -51,89 +43,12 @@
     return chips.text === text ? chips.edits || "" : "";
   }
 
-  // --- asking the server ---
-  async function ask(name, data) {
-    let answer = null;
-    try {
-      answer = parse(await server[name](data));
-    } catch {
-      answer = null;
-    }
-    if (!answer) throw Object.assign(new Error(`${OUT_OF_REACH}.`), { away: true });
-    if (answer.error) throw new Error(answer.error);
-    return answer;
-  }
-
-  async function read(text, model) {
-    const edits = editsOf(text);
-    const key = JSON.stringify([text, edits, model]);
-    if (!readings.has(key)) {
-      try {
-        readings.set(key, (await ask("here_read", { text, edits, model })).prompt);
-      } catch (error) {
-        throw error.away ? new Error(`${OUT_OF_REACH}, so this prompt cannot be read. Prompts that it has read are still drawn.`) : error;
-      }
-      if (readings.size > KEPT_READINGS) readings.delete(readings.keys().next().value);
-    }
-    return readings.get(key);
-  }
-
-  // --- the worker ---
-  function open(model, age) {
-    const key = `${model} ${age}`;
-    if (opening.key === key && opening.done) return opening.done;
-    // One after the other: the worker answers for the model that it opened last.
-    const before = opening.done ? opening.done.catch(() => {}) : Promise.resolve();
-    const done = before.then(() => load(model, age)).catch((error) => {
-      if (opening.done === done) opening = { key: "", done: null };
-      if (engine) engine.end();
-      engine = null;
-      say(error.message, true);
-      throw error;
-    });
-    opening = { key, done };
-    return done;
-  }
-
-  // Of a file that the server keeps for browsers.
-  function address(name) {
-    const root = new URL(window.location.pathname.replace(/\/?$/, "/"), window.location.origin);
-    return new URL(`${told.folder}/${name}`, root).href;
-  }
-
-  async function load(model, age) {
-    const reason = window.UncageEngine.unable();
-    if (reason) throw new Error(reason);
-    if (!told.models.includes(model)) throw new Error(`This model is drawn on the server only; in a browser: ${told.models.join(", ")}.`);
-    say("Loading the model…");
-    const { files } = await ask("here_files", { model, age });
-    const manifest = await (await fetch(address(files.manifest))).json();
-    orders = Object.fromEntries(manifest.orders.map(({ name, title }) => [name, title]));
-    if (!engine) engine = new window.UncageEngine.Engine(address(files.worker), hears);
-    const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, address(name)]));
-    await new Promise((resolve, reject) => {
-      waiting = { resolve, reject };
-      engine.open(manifest, address(files.wasm), parts);
-    });
-    say("The model is loaded: drawing needs no server now.");
-    mark("opened");
-    nodes.root.dataset.opened = opening.key;
-  }
-
   const hears = {
-    opened() {
-      if (waiting) waiting.resolve();
-      waiting = null;
-    },
-    failed(text) {
-      if (waiting) waiting.reject(new Error(text));
-      else refuse(text);
-      waiting = null;
-    },
+    failed: (text) => refuse(text),
     progress(message) {
       if (!work) return;
       if (work.follow) return follow.say(`Step ${message.step + 1} of ${message.num_steps}`);
-      const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: orders[work.orders[i]] || work.orders[i] }));
+      const runs = message.runs && message.runs.map((run, i) => ({ ...run, label: model.orders[work.orders[i]] || work.orders[i] }));
       if (message.step === 0) mark("first");
       page.onStage({ kind: "progress", step: message.step, num_steps: message.num_steps, elapsed_s: message.elapsed_s, from_step: work.from || 0, runs });
     },
@@ -143,8 +58,16 @@
       work = null;
       setTimeout(() => show(message, done), 0); // to take the message and to show it are two pieces of work
     },
-    saved() {},
   };
+  const model = new page.HereModel(hears, {
+    say,
+    opened(key) {
+      mark("opened");
+      nodes.root.dataset.opened = key;
+    },
+  });
+  // A prompt as the server reads it.
+  const read = (text, name) => model.read(text, name, editsOf(text));
 
   // --- runs ---
   // When what happened, for tools/measure_browser.py and a browser's own tools.
@@ -161,11 +84,11 @@
       const prompt = await read(asked.text, asked.model);
       offer = true;
       if (nodes.root.dataset.opened !== `${asked.model} ${asked.age}`) page.busy("Loading the model…");
-      await open(asked.model, asked.age);
+      await model.open(asked.model, asked.age);
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       mark("asked");
-      engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
+      model.engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
     }
@@ -177,7 +100,7 @@
     if (!on()) return;
     try {
       const asked = page.hereFields.given(told, values);
-      await open(asked.model, asked.age);
+      await model.open(asked.model, asked.age);
       await read(asked.text, asked.model);
       nodes.root.dataset.read = asked.text;
     } catch {
@@ -216,7 +139,7 @@
   async function explain() {
     const mine = stage;
     try {
-      const answer = await ask("here_told", { ...(await sent(true)), edits: mine.edits });
+      const answer = await model.ask("here_told", { ...(await sent(true)), edits: mine.edits });
       if (mine !== stage || !shared.here) return;
       const { player } = shared.stage;
       answer.runs.forEach((run, i) => Object.assign(player.model.runs[i].raw, run));
@@ -235,14 +158,14 @@
   }
 
   async function sent(slim) {
-    const runs = await engine.files(slim);
+    const runs = await model.engine.files(slim);
     return { traces: runs.map(({ data }) => data), verdicts: runs.map(({ verdict }) => verdict) };
   }
 
   // A file of the runs on stage: traces are written here, all else by the server, which keeps nothing.
   async function file(asked) {
     try {
-      return asked.kind === "npz" ? await engine.archive(asked.ids.map((id) => asked.notes[id] || [])) : await ask("here_export", { ...asked, ...(await sent(false)) });
+      return asked.kind === "npz" ? await model.engine.archive(asked.ids.map((id) => asked.notes[id] || [])) : await model.ask("here_export", { ...asked, ...(await sent(false)) });
     } catch (error) {
       return { error: error.away ? UNTOLD : error.message };
     }
@@ -252,11 +175,11 @@
 
   async function heads({ id, step, word, other }) {
     try {
-      if (!other) return await engine.heads({ run: place(id), step, word });
+      if (!other) return await model.engine.heads({ run: place(id), step, word });
       const text = shared.stage.player.model.text;
       const prompt = await read(`${text} and ${/^[aeiou]/i.test(other) ? "an" : "a"} ${other}`, stage.model);
       const tokens = prompt.words.filter((one) => one.start >= prompt.text.length - other.length).flatMap((one) => one.tokens);
-      const answer = await engine.heads({ run: place(id), step, word: -1, prompt, tokens });
+      const answer = await model.engine.heads({ run: place(id), step, word: -1, prompt, tokens });
       return { heads: { ...answer.heads, other } };
     } catch (error) {
       return { error: error.message };
@@ -276,10 +199,10 @@
   async function decodeOn(kind, run, edits, config, how) {
     const mine = ++turn;
     try {
-      await open(stage.model, stage.age);
+      await model.open(stage.model, stage.age);
       if (mine !== turn) return;
       work = { ...kind, orders: [], model: stage.model, age: stage.age, edits: stage.edits, began: performance.now() };
-      engine.branch(run, kind.from, edits, config, { most: told.most, ...how });
+      model.engine.branch(run, kind.from, edits, config, { most: told.most, ...how });
     } catch (error) {
       if (mine === turn) refuse(error.message);
     }
@@ -342,10 +265,10 @@
   // Made by the server, from the model that is on stage; says what came of it.
   async function offlinePage() {
     try {
-      const model = (shared.stage && shared.stage.player.model.payload.model.id) || told.models[0];
-      const { name } = await ask("here_page", { model });
+      const id = (shared.stage && shared.stage.player.model.payload.model.id) || told.models[0];
+      const { name } = await model.ask("here_page", { model: id });
       const link = make("a");
-      link.href = address(name);
+      link.href = model.address(name);
       link.download = name.split("/").pop();
       document.body.append(link);
       link.click();
@@ -357,9 +280,10 @@
   }
 
   function attach(context) {
-    ({ server, trigger } = context);
+    trigger = context.trigger;
     const root = context.element.querySelector(".uc-here");
     told = parse(context.props.value);
+    model.attach(context.server, told);
     Object.assign(nodes, { root, status: root.querySelector(".uc-here-status") });
     for (const input of root.querySelectorAll("input")) {
       input.addEventListener("change", () => choose(input.value));
@@ -392,7 +316,7 @@
       ended(event);
       turn++;
       work = null;
-      if (engine) engine.cancel();
+      if (model.engine) model.engine.cancel();
       page.onStage({ kind: "idle", text: "Stopped. The last finished run is still here." });
     }
   }, true);

@@ -1,29 +1,17 @@
 // The page that draws by itself: a prompt from menus, two orders, the player. Everything it needs lies in the page.
 
-/** @import { Choice, Manifest } from "../types" */
+/** @import { Manifest } from "../types" */
 /** @import { Lessons } from "./lessons.js" */
 import { ORDERS } from "../orders/table.js";
 import { compose } from "../prompt/compose.js";
 import { Engine, unable } from "./engine.js";
 import { LivePageLessons } from "./lessons.js";
+import { PromptForm, fillSelect } from "./prompt_form.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
 /** Runs that are shown together, as on the app's page. */
 const MOST_RUNS = 6;
-/** Prompts to begin with. @type {{ choices: Choice[], place: string, seed: number }[]} */
-const CHIPS = [
-  { choices: [one("turtle"), one("apple", "pink")], place: "", seed: 0 },
-  { choices: [one("car", "red"), one("clock", "blue")], place: "", seed: 1 },
-  { choices: [one("bird", "yellow"), one("frog", "green")], place: "night", seed: 3 },
-  { choices: [one("cat"), one("dog"), one("crown")], place: "", seed: 2 },
-  { choices: [one("rabbit", "", 2), one("balloon", "orange")], place: "meadow", seed: 4 },
-];
-
-/** @param {string} noun @param {string} color @param {number} count @returns {Choice} */
-function one(noun, color = "", count = 1) {
-  return { noun, color, count, side: "" };
-}
 
 class LivePage {
   /** @param {{ models: { name: string, manifest: Manifest, parts: Record<string, string> }[], wasm: () => string, part: (id: string) => string, script: string, lessons: Lessons }} held what lies in the page */
@@ -91,22 +79,9 @@ class LivePage {
     hook.model.addEventListener("change", () => {
       this.model = held.models.find(({ name }) => name === hook.model.value) || held.models[0];
       this.settings();
+      this.form?.use(this.manifest);
       this.openModel();
     });
-    for (const { choices, place, seed } of CHIPS) {
-      const chip = document.createElement("button");
-      chip.type = "button";
-      chip.className = "live-chip";
-      chip.textContent = compose(this.manifest, choices, place).text;
-      chip.addEventListener("click", () => {
-        this.fill(choices, place);
-        hook.seed.value = String(seed);
-        this.draw();
-      });
-      hook.chips.append(chip);
-    }
-    this.rows = Array.from({ length: this.manifest.most_objects }, (_, k) => this.row(k));
-    fillSelect(hook.place, [["", "anywhere"], ...Object.entries(this.manifest.places)]);
     for (const select of [hook.orderA, hook.orderB]) fillSelect(select, [...(select === hook.orderB ? [["", "none"]] : []), ...this.manifest.orders.filter(({ name }) => name in ORDERS).map(({ name, title }) => [name, title])]);
     hook.orderA.value = "meissonic";
     hook.orderB.value = "uncage";
@@ -116,7 +91,13 @@ class LivePage {
       hook.moreButton.setAttribute("aria-expanded", String(open));
     });
     this.settings();
-    this.fill(CHIPS[0].choices, CHIPS[0].place);
+    this.form = new PromptForm({ rows: hook.rows, place: hook.place, chips: hook.chips, prompt: hook.prompt }, this.manifest, {
+      changed: (prompt) => (hook.draw.disabled = !prompt || !this.ready),
+      chosen: (seed) => {
+        hook.seed.value = String(seed);
+        this.draw();
+      },
+    });
     hook.form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       this.draw();
@@ -133,7 +114,6 @@ class LivePage {
       this.later = setTimeout(() => this.player && this.draw(false), REDRAW_AFTER_MS);
     });
     hook.open.addEventListener("change", () => this.open([...hook.open.files]));
-    this.preview();
   }
 
   /** Runs that were saved, here or by the app. @param {File[]} files */
@@ -190,72 +170,10 @@ class LivePage {
     this.hook.steps.value = String(this.manifest.model.default_steps);
   }
 
-  /** @param {number} k */
-  row(k) {
-    const node = document.createElement("fieldset");
-    node.className = "live-row";
-    node.setAttribute("aria-label", `Object ${k + 1}`);
-    const name = document.createElement("span");
-    name.className = "live-row-name";
-    name.textContent = k ? "and" : "Draw";
-    node.append(name);
-    /** @type {Record<string, HTMLSelectElement>} */
-    const fields = {};
-    const { manifest } = this;
-    const counts = Object.entries(manifest.numbers).map(([word, number]) => [String(number), word]);
-    const lists = {
-      count: counts,
-      color: [["", "any colour"], ...manifest.colors.map((color) => [color, color])],
-      noun: [...(k ? [["", "nothing"]] : []), ...manifest.nouns.map((noun) => [noun, noun])],
-      side: [["", "anywhere"], ...Object.entries(manifest.positions)],
-    };
-    for (const [field, list] of Object.entries(lists)) {
-      const select = document.createElement("select");
-      select.setAttribute("aria-label", `Object ${k + 1}: ${{ count: "how many", color: "colour", noun: "what", side: "where" }[field]}`);
-      fillSelect(select, list);
-      select.addEventListener("change", () => this.preview());
-      fields[field] = select;
-      node.append(select);
-    }
-    this.hook.rows.append(node);
-    return fields;
-  }
-
-  /** @param {Choice[]} choices @param {string} place */
-  fill(choices, place) {
-    this.rows?.forEach((fields, k) => {
-      const { noun, color, count, side } = choices[k] || one("");
-      fields.noun.value = noun;
-      fields.color.value = color;
-      fields.count.value = String(count);
-      fields.side.value = side;
-    });
-    this.hook.place.value = place;
-    this.preview();
-  }
-
-  /** The prompt as chosen, or null with the reason told. */
-  prompt() {
-    const chosen = (this.rows || []).filter((fields) => fields.noun.value).map(({ noun, color, count, side }) => ({ noun: noun.value, color: color.value, count: Number(count.value), side: side.value }));
-    try {
-      return compose(this.manifest, chosen, this.hook.place.value);
-    } catch (error) {
-      this.hook.prompt.textContent = error instanceof Error ? error.message : String(error);
-      return null;
-    }
-  }
-
-  preview() {
-    const prompt = this.prompt();
-    if (prompt) this.hook.prompt.textContent = `“${prompt.text}”`;
-    this.hook.prompt.classList.toggle("live-wrong", !prompt);
-    this.hook.draw.disabled = !prompt || !this.ready;
-  }
-
   /** @param {boolean} live whether the pictures are shown while they are decoding */
   draw(live = true) {
     const { hook } = this;
-    const prompt = this.prompt();
+    const prompt = this.form?.prompt();
     if (!prompt || !this.ready) return;
     const seed = hook.seed.value.trim();
     const steps = Number(hook.steps.value);
@@ -398,11 +316,6 @@ class LivePage {
 /** @param {number} index of a run on show */
 function letterOf(index) {
   return String.fromCharCode(65 + index);
-}
-
-/** @param {HTMLSelectElement} select @param {string[][]} list value and text */
-function fillSelect(select, list) {
-  select.replaceChildren(...list.map(([value, text]) => new Option(text, value)));
 }
 
 /** @param {string} name @param {Uint8Array} bytes */

@@ -1,7 +1,7 @@
 // Layers and heads as the player reads them: small maps of one word at one step; as player/head_maps.py.
 
 /** @import { ModelInfo } from "../types" */
-import { packed } from "./payload.js";
+import { packed } from "./packing.js";
 
 /**
  * @param {Float32Array} maps "l h n" attention, 0..1
