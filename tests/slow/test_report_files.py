@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.age_lines import LINES
+from tests.age_lines import LINES, PROMPTS, line
 from tests.result_lines import EVERYTHING, SPEED, several
+from uncage_demo.bench.ages import growth
+from uncage_demo.bench.plots import plot_growth
 from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, load_speed, write_report
 
 TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
@@ -60,3 +62,10 @@ def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
     written = {path.name for path in write_report(LINES, tmp_path)}
     assert written == {"ages-s.md", "ages-s.webp"}
     assert all((tmp_path / name).stat().st_size > 500 for name in written)
+
+
+def test_the_growth_figure_shows_the_best_few_methods_of_the_oldest_age() -> None:
+    worse = [line(f"worse {n}", prompt, age, 0, 1) for n in range(6) for age in ("1/16", "1") for prompt in PROMPTS]
+    figure = plot_growth(growth([*LINES, *worse], "ages", "s"), most=2)
+    told = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert told == ["new", "worse 0"]
