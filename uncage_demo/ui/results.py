@@ -22,8 +22,9 @@ from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, memory, theme
+from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 
 if TYPE_CHECKING:
