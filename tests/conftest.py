@@ -31,8 +31,8 @@ def _shapes_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     checks.update("jaxtyping_disable", True)
 
 
-# Drawings of every noun; checkpoint folders and the page, whose libraries take seconds to load.
-_SHARED = ("tests.drawings", "tests.tiny_checkpoints", "tests.late")
+# What the source of a file of tests names -> what it shares: drawings of every noun; libraries of checkpoints and page, slow to load.
+_SHARED = {"tests.drawings": "drawings", "tests.tiny_checkpoints": "libraries", "tests.late": "libraries"}
 
 # Half a million objects are made while tests are collected, and none of them goes away: the collector need not look at them.
 gc.disable()
@@ -57,7 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _shared_by(file: str) -> str:
     path = Path(__file__).parents[1] / file
     source = path.read_text(encoding="utf-8") if path.parent.name == "unit" and path.is_file() else ""
-    return next((shared for shared in _SHARED if shared in source), file)
+    return next((shared for name, shared in _SHARED.items() if name in source), file)
 
 
 def pytest_collection_finish() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.unit.test_bench_clip import prompt_of
-from uncage_demo.bench.scorers_clip import ClipScorer, blip_captioner, clip_embedders, fill_templates
+from uncage_demo.bench.scorers_clip import ClipScorer, blip_captioner, clip_embedders, fill_templates, load_clip_scorer
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,9 @@ def test_tiny_random_blip_captions_repeat() -> None:
     assert len(first) == 2
     assert all(isinstance(text, str) for text in first)
     assert caption(pictures) == first
+
+
+def test_a_judge_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCAGE_DOWNLOAD", "0")
+    with pytest.raises(ValueError, match=r"scorer: .*clip-at-home is not \(completely\) on this machine, and UNCAGE_DOWNLOAD=0 forbids"):
+        load_clip_scorer(clip_model=str(tmp_path / "clip-at-home"))

@@ -67,5 +67,7 @@ def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
 def test_the_growth_figure_shows_the_best_few_methods_of_the_oldest_age() -> None:
     worse = [line(f"worse {n}", prompt, age, 0, 1) for n in range(6) for age in ("1/16", "1") for prompt in PROMPTS]
     figure = plot_growth(growth([*LINES, *worse], "ages", "s"), most=2)
-    told = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    legend = figure.axes[-1].get_legend()
+    assert legend is not None
+    told = [text.get_text() for text in legend.get_texts()]
     assert told == ["new", "worse 0"]

@@ -34,6 +34,16 @@ def test_every_order_commits_each_position_once_under_every_schedule(order: str,
 
 
 @pytest.mark.parametrize("order", ORDER_NAMES)
+def test_every_order_is_the_same_alone_and_in_company(order: str) -> None:
+    sampler.test_a_sample_is_the_same_alone_and_in_company(order)
+
+
+@pytest.mark.parametrize("name", laboratory.ACTIVE)
+def test_every_method_is_the_same_alone_and_in_company(name: str) -> None:
+    laboratory.test_a_sample_is_the_same_alone_and_in_company(name)
+
+
+@pytest.mark.parametrize("order", ORDER_NAMES)
 @pytest.mark.parametrize("k", [1, 4, 7])
 def test_every_order_can_be_resumed(order: str, k: int) -> None:
     sampler.test_resumed_is_uninterrupted(order, k)

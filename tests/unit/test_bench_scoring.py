@@ -16,7 +16,6 @@ from uncage_demo.bench.export import ImageFolder
 from uncage_demo.bench.records import read_records, write_records
 from uncage_demo.bench.report import write_report
 from uncage_demo.bench.run import run_experiment
-from uncage_demo.bench.scorers_clip import load_clip_scorer
 from uncage_demo.bench.scoring import Unjudged, pictures_in, score_records
 from uncage_demo.bench.tables import build_table
 from uncage_demo.prompt.parse import parse_prompt
@@ -88,10 +87,3 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PNG")
     with pytest.raises(ValueError, match="cannot be read as a picture"):
         pictures_in(tmp_path / "plain")
-
-
-def test_a_judge_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("transformers")
-    monkeypatch.setenv("UNCAGE_DOWNLOAD", "0")
-    with pytest.raises(ValueError, match=r"scorer: .*clip-at-home is not \(completely\) on this machine, and UNCAGE_DOWNLOAD=0 forbids"):
-        load_clip_scorer(clip_model=str(tmp_path / "clip-at-home"))

@@ -99,7 +99,7 @@ def test_a_branch_without_edits_is_its_parent_and_files_and_checks_cope(name: st
     assert_same(trace.steps, branch(TINY, trace, len(trace.steps) // 2).steps)
 
 
-@pytest.mark.parametrize("name", ACTIVE)
+@pytest.mark.parametrize("name", ["composition", "self_guidance", "differential", "confidence", "reuse"])  # all: tests/slow/test_sweeps.py
 def test_a_sample_is_the_same_alone_and_in_company(name: str) -> None:
     config = PLAIN.with_(**ACTIVE[name])
     together = list(decode_many(TINY, [Run(PAIR, PLAIN), Run(PAIR, config), Run(ONE, config)]))
