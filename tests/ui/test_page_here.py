@@ -235,7 +235,7 @@ def test_too_little_memory_is_said_in_a_sentence(visit_here):
 def test_webgpu_that_does_not_start_gives_way_to_webassembly(visit_here):
     page = visit_here(NO_GRAPHICS)
     loaded(page, PROMPT)
-    said = page.text_content(".uc-here-status")
+    said = page.evaluate("() => document.querySelector('.uc-here-status').textContent")
     assert "WebAssembly computes: The model's" in said
     assert "could not be started in this browser" in said
     assert page.get_attribute(".uc-here", "data-device") == "wasm"
@@ -247,7 +247,7 @@ def test_webgpu_that_does_not_start_gives_way_to_webassembly(visit_here):
     page.click("#uc-settings button")
     page.select_option(".uc-here-device select", "wasm")
     page.wait_for_selector(".uc-here[data-opened]", state="attached")
-    assert page.text_content(".uc-here-status").endswith("WebAssembly computes.")
+    page.wait_for_function("() => document.querySelector('.uc-here-status').textContent.endsWith('WebAssembly computes.')")
     assert page.evaluate("() => [localStorage.getItem('uncage-device'), sessionStorage.getItem('uncage-webgpu-refused')]") == ["wasm", ""]
 
 

@@ -127,6 +127,8 @@ def test_whole_runs_have_the_same_tokens_on_both(page: Any) -> None:
         for one, other in zip(made.steps, wanted.steps, strict=True):
             np.testing.assert_array_equal(one.committed, other.committed)
             np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
+            assert one.attention is not None
+            assert other.attention is not None
             np.testing.assert_allclose(one.attention, other.attention, atol=1e-4)
         assert np.abs(made.image.astype(int) - wanted.image.astype(int)).max() <= 1
 
