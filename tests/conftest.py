@@ -31,8 +31,8 @@ def _shapes_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     checks.update("jaxtyping_disable", True)
 
 
-# Drawings of every noun, and checkpoint folders, whose libraries take seconds to load.
-_SHARED = ("tests.drawings", "tests.tiny_checkpoints")
+# Drawings of every noun; checkpoint folders and the page, whose libraries take seconds to load.
+_SHARED = ("tests.drawings", "tests.tiny_checkpoints", "tests.late")
 
 # Half a million objects are made while tests are collected, and none of them goes away: the collector need not look at them.
 gc.disable()

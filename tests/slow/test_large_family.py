@@ -287,7 +287,7 @@ def test_such_errors_reach_command_line_and_page(
 ) -> None:
     from uncage_demo.backends.large.pictures import VqPictures
     from uncage_demo.cli import main as cli
-    from uncage_demo.ui.messages import explained
+    from uncage_demo.ui.errors import explained
 
     decode = VqPictures.decode
 

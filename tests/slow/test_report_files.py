@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.age_lines import LINES
-from tests.result_lines import EVERYTHING, SPEED, several
+from tests.age_lines import LINES, PROMPTS, line
+from tests.result_lines import EVERYTHING, SPEED
+from uncage_demo.bench.ages import growth
+from uncage_demo.bench.plots import plot_growth
 from uncage_demo.bench.report import BEGIN, END, HEADLINE_MARKS, load_speed, write_report
 
 TEXT = f"# Title\n\n{BEGIN}\n{END}\n\ntail\n"
@@ -36,8 +38,7 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     from uncage_demo.bench.records import write_records
     from uncage_demo.cli.main import main
 
-    lines = [*EVERYTHING, *several("seeds", {"meissonic": 0.5, "uncage": 1.0}, range(8), 0, "meissonic")]
-    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(lines)])
+    write_records(tmp_path / "results/a.jsonl.gz", [{**one, "schema": 1, "key": str(number)} for number, one in enumerate(EVERYTHING)])
     short, whole = tmp_path / "README.md", tmp_path / "docs/RESULTS.md"
     whole.parent.mkdir()
     short.write_text("\n".join(HEADLINE_MARKS))
@@ -48,9 +49,10 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     assert main(command) == 0
     assert (tmp_path / "results/table1-s.webp").is_file()
     assert main([*command, "--check"]) == 0
-    assert "| uncage | 100.0 [" in short.read_text()
+    assert "| uncage | 75.0 [" in short.read_text()
+    assert "8 prompts, 1 seed, 8 images per method; model embedded ffff" in short.read_text()
     assert "](../results/table1-s.webp)" in whole.read_text()
-    short.write_text(short.read_text().replace("| uncage | 100.0", "| uncage | 90.0"))
+    short.write_text(short.read_text().replace("| uncage | 75.0", "| uncage | 90.0"))
     capsys.readouterr()
     assert main([*command, "--check"]) == 1
     assert "90.0" in capsys.readouterr().out
@@ -60,3 +62,10 @@ def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
     written = {path.name for path in write_report(LINES, tmp_path)}
     assert written == {"ages-s.md", "ages-s.webp"}
     assert all((tmp_path / name).stat().st_size > 500 for name in written)
+
+
+def test_the_growth_figure_shows_the_best_few_methods_of_the_oldest_age() -> None:
+    worse = [line(f"worse {n}", prompt, age, 0, 1) for n in range(6) for age in ("1/16", "1") for prompt in PROMPTS]
+    figure = plot_growth(growth([*LINES, *worse], "ages", "s"), most=2)
+    told = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert told == ["new", "worse 0"]

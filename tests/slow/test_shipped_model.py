@@ -42,3 +42,12 @@ def test_verdicts_of_the_index_are_the_detectors():
         for stem, said in entry["verdicts"].items():
             trace = Trace.load(EXAMPLES / f"{stem}.npz")
             assert maker(trace.model.id, trace.age).judge(trace, trace.prompt).all_correct == said["all_correct"]
+
+
+def test_examples_belong_to_the_weights():
+    traces = sorted(EXAMPLES.glob("*.npz"))
+    assert len(traces) >= 8
+    for path in traces:
+        trace = Trace.load(path)
+        here = maker(trace.model.id, trace.age).info.weight_hash
+        assert trace.model.weight_hash == here, f"{path.name}: run `python -m uncage_demo ship`"

@@ -160,6 +160,7 @@ def test_a_damaged_compressed_file_is_named(tmp_path: Path, suffix: str, damage:
 
 def test_a_shipped_file_leaves_out_what_its_lines_say_already(tmp_path: Path) -> None:
     derived = make(0) | {"tokens_hash": "0123456789abcdef", "image_hash": "fedcba9876543210"}
+    derived["verdict"] = {"found": [1], "colors": [1], "seen": [["bear", "", 1.0, [8, 58, 50, 100]]]}
     derived |= dict(zip(("image_key", "key"), derived_keys(derived), strict=True))
     foreign = make(1) | {"image_key": "best of four", "key": "another"}  # its keys name something that the line does not say
     write_records(tmp_path / "a.jsonl.xz", [derived, foreign])
@@ -167,7 +168,8 @@ def test_a_shipped_file_leaves_out_what_its_lines_say_already(tmp_path: Path) ->
     assert not {"key", "image_key"} & set(stored[0])
     assert (stored[1]["key"], stored[1]["image_key"]) == (foreign["key"], foreign["image_key"])
     back = read_records(tmp_path / "a.jsonl.xz")
-    assert back[0] == derived | {"tokens_hash": "01234567", "image_hash": "fedcba98"}
+    verdict = {"found": [1], "colors": [1], "seen": [["bear", "", 1.0]]}
+    assert back[0] == derived | {"tokens_hash": "01234567", "image_hash": "fedcba98", "verdict": verdict}
     assert same_digest(back[0]["tokens_hash"], derived["tokens_hash"])
     assert not same_digest(back[0]["tokens_hash"], derived["image_hash"])
     assert not same_digest("", derived["image_hash"])

@@ -76,13 +76,13 @@ def test_the_section_names_weights_and_warns_of_others(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     detector = {"reconstructed_objects_frac": 0.96, "reconstructed_colors_frac": 0.9, "scenes_n": 1000.0}
     path.write_text(json.dumps({"weight_hash": "ffff", "detector": detector}))
-    text = results_section(LINES, metrics_file=path)
+    text = results_section(LINES, metrics_files={"embedded": path})
     assert "weights `ffff`" in text
     assert "4.0 % with a wrong object" in text
     assert "not the shipped weights" not in text
     path.write_text(json.dumps({"weight_hash": "abcd", "detector": detector}))
-    text = results_section(LINES, metrics_file=path)
-    assert "not the shipped weights, which are `abcd`" in text
+    text = results_section(LINES, metrics_files={"embedded": path})
+    assert "not the shipped weights of `embedded`, which are `abcd`" in text
     assert "own error with these weights is not on record" in text
 
 
@@ -159,9 +159,9 @@ def test_the_detectors_own_error_is_told_for_its_own_weights_only(tmp_path: Path
     path = tmp_path / "metrics.json"
     detector = {"reconstructed_objects_frac": 0.96, "reconstructed_colors_frac": 0.9, "scenes_n": 1000.0}
     path.write_text(json.dumps({"weight_hash": "ab", "detector": detector}))
-    assert "4.0 % with a wrong object, 10.0 % with" in detector_error("ab", path)
-    assert detector_error("cd", path) == ""
-    assert detector_error("ab", tmp_path / "none.json") == ""
+    assert "4.0 % with a wrong object, 10.0 % with" in detector_error("ab", {"embedded": tmp_path / "none.json", "embedded-web": path})
+    assert detector_error("cd", {"embedded": path}) == ""
+    assert detector_error("ab", {"embedded": tmp_path / "none.json"}) == ""
 
 
 def test_shipped_results_as_tables_and_images(tmp_path: Path) -> None:

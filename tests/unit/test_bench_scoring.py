@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.unit.test_bench_run import EXPERIMENT, PROMPTS, Brightness
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.bench.export import LAYOUTS, ImageFolder
+from uncage_demo.bench.export import ImageFolder
 from uncage_demo.bench.records import read_records, write_records
 from uncage_demo.bench.report import write_report
 from uncage_demo.bench.run import run_experiment
@@ -43,7 +43,7 @@ def drawn(tmp_path: Path, scorer: Any, layout: str = "plain") -> list[dict[str, 
     return read_records(path)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ["geneval"])  # every one: tests/slow/test_sweeps.py
 def test_judged_later_is_judged_at_once(tmp_path: Path, layout: str) -> None:
     plain, told = drawn(tmp_path, Unjudged(), layout), []
     assert all(line["scorer"] == "none" and set(line["metrics"]) == {"forwards"} for line in plain)

@@ -88,6 +88,10 @@ def test_one_cluster_has_no_interval() -> None:
 
 def test_unequal_clusters_use_the_ratio() -> None:
     assert rate([1, 1, 1, 0], ["a", "a", "a", "b"]).value == 0.75
+    # 20 prompts of nine pictures that are right and 20 of one that is wrong: nine in ten pictures, though one in two prompts.
+    names = [f"long {i}" for i in range(20) for _ in range(9)] + [f"short {i}" for i in range(20)]
+    low, high = bootstrap_interval(np.repeat([1.0, 0.0], [180, 20]), names, draws=500)
+    assert 0.8 < low < 0.9 < high < 0.96
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,13 @@ import pytest
 
 from tests.awaiting import awaited
 from tests.factories import make_trace
+from tests.late import late
 from uncage_demo.browser.served import Served, Shelf
 from uncage_demo.types import FoundObject, Verdict
 from uncage_demo.ui.browser_files import FOLDER, KEEP, BrowserFiles, answer
+from uncage_demo.ui.handlers import Handlers
+
+in_browser = late("uncage_demo.ui.in_browser")
 
 CONTENT = b"const engine = 1;\n" * 40
 
@@ -87,10 +91,6 @@ def test_a_model_that_is_not_there_is_named():
 
 
 def functions():
-    pytest.importorskip("gradio")
-    from uncage_demo.ui import in_browser
-    from uncage_demo.ui.handlers import Handlers
-
     return dict(zip(("files", "read", "told", "export", "page"), in_browser.functions(Handlers(), Shelf()), strict=True))
 
 

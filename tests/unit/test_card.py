@@ -6,19 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 from tests.drawings import drawn_atlas
 from tests.small_training import write_untrained_model
-from uncage_demo.backends.embedded import vocab
-from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import FAILURE_KINDS, JudgedImage
 from uncage_demo.bench.suites import BenchPrompt
 from uncage_demo.train import gallery
-from uncage_demo.train.binding_figure import binding_figure, example_scene
 from uncage_demo.train.steps import Steps
-from uncage_demo.train.token_scenes import TokenScenes
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +71,6 @@ def test_picture_that_cannot_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match="1000 bytes"):
         gallery.save_webp(noise, tmp_path / "noise.webp", 1000)
     assert not (tmp_path / "noise.webp").exists()
-
-
-def test_heads_that_guidance_reads_are_framed_and_maps_share_a_scale(model, atlas):
-    backend = EmbeddedBackend.load(model)
-    row = {f"{kind}_{part}": 0.7 for kind in ("noun", "color") for part in ("auc", "auc_ci", "ratio", "gain")}
-    figures = {"heads": [{"layer": layer, "head": head, **row} for layer in (0, 1) for head in (0, 1)], "chosen_heads": [[1, 0]]}
-    example = example_scene(backend, TokenScenes(atlas, backend.tokenizer))
-    figure = binding_figure(figures, example)
-    nouns = figure.axes[0]
-    assert np.asarray(nouns.images[0].get_array()).tolist() == [[0.7, 0.7], [0.7, 0.7]]
-    frame = nouns.patches[0]
-    assert isinstance(frame, Rectangle)
-    assert (frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2) == pytest.approx((0, 1))
-    assert len(example.words) == 2
-    assert all(words[-1][0] in vocab.NOUNS and all(word in vocab.COLORS for word, _ in words[:-1]) for words in example.words)
-    assert {word for words in example.words for word, _ in words} <= set(example.caption.split())
-    scales = [image.get_clim() for axes in figure.axes for image in axes.images if image.get_cmap().name == "magma"]
-    assert len(set(scales[:4])) == 1  # the first source's four words
 
 
 class TestSteps:

@@ -80,7 +80,10 @@ def test_measures_on_small_fields() -> None:
     assert settled_at(owner, 1, 0.9) is None
 
 
-@pytest.mark.parametrize(("owners", "rival"), [([1, 1, 2, 0], 1), ([1, 2, 0, -1], None), ([2, 2, 2, 1], 2), ([-1, -1, -1, -1], None)])
+@pytest.mark.parametrize(
+    ("owners", "rival"),
+    [([1, 1, 2, 0], 1), ([1, 2, 0, -1], None), ([2, 2, 2, 1], 2), ([-1, -1, -1, -1], None), ([0, 0, 1, 1], 1), ([0, 0, 0, 1], None)],
+)
 def test_a_rival_leads_in_half_of_the_cells_where_the_word_looks_most(owners: list[int], rival: int | None) -> None:
     cells = np.array([*owners, *[1] * 36])
     maps = np.stack([np.arange(40.0)[::-1], np.zeros(40), np.zeros(40)])  # object 0 looks most at the first four

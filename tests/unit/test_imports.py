@@ -45,11 +45,14 @@ def imported(path: Path) -> set[str]:
 
 def whole_package(path: Path) -> bool:
     """Whether a file imports the package itself, behind whose public names every room stands."""
-    calls = [
-        node for node in nodes(path) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__"))
-    ]
+    calls = [node for node in nodes(path) if isinstance(node, ast.Call) and called(node.func).endswith(("import_module", "__import__"))]
     arguments = {argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)}
     return PACKAGE.name in arguments.union(*({alias.name for alias in node.names} for node in nodes(path) if isinstance(node, ast.Import)))
+
+
+def called(function: ast.expr) -> str:
+    """The last name of what is called; "" of what has none."""
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
 
 
 def starts(names: set[str], *prefixes: str) -> set[str]:

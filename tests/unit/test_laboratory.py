@@ -84,7 +84,8 @@ def test_each_does_something_and_keeps_to_the_rules(name: str) -> None:
     assert_same(steps, records(config, record=RecordOptions(level="minimal")), (*DECIDED, "passes"))
 
 
-@pytest.mark.parametrize("name", ACTIVE)
+# Every method: tests/slow/test_sweeps.py.
+@pytest.mark.parametrize("name", ["composition", "differential", "confidence", "reuse"])
 def test_a_branch_without_edits_is_its_parent_and_files_and_checks_cope(name: str) -> None:
     config = PLAIN.with_(**ACTIVE[name])
     trace = generate(TINY, PAIR, config)
@@ -133,6 +134,7 @@ def test_an_entropy_budget_takes_cells_until_the_sum_without_the_greatest_is_abo
 def test_a_threshold_counts_likely_tokens() -> None:
     confidence = np.log(np.array([0.9, 0.5, 0.95, 0.99], np.float32))
     assert above_threshold(confidence, np.array([True, True, True, False]), 0.8) == 2
+    assert above_threshold(np.zeros(3, np.float32), np.ones(3, bool), 1.0) == 3, "certain is at least as probable as 1"
 
 
 def test_what_is_committed_at_least_is_enough_to_be_done_in_time() -> None:
@@ -206,6 +208,8 @@ def test_cells_of_one_step_keep_their_distance_as_long_as_there_is_room() -> Non
     taken[12] = True
     assert np.flatnonzero(spread(scores, everything, 1, taken, (5, 5), 2)).tolist() == [0]
     assert np.array_equal(select(scores, everything, 4), select(scores, everything, 4, grid=(5, 5), spacing=1.0))
+    row = np.array([9, 8, 7, 6], np.float32)
+    assert np.flatnonzero(spread(row, np.ones(4, bool), 2, np.zeros(4, bool), (1, 4), 2)).tolist() == [0, 2], "as far apart as asked"
 
 
 @pytest.mark.parametrize("order", ["confidence", "uncage", "halton"])

@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from huggingface_hub import constants
 
 from tests.factories import make_trace
+from tests.late import late
 from tests.tiny_checkpoints import write_meissonic
 from uncage_demo.backends.options import AUTHORS_NEGATIVE, TRACE_KEY, ModelOptions, named, without_options
 from uncage_demo.cli.main import build_parser, main
@@ -20,11 +20,12 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.trace.frames import FRAMES_KEY, frames_told, recorded_frames
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
-from uncage_demo.ui import api, asked
+from uncage_demo.ui import asked
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.models import about, check_options, model_choices, own_settings
-from uncage_demo.ui.panel import Panel, build_panel, shown_values
 from uncage_demo.ui.settings import Settings, from_query, settings_of_traces, to_query
+
+gr, api, panels = late("gradio"), late("uncage_demo.ui.api"), late("uncage_demo.ui.panel")
 
 TEXT = "a red turtle and a blue apple"
 LOADED = ModelOptions(image_size_px=(32, 32), negative_prompt="dim")
@@ -41,12 +42,12 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNCAGE_MODELS", raising=False)
 
 
-def panel_of(model: str) -> Panel:
+def panel_of(model: str) -> Any:
     with gr.Blocks():
-        return build_panel(model_choices(), model)[0]
+        return panels.build_panel(model_choices(), model)[0]
 
 
-def values_of(panel: Panel, shown: list[Any]) -> list[Any]:
+def values_of(panel: Any, shown: list[Any]) -> list[Any]:
     """What the inputs hold after an update."""
     return [
         given["value"] if isinstance(given, dict) and "__type__" in given else given for given, _ in zip(shown, panel.inputs, strict=True)
@@ -138,10 +139,12 @@ def test_own_settings_are_told_before_a_model_is_loaded(
     ("model", "steps", "guidance", "noise"), [("meissonic", 64, "9", ("2", "0")), ("amused-256", 12, "10", ("2", "0"))]
 )
 def test_switching_the_model_shows_its_own_settings(model: str, steps: int, guidance: str, noise: tuple[str, str]) -> None:
-    assert shown_values("num_steps", None, model) == [steps]
-    assert shown_values("guidance_scale", None, model)[0]["placeholder"] == f"the model's own: {guidance}"
-    assert [one["placeholder"] for one in shown_values("noise_temperature", None, model)] == [f"the model's own: {end}" for end in noise]
-    assert ("the model's own: cosine_float32", "") in shown_values("schedule", None, model)[0]["choices"]
+    assert panels.shown_values("num_steps", None, model) == [steps]
+    assert panels.shown_values("guidance_scale", None, model)[0]["placeholder"] == f"the model's own: {guidance}"
+    assert [one["placeholder"] for one in panels.shown_values("noise_temperature", None, model)] == [
+        f"the model's own: {end}" for end in noise
+    ]
+    assert ("the model's own: cosine_float32", "") in panels.shown_values("schedule", None, model)[0]["choices"]
 
 
 def test_the_panel_gives_back_what_it_was_given(folder: Path, allowed: None) -> None:

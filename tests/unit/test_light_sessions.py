@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
 import pytest
-from gradio.state_holder import SessionState
 
-from uncage_demo.ui import light_sessions
+from tests.late import late
+
+gr, light_sessions = late("gradio"), late("uncage_demo.ui.light_sessions")
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, gr.Textbox, list[int]]:
+def page(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, list[int]]:
     with gr.Blocks() as page:
         text = gr.Textbox("as it was", label="a field")
         gr.State(3)
@@ -28,17 +28,17 @@ def page(monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, gr.Textbox, list[i
     return page, text, described
 
 
-def begun(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(SessionState, "__init__", SessionState.__init__)  # put back afterwards
-    monkeypatch.setattr(SessionState, "components", SessionState.components)
+def begun(page: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(light_sessions.SessionState, "__init__", light_sessions.SessionState.__init__)  # put back afterwards
+    monkeypatch.setattr(light_sessions.SessionState, "components", light_sessions.SessionState.components)
     light_sessions.install()
-    return SessionState(page)
+    return light_sessions.SessionState(page)
 
 
 def test_a_session_begins_without_describing_anything(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, _, described = page
-    monkeypatch.setattr(SessionState, "__init__", light_sessions._begin)
-    SessionState(blocks)
+    monkeypatch.setattr(light_sessions.SessionState, "__init__", light_sessions._begin)
+    light_sessions.SessionState(blocks)
     assert described, "Gradio does not do this any more: light_sessions can go"
     described.clear()
     begun(blocks, monkeypatch)
@@ -47,15 +47,15 @@ def test_a_session_begins_without_describing_anything(page: Any, monkeypatch: py
 
 def test_it_says_what_gradios_own_says_also_after_a_change(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, text, _ = page
-    monkeypatch.setattr(SessionState, "__init__", light_sessions._begin)
-    monkeypatch.setattr(SessionState, "components", property(light_sessions._all_components))
-    usual = told_after_a_change(SessionState(blocks), text)
+    monkeypatch.setattr(light_sessions.SessionState, "__init__", light_sessions._begin)
+    monkeypatch.setattr(light_sessions.SessionState, "components", property(light_sessions._all_components))
+    usual = told_after_a_change(light_sessions.SessionState(blocks), text)
     light = told_after_a_change(begun(blocks, monkeypatch), text)
     assert usual == light
     assert light[text._id]["props"]["value"] == "changed"
     assert len(light) > 3
 
 
-def told_after_a_change(session: Any, text: gr.Textbox) -> dict[int, Any]:
+def told_after_a_change(session: Any, text: Any) -> dict[int, Any]:
     session._update_value_in_config(text._id, "changed")
     return {one["id"]: one for one in session.components}

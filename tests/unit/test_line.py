@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio")
-
 from uncage_demo.runner import Progress
 from uncage_demo.ui import line as lines
 from uncage_demo.ui.device_runs import Finished

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uncage_demo.decoding.noise import PURPOSES, gumbel, roll_offset, uniforms
+from uncage_demo.decoding.noise import PURPOSES, gumbel, random_start, roll_offset, uniforms
 
 pytestmark = pytest.mark.shapes
 
@@ -60,3 +60,12 @@ def test_bad_arguments_are_named(arguments: tuple) -> None:
 
 FIRST_TOKEN_UNIFORMS = [0.40995227058831907, 0.6461813556239812, 0.9581003757621452]
 LATER_ORDER_UNIFORMS = [0.8039523632146349, 0.4508322201758531]
+
+
+@pytest.mark.parametrize(("share", "masked"), [(0.6, 38), (1.0, 64), (0.0, 1), (0.001, 1)])
+def test_a_random_start_masks_a_fixed_number_of_positions_and_at_least_one(share: float, masked: int) -> None:
+    starts = [random_start(seed, 64, 24, share) for seed in (3, 3, 4)]
+    assert [int((start < 0).sum()) for start in starts] == [masked] * 3
+    assert all(start.max() < 24 and start.min() == -1 for start in starts)
+    assert np.array_equal(starts[0], starts[1])
+    assert share == 1.0 or not np.array_equal(starts[0], starts[2])

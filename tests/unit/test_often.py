@@ -2,16 +2,18 @@
 
 import json
 
-import gradio as gr
 import pytest
 
+from tests.late import late
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.statistics import mcnemar_exact
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import beside_the_field, message
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.often import SEEDS_AT_ONCE, how_often, tally, wilson
 from uncage_demo.ui.settings import Settings
+
+errors, gr = late("uncage_demo.ui.errors"), late("gradio")
 
 
 @pytest.mark.parametrize(("correct", "judged"), [(0, 20), (1, 20), (7, 20), (20, 20), (1, 1), (0, 3)])
@@ -50,7 +52,7 @@ def test_every_seed_is_judged_once_and_can_be_put_on_the_stage():
 
 
 def test_errors_are_a_message_that_stays():
-    @beside_the_field
+    @errors.beside_the_field
     def fails(text):
         yield message("progress", phase="Starting…")
         raise ValueError(f"{text!r} cannot be drawn")
@@ -63,6 +65,6 @@ def test_errors_are_a_message_that_stays():
         raise ValueError("no")
         yield
 
-    (answer,) = beside_the_field(fails_with_two, answers=2)("x")
+    (answer,) = errors.beside_the_field(fails_with_two, answers=2)("x")
     assert json.loads(answer[0])["text"] == "No"
     assert answer[1] == gr.skip()

@@ -111,6 +111,9 @@ def test_positives_and_negatives_of_eq_2() -> None:
         ("seven small green birds", [7]),
         ("one cat", [1]),
         ("the two of them and a cat", [1]),
+        ("a cat: two dogs", [1, 2]),
+        ("cats: three", [3]),
+        ("one of the cats", [1]),
     ],
 )
 def test_numbers_say_how_many(text: str, counts: list[int]) -> None:
@@ -163,7 +166,7 @@ def test_truncated_words_have_no_tokens() -> None:
     assert [prompt.words[i].text for i in prompt.unused] == ["pink", "apple"]
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(30))  # more: tests/slow/test_sweeps.py
 def test_spans_always_match_the_text(seed: int) -> None:
     """Random text of letters, marks, emoji and punctuation: spans are in order, never overlap, and are the text they name."""
     rng = random.Random(seed)
@@ -234,13 +237,6 @@ def test_emoji_with_modifiers_is_one_word() -> None:
 def test_texts_that_cannot_be_read(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_prompt(text, OPEN)
-
-
-def test_very_long_text_is_read() -> None:
-    prompt = parse_prompt("a red cat and " * 350, OPEN)
-    assert len(prompt.subjects) == 350
-    assert len(parse_prompt("red " * 1250, CLOSED).words) == 1250
-    assert parse_prompt("a" * 5000, CLOSED).unknown[0].suggestions == ()
 
 
 def list_of(name: str) -> list[tuple[str, list[str]]]:

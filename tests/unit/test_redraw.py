@@ -151,6 +151,10 @@ def test_the_trace_is_valid_survives_a_file_and_reports_no_fault() -> None:
     found = health(again)
     assert found.counts_ok
     assert found.changed == 0
+    opened, again.steps[5].reopened = again.steps[5].reopened, None
+    assert opened is not None
+    with pytest.raises(TraceFormatError, match="step 6: a committed position is masked again"):
+        again.validate()
     told = DecodingConfig.from_dict(trace.config).with_(order="meissonic", redraw_steps=None)
     trace.config = told.to_dict()
     with pytest.raises(TraceFormatError, match="masked again"):

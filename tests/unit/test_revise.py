@@ -64,6 +64,7 @@ def test_path_planning_exchanges_cells_as_long_as_what_waits_is_more_probable() 
     assert opened("plan", 1.0) == [1]
     assert opened("plan", 0.1) == []  # -0.3 against -0.7
     assert outranked(look(stay=2), 1.0) == 2
+    assert outranked(look(likelihood=[-0.1, -0.7, -0.2, -0.3, 0, 0]), 1.0) == 0  # as probable as what waits
     assert outranked(look(stay=2, confidence=[0, 0, 0, 0, -0.5, -1.5]), 1.0) == 1
 
 
@@ -121,8 +122,10 @@ def test_strength_0_is_the_baseline_bit_for_bit(name: str) -> None:
     assert_same(records(plain), records(plain.with_(revise=name, revise_strength=0.0)))
 
 
-@pytest.mark.parametrize("order", ["meissonic", "uncage", "halton", "mend"])
-@pytest.mark.parametrize("name", REVISIONS)
+# Every revision with each: tests/slow/test_sweeps.py.
+@pytest.mark.parametrize(
+    ("name", "order"), [*((name, "uncage") for name in REVISIONS), ("critic", "meissonic"), ("plan", "halton"), ("remask", "mend")]
+)
 @pytest.mark.shapes
 def test_tokens_change_only_where_a_step_says_so_and_the_schedule_holds(name: str, order: str) -> None:
     settings = config(name, order=order)

@@ -10,7 +10,8 @@ from uncage_demo.branching import branch
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.sampler import Run, Start
 from uncage_demo.prompt.parse import parse_prompt
-from uncage_demo.trace.record import Trace
+from uncage_demo.trace.record import Trace, TraceFormatError
+from uncage_demo.trace.story import settings_at
 
 TINY = EmbeddedBackend.tiny(seed=0)
 PAIR = parse_prompt("a turtle and a pink apple", TINY)
@@ -118,6 +119,9 @@ def test_editing_starts_from_given_tokens() -> None:
     assert np.array_equal(trace.tokens.reshape(-1)[:12], given[:12])
     assert (trace.unmask_step.reshape(-1)[:12] == -1).all()
     assert (trace.unmask_step.reshape(-1)[12:24] >= 0).all()
+    trace.unmask_step.flat[0] = 3
+    with pytest.raises(TraceFormatError, match="unmask_step of a position present before step 0 must be below 0"):
+        trace.validate()
 
 
 @pytest.mark.parametrize("at_step", [0, 1, 3, 5])
@@ -129,6 +133,13 @@ def test_a_branch_without_edits_is_its_parent(at_step: int) -> None:
     assert made.branches[0].parent == trace.id
     assert made.branches[0].at_step == at_step
     assert made.id != trace.id
+
+
+def test_the_settings_of_a_step_are_the_parents_until_the_branch_begins() -> None:
+    made = branch(TINY, parent(), 2, config=CONFIG.with_(order="halton"))
+    again = branch(TINY, made, 4, config=CONFIG.with_(order="meissonic"))
+    assert [settings_at(made, step).order for step in range(6)] == ["uncage"] * 2 + ["halton"] * 4
+    assert [settings_at(again, step).order for step in range(6)] == ["uncage"] * 2 + ["halton"] * 2 + ["meissonic"] * 2
 
 
 def test_keep_commits_the_parents_token_now_and_for_good() -> None:

@@ -58,10 +58,13 @@ def assert_same(one: list[StepRecord], other: list[StepRecord], names: tuple[str
 DECIDED = ("step", "sampled", "committed", "masked_before", "confidence", "noise", "weight", "scores", "cutoff")
 
 
+WHOLE = [order for order in ORDER_NAMES if not ORDERS[order].redraw_share]  # the others' story: test_redraw, test_sight
+
+
+# Every order under every schedule: tests/slow/test_sweeps.py.
 @pytest.mark.parametrize(
-    "order", [order for order in ORDER_NAMES if not ORDERS[order].redraw_share]
-)  # their story: test_redraw, test_sight
-@pytest.mark.parametrize("schedule", SCHEDULE_NAMES)
+    ("order", "schedule"), [*((order, "cosine") for order in WHOLE), *(("uncage", name) for name in SCHEDULE_NAMES[1:])]
+)
 @pytest.mark.shapes
 def test_every_run_commits_each_position_once_and_never_changes_it(order: str, schedule: str) -> None:
     masked, held = np.ones(N, bool), np.full(N, -1)
@@ -258,8 +261,8 @@ def state_after(steps: list[StepRecord], k: int) -> tuple[np.ndarray, np.ndarray
     return np.where(opened, -1, tokens), np.where(opened, -1, since)
 
 
-@pytest.mark.parametrize("order", ORDER_NAMES)
-@pytest.mark.parametrize("k", [1, 4, 7])
+# Every order from each: tests/slow/test_sweeps.py.
+@pytest.mark.parametrize(("order", "k"), [*((order, 4) for order in ORDER_NAMES), ("uncage", 1), ("mend", 7)])
 def test_resumed_is_uninterrupted(order: str, k: int) -> None:
     config = DecodingConfig(order=order, num_steps=8, seed=3)
     whole = known(config)

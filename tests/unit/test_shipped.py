@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.shipped_makers import maker
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.quality import MARKS, quality_summary
 from uncage_demo.bench.report import current_section
 from uncage_demo.shipped import EMOJI_SCENES, EXAMPLES
-from uncage_demo.trace.record import Trace
 from uncage_demo.train.refresh import DIAGNOSIS
 from uncage_demo.train.steps import file_hashes
 
@@ -49,14 +47,6 @@ def test_calibration_says_which_weights_it_was_measured_on():
 
 def test_golden_grids_belong_to_the_weights(backend):
     assert json.loads((ROOT / "tests/golden/embedded.json").read_text())["weight_hash"] == backend.info.weight_hash
-
-
-def test_examples_belong_to_the_weights():
-    assert len(TRACES) >= 8
-    for path in TRACES:
-        trace = Trace.load(path)
-        here = maker(trace.model.id, trace.age).info.weight_hash
-        assert trace.model.weight_hash == here, f"{path.name}: run `python -m uncage_demo ship`"
 
 
 def test_sizes():

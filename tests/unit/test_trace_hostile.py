@@ -52,7 +52,8 @@ def nested() -> bytes:
     return hostile.nested_lineage(400_000)
 
 
-@pytest.mark.parametrize("make", [small_bomb, fitting_bomb, nested, lambda: hostile.long_directory(20_000)])
+# Larger ones: tests/slow/test_sweeps.py.
+@pytest.mark.parametrize("make", [nested])
 def test_what_is_refused_takes_little_memory(make) -> None:
     data = make()
     tracemalloc.start()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.awaiting import awaited
+from tests.late import late
 
-pytest.importorskip("gradio")
-pytest.importorskip("mcp")
+layout = late("uncage_demo.ui.layout")
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,8 @@ def tools() -> dict[str, Any]:
     """What the tool server says of every tool."""
     from gradio.mcp import GradioMCPServer
 
-    from uncage_demo.ui.layout import build_ui
-
     request: Any = SimpleNamespace(query_params={})
-    server = GradioMCPServer(build_ui())
+    server = GradioMCPServer(layout.build_ui())
     answer = awaited(server.get_complete_schema(request))
     return {tool["name"]: tool for tool in json.loads(bytes(answer.body))}
 

@@ -1,12 +1,8 @@
 """How long the page asks to borrow a GPU (that every run goes through the loan: tests/slow/test_lent_gpu.py)."""
 
-import pytest
-
 from tests.factories import make_trace
 from uncage_demo import runner
 from uncage_demo.config import DecodingConfig
-
-pytest.importorskip("gradio")
 
 
 def test_more_work_asks_for_more_seconds_up_to_a_bound() -> None:

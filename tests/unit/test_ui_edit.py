@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.late import late
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import DecodingConfig
 from uncage_demo.editing.picture import encode_picture
 from uncage_demo.player.payload import build_payload
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
-from uncage_demo.ui import edit, own_picture
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings
 
-pytest.importorskip("gradio")
-
+edit, own_picture = late("uncage_demo.ui.edit"), late("uncage_demo.ui.own_picture")
 TINY = EmbeddedBackend.tiny(seed=0)
 PAIR = parse_prompt("a turtle and a pink apple", TINY)
 

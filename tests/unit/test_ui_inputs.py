@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gradio")
-
+from tests.late import late
 from uncage_demo.config import parse_seeds
-from uncage_demo.ui import pages, scratch
-from uncage_demo.ui.messages import short_reason
+from uncage_demo.ui import scratch
 from uncage_demo.ui.settings import Settings, from_query, to_query
+
+errors, pages = late("uncage_demo.ui.errors"), late("uncage_demo.ui.pages")
 
 
 @pytest.mark.parametrize("value", [2.1234567, 0.99999999, 5.0, 1e-05, 12.5])
@@ -62,8 +62,8 @@ def test_answers_that_tidy_up_at_the_same_moment_do_not_disturb_each_other() -> 
 def test_what_the_system_says_names_no_path_of_the_server() -> None:
     with pytest.raises(FileNotFoundError) as found:
         Path("/no/such/secret").read_text()
-    assert short_reason(found.value) == "Something went wrong on the server (FileNotFoundError). Nothing was lost; try again."
-    assert short_reason(FileNotFoundError("name a folder")) == "Name a folder"
+    assert errors.short_reason(found.value) == "Something went wrong on the server (FileNotFoundError). Nothing was lost; try again."
+    assert errors.short_reason(FileNotFoundError("name a folder")) == "Name a folder"
 
 
 def test_scratch_goes_at_sigterm(tmp_path: Path) -> None:

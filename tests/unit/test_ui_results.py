@@ -8,23 +8,24 @@ from typing import Any
 
 import pytest
 
+from tests.late import late
 from tests.result_lines import make
-
-pytest.importorskip("gradio")
-
 from uncage_demo.bench.records import write_records
 from uncage_demo.bench.results import load_shipped
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.results import MAX_DRAWN, PAGE_ROWS, Drawn, read_ahead, server_functions
+
+results = late("uncage_demo.ui.results")
 
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Any:
     lines = [
-        make(s, method=m, correct=(s + (m == "b")) % 2) | {"baseline": "a", "cluster": str(s)} for m in "ab" for s in range(PAGE_ROWS + 3)
+        make(s, method=m, correct=(s + (m == "b")) % 2) | {"baseline": "a", "cluster": str(s)}
+        for m in "ab"
+        for s in range(results.PAGE_ROWS + 3)
     ]
     write_records(tmp_path / "table1.jsonl.gz", lines)
-    functions = {f.__name__: f for f in server_functions(Drawn(Handlers(), tmp_path))}
+    functions = {f.__name__: f for f in results.server_functions(results.Drawn(Handlers(), tmp_path))}
     return lambda name, data: json.loads(functions[name](data))
 
 
@@ -44,8 +45,8 @@ def test_overview_and_table(ask: Any) -> None:
 
 def test_pictures_come_in_pages_beside_their_baseline(ask: Any) -> None:
     first = ask("results_images", {**PLACE, "method": "b"})
-    rest = ask("results_images", {**PLACE, "method": "b", "first": PAGE_ROWS})
-    assert (first["count"], len(first["rows"]), len(rest["rows"])) == (PAGE_ROWS + 3, PAGE_ROWS, 3)
+    rest = ask("results_images", {**PLACE, "method": "b", "first": results.PAGE_ROWS})
+    assert (first["count"], len(first["rows"]), len(rest["rows"])) == (results.PAGE_ROWS + 3, results.PAGE_ROWS, 3)
     assert {row["key"] for row in first["rows"]} & {row["key"] for row in rest["rows"]} == set()
     assert [run["method"] for run in first["rows"][0]["runs"]] == ["a", "b"]
     assert [run["correct"] for run in first["rows"][1]["runs"]] == [True, False]
@@ -69,9 +70,9 @@ def test_bad_questions_get_a_sentence(ask: Any, name: str, data: Any, said: str)
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
-    drawn = Drawn(Handlers(), tmp_path)
-    for keys in (None, [], ["x"] * (MAX_DRAWN + 1)):
-        with pytest.raises(ValueError, match=f"1 to {MAX_DRAWN}"):
+    drawn = results.Drawn(Handlers(), tmp_path)
+    for keys in (None, [], ["x"] * (results.MAX_DRAWN + 1)):
+        with pytest.raises(ValueError, match=f"1 to {results.MAX_DRAWN}"):
             next(drawn.draw(keys))
     with pytest.raises(ValueError, match="no shipped result has the key 'x'"):
         next(drawn.draw(["x"]))
@@ -82,8 +83,8 @@ def test_an_edit_is_not_drawn_from_an_empty_grid(tmp_path: Path) -> None:
     edit = {"prompt": "a red car", "config": {}, "erased": "0-5"}
     line = make(0) | {"baseline": "a", "cluster": "0", "edit": edit}
     write_records(tmp_path / "editing.jsonl.gz", [line])
-    drawn = Drawn(Handlers(), tmp_path)
-    functions = {f.__name__: f for f in server_functions(drawn)}
+    drawn = results.Drawn(Handlers(), tmp_path)
+    functions = {f.__name__: f for f in results.server_functions(drawn)}
     (row,) = json.loads(functions["results_images"]({}))["rows"]
     assert "starts from another picture" in row["unknown"]
     with pytest.raises(ValueError, match="starts from another picture"):
@@ -93,7 +94,7 @@ def test_an_edit_is_not_drawn_from_an_empty_grid(tmp_path: Path) -> None:
 def test_results_can_be_read_ahead(tmp_path: Path) -> None:
     write_records(tmp_path / "table1.jsonl.gz", [make(0) | {"baseline": "a", "cluster": "0"}])
     before = load_shipped.cache_info()
-    read_ahead(0.0, tmp_path).join(30)
+    results.read_ahead(0.0, tmp_path).join(30)
     assert load_shipped.cache_info().misses == before.misses + 1
     load_shipped(tmp_path)
     assert load_shipped.cache_info().hits == before.hits + 1

@@ -139,8 +139,13 @@ def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str =
     return figure
 
 
-def plot_growth(found: Growth) -> Figure:
-    """What goes wrong with the baseline's pictures, and what the orders gain, against the age of the weights."""
+def plot_growth(found: Growth, most: int = 5) -> Figure:
+    """What goes wrong with the baseline's pictures, and what the orders gain, against the age of the weights.
+
+    Args:
+        found: one experiment at several ages.
+        most: how many methods beside the baseline have a line: those that are best at the oldest age.
+    """
     first = found.tables[COMPARED[0]]
     baseline = first[found.ages[-1]].baseline
     told = f"{first[found.ages[-1]].size} per age. Above: rates of {baseline}. Below: differences from it on the same pictures."
@@ -155,7 +160,10 @@ def plot_growth(found: Growth) -> Figure:
         axes.set_ylabel(f"{baseline} (%)")
     for axes, (metric, tables) in zip(gains, found.tables.items(), strict=True):
         axes.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
-        methods = [row.method for row in first[found.ages[-1]].rows if row.method != baseline]
+        old = first[found.ages[-1]]
+        ranked = sorted(old.rows, key=lambda row: -row.estimates[old.primary].value)
+        shown = [row.method for row in ranked if row.method != baseline][:most]
+        methods = [row.method for row in old.rows if row.method in shown]
         for number, method in enumerate(methods):
             rows = [comparison.difference for table in tables.values() if (comparison := table.row(method).comparison)]
             _line(axes, [x + 0.06 * (number - (len(methods) - 1) / 2) for x in places], rows, LINES[number % len(LINES)], method)

@@ -87,12 +87,15 @@ def derived_keys(record: Record, scorer: str = JUDGE) -> tuple[str, str]:
 
 
 def slim(record: Record) -> Record:
-    """A line without what can be derived from it, for a small file: digests are most of what does not compress.
+    """A line without what can be derived from it, for a small file: digests and places are most of what does not compress.
 
     Keys that follow from the other fields are left out (`whole` puts them back); digests of tokens and picture keep their first
-    `PACKED_DIGITS` digits (`same_digest` compares them).
+    `PACKED_DIGITS` digits (`same_digest` compares them). Of what a judge saw, the places go: the picture drawn again is judged again.
     """
     kept = dict(record)
+    verdict = kept.get("verdict")
+    if isinstance(verdict, dict) and "seen" in verdict:
+        kept["verdict"] = verdict | {"seen": [thing[:3] for thing in verdict["seen"]]}
     if (record["image_key"], record["key"]) == derived_keys(record):
         del kept["image_key"], kept["key"]
     return kept | {name: kept[name][:PACKED_DIGITS] for name in DIGESTS if name in kept}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
-from uncage_demo.bench.ages import has_ages
+from uncage_demo.bench.ages import WHOLE, age_of, has_ages
 from uncage_demo.bench.records import DIGESTS, UNJUDGED, Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
-from uncage_demo.shipped import EMOJI_SCENES, RESULTS
+from uncage_demo.shipped import EMBEDDED, RESULTS
 
-MODEL_METRICS = EMOJI_SCENES / "metrics.json"
+# What was measured of every shipped model, the detector's error on its weights among it.
+MODEL_METRICS = {name: folder / "metrics.json" for name, folder in EMBEDDED.items()}
 
 # The paper's table and figures in its order, before anything else.
 FIRST = ("table1", "weights", "guided-steps", "blur", "terms", "sources")
@@ -80,7 +81,8 @@ class Shipped:
     Args:
         records: result lines; equal parts of them are shared in memory.
 
-    `pairs` are the experiments with their suites, the paper's first; `models` the (id, weight hash) of those that made the pictures.
+    `pairs` are the experiments with their suites, the paper's first; `models` the (id, weight hash) of those that made the pictures,
+    younger weights aside.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -92,7 +94,8 @@ class Shipped:
             self._lines.setdefault((record["experiment"], record["suite"]), []).append(record)
         pairs = [pair for pair, lines in self._lines.items() if not has_ages(lines, *pair)]
         self.pairs = tuple(sorted(pairs, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST)))
-        self.models = tuple(dict.fromkeys((record["model"]["id"], record["model"]["weight_hash"]) for record in self.records))
+        whole = (record["model"] for record in self.records if age_of(record) == WHOLE)
+        self.models = tuple(dict.fromkeys((model["id"], model["weight_hash"]) for model in whole))
         self._tables: dict[tuple[str, ...], Table] = {}
 
     def table(self, experiment: str, suite: str, category: str = "", metric: str = "") -> Table:
@@ -207,19 +210,21 @@ def load_shipped(folder: Path = RESULTS) -> Shipped:
     return Shipped(merge([_shared_parts(record, shared) for record in read_records(path)] for path in record_files(folder)))
 
 
-def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:
-    """One sentence: how often the embedded model's detector is wrong on unseen scenes; "" where that was not measured for these weights.
+def _measured(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+
+
+def detector_error(weight_hash: str, files: Mapping[str, Path] = MODEL_METRICS) -> str:
+    """One sentence: how often the embedded models' detector is wrong on unseen scenes; "" where that was not measured for these weights.
 
     Args:
         weight_hash: of the model whose results are judged.
-        path: the model's metrics.json.
+        files: metrics.json of every model, by its name.
     """
-    if not path.exists():
+    measured = (metrics for metrics in _measured(files).values() if metrics.get("weight_hash") == weight_hash)
+    found = next((metrics["detector"] for metrics in measured if "detector" in metrics), None)
+    if found is None:
         return ""
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    if metrics.get("weight_hash") != weight_hash or "detector" not in metrics:
-        return ""
-    found = metrics["detector"]
     objects, colors = (100 * (1 - found[f"reconstructed_{what}_frac"]) for what in ("objects", "colors"))
     return (
         f"The detector's own error on {found['scenes_n']:.0f} unseen scenes (true pictures, through the image tokenizer): "
@@ -227,21 +232,21 @@ def detector_error(weight_hash: str, path: Path = MODEL_METRICS) -> str:
     )
 
 
-def judge_note(table: Table, path: Path = MODEL_METRICS) -> str:
+def judge_note(table: Table, files: Mapping[str, Path] = MODEL_METRICS) -> str:
     """One sentence about the judge, to stand beside every table: the detector's own error, or that it is not on record.
 
     Args:
         table: whose pictures were judged.
-        path: the model's metrics.json.
+        files: as in `detector_error`.
     """
     if "detector" in table.scorer:
-        return detector_error(table.model.split()[-1], path) or "The detector's own error with these weights is not on record."
+        return detector_error(table.model.split()[-1], files) or "The detector's own error with these weights is not on record."
     return "The scores are another model's judgement, not the truth." if table.scorer not in ("", UNJUDGED) else ""
 
 
-def shipped_weights(path: Path = MODEL_METRICS) -> str:
-    """Weight hash of the shipped embedded model, as its measurements name it; "" where there are none."""
-    return str(json.loads(path.read_text(encoding="utf-8")).get("weight_hash", "")) if path.exists() else ""
+def shipped_weights(files: Mapping[str, Path] = MODEL_METRICS) -> dict[str, str]:
+    """Model -> weight hash of the shipped embedded models, as their measurements name them; without those that have none."""
+    return {name: metrics["weight_hash"] for name, metrics in _measured(files).items() if metrics.get("weight_hash")}
 
 
 def build_tables(records: list[Record]) -> tuple[Table, ...]:

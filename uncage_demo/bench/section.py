@@ -5,7 +5,7 @@ Text and numbers come from result lines and from the file of `uncage speed`; not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from uncage_demo.bench.tables import (
 )
 
 MAIN = FIRST[0]
-# Whole orders rise and fall with a noise that all prompts share, so the README shows the experiment where none is shared.
-HEADLINE = "seeds"
+# What the README shows of it: the orders that anybody would choose between.
+HEADLINE = ("random", "meissonic", "halton", "uncage", "anchored", "redraw", "mend")
 # Which side of its baseline the paper's scores put a method (2508.05399, Table 1: CLIP text-text and GPT score).
 PAPER_SIDES = {
     "random": -1,
@@ -44,7 +44,10 @@ PAPER_SIDES = {
 
 
 def results_section(
-    records: Sequence[Record], plots: str = "../assets/results", speed: dict[str, Any] | None = None, metrics_file: Path = MODEL_METRICS
+    records: Sequence[Record],
+    plots: str = "../assets/results",
+    speed: dict[str, Any] | None = None,
+    metrics_files: Mapping[str, Path] = MODEL_METRICS,
 ) -> str:
     """All results: the main table, a line for each other experiment, ideas beyond UNCAGE, what it costs.
 
@@ -52,7 +55,7 @@ def results_section(
         records: result lines.
         plots: folder of the tables and plots, relative to docs; "" leaves links and plots out.
         speed: what `uncage speed --json` wrote; None leaves the costs out.
-        metrics_file: measurements of the shipped weights (for the judge's own error).
+        metrics_files: measurements of the shipped weights by model (for the judge's own error).
 
     Raises:
         ValueError: when there are no lines.
@@ -64,7 +67,7 @@ def results_section(
     ideas = [table for table in tables if is_idea(table.experiment)]
     others = [table for table in tables if table not in main and table not in ideas]
     others.sort(key=lambda table: FIRST.index(table.experiment) if table.experiment in FIRST else len(FIRST))
-    parts = [introduction(records, tables, metrics_file)]
+    parts = [introduction(records, tables, metrics_files)]
     if main:
         parts.append(main_part(records, main, plots))
     if others:
@@ -84,14 +87,14 @@ def headline_section(records: Sequence[Record]) -> str:
     """The README's one table: each main order, how often its pictures are fully correct, and the difference from the baseline.
 
     Args:
-        records: result lines; those of the experiment with its own noise for each prompt are shown.
+        records: result lines; those of `MAIN` with an order of `HEADLINE` are shown.
 
     Raises:
         ValueError: when there are no such lines.
     """
-    found = [record for record in records if record["experiment"] == HEADLINE]
+    found = [record for record in records if record["experiment"] == MAIN and record["method"] in HEADLINE]
     if not found:
-        raise ValueError(f"no results of the experiment {HEADLINE!r}: run `uncage bench --experiment {HEADLINE}` first")
+        raise ValueError(f"no results of the experiment {MAIN!r}: run `uncage bench --experiment {MAIN}` first")
     table = build_tables(found)[0]
     metric = METRICS[table.primary]
     rows = []
@@ -99,22 +102,24 @@ def headline_section(records: Sequence[Record]) -> str:
         compared = "baseline" if row.comparison is None else format_difference(row.comparison.difference, metric)
         rows.append([row.method, format_estimate(row.estimates[table.primary], metric), compared])
     head = ["order", f"{metric.heading} %", "against the baseline, points"]
-    sizes = f"{table.prompts} prompts, one picture each with its own noise; model {table.model}; 95 % intervals in brackets."
+    _, _, size = table.size.partition(": ")
+    sizes = f"{size}; model {table.model}; 95 % intervals in brackets."
     return f"{markdown_table(head, rows)}\n{sizes}\n"
 
 
-def introduction(records: Sequence[Record], tables: Sequence[Table], metrics_file: Path = MODEL_METRICS) -> str:
+def introduction(records: Sequence[Record], tables: Sequence[Table], metrics_files: Mapping[str, Path] = MODEL_METRICS) -> str:
     """Which weights, how many pictures, who judged with what error, and how to read the numbers."""
     models = list(dict.fromkeys(table.model for table in tables))
     pictures = len({record["image_key"] for record in records})
     hardware = "; ".join(dict.fromkeys(table.hardware for table in tables if table.hardware))
     lines = [f"{pictures:,} pictures ({len(records):,} result lines) of {', '.join(map(weights_told, models))}, by `uncage bench`"]
     lines[0] += f" on {hardware}." if hardware else "."
-    shipped = shipped_weights(metrics_file)
-    strange = [model for model in models if model.split()[0] == "embedded" and shipped and model.split()[-1] != shipped]
-    if strange:
-        lines.append(f"**These are not the shipped weights, which are `{shipped}`.**")
-    lines += dict.fromkeys(judge_note(table, metrics_file) for table in tables)
+    shipped = shipped_weights(metrics_files)
+    for name in dict.fromkeys(
+        name for name, _, weights in (model.partition(" ") for model in models) if shipped.get(name, weights) != weights
+    ):
+        lines.append(f"**These are not the shipped weights of `{name}`, which are `{shipped[name]}`.**")
+    lines += dict.fromkeys(judge_note(table, metrics_files) for table in tables)
     lines.append(
         "Brackets are 95 % intervals (bootstrap that draws whole prompts). Methods are compared on the same prompts and seeds, in points; "
         "p is McNemar's exact test, “Holm” corrects it for the number of methods in the table. "

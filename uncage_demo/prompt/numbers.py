@@ -62,8 +62,6 @@ def _before(
         if number is not None:
             if gap.strip("\"'“”‘’ \t\r\n×(") and number > 1:
                 return None
-            if lower == "one" and k + 1 < len(lowers) and lowers[k + 1] == "of":
-                return (1, (k, *said))
             return (number, (k, *said))
         if lower in ("pair", "pairs") and lowers[k + 1] == "of":
             if noun in lex.PLURAL_OF_ONE or not plural:  # "two pairs of glasses": the pairs are counted

@@ -17,14 +17,13 @@ from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file, summary
 from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
+from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number, model_input
-from uncage_demo.ui.messages import explained
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, folders_allowed, model_choices
-from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
-from uncage_demo.ui.settings import Settings
+from uncage_demo.ui.settings import BROWSER_MAX, Settings
 
 
 def add_api(handlers: Handlers) -> None:

@@ -17,8 +17,9 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.ui import chips
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.edit_runs import follow
+from uncage_demo.ui.errors import beside_the_field
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import beside_the_field, message
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.own_picture import own_picture
 from uncage_demo.ui.panel import Panel
 

@@ -21,11 +21,10 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file
 from uncage_demo.ui.edit_runs import follow
+from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.inputs import checked_number, model_input
-from uncage_demo.ui.messages import explained
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
-from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.runs import Made
 
 
@@ -43,7 +42,7 @@ def add_api(handlers: Handlers) -> None:
             kind,
             None if text in ("", trace.prompt.text) else text,
             orders=_listed(orders),
-            seed=None if seed == -1 else whole_number("seed", seed, 0, BROWSER_MAX),
+            seed=None if seed == -1 else whole_number("seed", seed, 0, options.BROWSER_MAX),
             **fields,
         )
 
@@ -155,7 +154,7 @@ def add_api(handlers: Handlers) -> None:
         cells = {cell: token for text, token in _json_object(pins, "pins").items() for cell in cells_named(text, backend.info.grid, "pins")}
         config = DecodingConfig(
             order=COMPARED[-1],
-            seed=0 if seed == -1 else whole_number("seed", seed, 0, BROWSER_MAX),
+            seed=0 if seed == -1 else whole_number("seed", seed, 0, options.BROWSER_MAX),
             num_steps=options.tidy("num_steps", None if num_steps == -1 else num_steps),
         )
         request = EditRequest(

@@ -26,7 +26,6 @@ from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.line import Line
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import ModelSlot, default_model, is_embedded
-from uncage_demo.ui.panel import BROWSER_MAX
 from uncage_demo.ui.prompting import PromptHandlers
 from uncage_demo.ui.runs import Made, RunHandlers, branch_arguments, checked_steps
 from uncage_demo.ui.session import TraceStore
@@ -107,7 +106,7 @@ class Handlers(PromptHandlers, RunHandlers):
         """Query parameters of a link that makes these runs again, their branches included; None where no link can."""
         branched = any(trace.lineage for trace in traces)
         roots = roots_of(traces) if branched else traces
-        if roots is None or len({trace.age for trace in roots}) > 1 or int(roots[0].config["seed"]) > BROWSER_MAX:
+        if roots is None or len({trace.age for trace in roots}) > 1 or int(roots[0].config["seed"]) > options.BROWSER_MAX:
             return None  # a link names one age, and a page cannot hold larger seeds exactly
         if not branched:
             return None if chosen is None else options.to_query(traces[0].prompt.text, chosen, edits)

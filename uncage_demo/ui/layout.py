@@ -15,9 +15,10 @@ from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_bro
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.branch_links import parse_branches
+from uncage_demo.ui.errors import beside_the_field, explained, short_reason
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import beside_the_field, explained, message, short_reason
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 

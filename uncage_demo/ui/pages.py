@@ -12,8 +12,9 @@ from uncage_demo.orders.table import order_choices
 from uncage_demo.types import Vocabulary
 from uncage_demo.ui import chips, exports, lessons, theme
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.errors import beside_the_field, explained
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import beside_the_field, explained, message
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, is_embedded, kept_ages
 from uncage_demo.ui.often import how_often
 from uncage_demo.ui.panel import Panel

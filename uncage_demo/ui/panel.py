@@ -15,9 +15,8 @@ from uncage_demo.orders.table import COMPARED, order_choices
 from uncage_demo.setting import GROUPS, Setting
 from uncage_demo.ui.model_options import build_inputs, options_from, updates_for
 from uncage_demo.ui.models import entry_of, folders_allowed, kept_ages, option_facts, own_settings
-from uncage_demo.ui.settings import SHARED_FIELDS, Settings, tidy
+from uncage_demo.ui.settings import BROWSER_MAX, SHARED_FIELDS, Settings, tidy
 
-BROWSER_MAX = 2**53 - 1  # what a browser's numbers hold exactly
 _DEFAULT = DecodingConfig()
 _KEYS = ("first step", "last step")  # of the two inputs of a pair
 _FRAMES = (("of every step", "all"), *((f"of every {k}th step", f"every {k}") for k in (4, 8, 16)), ("none but the finished one", "final"))

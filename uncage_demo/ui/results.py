@@ -22,8 +22,9 @@ from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, memory, theme
+from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.messages import explained, message
+from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 
 if TYPE_CHECKING:
@@ -233,8 +234,10 @@ def overview(shipped: Shipped) -> dict[str, Any]:
     if not shipped.pairs:
         return {"nothing": NOTHING}
     here = shipped_weights()
-    other = [weights for name, weights in shipped.models if name == "embedded" and here and weights != here]
-    note = f"Measured with weights {', '.join(other)}; the model here has {here}, so its pictures differ." if other else ""
+    other = [(name, weights) for name, weights in shipped.models if here.get(name, weights) != weights]
+    note = " ".join(
+        f"{name} was measured with weights {weights}; here it has {here[name]}, so its pictures differ." for name, weights in other
+    )
     experiments = [shipped.about(*pair) for pair in shipped.pairs]
     return {
         "experiments": experiments,

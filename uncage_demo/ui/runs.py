@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from gradio.context import LocalContext
 
 from uncage_demo import runner
 from uncage_demo.backends.zero_gpu import on_zero_gpu
@@ -41,7 +40,8 @@ class Made:
 
 def visitor() -> str | None:
     """Whose request is being answered: the visitor's session, else their address; None outside a request."""
-    request = LocalContext.request.get(None)
+    context = sys.modules.get("gradio.context")  # a process that has not loaded Gradio, which takes seconds, answers no request
+    request = context and context.LocalContext.request.get(None)
     session = getattr(request, "session_hash", None)
     return session or getattr(getattr(request, "client", None), "host", None)
 

@@ -27,8 +27,8 @@ from uncage_demo.types import Verdict
 from uncage_demo.ui import scratch
 
 log = logging.getLogger(__name__)
-# About 27 runs of the embedded model in 16 steps (2.4 MB each); from disk one is back in some milliseconds.
-MAX_BYTES = 64 * 2**20
+# About 13 runs of the embedded model in 16 steps (2.4 MB each); from disk one is back in some milliseconds.
+MAX_BYTES = 32 * 2**20
 MAX_DISK_BYTES = 2 * 2**30
 
 

@@ -18,6 +18,7 @@ from uncage_demo.trace.frames import frames_said, frames_told
 MAX_STAGES = 6
 MAX_SEEDS = 4
 MAX_PROMPT_CHARS = 500
+BROWSER_MAX = 2**53 - 1  # what a browser's numbers hold exactly
 SEEDS_SHOWN = 10_000  # "another seed" draws one below this: short enough to say aloud
 
 # Everything a visitor can set of a DecodingConfig, in the order of the page's inputs; the order of decoding is set for each stage.

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ class TextAttention:
     def __init__(self, layer: int, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> None:
         self.layer, self.recorder, self.text_mask, self.grid = layer, recorder, text_mask, grid
 
-    @torch.compiler.disable  # what differs between forwards must not be compiled into them
     def __call__(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
         """Output "b n c" of cross-attention from image tokens "b n c" to text tokens "b t c"."""
         parts = (attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
@@ -51,6 +51,12 @@ class TextAttention:
         else:
             mixed = self.recorder.attend(self.layer, query, key, value, mask)
         return attn.to_out[0](rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+@cache
+def _outside_graphs() -> type[TextAttention]:
+    """The processor for compiled blocks: what differs between forwards must not be compiled into them. To say so loads the compiler."""
+    return type("TextAttentionOutsideGraphs", (TextAttention,), {"__call__": torch.compiler.disable(TextAttention.__call__)})
 
 
 class AmusedNetwork(nn.Module):
@@ -109,12 +115,13 @@ class AmusedNetwork(nn.Module):
     def watched(self, recorder: ColumnRecorder | None, text_mask: torch.Tensor | None, grid: tuple[int, int]) -> Iterator[None]:
         """Install our processors where they are needed; the former ones are back when the block ends, whatever happened in it."""
         saved: list[tuple[Any, Any]] = []
+        processor_of = _outside_graphs() if self._compiled else TextAttention
         try:
             for layer, (_, module) in enumerate(self.text_attentions()):
                 # Compiled blocks always get ours, so that reading attention changes nothing that they were compiled for.
                 if self._compiled or text_mask is not None or (recorder is not None and layer in recorder.layers):
                     saved.append((module, module.processor))
-                    module.set_processor(TextAttention(layer, recorder, text_mask, grid))
+                    module.set_processor(processor_of(layer, recorder, text_mask, grid))
             yield
         finally:
             for module, processor in saved:
