@@ -181,7 +181,8 @@ def in_the_browser(model: str, steps: int, count: int) -> dict[str, Any]:
             system = browser.new_browser_cdp_session()
             context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
             context.set_default_timeout(PATIENCE_MS)
-            context.add_init_script("localStorage.setItem('uncage-runs', 'browser')")
+            # Goals are WebAssembly's, which is there everywhere.
+            context.add_init_script("localStorage.setItem('uncage-runs', 'browser'); localStorage.setItem('uncage-device', 'wasm')")
             page = context.new_page()
             gone = []
             page.on("pageerror", lambda error: gone.append(str(error)))

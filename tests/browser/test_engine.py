@@ -64,3 +64,7 @@ def test_every_file_of_decoding_has_its_counterpart():
     here = {path.stem for path in (ENGINE / "decoding").glob("*.js")}
     assert names - here == set(NOT_NEEDED), "write it, or say in NOT_NEEDED why the browser does without"
     assert here <= names, "a module that Python does not have"
+
+
+def test_what_computes_is_chosen_and_told():
+    assert passed(node_test("device.test.mjs")) == 5

@@ -319,3 +319,37 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     with pytest.raises(Exception, match="zebra"):
         client.predict(prompt="a zebra", api_name="/generate")
     assert np.isfinite(trace.steps[0].confidence).all()
+
+
+# How often whoever asks for frames got one, and who still does: a frame that is asked for in a frame goes on with the same chain.
+CHAINS = """(() => { const real = window.requestAnimationFrame.bind(window);
+    let now = 0, last = 0;
+    window.uncageFrames = {};
+    window.requestAnimationFrame = (callback) => {
+        const chain = now || ++last;
+        return real((time) => {
+            now = chain;
+            window.uncageFrames[chain] = (window.uncageFrames[chain] || 0) + 1;
+            try { callback(time); } finally { now = 0; }
+        });
+    }; })()"""
+TWENTY_FRAMES = """async () => { const before = { ...window.uncageFrames };
+    const frames = document.createElement('iframe');
+    document.body.append(frames); // its own frames are not counted
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => frames.contentWindow.requestAnimationFrame(resolve));
+    frames.remove();
+    return Object.entries(window.uncageFrames).filter(([chain, count]) => count - (before[chain] || 0) > 10); }"""
+
+
+def test_nothing_runs_frame_by_frame_on_a_page_that_is_looked_at(browser, site):
+    """Gradio's loading screen would, for good, on every visit."""
+    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
+    page = context.new_page()
+    page.add_init_script(CHAINS)
+    page.goto(site, wait_until="domcontentloaded")
+    page.wait_for_selector("#uc-stage [data-ready]", state="attached")
+    for _ in range(2):
+        # what goes on for a while (the last events, a transition) ends; what does not, never
+        assert any(not page.evaluate(TWENTY_FRAMES) for _ in range(30)), page.evaluate(TWENTY_FRAMES)
+        set_prompt(page, "a red cat")
+    context.close()

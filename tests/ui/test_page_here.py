@@ -34,6 +34,8 @@ globalThis.Worker = class extends Plain {
         super(URL.createObjectURL(new Blob([said + `importScripts("${address}");`], { type: "text/javascript" })));
     }
 };"""
+# A page that is told of a graphics processor, which its workers do not have.
+NO_GRAPHICS = """Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({ info: { vendor: "maker" } }) } });"""
 OFFER = ".uc-problem button >> visible=true"
 MODEL_FILES = r"/uncage-web/[0-9a-f]+/"
 
@@ -228,6 +230,25 @@ def test_too_little_memory_is_said_in_a_sentence(visit_here):
     page.click("#uc-generate")
     page.wait_for_selector(OFFER)
     assert "not enough memory" in page.inner_text(".uc-problem")
+
+
+def test_webgpu_that_does_not_start_gives_way_to_webassembly(visit_here):
+    page = visit_here(NO_GRAPHICS)
+    loaded(page, PROMPT)
+    said = page.evaluate("() => document.querySelector('.uc-here-status').textContent")
+    assert "WebAssembly computes: The model's" in said
+    assert "could not be started in this browser" in said
+    assert page.get_attribute(".uc-here", "data-device") == "wasm"
+    few_steps(page, 2)
+    run_to_end(page)
+    assert shared(page, "ids") == ["here:0", "here:1"]
+    # It is not tried again until the visitor chooses, which is remembered.
+    assert "could not be started" in page.evaluate("() => sessionStorage.getItem('uncage-webgpu-refused')")
+    page.click("#uc-settings button")
+    page.select_option(".uc-here-device select", "wasm")
+    page.wait_for_selector(".uc-here[data-opened]", state="attached")
+    page.wait_for_function("() => document.querySelector('.uc-here-status').textContent.endsWith('WebAssembly computes.')")
+    assert page.evaluate("() => [localStorage.getItem('uncage-device'), sessionStorage.getItem('uncage-webgpu-refused')]") == ["wasm", ""]
 
 
 def test_settings_of_the_server_alone_are_refused_by_name(visit_here):

@@ -11,8 +11,11 @@ from pathlib import Path
 PACKAGE = "onnxruntime-web"
 # As in package.json; a test compares.
 VERSION = "1.30.0"
-SCRIPT = "ort.wasm.bundle.min.mjs"
-BINARY = "ort-wasm-simd-threaded.wasm"
+# Its builds, by what computes: module and WebAssembly. The one with WebGPU is 1.8 times as large to transfer, and computes without it, too.
+BUILDS = {
+    "wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
+    "webgpu": ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
+}
 _CHECKOUT = Path(__file__).resolve().parents[2] / "node_modules" / PACKAGE
 HOW = (
     f"run `npm install {PACKAGE}@{VERSION}` in the folder where the app is started "
@@ -39,16 +42,20 @@ class Runtime:
     notice: str
 
 
-def find_runtime(folder: str | Path | None = None) -> Runtime:
+def find_runtime(folder: str | Path | None = None, build: str = "wasm") -> Runtime:
     """The runtime's files.
 
     Args:
         folder: as `runtime_folder`.
+        build: one of BUILDS.
 
     Raises:
+        ValueError: another build.
         RuntimeMissing: saying how to get it.
     """
-    return _read(runtime_folder(folder))
+    if build not in BUILDS:
+        raise ValueError(f"build={build!r}: choose from {', '.join(BUILDS)}")
+    return _read(runtime_folder(folder), build)
 
 
 def runtime_folder(folder: str | Path | None = None) -> Path:
@@ -71,14 +78,15 @@ def runtime_folder(folder: str | Path | None = None) -> Path:
     return place
 
 
-@lru_cache(maxsize=2)
-def _read(place: Path) -> Runtime:
-    for name in (SCRIPT, BINARY):
+@lru_cache(maxsize=2 * len(BUILDS))
+def _read(place: Path, build: str) -> Runtime:
+    script, binary = BUILDS[build]
+    for name in (script, binary):
         if not (place / "dist" / name).exists():
             raise RuntimeMissing(f"{place / 'dist' / name} is missing: install {PACKAGE} {VERSION} again")
     return Runtime(
-        (place / "dist" / SCRIPT).read_text(encoding="utf-8"),
-        gzip.compress((place / "dist" / BINARY).read_bytes(), 9, mtime=0),
+        (place / "dist" / script).read_text(encoding="utf-8"),
+        gzip.compress((place / "dist" / binary).read_bytes(), 9, mtime=0),
         f"{PACKAGE} {VERSION}\n\n{licence()}",
     )
 

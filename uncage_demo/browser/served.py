@@ -56,6 +56,7 @@ class Shelf:
         self._files: dict[str, Served] = {}
         self._making = threading.Lock()
         self._told: dict[tuple[str, str], dict[str, Any]] = {}
+        self._runtimes: dict[str, dict[str, str]] = {}
         self._pages: dict[tuple[str, ...], str] = {}
 
     def get(self, name: str) -> Served | None:
@@ -82,35 +83,43 @@ class Shelf:
         self._files.setdefault(name, Served(name, data, "application/octet-stream", False))
         return name
 
-    def model(self, name: str, age: str = "") -> dict[str, Any]:
+    def model(self, name: str, age: str = "", build: str = "wasm") -> dict[str, Any]:
         """What a browser needs to draw with a model: names of its files. Made on first use, which takes about as long as a few runs.
 
         Args:
             name: an embedded model's name.
             age: after which part of its training; "" = all of it.
+            build: of the runtime, one of `runtime.BUILDS`.
 
         Returns:
             {"key", "worker", "wasm", "manifest", "parts": {part: name}}.
 
         Raises:
-            ValueError: a model or age that is not there; `RuntimeMissing` without the npm package.
+            ValueError: a model, age or build that is not there; `RuntimeMissing` without the npm package.
             WebPartsMissing: without the extra "web".
         """
         if name not in EMBEDDED:
             raise ValueError(f"model {name!r} is drawn on the server only; in a browser: {', '.join(EMBEDDED)}")
         with self._making:
+            if build not in self._runtimes:
+                self._runtimes[build] = self._runtime(build)
             key = (name, age)
             if key not in self._told:
-                runtime = find_runtime()
                 manifest, parts = self._parts(name, age)
                 self._told[key] = {
                     "key": f"{name} {age}".strip(),
-                    "worker": self.put("worker.js", worker_script(runtime).encode(), "text/javascript"),
-                    "wasm": self.put_packed("runtime.wasm.gz", hashlib.sha256(runtime.binary).hexdigest(), runtime.binary),
                     "manifest": self.put("manifest.json", json.dumps(manifest).encode(), "application/json"),
                     "parts": parts,
                 }
-            return self._told[key]
+            return {**self._told[key], **self._runtimes[build]}
+
+    def _runtime(self, build: str) -> dict[str, str]:
+        """The worker's script and the WebAssembly of a build of the runtime."""
+        runtime = find_runtime(build=build)
+        return {
+            "worker": self.put("worker.js", worker_script(runtime).encode(), "text/javascript"),
+            "wasm": self.put_packed("runtime.wasm.gz", hashlib.sha256(runtime.binary).hexdigest(), runtime.binary),
+        }
 
     def page(self, names: tuple[str, ...], title: str) -> str:
         """The page in one file that draws by itself; returns its name here.

@@ -112,7 +112,8 @@ def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[An
         entry_of(name)
         if is_embedded(name) and age and age not in kept_ages(name):
             raise ValueError(f"age={age!r}: this model keeps {', '.join(kept_ages(name)) or 'no weights of its training'}")
-        return {"files": _with_parts(lambda: shelf.model(name, age))}
+        build = str(_dict(data).get("build") or "wasm")
+        return {"files": _with_parts(lambda: shelf.model(name, age, build))}
 
     def here_read(data: Any) -> dict[str, Any]:
         given = _dict(data)

@@ -15,6 +15,7 @@ from uncage_demo.player.page import player_script, player_style, scripts_of
 from uncage_demo.render.palette import DARK, LIGHT, theme_properties
 from uncage_demo.ui import light_sessions, memory, scratch
 from uncage_demo.ui.browser_files import BrowserFiles
+from uncage_demo.ui.first_script import FirstScript
 from uncage_demo.ui.kept_answers import KeptAnswers
 from uncage_demo.ui.models import MAX_THREADS
 
@@ -137,7 +138,13 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": True,
         "max_threads": MAX_THREADS,
-        "app_kwargs": {"middleware": [Middleware(KeptAnswers), Middleware(BrowserFiles)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(KeptAnswers),
+                Middleware(BrowserFiles),
+                Middleware(FirstScript, script=static_text("first-frames.js")),
+            ]
+        },
     }
 
 

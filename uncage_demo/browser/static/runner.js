@@ -6,6 +6,9 @@ import { decodeMany } from "./decoding/sampler.js";
 import { recordedColumns, resolve } from "./decoding/run.js";
 import { recordedFrames } from "./trace/frames.js";
 
+/** Where a trace's versions say what computed it in a browser: the last digits are the device's. */
+export const COMPUTED_KEY = "computed_on";
+
 /**
  * Decode runs in lockstep and tell after every step; close the generator to cancel.
  * @param {EmbeddedBackend} backend
@@ -122,7 +125,7 @@ function traceOf(backend, run, config, steps, frames, timings_s, every) {
     token_pictures: new Map(),
     lineage: null,
     timings_s,
-    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web, ...recordedFrames(every) },
+    versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web, [COMPUTED_KEY]: backend.device.name, ...recordedFrames(every) },
     created: `${new Date().toISOString().slice(0, 19)}+00:00`,
   };
 }

@@ -188,6 +188,16 @@ export interface Backend {
   forward(request: Request): Promise<ForwardOutput>;
 }
 
+/** What computes: WebGPU or WebAssembly; see live/device.js. */
+export interface Device {
+  /** Of the runtime. */
+  build: "webgpu" | "wasm";
+  /** For people, and in a trace. */
+  name: string;
+  /** Whether WebGPU is taken only where it is the faster one. */
+  hurry: boolean;
+}
+
 /** Who draws and detects: in this worker, or in one of its own beside it. */
 export interface Painter {
   /** Whether it works while this worker does something else. */

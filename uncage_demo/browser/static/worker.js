@@ -1,6 +1,6 @@
 // The worker: opens the model and draws, so that the page stays free. Asked and answered by messages (see live/engine.js).
 
-/** @import { Manifest, Run, Trace, Verdict } from "./types" */
+/** @import { Device, Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
 import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
@@ -57,28 +57,28 @@ class Worker {
     }
   }
 
-  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort }} message base64 of gzipped bytes, or addresses;
-   *   painter = to a worker that is told to paint */
-  async open({ manifest, wasm, parts, painter }) {
+  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort, device?: Device }} message base64 of gzipped bytes, or addresses;
+   *   painter = to a worker that is told to paint; device = what computes, of which the runtime must be the build */
+  async open({ manifest, wasm, parts, painter, device }) {
     const began = performance.now();
     const distant = painter ? DistantPainter.open(painter) : null;
     distant?.catch(() => {}); // it is waited for later, and what is wrong with it is told then
     await this.start(wasm);
     if (this.backend) await this.backend.release();
     this.backend = null;
-    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part]), distant);
+    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part]), distant, device);
     await backend.warm();
     this.backend = remembering(backend);
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
   }
 
-  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort }} message as of `open` */
-  async paint({ manifest, wasm, parts, port }) {
+  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
+  async paint({ manifest, wasm, parts, port, device }) {
     try {
       await this.start(wasm);
       if (this.painter) await this.painter.release();
       this.painter = null;
-      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]));
+      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]), device);
       answerOn(port, this.painter);
     } catch (error) {
       port.postMessage({ id: 0, text: told(error) });

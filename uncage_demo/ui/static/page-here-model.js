@@ -6,12 +6,32 @@
   const KEPT_READINGS = 64;
   const OUT_OF_REACH = "The server is out of reach";
 
+  const DEVICE = "uncage-device", REFUSED = "uncage-webgpu-refused";
+
   page.OUT_OF_REACH = OUT_OF_REACH;
+
+  // What a browser keeps for us; one that keeps nothing asks again next time.
+  const kept = {
+    get(store, name) {
+      try {
+        return /** @type {any} */ (window)[store].getItem(name) || "";
+      } catch {
+        return "";
+      }
+    },
+    set(store, name, value) {
+      try {
+        /** @type {any} */ (window)[store].setItem(name, value);
+      } catch {
+        // it is asked again
+      }
+    },
+  };
 
   page.HereModel = class {
     /**
      * @param {{ progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws
-     * @param {{ say: (text: string, wrong?: boolean) => void, opened: (key: string) => void }} tells where the model stands; which one was opened
+     * @param {{ say: (text: string, wrong?: boolean) => void, opened: (key: string, device: any) => void }} tells where the model stands; which one was opened, and on what
      */
     constructor(hears, tells) {
       this.hears = hears;
@@ -19,6 +39,8 @@
       this.server = null;
       this.told = null;
       this.engine = null;
+      this.listening = 0;
+      this.device = null; // on which the model was opened
       this.orders = {}; // titles by name
       this.opening = { key: "", done: null };
       this.waiting = null; // resolves when the worker has opened the model
@@ -63,6 +85,18 @@
       return new URL(`${this.told.folder}/${name}`, root).href;
     }
 
+    // What the visitor chose to compute with.
+    get wish() {
+      const wish = kept.get("localStorage", DEVICE);
+      return window.UncageEngine.devices.WISHES.includes(wish) ? wish : "auto";
+    }
+
+    set wish(value) {
+      kept.set("localStorage", DEVICE, value);
+      kept.set("sessionStorage", REFUSED, "");
+      this.opening = { ...this.opening, key: "" };
+    }
+
     open(model, age) {
       const key = `${model} ${age}`;
       if (this.opening.key === key && this.opening.done) return this.opening.done;
@@ -70,8 +104,7 @@
       const before = this.opening.done ? this.opening.done.catch(() => {}) : Promise.resolve();
       const done = before.then(() => this.load(model, age, key)).catch((error) => {
         if (this.opening.done === done) this.opening = { key: "", done: null };
-        if (this.engine) this.engine.end();
-        this.engine = null;
+        this.end();
         this.tells.say(error.message, true);
         throw error;
       });
@@ -85,22 +118,60 @@
       if (reason) throw new Error(reason);
       if (!told.models.includes(model)) throw new Error(`This model is drawn on the server only; in a browser: ${told.models.join(", ")}.`);
       tells.say("Loading the model…");
-      const { files } = await this.ask("here_files", { model, age });
+      // WebGPU where it is there, says the same and is faster; what was found out is not tried again while the browser runs.
+      const { devices } = window.UncageEngine;
+      const refused = this.wish === "auto" ? kept.get("sessionStorage", REFUSED) : "";
+      let device = refused ? devices.webAssembly(refused) : await devices.chooseDevice(this.wish);
+      try {
+        await this.start(model, age, device);
+      } catch (error) {
+        if (device.build !== "webgpu") throw error;
+        this.end();
+        device = devices.webAssembly(error.message.replace(/\.$/, ""));
+        await this.start(model, age, device);
+        if (this.wish === "auto") kept.set("sessionStorage", REFUSED, device.reason);
+      }
+      tells.say(`The model is loaded: drawing needs no server now. ${device.name} computes${device.reason ? `: ${device.reason}` : ""}.`);
+      tells.opened(key, device);
+    }
+
+    // The model in a worker of the runtime's build that the device needs.
+    async start(model, age, device) {
+      const { files } = await this.ask("here_files", { model, age, build: device.build });
       const manifest = await (await fetch(this.address(files.manifest))).json();
       this.orders = Object.fromEntries(manifest.orders.map(({ name, title }) => [name, title]));
+      if (this.engine && this.device.build !== device.build) this.end();
+      this.device = device;
       if (!this.engine) this.engine = new window.UncageEngine.Engine(this.address(files.worker), this.listener());
       const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, this.address(name)]));
+      let timer = 0;
       await new Promise((resolve, reject) => {
         this.waiting = { resolve, reject };
-        this.engine.open(manifest, this.address(files.wasm), parts);
-      });
-      tells.say("The model is loaded: drawing needs no server now.");
-      tells.opened(key);
+        this.engine.open(manifest, this.address(files.wasm), parts, { build: device.build, name: device.name, hurry: device.hurry });
+        const late = () => reject(new Error("WebGPU takes too long to start here"));
+        if (device.hurry) timer = setTimeout(late, window.UncageEngine.devices.WEBGPU_PATIENCE_MS);
+      }).finally(() => clearTimeout(timer));
+    }
+
+    // A graphics processor may be taken away at any time: the next run is WebAssembly's. What is said of it.
+    withoutGraphics(text) {
+      this.opening = { ...this.opening, key: "" };
+      if (this.wish !== "auto") return `WebGPU failed while it drew (${text}): choose WebAssembly in the settings.`;
+      kept.set("sessionStorage", REFUSED, "WebGPU failed while it drew");
+      return `WebGPU failed while it drew (${text}). Press Generate again: WebAssembly computes then.`;
+    }
+
+    end() {
+      this.listening++;
+      this.waiting = null;
+      if (this.engine) this.engine.end();
+      this.engine = null;
     }
 
     // What is told while the model opens is for us; the rest is for who draws.
     listener() {
       const { hears } = this;
+      const mine = ++this.listening; // of one engine: what an ended one still says is nothing to us
       const settle = () => {
         const { waiting } = this;
         this.waiting = null;
@@ -109,9 +180,10 @@
       return {
         opened: () => settle()?.resolve(),
         failed: (text) => {
+          if (mine !== this.listening) return;
           const waiting = settle();
           if (waiting) waiting.reject(new Error(text));
-          else hears.failed(text);
+          else hears.failed(this.device.build === "webgpu" ? this.withoutGraphics(text) : text);
         },
         progress: hears.progress,
         finished: hears.finished,

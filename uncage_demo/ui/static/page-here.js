@@ -7,6 +7,9 @@
   const PREPARE_MS = 300, EXPLAIN_MS = 900, FRAME_MS = 50;
   const UNTOLD = `${page.OUT_OF_REACH}: only the trace can be taken away.`;
 
+  // The same seed is the same picture on one device; last digits are the device's own.
+  const DEVICE_NOTES = { wasm: "", webgpu: " WebGPU computed it: its last digits are its own, so a cell may come out otherwise with WebAssembly or on the server." };
+
   let told = null; // what the server says of fields and models
   /** @type {(name: string, data: object) => void} */
   let trigger = () => {};
@@ -61,9 +64,10 @@
   };
   const model = new page.HereModel(hears, {
     say,
-    opened(key) {
+    opened(key, device) {
       mark("opened");
       nodes.root.dataset.opened = key;
+      nodes.root.dataset.device = device.build;
     },
   });
   // A prompt as the server reads it.
@@ -126,7 +130,7 @@
     const step = branch ? done.from : message.num_steps - 1;
     await page.onStage({
       kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
-      ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.`, untold: "The server is asked for command and link…",
+      ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.${DEVICE_NOTES[model.device.build]}`, untold: "The server is asked for command and link…",
     });
     mark("shown");
     updateFollow();
@@ -258,6 +262,7 @@
       // a browser that stores nothing asks again next time
     }
     for (const input of nodes.root.querySelectorAll("input")) input.checked = input.value === value;
+    nodes.device.hidden = !on();
     say("");
     if (on()) prepareSoon();
   }
@@ -284,7 +289,14 @@
     const root = context.element.querySelector(".uc-here");
     told = parse(context.props.value);
     model.attach(context.server, told);
-    Object.assign(nodes, { root, status: root.querySelector(".uc-here-status") });
+    Object.assign(nodes, { root, status: root.querySelector(".uc-here-status"), device: root.querySelector(".uc-here-device") });
+    const devices = nodes.device.querySelector("select");
+    devices.value = model.wish === "software" ? "webgpu" : model.wish;
+    devices.addEventListener("change", () => {
+      model.wish = devices.value;
+      delete nodes.root.dataset.opened;
+      prepareSoon();
+    });
     for (const input of root.querySelectorAll("input")) {
       input.addEventListener("change", () => choose(input.value));
       if (input.value === "browser") input.disabled = Boolean(told.lacking);

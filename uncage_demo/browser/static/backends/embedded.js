@@ -1,8 +1,9 @@
 // The embedded model on ONNX Runtime Web: forwards, pictures, detections; as backends/embedded/backend.py.
 
-/** @import { Backend, FoundObject, ForwardOutput, Manifest, Painter, Prompt, Request } from "../types" */
+/** @import { Backend, Device, FoundObject, ForwardOutput, Manifest, Painter, Prompt, Request } from "../types" */
 import { attentionPairs } from "../config.js";
 import { foundObjects } from "./detector.js";
+import { PLAIN, openOnGraphics } from "./devices.js";
 import { LocalPainter } from "./painter.js";
 import { checkManifest, openPart, readPart } from "./parts.js";
 import { textIds } from "./vocab.js";
@@ -17,13 +18,15 @@ export class EmbeddedBackend {
    * @param {any} transformer its session
    * @param {Painter} painter draws and detects
    * @param {Uint8Array} tiles "v 16 16 3", what each code draws
+   * @param {Device} device on which the transformer is
    */
-  constructor(manifest, ort, transformer, painter, tiles) {
+  constructor(manifest, ort, transformer, painter, tiles, device = PLAIN) {
     this.manifest = manifest;
     this.ort = ort;
     this.transformer = transformer;
     this.painter = painter;
     this.tiles = tiles;
+    this.device = device;
     this.info = manifest.model;
     this.default_blur = manifest.blur;
   }
@@ -34,13 +37,14 @@ export class EmbeddedBackend {
    * @param {any} ort ONNX Runtime Web
    * @param {(part: string) => Promise<Uint8Array>} read the bytes of a part
    * @param {Promise<Painter> | null} painter one that works elsewhere; null = decoder and detector are opened here
+   * @param {Device} device what computes
    * @throws {Error} a manifest of another version, a damaged file, a runtime that does not start; said in a sentence
    */
-  static async load(manifest, ort, read, painter = null) {
+  static async load(manifest, ort, read, painter = null, device = PLAIN) {
     checkManifest(manifest);
-    const transformer = await openPart(manifest, ort, "transformer", read);
+    const transformer = device.build === "webgpu" ? await openOnGraphics(manifest, ort, "transformer", read, device.hurry) : await openPart(manifest, ort, "transformer", read);
     const tiles = await readPart(manifest, "tiles", read);
-    return new EmbeddedBackend(manifest, ort, transformer, await (painter || LocalPainter.load(manifest, ort, read)), tiles);
+    return new EmbeddedBackend(manifest, ort, transformer, await (painter || LocalPainter.load(manifest, ort, read, device)), tiles, device);
   }
 
   /** Go through everything once, so that a visitor's first run does not wait for code that is compiled on its first use. */

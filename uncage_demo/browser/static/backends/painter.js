@@ -1,6 +1,7 @@
 // Pictures and detections: the decoder and the detector on ONNX Runtime Web, in this worker or in one of their own beside it.
 
-/** @import { Manifest, Painter } from "../types" */
+/** @import { Device, Manifest, Painter } from "../types" */
+import { PLAIN, openOnGraphics } from "./devices.js";
 import { openPart } from "./parts.js";
 
 const PICTURES_AT_ONCE = 4;
@@ -19,10 +20,12 @@ export class LocalPainter {
    * @param {Manifest} manifest from `export-web`
    * @param {any} ort ONNX Runtime Web
    * @param {(part: string) => Promise<Uint8Array>} read the bytes of a part
+   * @param {Device} device what draws; the detector looks once at a picture and stays on WebAssembly
    * @throws {Error} a damaged file, a runtime that does not start; said in a sentence
    */
-  static async load(manifest, ort, read) {
-    const sessions = { decoder: await openPart(manifest, ort, "decoder", read), detector: await openPart(manifest, ort, "detector", read) };
+  static async load(manifest, ort, read, device = PLAIN) {
+    const decoder = device.build === "webgpu" ? await openOnGraphics(manifest, ort, "decoder", read, device.hurry) : await openPart(manifest, ort, "decoder", read);
+    const sessions = { decoder, detector: await openPart(manifest, ort, "detector", read) };
     return new LocalPainter(ort, sessions);
   }
 

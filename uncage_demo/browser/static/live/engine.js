@@ -1,5 +1,11 @@
 // The page's side of the worker: asks it to draw and hands on what it tells. Knows no markup.
 
+/** @import { Device } from "../types" */
+import { WEBGPU_PATIENCE_MS, WISHES, chooseDevice, webAssembly } from "./device.js";
+
+/** What a page needs to choose what computes. */
+export const devices = { WEBGPU_PATIENCE_MS, WISHES, chooseDevice, webAssembly };
+
 /** Why this browser cannot draw, in a sentence; "" where it can. */
 export function unable() {
   if (typeof Worker === "undefined") return "This browser has no workers, so it cannot compute the model.";
@@ -56,13 +62,13 @@ export class Engine {
     else if (message.kind === "failed") this.told.failed(message.text);
   }
 
-  /** @param {any} manifest @param {string} wasm @param {Record<string, string>} parts */
-  open(manifest, wasm, parts) {
-    if (!this.painter) return this.worker.postMessage({ kind: "open", manifest, wasm, parts });
+  /** @param {any} manifest @param {string} wasm @param {Record<string, string>} parts @param {Device} [device] what computes; the worker's script and `wasm` are of its build */
+  open(manifest, wasm, parts, device) {
+    if (!this.painter) return this.worker.postMessage({ kind: "open", manifest, wasm, parts, device });
     const { port1, port2 } = new MessageChannel();
     const { transformer, tiles, ...painted } = parts;
-    this.painter.postMessage({ kind: "paint", manifest, wasm, parts: painted, port: port1 }, [port1]);
-    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { transformer, tiles }, painter: port2 }, [port2]);
+    this.painter.postMessage({ kind: "paint", manifest, wasm, parts: painted, port: port1, device }, [port1]);
+    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { transformer, tiles }, painter: port2, device }, [port2]);
   }
 
   /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean, frames?: string, keep?: boolean }} [how] see worker.js */

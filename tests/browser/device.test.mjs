@@ -1,0 +1,84 @@
+// What computes in a browser: when WebGPU is taken, and what is told where it is not.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { largestDifference, openOnGraphics } from "../../uncage_demo/browser/static/backends/devices.js";
+import { openPart } from "../../uncage_demo/browser/static/backends/parts.js";
+import { chooseDevice, webAssembly } from "../../uncage_demo/browser/static/live/device.js";
+
+const having = (adapter) => ({ requestAdapter: async () => adapter });
+
+test("without a graphics processor WebAssembly computes, and why is told", async () => {
+  globalThis.isSecureContext = true;
+  const lost = { requestAdapter: async () => { throw new Error("lost"); } };
+  for (const [gpu, reason] of [
+    [null, "this browser has no WebGPU"],
+    [having(null), "this browser has WebGPU, but no graphics processor for it"],
+    [lost, "this browser has WebGPU, but no graphics processor for it"],
+    [having({ info: { isFallbackAdapter: true } }), "WebGPU would be computed by the processor itself here"],
+    [having({ isFallbackAdapter: true }), "WebGPU would be computed by the processor itself here"],
+  ]) {
+    for (const wish of ["auto", "webgpu"]) assert.deepEqual(await chooseDevice(wish, gpu), webAssembly(reason));
+  }
+  globalThis.isSecureContext = false;
+  assert.match((await chooseDevice("auto", null)).reason, /over https only/);
+  assert.deepEqual(await chooseDevice("wasm", having({ info: { vendor: "maker" } })), webAssembly());
+});
+
+test("a graphics processor is taken where it is faster, or because it was chosen", async () => {
+  const gpu = having({ info: { vendor: "maker", architecture: "kind" } });
+  assert.deepEqual(await chooseDevice("auto", gpu), { build: "webgpu", name: "WebGPU (maker kind)", reason: "", hurry: true });
+  assert.deepEqual(await chooseDevice("webgpu", gpu), { build: "webgpu", name: "WebGPU (maker kind)", reason: "", hurry: false });
+  assert.equal((await chooseDevice("software", having({ isFallbackAdapter: true }))).build, "webgpu");
+});
+
+test("a difference is the largest one, and what is no number differs", () => {
+  assert.equal(largestDifference([1, 2, 3], [1, 2.5, 2.75]), 0.5);
+  assert.equal(largestDifference([1], [1, 2]), Infinity);
+  assert.equal(largestDifference([NaN, 1], [1, 1]), Infinity);
+});
+
+const clock = { now: 0, running: 0 };
+
+/** A runtime whose sessions answer with given logits after a given time, and which of them were given back. */
+function runtime(answers) {
+  const released = [];
+  const create = async (bytes, { executionProviders: [provider] }) => ({
+    outputNames: ["logits"],
+    run: async () => {
+      assert.equal(clock.running++, 0, "one run at a time");
+      await null;
+      clock.running--;
+      const { logits, ms = 0 } = answers[provider];
+      clock.now += ms;
+      return { logits: { data: logits } };
+    },
+    release: async () => released.push(provider),
+    provider,
+  });
+  return { released, ort: { InferenceSession: { create }, Tensor: class {} } };
+}
+
+const manifest = { ids: { pad: 0, start: 1, end: 2 }, mask_id: 9, model: { grid: [2, 2], codebook_size: 9 }, files: { transformer: { file: "t", bytes: 1, sha256: "" } } };
+const read = async () => new Uint8Array(1);
+
+test("a runtime computes one thing at a time", async (t) => {
+  t.mock.method(globalThis.crypto.subtle, "digest", async () => new ArrayBuffer(0));
+  const { ort } = runtime({ wasm: { logits: [1] } });
+  const sessions = [await openPart(manifest, ort, "transformer", read), await openPart(manifest, ort, "transformer", read)];
+  const outputs = await Promise.all([...sessions, ...sessions].map((session) => session.run({})));
+  assert.equal(outputs.length, 4);
+});
+
+test("WebGPU is held against WebAssembly before it draws", async (t) => {
+  t.mock.method(performance, "now", () => clock.now);
+  t.mock.method(globalThis.crypto.subtle, "digest", async () => new ArrayBuffer(0)); // the files of this test have no hash
+  const same = runtime({ webgpu: { logits: [1.001, 2] }, wasm: { logits: [1, 2], ms: 20 } });
+  assert.equal((await openOnGraphics(manifest, same.ort, "transformer", read, true)).provider, "webgpu");
+  assert.deepEqual(same.released, ["wasm"]);
+  const other = runtime({ webgpu: { logits: [1.5, 2] }, wasm: { logits: [1, 2] } });
+  await assert.rejects(openOnGraphics(manifest, other.ort, "transformer", read, false), /WebGPU computes the transformer differently here \(by 0\.50\)/);
+  assert.deepEqual(other.released.sort(), ["wasm", "webgpu"]);
+  const slow = { webgpu: { logits: [1, 2], ms: 30 }, wasm: { logits: [1, 2] } };
+  await assert.rejects(openOnGraphics(manifest, runtime(slow).ort, "transformer", read, true), /WebGPU is slower here \(the transformer takes 30 instead of 0 ms\)/);
+  assert.equal((await openOnGraphics(manifest, runtime(slow).ort, "transformer", read, false)).provider, "webgpu");
+});
