@@ -94,7 +94,9 @@ def test_an_edit_is_not_drawn_from_an_empty_grid(tmp_path: Path) -> None:
 def test_results_can_be_read_ahead(tmp_path: Path) -> None:
     write_records(tmp_path / "table1.jsonl.gz", [make(0) | {"baseline": "a", "cluster": "0"}])
     before = load_shipped.cache_info()
-    results.read_ahead(0.0, tmp_path).join(30)
+    drawing = iter([True, False, True, False, False])  # at first, a moment after a quiet one, never again
+    results.read_ahead(lambda: next(drawing), 0.0, 0.0, tmp_path).join(30)
+    assert next(drawing, None) is None, "it waited until nobody drew any more"
     assert load_shipped.cache_info().misses == before.misses + 1
     load_shipped(tmp_path)
     assert load_shipped.cache_info().hits == before.hits + 1

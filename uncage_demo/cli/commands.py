@@ -80,7 +80,7 @@ def app(options: argparse.Namespace) -> int:
     from uncage_demo.ui.layout import build_ui
     from uncage_demo.ui.theme import launch_options
 
-    build_ui().launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
+    build_ui(ahead=True).launch(server_name=options.host, server_port=options.port, inbrowser=options.open, **launch_options())
     return 0
 
 

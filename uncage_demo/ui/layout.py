@@ -21,6 +21,7 @@ from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
+from uncage_demo.ui.results import read_ahead
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
@@ -28,14 +29,17 @@ CHIP_EVENTS = ("word_edit", "word_replace", "word_add", "word_reset", "word_rest
 EXAMPLE_PROMPTS = ("a turtle and a pink apple", "a cat and a dog", "a blue bear and a yellow car", "a frog wearing a red crown")
 
 
-def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None) -> gr.Blocks:
+def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None, ahead: bool = False) -> gr.Blocks:
     """The whole page; no model is loaded before somebody asks for one.
 
     Args:
         slot: where models come from (tests pass one with a tiny real model).
         examples: shipped runs.
+        ahead: read the benchmark's results in the background, while nobody draws.
     """
     handlers = Handlers(slot, examples)
+    if ahead:
+        read_ahead(lambda: handlers.line.busy)
     with gr.Blocks(
         title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True, delete_cache=KEPT_FILES_S
     ) as demo:

@@ -243,6 +243,12 @@ class Line:
             seconds = float(round((left / self.workers + job.cost) * self._seconds_per_step))
         return Place(len(self._running) + number, seconds, number >= FULL)
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody's run is being decoded or waits for it."""
+        with self._lock:
+            return bool(self._running or self._waiting)
+
     def _turn_of(self, visitor: Hashable) -> int:
         """The round in which a visitor's next request is served: one after that of their request before, and none that is over."""
         turn = self._round if visitor is None else max(self._round, self._turns.get(visitor, -1) + 1)

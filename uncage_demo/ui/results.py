@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,15 @@ MAX_DRAWN = 4  # pairs decoded together at one click
 NOTHING = "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here."
 
 
-def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Timer:
+def read_ahead(busy: Callable[[], bool], after_s: float = 6.0, quiet_s: float = 1.0, folder: Path | None = None) -> threading.Timer:
     """Read the result lines and make the first table in the background, so that the tab's first visitor does not wait for them.
 
+    It takes the interpreter for some seconds, in which a run takes twice as long. So it waits for a moment without runs.
+
     Args:
+        busy: whether somebody draws.
         after_s: seconds from now, >= 0; the first visitor's page comes first.
+        quiet_s: how long nobody must have drawn, >= 0.
         folder: of the result files; None = the shipped ones.
 
     Returns:
@@ -53,6 +58,8 @@ def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Ti
     def read() -> None:
         from uncage_demo.bench.results import load_shipped
 
+        while not _quiet(busy, quiet_s):
+            pass
         shipped = load_shipped(folder or RESULTS)
         if shipped.pairs:
             first = shipped.pairs[0]
@@ -63,6 +70,13 @@ def read_ahead(after_s: float = 6.0, folder: Path | None = None) -> threading.Ti
     timer.daemon = True
     timer.start()
     return timer
+
+
+def _quiet(busy: Callable[[], bool], seconds: float) -> bool:
+    """Whether nobody draws, now and after so many seconds."""
+    early = busy()
+    time.sleep(seconds)
+    return not (early or busy())
 
 
 def build(handlers: Handlers, folder: Path | None = None) -> gr.HTML:
