@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from tests.browser.whole_runs import write
 from tests.golden.regenerate import load
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.browser.export_model import MAX_FILE_BYTES, check, export_model
-from uncage_demo.browser.graphs import graphs_of
+from uncage_demo.browser.graphs import as_whole_numbers, graphs_of, written
 from uncage_demo.shipped import EMBEDDED
 
 node = test_engine.node
@@ -37,7 +38,7 @@ def _absent(reason: str) -> None:
 
 
 # The last digits of the logits decide where a draw falls close to a border between two tokens. A model that is less sure has more borders.
-@pytest.mark.parametrize(("name", "count", "least_equal"), [("embedded", 60, 0.95), ("embedded-web", 12, 0.5)])
+@pytest.mark.parametrize(("name", "count", "least_equal"), [("embedded", 60, 0.95), ("embedded-web", 12, 0.5), ("embedded-blind", 8, 0.5)])
 def test_whole_runs_are_those_of_python(name, count, least_equal, tmp_path):
     write(EmbeddedBackend.load(EMBEDDED[name]), tmp_path, count)
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
@@ -48,12 +49,34 @@ def test_whole_runs_are_those_of_python(name, count, least_equal, tmp_path):
     print("\n".join(line for line in done.stdout.splitlines() if "runs equal" in line or "first at step" in line))
 
 
+@pytest.mark.parametrize("age", ["1/20", "3/5"])
+def test_younger_weights_are_small_and_the_same(age):
+    """They are whole numbers with a scale, which half precision does not hold."""
+    young = EmbeddedBackend.load(EMBEDDED["embedded-web"], age=age)
+    graph = graphs_of({"transformer": young.transformer, "tokenizer": young.tokenizer, "detector": young.detector})[0]
+    data = written(graph)
+    assert len(data) < 4_000_000
+    assert check(graph, data)["logits"] < 1e-3
+
+
+def test_only_what_whole_numbers_hold_exactly_is_stored_so():
+    random = np.random.default_rng(0)
+    whole = random.integers(-127, 128, (6, 5)).astype(np.int8)
+    whole[:, 0], whole[2] = 127, 0  # a row's largest is 127, or the row is empty
+    scale = random.uniform(0.001, 0.1, (6, 1)).astype(np.float16).astype(np.float32)
+    values = whole * scale
+    for given in (values, values.T):
+        numbers, factor = as_whole_numbers(given)
+        assert numbers.dtype == np.int8
+        assert np.array_equal(numbers * factor, given)
+    assert as_whole_numbers(random.normal(size=(6, 5)).astype(np.float32)) is None
+    assert as_whole_numbers(values.reshape(-1)) is None
+
+
 def test_a_graph_that_is_not_the_model_is_refused():
     tiny = load("tiny")
     parts = {"transformer": tiny.transformer, "tokenizer": tiny.tokenizer, "detector": tiny.detector}
     graph = graphs_of(parts)[0]
-    from uncage_demo.browser.graphs import written
-
     data = written(graph)
     assert max(check(graph, data).values()) < 1e-4
     tiny.transformer.output_bias[:4] += 1.0

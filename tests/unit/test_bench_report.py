@@ -124,7 +124,7 @@ def test_without_a_label_uncage_is_known_by_its_settings() -> None:
 def test_the_papers_sides_are_compared_honestly() -> None:
     rates = {"meissonic": 0.5, "random": 0.5, "confidence": 0.0, "uncage": 0.0, "halton": 1.0}
     text = against_paper(build_table(several("table1", rates, range(40), 0, "meissonic"), "table1", "s"))
-    assert text.endswith("The same here: confidence; halton. The opposite here: uncage. Neither shown here: random.")
+    assert text.endswith("The same here: confidence; halton. The opposite here: uncage. Not shown either way: random.")
     assert against_paper(build_table(LINES, "table1", "s")) == ""
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -173,8 +174,9 @@ def read_many(paths: Iterable[str | Path]) -> list[Record]:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The result files of a folder, by name; none where there is no such folder."""
-    return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
+    """The result files of a folder, by name with 8 before 12; none where there is no such folder."""
+    found = [path for path in folder.iterdir() if path.name.endswith(SUFFIXES)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
 
 
 def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> list[Record]:

@@ -123,7 +123,7 @@ def introduction(records: Sequence[Record], tables: Sequence[Table], metrics_fil
     lines.append(
         "Brackets are 95 % intervals (bootstrap that draws whole prompts). Methods are compared on the same prompts and seeds, in points; "
         "p is McNemar's exact test, “Holm” corrects it for the number of methods in the table. "
-        "Nothing is claimed whose interval holds zero."
+        "We claim nothing whose interval includes zero."
     )
     return " ".join(lines) + "\n"
 
@@ -186,7 +186,7 @@ def against_paper(table: Table) -> str:
     rest = [name for name in known if name not in found]
     said = [f"The same here: {'; '.join(same)}."] if same else []
     said += [f"The opposite here: {'; '.join(reversed_)}."] if reversed_ else []
-    said += [f"Neither shown here: {'; '.join(rest)}."] if rest else []
+    said += [f"Not shown either way: {'; '.join(rest)}."] if rest else []
     if not said:
         return ""
     return (

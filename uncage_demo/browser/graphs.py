@@ -1,7 +1,7 @@
-"""The embedded model as ONNX graphs: what goes in, what comes out, and weights stored in half precision.
+"""The embedded model as ONNX graphs: what goes in, what comes out, and weights stored small.
 
 Three graphs: the transformer (logits and every layer's attention to the text), the picture decoder, the detector. Weights are stored as
-float16 and turned to float32 when the graph is loaded; all arithmetic is float32, as in the engine.
+float16 or as whole numbers and turned to float32 when the graph is loaded; all arithmetic is float32, as in the engine.
 Shapes: b batch, n image tokens (y x grid, row-major), t text tokens, v codebook, l layers, h heads.
 """
 
@@ -247,7 +247,7 @@ def _answers(transformer: SceneTransformer) -> Callable[..., tuple[Tensor, ...]]
 
 
 def written(graph: Graph) -> bytes:
-    """A graph as the bytes of an .onnx file with its weights in half precision.
+    """A graph as the bytes of an .onnx file with its weights stored small (see `pack`).
 
     Raises:
         ImportError: without the packages of the extra "web".
@@ -270,27 +270,57 @@ def written(graph: Graph) -> bytes:
             do_constant_folding=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    halve(model)
+    pack(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
 
-def halve(model: onnx.ModelProto) -> None:
-    """Store float32 weights as float16, with a conversion back where the graph reads them. Changes the model in place."""
+def pack(model: onnx.ModelProto) -> None:
+    """Store float32 weights small, with what turns them back where the graph reads them. Changes the model in place; no value changes.
+
+    Float16 where that holds the weights exactly, else whole numbers with a scale per row or column (see `as_whole_numbers`), else as they
+    are. The runtime works the conversion out once, when it loads the graph.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < _LEAST_VALUES or not np.array_equal(values.astype(np.float16), values):
-            continue  # what half precision does not hold exactly (angles of the positions) stays as it is
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+    nodes = []
+    for weight in list(model.graph.initializer):
+        values, name = numpy_helper.to_array(weight), weight.name
+        if values.dtype != np.float32 or values.size < _LEAST_VALUES:
+            continue
+        if np.array_equal(values.astype(np.float16), values):
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        elif parts := as_whole_numbers(values):
+            whole, scale = parts
+            weight.CopyFrom(numpy_helper.from_array(whole, f"{name}.whole"))
+            model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+            nodes.append(helper.make_node("Cast", [f"{name}.whole"], [f"{name}.unscaled"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{name}.unscaled", f"{name}.scale"], [name]))
+    nodes += model.graph.node
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     del model.graph.value_info[:]
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
+
+
+def as_whole_numbers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """A matrix as whole numbers times a scale per row, or per column where it was transposed; None where it is not exactly that.
+
+    Args:
+        values: "r c" float32, as weights are that were stored at a quarter of their size (see `backends.embedded.files.compacted`).
+
+    Returns:
+        "r c" int8 and "r 1" or "1 c" float32, whose product is the matrix bit for bit.
+    """
+    if values.ndim != 2:
+        return None
+    for axis in (1, 0):
+        scale = np.abs(values).max(axis=axis, keepdims=True) / np.float32(127)
+        scale[scale == 0] = 1
+        whole = np.round(values / scale)
+        if np.array_equal(whole * scale, values):
+            return whole.astype(np.int8), scale
+    return None

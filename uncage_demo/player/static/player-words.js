@@ -80,9 +80,9 @@
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
     const by = make("span", "up-judge", "Detector:");
-    by.title = "Judged by a detector, a small model that can be wrong";
+    by.title = "What a detector sees in the finished picture: a small model that can be wrong";
     box.append(by);
-    box.setAttribute("aria-label", `Judged by ${judge}, not the truth`);
+    box.setAttribute("aria-label", `The finished picture, judged by ${judge}, not the truth`);
     for (const index of run.objects) {
       const label = run.labels[index];
       const found = said.objects_found[index], right = said.colors_right[index];

@@ -107,11 +107,16 @@
     label.focus();
   });
 
-  // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything.
+  // Generate by click or by Enter in the prompt shows the bar at once, before the server has said anything. Where open settings lie
+  // above the pictures and not beside them, they are put away: else nothing seems to happen.
+  function begin() {
+    window.UncagePage.busy("Starting…");
+    if (matchMedia("(max-width: 1059px)").matches) document.querySelector("#uc-settings > .label-wrap.open")?.click();
+  }
   document.addEventListener("click", (event) => {
-    if (event.target instanceof Element && event.target.closest("#uc-generate")) window.UncagePage.busy("Starting…");
+    if (event.target instanceof Element && event.target.closest("#uc-generate")) begin();
   }, true);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && event.target instanceof Element && event.target.closest("#uc-prompt")) window.UncagePage.busy("Starting…");
+    if (event.key === "Enter" && !event.shiftKey && event.target instanceof Element && event.target.closest("#uc-prompt")) begin();
   }, true);
 })();

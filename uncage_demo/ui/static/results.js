@@ -186,7 +186,7 @@
           find("heading").scrollIntoView({ behavior: "smooth" });
         }));
         const better = table.higher_is_better ? "" : " Lower is better.";
-        find("caption").textContent = `${table.caption} ${table.judge} Lines: 95 % intervals by prompt; a dot is filled where the interval of its difference excludes zero.${better}`;
+        find("caption").textContent = `${table.caption} ${table.judge} Lines: 95 % intervals by prompt. On the right, a dot is filled where its interval excludes zero.${better}`;
         find("numbers").lastElementChild.replaceChildren(numbersTable(make, table));
         element.dataset.table = `${current.experiment} ${current.suite} ${find("category").value} ${table.metric}`;
       } catch (error) {
