@@ -101,6 +101,11 @@ def few_steps(page: Any, steps: int = STEPS) -> None:
     page.click("#uc-settings button")
 
 
+def copied(page, part):
+    """Wait until the text that was copied is shown and holds a part: the clipboard answers when it likes."""
+    page.wait_for_function("part => document.querySelector('.uc-take-texts').innerText.includes(part)", arg=part)
+
+
 def explained(page: Any, times: int) -> None:
     page.wait_for_function("(n) => Number(document.querySelector('.uc-here').dataset.explained || 0) >= n", arg=times)
 
@@ -141,7 +146,7 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     # Link, command and Python are told; a film is made of what is sent.
     assert f"prompt={PROMPT.replace(' ', '+')}" in page.url.replace("%20", "+")
     page.click('#uc-takeaway [data-copies="command"]')
-    assert f"--num-steps {STEPS}" in page.inner_text(".uc-take-texts")
+    copied(page, f"--num-steps {STEPS}")
     assert taken(page, "still", tmp_path).stat().st_size > 10_000
     # A branch joins the stages, and names its parent as Python does.
     page.evaluate("() => window.UncagePage.shared.stage.setStep(2)")
@@ -154,7 +159,7 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     assert branch.lineage.parent == traces[0].id
     assert branch.config["order"] == "confidence"
     page.click('#uc-takeaway [data-copies="python"]')
-    assert "ud.branch(backend, traces[0], at_step=2" in page.inner_text(".uc-take-texts")
+    copied(page, "ud.branch(backend, traces[0], at_step=2")
     # The weight of the steps that follow: the rest is decoded again at once, and takes the place of the last one.
     page.evaluate("() => window.UncagePage.shared.stage.setStep(0)")
     for weight in ("9", "0"):

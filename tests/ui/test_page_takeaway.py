@@ -149,7 +149,7 @@ def test_a_branch_of_a_branch_and_what_can_be_copied_of_it(page, browser):
         assert fresh.evaluate(TOKENS) == hashes, "the link makes the branches again, with the same tokens"
         assert "branches=" in fresh.url
     page.click("#uc-takeaway [data-copies=python]")
-    page.wait_for_selector("#uc-takeaway .uc-take-texts")
+    page.wait_for_function("() => document.querySelector('#uc-takeaway .uc-take-texts').innerText.includes('import')")
     code = page.inner_text("#uc-takeaway .uc-take-texts")
     compile(code, "copied", "exec")
     assert "branch_2 = ud.branch(backend, branch_1," in code

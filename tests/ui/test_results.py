@@ -106,7 +106,7 @@ def test_table_plot_and_filters_show_what_the_lines_say(tab: Any, folder: Path) 
     rates = [row.estimates["correct"].value for row in table.rows]
     assert sorted(range(3), key=lambda i: places[i]) == sorted(range(3), key=lambda i: rates[i])
     assert table.caption in tab.inner_text(".ur-caption")
-    assert "the model here has" in tab.inner_text(".ur-warning")  # these weights are not the shipped ones
+    assert "here it has" in tab.inner_text(".ur-warning")  # these weights are not the shipped ones
 
     for filters in ({"outcome": "wrong"}, {"outcome": "better"}, {"outcome": "", "method": "halton"}, {"prompt": "DOG"}):
         choose(tab, **filters)
