@@ -66,7 +66,9 @@ def test_only_what_whole_numbers_hold_exactly_is_stored_so():
     scale = random.uniform(0.001, 0.1, (6, 1)).astype(np.float16).astype(np.float32)
     values = whole * scale
     for given in (values, values.T):
-        numbers, factor = as_whole_numbers(given)
+        parts = as_whole_numbers(given)
+        assert parts is not None
+        numbers, factor = parts
         assert numbers.dtype == np.int8
         assert np.array_equal(numbers * factor, given)
     assert as_whole_numbers(random.normal(size=(6, 5)).astype(np.float32)) is None
