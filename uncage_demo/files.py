@@ -1,10 +1,11 @@
-"""Writing files so that nothing is ever left half-written: the old file stays until the new one is complete on disk."""
+"""Writing files so that nothing is ever left half-written: the old file stays until the new one is complete on disk; and their order."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,3 +49,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> Path:
     with replacing(path) as place:
         place.write_bytes(data.encode() if isinstance(data, str) else data)
     return Path(path)
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths by their names as people sort them: 8 before 12."""
+    return sorted(paths, key=lambda path: [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])

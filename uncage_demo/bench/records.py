@@ -13,7 +13,6 @@ import io
 import json
 import lzma
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from uncage_demo.files import write_atomically
+from uncage_demo.files import in_order, write_atomically
 
 SCHEMA_VERSION = 1
 JUDGE = "detector"  # the scorer's name in the key of a line that the embedded models' detector judged
@@ -175,8 +174,7 @@ def read_many(paths: Iterable[str | Path]) -> list[Record]:
 
 def record_files(folder: Path) -> list[Path]:
     """The result files of a folder, by name with 8 before 12; none where there is no such folder."""
-    found = [path for path in folder.iterdir() if path.name.endswith(SUFFIXES)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+    return in_order(path for path in folder.iterdir() if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
 
 
 def merge(shards: Iterable[Sequence[Record]], *, keep_first: bool = False) -> list[Record]:

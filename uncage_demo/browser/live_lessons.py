@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from uncage_demo.files import in_order
+
 # Texts, goals and script are those of the app's page. They are read as files: this room knows nothing of the page's code.
 FOLDER = Path(__file__).parents[1] / "ui" / "static"
 SCRIPT, MARKUP = FOLDER / "lessons.js", FOLDER / "lessons.html"
@@ -21,8 +23,7 @@ DRAWN: dict[str, dict[str, Any]] = {
 
 def live_lessons() -> dict[str, Any]:
     """What the page holds: the lessons that it can draw, terms, papers, titles of the others, and the fixed markup."""
-    files = sorted(FOLDER.glob("lesson-*.json"), key=lambda path: int(path.stem.split("-")[1]))
-    all_ = {path.stem: _read(path) for path in files}
+    all_ = {path.stem: _read(path) for path in in_order(FOLDER.glob("lesson-*.json"))}
     return {
         "lessons": [{**all_[stem], "draw": _drawn(draw)} for stem, draw in DRAWN.items()],
         "elsewhere": [lesson["title"] for stem, lesson in all_.items() if stem not in DRAWN],

@@ -38,8 +38,6 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None, ah
         ahead: read the benchmark's results in the background, while nobody draws.
     """
     handlers = Handlers(slot, examples)
-    if ahead:
-        read_ahead(lambda: handlers.line.busy)
     with gr.Blocks(
         title="Uncage: watch masked decoding decide", analytics_enabled=False, fill_width=True, delete_cache=KEPT_FILES_S
     ) as demo:
@@ -60,6 +58,8 @@ def build_ui(slot: ModelSlot | None = None, examples: Examples | None = None, ah
         _restore(demo, handlers, page, tabs, lesson)
     # no bound on events that wait: whoever is in the queue is served, and only runs are counted (see `line`)
     demo.queue(max_size=None, default_concurrency_limit=16)
+    if ahead:
+        read_ahead(lambda: handlers.line.busy)
     return demo
 
 

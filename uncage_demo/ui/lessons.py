@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.bench.scorers_detector import wrong_objects
+from uncage_demo.files import in_order
 from uncage_demo.types import Subject, Verdict
 from uncage_demo.ui.examples import Examples
 
@@ -19,8 +20,7 @@ FOLDER = Path(__file__).parent / "static"
 @cache
 def all_lessons() -> tuple[dict[str, Any], ...]:
     """Every lesson by the number in its file's name: title, about, minutes, example, stages, start, intro, steps (do, goal, then), end."""
-    files = sorted(FOLDER.glob("lesson-*.json"), key=lambda path: int(path.stem.split("-")[1]))
-    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in files)
+    return tuple(json.loads(path.read_text(encoding="utf-8")) for path in in_order(FOLDER.glob("lesson-*.json")))
 
 
 @cache
