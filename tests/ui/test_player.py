@@ -286,7 +286,7 @@ def test_verdicts_are_marked_as_a_detectors(player):
     first = player.locator(".up-verdict").first
     assert "Detector:" in first.inner_text()
     assert "not found" in first.inner_text()
-    assert "Judged by detector 1, not the truth" in first.get_attribute("aria-label")
+    assert "judged by detector 1, not the truth" in first.get_attribute("aria-label")
 
 
 def test_findings_lead_to_their_evidence(player):

@@ -39,6 +39,7 @@ def test_a_dragged_region_says_which_words_drew_it(player, pair):
     region, why = player.evaluate(inspector)
     assert region < why, "what was asked last comes first"
     player.locator(".up-canvas").nth(1).click(position={"x": 20, "y": 20})
+    player.evaluate(FRAME)
     region, why = player.evaluate(inspector)
     assert why < region
     player.get_by_role("button", name="Clear").click()
