@@ -22,6 +22,7 @@ from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
+from uncage_demo.browser.winograd import with_winograd
 
 if TYPE_CHECKING:
     import onnx
@@ -161,15 +162,24 @@ def _shares(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
 
 
 class DecoderGraph(nn.Module):
-    """The picture decoder: pictures "b H W 3" uint8 of codes "b y x" int64."""
+    """The picture decoder: pictures "b H W 3" uint8 of codes "b y x" int64.
 
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
+    Args:
+        tokenizer: whose decoder it is; a picture may differ from its own by a level.
+        grid: (y, x).
+    """
+
+    def __init__(self, tokenizer: ImageTokenizer, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer = with_winograd(tokenizer, *grid)
 
     def forward(self, codes: Tensor) -> Tensor:
-        pictures = self.tokenizer.decode_values(self.tokenizer.code_values(codes)).clamp(0, 1)
-        return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+        return _levels(self.tokenizer, codes)
+
+
+def _levels(tokenizer: Any, codes: Tensor) -> Tensor:
+    pictures = tokenizer.decode_values(tokenizer.code_values(codes)).clamp(0, 1)
+    return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
 
 
 class DetectorGraph(nn.Module):
@@ -224,13 +234,20 @@ def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
     hidden[0, : n // 2, 2] = True
     codes = torch.randint(0, v, (2, y, x), generator=random)
     with torch.no_grad():
-        pictures = DecoderGraph(tokenizer)(codes)
+        pictures = _levels(tokenizer, codes)
     batch, read = {0: "batch"}, {0: "batch", 1: "text"}
     given = {"tokens": tokens, "text": text, "visible": text != 0, "hidden": hidden}
     axes = {"text": read, "visible": read, "hidden": {0: "batch", 2: "text"}, "attention": {0: "batch", 3: "text"}}
     return (
         Graph("transformer", TransformerGraph(transformer), given, axes, ("logits", "attention"), _answers(transformer)),
-        Graph("decoder", DecoderGraph(tokenizer), {"codes": codes}, {"codes": {0: "batch", 1: "rows", 2: "columns"}}, ("pictures",)),
+        Graph(
+            "decoder",
+            DecoderGraph(tokenizer, (y, x)),
+            {"codes": codes},
+            {"codes": batch},
+            ("pictures",),
+            lambda codes: (_levels(tokenizer, codes),),
+        ),
         Graph("detector", DetectorGraph(detector), {"pictures": pictures}, {"pictures": batch}, ("centre", "style")),
     )
 
