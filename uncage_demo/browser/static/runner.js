@@ -45,7 +45,7 @@ export async function* stream(backend, runs, every = 1) {
     const traces = runs.map((run, i) => traceOf(backend, run, configs[i], taken[i], made[i], timings, every));
     return { step: at, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
   };
-  // A painter beside this worker draws a step while the next one is decoded; the first one is shown before anything else is done.
+  // Where another worker helps, a step is drawn while the next one is decoded; the first one is shown before anything else is done.
   /** @type {Promise<Progress> | null} */
   let before = null;
   try {
@@ -65,7 +65,7 @@ export async function* stream(backend, runs, every = 1) {
       }
       step = Math.max(...latest.map((record) => record.step));
       before = told();
-      if (first || !backend.painter.beside) {
+      if (first || !backend.crew.beside) {
         yield await before;
         before = null;
       }

@@ -198,13 +198,30 @@ export interface Device {
   hurry: boolean;
 }
 
-/** Who draws and detects: in this worker, or in one of its own beside it. */
-export interface Painter {
-  /** Whether it works while this worker does something else. */
-  beside: boolean;
-  /** Pictures "H W 3" of token grids. */
+/** What one forward reads: an image of n tokens with b texts of t tokens. */
+export interface Reading {
+  b: number;
+  /** "n", the mask's id where masked. */
+  codes: BigInt64Array;
+  /** "b t" */
+  texts: BigInt64Array;
+  /** "b t" text tokens that may be attended to. */
+  visible: Uint8Array;
+  /** "b n t" what an image token may not attend to. */
+  hidden: Uint8Array;
+}
+
+/** Who computes: in this worker, or in one of its own beside it. */
+export interface Hand {
+  /** Which of the following it can do. */
+  able: Set<string>;
+  /** Take a part of the model: "transformer", "decoder" or "detector". */
+  open(part: string): Promise<void>;
+  /** Logits "b n v" and attention "b l h t n". */
+  read(reading: Reading): Promise<{ logits: Float32Array; attention: Float32Array }>;
+  /** Pictures "H W 3" of complete token grids "n". */
   pictures(grids: Int32Array[], size: readonly number[]): Promise<Uint8Array[]>;
-  /** The detector's logits of a picture. */
+  /** The detector's logits of a picture "H W 3". */
   sights(picture: Uint8Array, size: readonly number[]): Promise<{ centre: Float32Array; style: Float32Array }>;
   release(): Promise<void>;
 }

@@ -3,7 +3,7 @@
 /** @import { Device, Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
-import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
+import { DistantHand, LocalHand, answerOn } from "./backends/hands.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
 import { packedHeads } from "./player/heads.js";
@@ -29,8 +29,8 @@ class Worker {
     this.post = post;
     /** @type {EmbeddedBackend | null} */
     this.backend = null;
-    /** @type {LocalPainter | null} */
-    this.painter = null;
+    /** What this worker computes for another one. @type {LocalHand | null} */
+    this.hand = null;
     this.started = false;
     this.live = false;
     /** The latest ticket; an older one stops after its step. */
@@ -43,7 +43,7 @@ class Worker {
   async receive(message) {
     try {
       if (message.kind === "open") await this.open(message);
-      else if (message.kind === "paint") await this.paint(message);
+      else if (message.kind === "help") await this.help(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
       else if (message.kind === "show") await this.show(message);
@@ -57,11 +57,11 @@ class Worker {
     }
   }
 
-  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort, device?: Device }} message base64 of gzipped bytes, or addresses;
-   *   painter = to a worker that is told to paint; device = what computes, of which the runtime must be the build */
-  async open({ manifest, wasm, parts, painter, device }) {
+  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, helper?: MessagePort, device?: Device }} message base64 of gzipped bytes, or addresses;
+   *   helper = to a worker that is told to help; device = what computes, of which the runtime must be the build */
+  async open({ manifest, wasm, parts, helper, device }) {
     const began = performance.now();
-    const distant = painter ? DistantPainter.open(painter) : null;
+    const distant = helper ? DistantHand.reached(helper) : null;
     distant?.catch(() => {}); // it is waited for later, and what is wrong with it is told then
     await this.start(wasm);
     if (this.backend) await this.backend.release();
@@ -70,16 +70,17 @@ class Worker {
     await backend.warm();
     this.backend = remembering(backend);
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+    backend.share();
   }
 
-  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
-  async paint({ manifest, wasm, parts, port, device }) {
+  /** Draw and detect for another worker, and whatever else it wants. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
+  async help({ manifest, wasm, parts, port, device }) {
     try {
       await this.start(wasm);
-      if (this.painter) await this.painter.release();
-      this.painter = null;
-      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]), device);
-      answerOn(port, this.painter);
+      if (this.hand) await this.hand.release();
+      this.hand = null;
+      this.hand = await LocalHand.having([manifest, this.ort, (part) => unpacked(parts[part]), device], ["decoder", "detector"]);
+      answerOn(port, this.hand);
     } catch (error) {
       port.postMessage({ id: 0, text: told(error) });
     }

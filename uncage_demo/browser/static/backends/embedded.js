@@ -1,11 +1,12 @@
 // The embedded model on ONNX Runtime Web: forwards, pictures, detections; as backends/embedded/backend.py.
 
-/** @import { Backend, Device, FoundObject, ForwardOutput, Manifest, Painter, Prompt, Request } from "../types" */
+/** @import { Backend, Device, FoundObject, ForwardOutput, Hand, Manifest, Prompt, Request } from "../types" */
 import { attentionPairs } from "../config.js";
 import { foundObjects } from "./detector.js";
-import { PLAIN, openOnGraphics } from "./devices.js";
-import { LocalPainter } from "./painter.js";
-import { checkManifest, openPart, readPart } from "./parts.js";
+import { Crew } from "./crew.js";
+import { PLAIN } from "./devices.js";
+import { LocalHand, PARTS } from "./hands.js";
+import { checkManifest, readPart } from "./parts.js";
 import { textIds } from "./vocab.js";
 
 const PATCH_PX = 16;
@@ -15,16 +16,14 @@ export class EmbeddedBackend {
   /**
    * @param {Manifest} manifest
    * @param {any} ort the runtime
-   * @param {any} transformer its session
-   * @param {Painter} painter draws and detects
+   * @param {Crew} crew reads, draws and detects
    * @param {Uint8Array} tiles "v 16 16 3", what each code draws
-   * @param {Device} device on which the transformer is
+   * @param {Device} device what computes
    */
-  constructor(manifest, ort, transformer, painter, tiles, device = PLAIN) {
+  constructor(manifest, ort, crew, tiles, device = PLAIN) {
     this.manifest = manifest;
     this.ort = ort;
-    this.transformer = transformer;
-    this.painter = painter;
+    this.crew = crew;
     this.tiles = tiles;
     this.device = device;
     this.info = manifest.model;
@@ -35,16 +34,16 @@ export class EmbeddedBackend {
    * Open a model.
    * @param {Manifest} manifest from `export-web`
    * @param {any} ort ONNX Runtime Web
-   * @param {(part: string) => Promise<Uint8Array>} read the bytes of a part
-   * @param {Promise<Painter> | null} painter one that works elsewhere; null = decoder and detector are opened here
+   * @param {(part: string) => Promise<Uint8Array>} bytes of a part
+   * @param {Promise<Hand> | null} distant one that draws and detects in another worker; null = all is done here
    * @param {Device} device what computes
    * @throws {Error} a manifest of another version, a damaged file, a runtime that does not start; said in a sentence
    */
-  static async load(manifest, ort, read, painter = null, device = PLAIN) {
+  static async load(manifest, ort, bytes, distant = null, device = PLAIN) {
     checkManifest(manifest);
-    const transformer = device.build === "webgpu" ? await openOnGraphics(manifest, ort, "transformer", read, device.hurry) : await openPart(manifest, ort, "transformer", read);
-    const tiles = await readPart(manifest, "tiles", read);
-    return new EmbeddedBackend(manifest, ort, transformer, await (painter || LocalPainter.load(manifest, ort, read, device)), tiles, device);
+    const own = await LocalHand.having([manifest, ort, bytes, device], distant ? ["transformer"] : PARTS);
+    const tiles = await readPart(manifest, "tiles", bytes);
+    return new EmbeddedBackend(manifest, ort, new Crew(distant ? [own, await distant] : [own]), tiles, device);
   }
 
   /** Go through everything once, so that a visitor's first run does not wait for code that is compiled on its first use. */
@@ -52,8 +51,13 @@ export class EmbeddedBackend {
     const { grid, image_size_px: size } = this.info;
     const empty = new Int32Array(grid[0] * grid[1]);
     const text = new Array(this.manifest.text_length).fill(this.manifest.ids.pad);
-    const painted = this.decodeTokens([empty]).then(([picture]) => this.painter.sights(picture, size));
+    const painted = this.decodeTokens([empty]).then(([picture]) => this.crew.sights(picture, size));
     await Promise.all([painted, this.run(empty, text, true, [], null)]);
+  }
+
+  /** Once the model is open: two runs keep both workers busy, not one of them. WebGPU is one device, however many ask it. */
+  async share() {
+    if (this.device.build !== "webgpu" && this.crew.beside) await this.crew.share();
   }
 
   /** @param {Prompt} prompt */
@@ -86,7 +90,7 @@ export class EmbeddedBackend {
    * @returns {Promise<{ logits: Float32Array, attention: Float32Array, read: number }>}
    */
   async run(tokens, text, unconditional, suppress, hidden) {
-    const { ort, manifest } = this;
+    const { manifest } = this;
     const { ids } = manifest;
     const [n, t] = [tokens.length, text.length];
     const b = unconditional ? 2 : 1;
@@ -97,13 +101,8 @@ export class EmbeddedBackend {
     const codes = BigInt64Array.from(tokens, (token) => BigInt(token < 0 ? manifest.mask_id : token));
     const masked = new Uint8Array(b * n * read);
     if (hidden) for (let i = 0; i < n; i++) masked.set(hidden.subarray(i * t, i * t + read), i * read);
-    const { logits, attention } = await this.transformer.run({
-      tokens: new ort.Tensor("int64", codes, [1, n]),
-      text: new ort.Tensor("int64", BigInt64Array.from(texts, BigInt), [b, read]),
-      visible: new ort.Tensor("bool", visible, [b, read]),
-      hidden: new ort.Tensor("bool", masked, [b, n, read]),
-    });
-    return { logits: logits.data, attention: attention.data, read };
+    const made = await this.crew.read({ b, codes, texts: BigInt64Array.from(texts, BigInt), visible, hidden: masked });
+    return { ...made, read };
   }
 
   /**
@@ -112,7 +111,7 @@ export class EmbeddedBackend {
    * @returns {Promise<Uint8Array[]>}
    */
   decodeTokens(grids) {
-    return this.painter.pictures(grids, this.info.grid);
+    return this.crew.pictures(grids, this.info.grid);
   }
 
   /**
@@ -131,14 +130,13 @@ export class EmbeddedBackend {
    * @returns {Promise<FoundObject[]>}
    */
   async detect(picture) {
-    const { centre, style } = await this.painter.sights(picture, this.info.image_size_px);
+    const { centre, style } = await this.crew.sights(picture, this.info.image_size_px);
     return foundObjects(this.manifest, centre, style);
   }
 
   /** Give the memory back. */
   async release() {
-    await this.transformer.release();
-    await this.painter.release();
+    await this.crew.release();
   }
 }
 

@@ -36,7 +36,9 @@ export async function* decodeMany(backend, runs, options = {}) {
   while (states.some((state) => !state.finished)) {
     const active = states.map((_, i) => i).filter((i) => !states[i].finished);
     const ask = sharing(backend);
-    for (const i of active) latest[i] = await states[i].advance(ask);
+    // All ask before one is answered, so that two of them can be read at once.
+    const records = await Promise.all(active.map((i) => states[i].advance(ask)));
+    active.forEach((i, k) => (latest[i] = records[k]));
     yield latest.slice();
   }
 }
