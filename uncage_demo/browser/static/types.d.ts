@@ -163,6 +163,8 @@ export interface Request {
   num_steps: number;
   text: number[];
   unconditional: boolean;
+  /** Scale of classifier-free guidance where nothing but its result is wanted; null = both answers apart. */
+  guidance: number | null;
   source: string | null;
   full: boolean;
   suppress: number[];
@@ -171,6 +173,8 @@ export interface Request {
 }
 
 export interface ForwardOutput {
+  /** Logits "n v" after guidance, where these were asked for; the model may give both answers all the same. */
+  guided: Float32Array | null;
   cond: Float32Array;
   uncond: Float32Array | null;
   /** "t" rows of "n": attention to every text token, averaged over the source's layers and heads. */
@@ -209,6 +213,8 @@ export interface Reading {
   visible: Uint8Array;
   /** "b n t" what an image token may not attend to. */
   hidden: Uint8Array;
+  /** "b r" how much of each text's answer is in each of r answers. */
+  mix: Float32Array;
 }
 
 /** Who computes: in this worker, or in one of its own beside it. */
@@ -217,7 +223,7 @@ export interface Hand {
   able: Set<string>;
   /** Take a part of the model: "transformer", "decoder" or "detector". */
   open(part: string): Promise<void>;
-  /** Logits "b n v" and attention "b l h t n". */
+  /** Logits "r n v" and attention "b l h t n". */
   read(reading: Reading): Promise<{ logits: Float32Array; attention: Float32Array }>;
   /** Pictures "H W 3" of complete token grids "n". */
   pictures(grids: Int32Array[], size: readonly number[]): Promise<Uint8Array[]>;

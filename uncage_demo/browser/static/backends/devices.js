@@ -73,6 +73,7 @@ function transformerInput(manifest, ort) {
     text: new ort.Tensor("int64", BigInt64Array.from(text, BigInt), [2, read]),
     visible: new ort.Tensor("bool", Uint8Array.from(text, (id) => Number(id !== ids.pad)), [2, read]),
     hidden: new ort.Tensor("bool", new Uint8Array(2 * n * read), [2, n, read]),
+    mix: new ort.Tensor("float32", Float32Array.of(1, 0, 0, 1), [2, 2]),
   };
 }
 

@@ -52,7 +52,7 @@ export class EmbeddedBackend {
     const empty = new Int32Array(grid[0] * grid[1]);
     const text = new Array(this.manifest.text_length).fill(this.manifest.ids.pad);
     const painted = this.decodeTokens([empty]).then(([picture]) => this.crew.sights(picture, size));
-    await Promise.all([painted, this.run(empty, text, true, [], null)]);
+    await Promise.all([painted, this.run(empty, text, mixOf(true, 1), [], null)]);
   }
 
   /** Once the model is open: two runs keep both workers busy, not one of them. WebGPU is one device, however many ask it. */
@@ -70,38 +70,39 @@ export class EmbeddedBackend {
    * @param {Request} request
    * @returns {Promise<ForwardOutput>}
    */
-  async forward({ tokens, text, unconditional, source, full, suppress, hidden }) {
+  async forward({ tokens, text, unconditional, guidance, source, full, suppress, hidden }) {
     const { info, manifest } = this;
     const [n, t, v] = [tokens.length, text.length, info.codebook_size];
-    const { logits, attention, read } = await this.run(tokens, text, unconditional, suppress, hidden);
+    const { logits, attention, read } = await this.run(tokens, text, mixOf(unconditional, guidance), suppress, hidden);
     const pairs = source === null ? null : attentionPairs(source, info.single_layers, info.num_heads, manifest.attention_heads);
     return {
-      cond: logits.subarray(0, n * v),
-      uncond: unconditional ? logits.subarray(n * v, 2 * n * v) : null,
+      guided: guidance === null ? null : logits,
+      cond: logits.subarray(0, n * v), // where guided, there is nothing else
+      uncond: unconditional && guidance === null ? logits.subarray(n * v) : null,
       attention: pairs && averaged(attention, pairs, info.num_heads, read, t, n),
       attention_full: full ? padded(attention, info.single_layers * info.num_heads, read, t, n) : null,
     };
   }
 
   /**
-   * Logits "b n v" and attention "b l h read n" of one sample, and of its unconditional half where that is wanted. The padding at the end
+   * Logits "r n v" and attention "b l h read n" of one sample, and of its unconditional half where that is wanted. The padding at the end
    * of a text is not computed: the model never attends to it.
-   * @param {Int32Array} tokens @param {number[]} text @param {boolean} unconditional @param {readonly number[]} suppress @param {Uint8Array | null} hidden "n t"
+   * @param {Int32Array} tokens @param {number[]} text @param {number[][]} mix "b r", see Reading; a second row = with the unconditional half @param {readonly number[]} suppress @param {Uint8Array | null} hidden "n t"
    * @returns {Promise<{ logits: Float32Array, attention: Float32Array, read: number }>}
    */
-  async run(tokens, text, unconditional, suppress, hidden) {
+  async run(tokens, text, mix, suppress, hidden) {
     const { manifest } = this;
     const { ids } = manifest;
     const [n, t] = [tokens.length, text.length];
-    const b = unconditional ? 2 : 1;
+    const b = mix.length;
     const read = Math.max(2, ...text.map((id, k) => (id === ids.pad ? 0 : k + 1)));
     const empty = [ids.start, ids.end, ...new Array(read - 2).fill(ids.pad)];
-    const texts = [...text.slice(0, read), ...(unconditional ? empty : [])];
+    const texts = [...text.slice(0, read), ...(b > 1 ? empty : [])];
     const visible = Uint8Array.from(texts, (id, k) => Number(id !== ids.pad && !(k < read && suppress.includes(k))));
     const codes = BigInt64Array.from(tokens, (token) => BigInt(token < 0 ? manifest.mask_id : token));
     const masked = new Uint8Array(b * n * read);
     if (hidden) for (let i = 0; i < n; i++) masked.set(hidden.subarray(i * t, i * t + read), i * read);
-    const made = await this.crew.read({ b, codes, texts: BigInt64Array.from(texts, BigInt), visible, hidden: masked });
+    const made = await this.crew.read({ b, codes, texts: BigInt64Array.from(texts, BigInt), visible, hidden: masked, mix: Float32Array.from(mix.flat()) });
     return { ...made, read };
   }
 
@@ -138,6 +139,12 @@ export class EmbeddedBackend {
   async release() {
     await this.crew.release();
   }
+}
+
+/** How the answers with the text and without it are mixed, "b r". @param {boolean} unconditional @param {number | null} guidance as in a request */
+function mixOf(unconditional, guidance) {
+  if (!unconditional) return [[1]];
+  return guidance === null ? [[1, 0], [0, 1]] : [[guidance], [1 - guidance]];
 }
 
 /**

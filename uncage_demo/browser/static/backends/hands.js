@@ -60,7 +60,7 @@ export class LocalHand {
   }
 
   /** @param {Reading} reading @returns {Promise<{ logits: Float32Array, attention: Float32Array }>} */
-  async read({ b, codes, texts, visible, hidden }) {
+  async read({ b, codes, texts, visible, hidden, mix }) {
     const { Tensor } = this.ort;
     const t = texts.length / b;
     const { logits, attention } = await this.run("transformer", {
@@ -68,6 +68,7 @@ export class LocalHand {
       text: new Tensor("int64", texts, [b, t]),
       visible: new Tensor("bool", visible, [b, t]),
       hidden: new Tensor("bool", hidden, [b, codes.length, t]),
+      mix: new Tensor("float32", mix, [b, mix.length / b]),
     });
     return { logits: logits.data, attention: attention.data };
   }
