@@ -32,6 +32,7 @@ export async function* stream(backend, runs, every = 1) {
     const known = drawn.get(key) || backend.decodeTokens([grid]).then(([picture]) => picture);
     if (drawn.size > 16) drawn.clear();
     drawn.set(key, known);
+    known.catch(() => {}); // it is told where it is waited for, or what failed first is
     return known;
   };
   const steps = decodeMany(backend, runs);
@@ -65,6 +66,7 @@ export async function* stream(backend, runs, every = 1) {
       }
       step = Math.max(...latest.map((record) => record.step));
       before = told();
+      before.catch(() => {});
       if (first || !backend.crew.beside) {
         yield await before;
         before = null;

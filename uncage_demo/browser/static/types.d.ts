@@ -223,6 +223,8 @@ export interface Hand {
   able: Set<string>;
   /** Take a part of the model: "transformer", "decoder" or "detector". */
   open(part: string): Promise<void>;
+  /** From now on WebAssembly computes everything. */
+  leaveGraphics(): Promise<void>;
   /** Logits "r n v" and attention "b l h t n". */
   read(reading: Reading): Promise<{ logits: Float32Array; attention: Float32Array }>;
   /** Pictures "H W 3" of complete token grids "n". */

@@ -3,6 +3,7 @@
 /** @import { Device, Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
+import { GraphicsLost } from "./backends/devices.js";
 import { DistantHand, LocalHand, answerOn } from "./backends/hands.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
@@ -103,12 +104,41 @@ class Worker {
     this.ticket = ticket;
     this.live = Boolean(live);
     const backend = this.model();
-    for await (const progress of stream(backend, runs, parseFrames(frames))) {
+    const every = parseFrames(frames);
+    await this.follow(ticket, () => stream(backend, runs, every), async (progress) => {
       const { traces, finished } = progress;
       await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), { titles, keep: finished && keep });
-      // Lets messages in: a cancelled run stops here.
-      await new Promise((resolve) => setTimeout(resolve, 0));
+    });
+  }
+
+  /**
+   * Follow a run to its end, or until something else is asked for. One during which WebGPU fails is begun again with WebAssembly: all of it
+   * has the digits of one device.
+   * @param {number} ticket
+   * @param {() => AsyncGenerator<import("./types").Progress, void, void>} begin
+   * @param {(progress: import("./types").Progress) => Promise<void>} tell
+   */
+  async follow(ticket, begin, tell) {
+    await this.onAnyDevice(async () => {
       if (this.ticket !== ticket) return;
+      for await (const progress of begin()) {
+        await tell(progress);
+        // Lets messages in: a cancelled run stops here.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (this.ticket !== ticket) return;
+      }
+    });
+  }
+
+  /** Do something; where WebGPU fails meanwhile, again with WebAssembly, which the page is told of. @template T @param {() => Promise<T>} act @returns {Promise<T>} */
+  async onAnyDevice(act) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof GraphicsLost)) throw error;
+      await this.model().leaveGraphics();
+      this.post({ kind: "device", device: this.model().device, text: error.message });
+      return act();
     }
   }
 
@@ -124,13 +154,11 @@ class Worker {
     const { info } = this.model();
     if (parent.trace.model.weight_hash !== info.weight_hash) throw new RangeError("This run was made by another model than the one that is open: draw it again.");
     const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
-    for await (const progress of branched(this.model(), parent.trace, at_step, edits, config)) {
+    await this.follow(ticket, () => branched(this.model(), parent.trace, at_step, edits, config), async (progress) => {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
       const { finished } = progress;
       await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), finished ? this.judged(progress.traces[0]) : null], { keep: finished });
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      if (this.ticket !== ticket) return;
-    }
+    });
   }
 
   /** Trace files of runs of one prompt, opened again; they take the place of all runs. @param {{ ticket: number, files: Uint8Array[] }} message */
@@ -187,7 +215,7 @@ class Worker {
   async heads({ id, run, step, word, prompt, tokens }) {
     const { trace } = this.runs[run];
     const read = tokens || trace.prompt.words[word].tokens;
-    const maps = await headsAt(this.model(), trace, step, read, prompt);
+    const maps = await this.onAnyDevice(() => headsAt(this.model(), trace, step, read, prompt));
     this.post({ kind: "answer", id, value: { heads: packedHeads(maps, this.model().info, step, word) } });
   }
 

@@ -62,6 +62,11 @@ export class Crew {
     }
   }
 
+  /** From now on WebAssembly computes everything. */
+  async leaveGraphics() {
+    for (const hand of this.hands) await hand.leaveGraphics();
+  }
+
   async release() {
     for (const hand of this.hands) await hand.release();
   }

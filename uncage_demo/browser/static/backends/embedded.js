@@ -60,6 +60,12 @@ export class EmbeddedBackend {
     if (this.device.build !== "webgpu" && this.crew.beside) await this.crew.share();
   }
 
+  /** From now on WebAssembly computes everything. */
+  async leaveGraphics() {
+    await this.crew.leaveGraphics();
+    this.device = PLAIN;
+  }
+
   /** @param {Prompt} prompt */
   encode(prompt) {
     return textIds(this.manifest, prompt.tokens);

@@ -1,7 +1,7 @@
 // Who computes: the sessions of one worker's runtime, in this worker or in another one beside it.
 
 /** @import { Device, Hand, Manifest, Reading } from "../types" */
-import { PLAIN, openOnGraphics } from "./devices.js";
+import { GraphicsLost, PLAIN, openOnGraphics } from "./devices.js";
 import { openPart } from "./parts.js";
 
 const PICTURES_AT_ONCE = 4;
@@ -26,6 +26,8 @@ export class LocalHand {
     this.able = new Set();
     /** @type {Map<string, Promise<any>>} */
     this.sessions = new Map();
+    /** @type {Promise<void> | null} */
+    this.leaving = null;
   }
 
   /**
@@ -40,10 +42,15 @@ export class LocalHand {
     return hand;
   }
 
+  /** Whether WebGPU computes a part. @param {string} part */
+  onGraphics(part) {
+    return this.device.build === "webgpu" && part !== "detector";
+  }
+
   /** Take a part. @param {string} part */
   async open(part) {
     const { manifest, ort, bytes, device, sessions } = this;
-    const session = sessions.get(part) || (device.build === "webgpu" && part !== "detector" ? openOnGraphics(manifest, ort, part, bytes, device.hurry) : openPart(manifest, ort, part, bytes));
+    const session = sessions.get(part) || (this.onGraphics(part) ? openOnGraphics(manifest, ort, part, bytes, device.hurry) : openPart(manifest, ort, part, bytes));
     sessions.set(part, session);
     session.catch(() => sessions.delete(part));
     await session;
@@ -54,9 +61,32 @@ export class LocalHand {
    * @param {string} part
    * @param {Record<string, any>} feeds
    * @returns {Promise<any>} the outputs by name
+   * @throws {GraphicsLost}
    */
   async run(part, feeds) {
-    return (await /** @type {Promise<any>} */ (this.sessions.get(part))).run(feeds);
+    const session = await this.sessions.get(part);
+    try {
+      return await session.run(feeds);
+    } catch (error) {
+      throw this.onGraphics(part) ? new GraphicsLost(error instanceof Error ? error.message : String(error)) : error;
+    }
+  }
+
+  /** From now on WebAssembly computes everything. */
+  leaveGraphics() {
+    this.leaving ||= this.movedToWebAssembly();
+    return this.leaving;
+  }
+
+  async movedToWebAssembly() {
+    const parts = [...this.sessions.keys()].filter((part) => this.onGraphics(part));
+    this.device = PLAIN;
+    for (const part of parts) {
+      const lost = await this.sessions.get(part);
+      this.sessions.delete(part);
+      await Promise.resolve(lost.release()).catch(() => {}); // nobody knows what is left of it
+      await this.open(part);
+    }
   }
 
   /** @param {Reading} reading @returns {Promise<{ logits: Float32Array, attention: Float32Array }>} */
@@ -104,7 +134,7 @@ export class LocalHand {
 }
 
 /** What may be asked of a hand from another worker. */
-const ASKED = ["open", "read", "pictures", "sights"];
+const ASKED = ["open", "read", "pictures", "sights", "leaveGraphics"];
 
 /** Let a hand be asked from another worker. @param {MessagePort} port @param {LocalHand} hand */
 export function answerOn(port, hand) {
@@ -115,7 +145,7 @@ export function answerOn(port, hand) {
       const buffers = value ? (Array.isArray(value) ? value : Object.values(value)).map(({ buffer }) => buffer) : [];
       port.postMessage({ id, value }, [...new Set(buffers)]);
     } catch (error) {
-      port.postMessage({ id, text: error instanceof Error ? error.message : String(error) });
+      port.postMessage({ id, text: error instanceof Error ? error.message : String(error), lost: error instanceof GraphicsLost });
     }
   };
   port.postMessage({ id: 0, value: [...hand.able] });
@@ -131,10 +161,10 @@ export class DistantHand {
     this.lastId = 0;
     /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
     this.asked = new Map();
-    port.onmessage = ({ data: { id, value, text } }) => {
+    port.onmessage = ({ data: { id, value, text, lost } }) => {
       const waiting = this.asked.get(id);
       this.asked.delete(id);
-      if (waiting) text === undefined ? waiting.resolve(value) : waiting.reject(new Error(text));
+      if (waiting) text === undefined ? waiting.resolve(value) : waiting.reject(lost ? new GraphicsLost(text) : new Error(text));
     };
   }
 
@@ -156,6 +186,10 @@ export class DistantHand {
   async open(part) {
     await this.ask("open", [part]);
     this.able.add(ABLE[part]);
+  }
+
+  async leaveGraphics() {
+    await this.ask("leaveGraphics", []);
   }
 
   /** @param {Reading} reading @returns {Promise<{ logits: Float32Array, attention: Float32Array }>} */

@@ -21,6 +21,7 @@ export function unable() {
  * @property {(message: any) => void} finished
  * @property {(message: any) => void} saved
  * @property {(text: string) => void} failed
+ * @property {(device: Device, text: string) => void} [device] another one computes from now on, and why
  */
 
 export class Engine {
@@ -55,7 +56,8 @@ export class Engine {
       return;
     }
     if (message.ticket !== undefined && message.ticket !== this.ticket && message.kind !== "saved") return;
-    if (message.kind === "opened") this.told.opened(message.seconds);
+    if (message.kind === "device") this.told.device?.(message.device, message.text);
+    else if (message.kind === "opened") this.told.opened(message.seconds);
     else if (message.kind === "progress") this.told.progress(message);
     else if (message.kind === "finished") this.told.finished(message);
     else if (message.kind === "saved") this.told.saved(message);
