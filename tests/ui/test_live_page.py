@@ -123,6 +123,12 @@ def test_a_lesson_draws_its_own_runs_and_leaves_the_others_alone(file, open_page
     page.keyboard.press("End")
     page.wait_for_selector('.live-lessons[data-step="1"]')
     page.click(".live-lessons button:has-text('All lessons')")
+    page.click(".uc-lesson-card:has-text('Three ways in which binding fails')")  # its runs are of a model that is not in the page
+    page.wait_for_function("() => document.querySelectorAll('.live-lessons .up-canvas').length === 3")
+    page.focus(".live-lessons [data-up=timeline]")
+    page.keyboard.press("End")
+    page.wait_for_selector('.live-lessons[data-step="1"]')
+    page.click(".live-lessons button:has-text('All lessons')")
     page.click("[data-live=tabDraw]")
     page.evaluate("() => window.uncageLive.asked('branch', { run: 1, step: 1, cell: -1, action: 'keep', order: 'confidence' })")
     drawn(page, 2)

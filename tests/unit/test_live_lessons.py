@@ -1,4 +1,4 @@
-"""The lessons in the page in one file: what the page can draw and check itself, and shipped runs that it is given; nothing with the brush."""
+"""The lessons in the page in one file: what it can draw and check itself, and shipped runs that it is given; nothing with the brush."""
 
 import pytest
 
@@ -35,12 +35,12 @@ def test_every_lesson_is_there_or_named_as_one_of_the_app():
 def test_lessons_on_shipped_runs_come_with_these():
     held = held_lessons()
     told = live_lessons(held)
-    assert [title for title in told["elsewhere"]] == [
-        one["title"] for one in all_lessons() if any("paints" in step["goal"] for step in one["steps"])
-    ]
+    brushed = [one["title"] for one in all_lessons() if any("paints" in step["goal"] for step in one["steps"])]
+    assert told["elsewhere"] == brushed
     assert [one["title"] for one in told["lessons"]] == [one["title"] for one in all_lessons() if one["title"] not in told["elsewhere"]]
     for lesson in (one for one in told["lessons"] if "held" in one):
-        payload, shown = (held[lesson["held"].removeprefix("live-")][key] for key in ("payload", "shown"))
+        mine = held[lesson["held"].removeprefix("live-")]
+        payload, shown = mine["payload"], mine["shown"]
         assert lesson["shown"] == shown
         assert not {"paints", "paints_around", "asks"} & {goal for step in lesson["steps"] for goal in step["goal"]}
         finds = {step["goal"]["finds"] for step in lesson["steps"] if "finds" in step["goal"]}

@@ -12,8 +12,8 @@ from uncage_demo.files import in_order
 # Texts, goals and script are those of the app's page. They are read as files: this room knows nothing of the page's code.
 FOLDER = Path(__file__).parents[1] / "ui" / "static"
 SCRIPT, MARKUP = FOLDER / "lessons.js", FOLDER / "lessons.html"
-# What is drawn for a lesson: choices of the menus, a place and a seed. Its text must hold for any run of its orders. Others speak of shipped
-# runs, which whoever writes the page may bring along; one asks for the brush.
+# What is drawn for a lesson: choices of the menus, a place and a seed. Its text must hold for any run of its orders. Others speak of
+# shipped runs, which whoever writes the page may bring along; one asks for the brush.
 DRAWN: dict[str, dict[str, Any]] = {
     "lesson-1-why-steps": {"choices": [("rabbit", "blue", 1), ("apple", "red", 1)], "place": "", "seed": "1"},
     "lesson-2-schedule": {"choices": [("cat", "", 1), ("balloon", "green", 1)], "place": "", "seed": "2"},
