@@ -34,7 +34,7 @@ def test_every_lesson_is_there_or_named_as_one_of_the_app():
 
 def test_lessons_on_shipped_runs_come_with_these():
     held = held_lessons()
-    told = live_lessons(held)
+    told = live_lessons(held, ["embedded-blind"])
     brushed = [one["title"] for one in all_lessons() if any("paints" in step["goal"] for step in one["steps"])]
     assert told["elsewhere"] == brushed
     assert [one["title"] for one in told["lessons"]] == [one["title"] for one in all_lessons() if one["title"] not in told["elsewhere"]]
@@ -42,6 +42,7 @@ def test_lessons_on_shipped_runs_come_with_these():
         mine = held[lesson["held"].removeprefix("live-")]
         payload, shown = mine["payload"], mine["shown"]
         assert lesson["shown"] == shown
+        assert lesson["intro"][-1].startswith("These runs are of another model") == (payload["model"]["id"] != "embedded-blind")
         assert not {"paints", "paints_around", "asks"} & {goal for step in lesson["steps"] for goal in step["goal"]}
         finds = {step["goal"]["finds"] for step in lesson["steps"] if "finds" in step["goal"]}
         assert all(any(run[kind] for run in shown) for kind in finds)

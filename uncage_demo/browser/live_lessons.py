@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -22,6 +22,7 @@ DRAWN: dict[str, dict[str, Any]] = {
 }
 # Their last words speak of the app's controls.
 _OF_THE_APP = ("lesson-7-ages", "lesson-9-parallel")
+_ANOTHER_MODEL = "These runs are of another model than the one in this page."
 
 
 class HeldLesson(TypedDict):
@@ -31,16 +32,17 @@ class HeldLesson(TypedDict):
     shown: list[dict[str, list[int]]]
 
 
-def live_lessons(held: Mapping[str, HeldLesson] | None = None) -> dict[str, Any]:
+def live_lessons(held: Mapping[str, HeldLesson] | None = None, models: Collection[str] = ()) -> dict[str, Any]:
     """What the page holds: lessons, terms, papers, titles of the lessons that it has not, and the fixed markup.
 
     Args:
         held: runs of lessons that it does not draw itself, by the lesson's file.
+        models: names of those in the page.
     """
     held = held or {}
     all_ = {path.stem: _read(path) for path in in_order(FOLDER.glob("lesson-*.json"))}
     return {
-        "lessons": [{**lesson, **_runs(stem, lesson, held)} for stem, lesson in all_.items() if stem in DRAWN or stem in held],
+        "lessons": [{**lesson, **_runs(stem, lesson, held, models)} for stem, lesson in all_.items() if stem in DRAWN or stem in held],
         "elsewhere": [lesson["title"] for stem, lesson in all_.items() if stem not in DRAWN and stem not in held],
         "terms": _read(FOLDER / "terms.json"),
         "papers": _read(FOLDER / "papers.json"),
@@ -48,11 +50,13 @@ def live_lessons(held: Mapping[str, HeldLesson] | None = None) -> dict[str, Any]
     }
 
 
-def _runs(stem: str, lesson: dict[str, Any], held: Mapping[str, HeldLesson]) -> dict[str, Any]:
+def _runs(stem: str, lesson: dict[str, Any], held: Mapping[str, HeldLesson], models: Collection[str]) -> dict[str, Any]:
     if stem in DRAWN:
         return {"draw": _drawn(DRAWN[stem])}
     end = f"In the app: {lesson['end']}" if stem in _OF_THE_APP else lesson["end"]
-    return {"held": f"live-{stem}", "shown": held[stem]["shown"], "end": end}
+    runs = held[stem]
+    intro = lesson["intro"] if runs["payload"]["model"]["id"] in models else [*lesson["intro"], _ANOTHER_MODEL]
+    return {"held": f"live-{stem}", "shown": runs["shown"], "intro": intro, "end": end}
 
 
 def _drawn(draw: dict[str, Any]) -> dict[str, Any]:

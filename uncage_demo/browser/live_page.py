@@ -77,7 +77,7 @@ def live_html(folders: dict[str, Path], runtime: Runtime, title: str, lessons: M
     blobs = {name: gzip.compress(data, 9, mtime=0) for name, data in held.items()} | {"live-wasm": runtime.binary}
     stored = "\n".join(f'<script type="application/octet-stream" id="{name}">{_base64(data)}</script>' for name, data in blobs.items())
     data = f"""<script type="application/json" id="live-models">{script_json(models)}</script>
-<script type="application/json" id="live-lessons">{script_json(live_lessons(lessons))}</script>
+<script type="application/json" id="live-lessons">{script_json(live_lessons(lessons, folders))}</script>
 <script type="text/plain" id="live-worker">{_plain(worker_script(runtime))}</script>
 {stored}"""
     main = f"""

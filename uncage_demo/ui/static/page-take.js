@@ -89,7 +89,7 @@
     );
     page.here.offlineOffered().then((offered) => {
       if (!offered) return;
-      const about = "The model, the player and menus for a prompt in one file of about 22 MB: opens from disk on a laptop or a phone and draws without a network";
+      const about = "The model, the player and menus for a prompt in one file of about 23 MB: opens from disk on a laptop or a phone and draws without a network";
       const act = async (node) => {
         node.disabled = true;
         status.textContent = "Making the page…";
