@@ -71,7 +71,7 @@ class Worker {
     await backend.warm();
     this.backend = remembering(backend);
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
-    backend.share();
+    backend.share().catch(() => {}); // it is closed again already
   }
 
   /** Draw and detect for another worker, and whatever else it wants. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
