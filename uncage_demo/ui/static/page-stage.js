@@ -51,7 +51,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      about.textContent = [message.about, message.note, page.edits.fromWhere(message)].filter(Boolean).join(" ");
+      about.textContent = [message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" ");
       about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
@@ -84,6 +84,7 @@
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
+      if (answer.owed) page.stepPictures.ask(message.ids);
       await page.pause();
       if (ticket !== wanted) return;
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
