@@ -33,7 +33,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_pictures_of_the_steps_join_the_player_that_is_there(browser: Any, site: str, held: threading.Event) -> None:
     for page in visit(browser, site, WIDE):
-        set_prompt(page, "a turtle and a pink apple")
+        set_prompt(page, "a pink turtle and an apple")
         run_to_end(page)
         about = page.locator("#uc-stage .uc-stage-about")
         assert "The pictures of the steps follow." in about.inner_text()
@@ -53,10 +53,10 @@ def test_pictures_of_the_steps_join_the_player_that_is_there(browser: Any, site:
 
 def test_another_run_meanwhile_keeps_the_stage(browser: Any, site: str, held: threading.Event) -> None:
     for page in visit(browser, site, WIDE):
-        set_prompt(page, "a turtle and a pink apple")
+        set_prompt(page, "a pink turtle and an apple")
         run_to_end(page)
         first = shared(page, "ids")
-        set_prompt(page, "a cat and a dog")
+        set_prompt(page, "a dog and a pink cat")
         run_to_end(page)
         second = shared(page, "ids")
         assert first != second
