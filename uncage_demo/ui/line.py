@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
@@ -31,6 +32,8 @@ _LONGEST_WAIT_S = 4.0
 _CROWD = 4  # where more than so many wait, finished pictures go before those of the steps, and steps are told no more often than this:
 _CROWD_WAIT_S = 0.5
 _REMEMBERED = 512
+# How long one thread may keep the interpreter: with Python's 5 ms, decoding stood still while another visitor's payload was written.
+_SWITCH_S = 0.0005
 _PATIENCE = 20  # a request that so many later ones went before waits for no other visitor any more
 _SPEED_MEMORY = 0.7  # weight of what was measured before against the latest run
 
@@ -193,6 +196,7 @@ class Line:
     def _start_worker(self) -> None:
         if self._idle == 0 and self._threads < self.workers:
             self._threads += 1
+            sys.setswitchinterval(_SWITCH_S)
             threading.Thread(target=self._work, name=f"uncage-device-{self._threads}", daemon=True).start()
         self._work_there.notify_all()
 
