@@ -10,7 +10,7 @@ import gradio as gr
 from uncage_demo.ui import settings as options
 from uncage_demo.ui import theme
 from uncage_demo.ui.messages import message
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
+from uncage_demo.ui.models import MOST_IN_LINE
 
 if TYPE_CHECKING:
     from uncage_demo.ui.handlers import Handlers
@@ -41,7 +41,7 @@ def build(handlers: Handlers, payload: Callable[[Any], str]) -> None:
         None,
         late,
         concurrency_limit=MOST_IN_LINE,
-        concurrency_id=DEVICE_QUEUE,
+        concurrency_id="late_pictures",  # nobody's Generate waits for those who wait here
         trigger_mode="multiple",
         api_visibility="private",
         show_progress="hidden",
