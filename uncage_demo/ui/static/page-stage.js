@@ -71,6 +71,7 @@
       const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", ...(message.own ? [] : ["seed"])] };
       page.edits.prepare(options, message);
       page.notes.prepare(options, message, answer.payload.runs);
+      options.held = true;
       options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
@@ -81,6 +82,10 @@
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, model, options) || null;
       shared.stage = player;
+      const built = player.player;
+      await page.pause();
+      built.begin();
+      if (ticket !== wanted) return;
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
