@@ -28,10 +28,12 @@
     },
   };
 
+  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
   page.HereModel = class {
     /**
      * @param {{ progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws
-     * @param {{ say: (text: string, wrong?: boolean) => void, opened: (key: string, device: any) => void }} tells where the model stands; which one was opened, and on what
+     * @param {{ say: (text: string, wrong?: boolean) => void, loading: (text: string, share: number) => void, opened: (key: string, device: any) => void }} tells where the model stands; how much of it has come; which one was opened, and on what
      */
     constructor(hears, tells) {
       this.hears = hears;
@@ -44,6 +46,7 @@
       this.orders = {}; // titles by name
       this.opening = { key: "", done: null };
       this.waiting = null; // resolves when the worker has opened the model
+      this.coming = new Map(); // files of the model that is being opened: address -> bytes that it has, and that have come
       this.readings = new Map();
     }
 
@@ -144,6 +147,8 @@
       this.device = device;
       if (!this.engine) this.engine = new window.UncageEngine.Engine(this.address(files.worker), this.listener());
       const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, this.address(name)]));
+      this.coming = new Map(Object.entries(files.bytes).map(([name, bytes]) => [this.address(name), { bytes, loaded: 0 }]));
+      this.tellLoading();
       let timer = 0;
       await new Promise((resolve, reject) => {
         this.waiting = { resolve, reject };
@@ -151,6 +156,22 @@
         const late = () => reject(new Error("WebGPU takes too long to start here"));
         if (device.hurry) timer = setTimeout(late, window.UncageEngine.devices.WEBGPU_PATIENCE_MS);
       }).finally(() => clearTimeout(timer));
+    }
+
+    // Both workers take the runtime: it counts once.
+    loading({ address, loaded }) {
+      const file = this.coming.get(address);
+      if (!file || !this.waiting) return;
+      file.loaded = Math.max(file.loaded, loaded);
+      this.tellLoading();
+    }
+
+    tellLoading() {
+      const files = [...this.coming.values()];
+      const sum = (name) => files.reduce((all, file) => all + file[name], 0);
+      const [loaded, bytes] = [sum("loaded"), sum("bytes")];
+      const text = loaded < bytes ? `Loading the model: ${megabytes(loaded)} of ${megabytes(bytes)} MB` : `Starting the model (${megabytes(bytes)} MB)…`;
+      this.tells.loading(text, loaded / bytes);
     }
 
     // A graphics processor may be taken away at any time: the next run is WebAssembly's. What is said of it.
@@ -178,6 +199,7 @@
         return waiting;
       };
       return {
+        loading: (message) => mine === this.listening && this.loading(message),
         opened: () => settle()?.resolve(),
         failed: (text) => {
           if (mine !== this.listening) return;
