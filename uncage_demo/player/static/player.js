@@ -153,6 +153,17 @@
       this.stages = parts.arrange.stages(this, hook.stages);
     }
 
+    // Pictures of steps that were still to be drawn when the runs were mounted: payload runs, by their ids.
+    givePictures(runs) {
+      for (const run of this.model.runs) {
+        const given = runs.find((one) => one.id === run.raw.id);
+        if (given) run.frames = given.frames;
+      }
+      this.legend.build();
+      this.preload();
+      this.setState({}, ["layer", "pictures"]);
+    }
+
     // All pictures are asked for, those near the clock first, a few at a time: the page answers in between.
     preload() {
       const { model, state } = this;

@@ -82,7 +82,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      tell([message.about, message.note, page.edits.fromWhere(message)].filter(Boolean).join(" "));
+      tell([message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" "));
       shared.ids = message.ids;
       shared.query = message.query || {};
       shared.example = message.example || "";
@@ -117,6 +117,7 @@
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
+      if (answer.owed) page.stepPictures.ask(message.ids);
       await page.pause();
       if (ticket !== wanted) return;
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));
@@ -209,6 +210,7 @@
     });
     page.watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
     page.busy = busy;
+    page.tellAbove = tell;
     page.edits.stage = { trigger, show };
     page.showOnStage = (message) => {
       page.openTab("play");
