@@ -62,6 +62,10 @@ def test_what_if_is_used_with_the_pictures_in_view(open_page: Callable[..., Any]
     assert 0 <= slider[0] < slider[1] <= size[1]
     if size[0] <= 1000:
         assert slider[0] >= bottom, "below the pictures, not under them"
+    page.evaluate("() => window.scrollTo(0, 0)")
+    put(page, step=2)
+    assert page.evaluate("() => window.scrollY") == 0, "another step moves no page"
+    page.locator(".up-whatif").evaluate("(node) => node.scrollIntoView({ block: 'end' })")
     page.get_by_role("button", name="Off").click()
     page.evaluate(FRAME)
     page.evaluate("() => window.scrollBy(0, 1)")

@@ -70,14 +70,16 @@
 
     // While it is used the pictures stay in view, smaller if they must. Where the panel is below them, not beside, it keeps clear of them.
     follow(on) {
-      if (this.on === on) return;
-      this.on = on;
       const { root, stages, clock } = this.player.hook;
-      root.classList.toggle("up-asks", on);
-      if (!on) return this.player.resized();
-      if (stages.offsetHeight > window.innerHeight * MOST_SHARE) return root.classList.remove("up-asks"); // too many to look past them
-      if (this.box.getBoundingClientRect().left >= stages.getBoundingClientRect().right) return;
-      this.box.style.scrollMargin = `${stages.offsetHeight + CLEAR_PX}px 0 ${clock.offsetHeight + CLEAR_PX}px`;
+      if (this.on !== on) {
+        this.on = on;
+        root.classList.toggle("up-asks", on);
+        if (!on) return this.player.resized();
+        if (stages.offsetHeight > window.innerHeight * MOST_SHARE) root.classList.remove("up-asks"); // too many to look past them
+      }
+      if (!root.classList.contains("up-asks") || this.box.getBoundingClientRect().left >= stages.getBoundingClientRect().right) return;
+      const under = parseFloat(getComputedStyle(stages).top) + stages.offsetHeight;
+      this.box.style.scrollMargin = `${under + CLEAR_PX}px 0 ${clock.offsetHeight + CLEAR_PX}px`;
       this.box.scrollIntoView({ block: "nearest" });
     }
 
@@ -122,7 +124,7 @@
       this.sync();
       this.reset.hidden = !state.whatIf;
       this.box.classList.toggle("up-on", !!state.whatIf);
-      this.follow(!!state.whatIf);
+      if (changed.has("whatIf")) this.follow(!!state.whatIf); // a step by itself moves no page
       this.result.replaceChildren();
       if (!state.whatIf) {
         this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. Whatever you leave alone stays as it is on each stage."));
