@@ -45,6 +45,7 @@
       this.result.setAttribute("aria-live", "polite");
       this.box.append(head, weight.field, factor.field, row, this.result);
       this.on = false;
+      this.asked = null;
       this.sync();
     }
 
@@ -124,7 +125,8 @@
       this.sync();
       this.reset.hidden = !state.whatIf;
       this.box.classList.toggle("up-on", !!state.whatIf);
-      if (changed.has("whatIf")) this.follow(!!state.whatIf); // a step by itself moves no page
+      if (state.whatIf !== this.asked) this.follow(!!state.whatIf); // a step by itself moves no page
+      this.asked = state.whatIf;
       this.result.replaceChildren();
       if (!state.whatIf) {
         this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. Whatever you leave alone stays as it is on each stage."));
