@@ -94,7 +94,7 @@ class Shelf:
             build: of the runtime, one of `runtime.BUILDS`.
 
         Returns:
-            {"key", "worker", "wasm", "manifest", "parts": {part: name}}.
+            {"key", "worker", "wasm", "manifest", "parts": {part: name}, "bytes": {name: size as it travels, of "wasm" and the parts}}.
 
         Raises:
             ValueError: a model, age or build that is not there; `RuntimeMissing` without the npm package.
@@ -113,7 +113,9 @@ class Shelf:
                     "manifest": self.put("manifest.json", json.dumps(manifest).encode(), "application/json"),
                     "parts": parts,
                 }
-            return {**self._told[key], **self._runtimes[build]}
+            told = {**self._told[key], **self._runtimes[build]}
+            sizes = {file: len(self._files[file].data) for file in (told["wasm"], *told["parts"].values())}
+            return {**told, "bytes": sizes}
 
     def _runtime(self, build: str) -> dict[str, str]:
         """The worker's script and the WebAssembly of a build of the runtime."""
