@@ -191,7 +191,9 @@
       const flags = this.flags;
       if (!width || !flags.length) return;
       this.ruler = this.ruler || document.createElement("canvas").getContext("2d");
-      this.ruler.font = getComputedStyle(flags[0].flag).font;
+      // part by part: the shorthand of a font whose digits are all of one width is empty
+      const { fontWeight, fontSize, fontFamily } = getComputedStyle(flags[0].flag);
+      this.ruler.font = `${fontWeight} ${fontSize} ${fontFamily}`;
       const taken = flags.map(({ share }) => [share * width - 3, share * width + 3]);
       flags.forEach(({ flag, text, share, names }, index) => {
         const at = share * width;
