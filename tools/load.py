@@ -51,7 +51,8 @@ class Report:
         visitors, equal: how many there were, how many of them asked for the same.
         refused, mixed_up: how many got an error, or a run of another prompt.
         single_s: one visitor alone, on a request that nobody had made before.
-        last_s, median_s: from the common start until the last, the median visitor had the pictures.
+        last_s, median_s: from the common start until the last, the median visitor had the finished pictures on the page.
+        whole_s: until the last one had the pictures of every step, too, which come later while many wait.
         last_ratio: last_s / single_s.
         last_limit: the most that this may be.
         single_cpu_s, cpu_ratio: processor time that the server took for the visitor alone, and for one of the class compared with that;
@@ -68,6 +69,7 @@ class Report:
     single_s: float
     last_s: float
     median_s: float
+    whole_s: float
     last_ratio: float
     last_limit: float
     single_cpu_s: float
@@ -87,6 +89,7 @@ class Report:
             f"{self.visitors} visitors, {self.equal} of them alike: {self.refused} refused, {self.mixed_up} mixed up; load before "
             f"{self.load_before:.1f}\n  one alone {self.single_s:.2f} s; last {self.last_s:.2f} s = {self.last_ratio:.1f} times (at most "
             f"{self.last_limit:g}); median {self.median_s:.2f} s\n"
+            f"  pictures of every step, too, after {self.whole_s:.2f} s = {self.whole_s / self.single_s:.1f} times\n"
             f"  server's processor time: one alone {self.single_cpu_s:.2f} s, each of the class {self.cpu_ratio:.2f} times that\n"
             f"  /config within {self.slowest_config_s:.2f} s (at most {ANSWER_LIMIT_S}); "
             f"memory {self.memory_mb[0]:.0f} -> {self.memory_mb[1]:.0f} MB"
@@ -102,8 +105,102 @@ def prompts(visitors: int, equal: int) -> list[str]:
     return [EXAMPLE] * equal + pairs[:wanted]
 
 
+class Page:
+    """What the server's description of its page says: where the events of the first tab are, and what their fields hold.
+
+    Args:
+        address: of the page.
+    """
+
+    def __init__(self, address: str) -> None:
+        config = httpx.get(f"{address}/config", timeout=PATIENCE_S).raise_for_status().json()
+        self._parts = {part["id"]: part["props"] for part in config["components"]}
+        self._events = config["dependencies"]
+        self.stage, self.late = self._number("uc-stage"), self._number("uc-pictures")
+        self.generate, self._fields = self._event("uc-generate", "click")
+        self.owed, _ = self._event("uc-pictures", "owed")
+
+    def _number(self, name: str) -> int:
+        return next(number for number, props in self._parts.items() if props.get("elem_id") == name)
+
+    def _event(self, name: str, kind: str) -> tuple[int, list[int]]:
+        number = self._number(name)
+        event = next(one for one in self._events if [number, kind] in [list(target) for target in one["targets"]])
+        return event["id"], event["inputs"]
+
+    def filled(self, **given: Any) -> list[Any]:
+        """The fields as a new visitor finds them, some of them filled in by their labels."""
+        return [given.get(self._parts[field].get("label", ""), self._parts[field].get("value")) for field in self._fields]
+
+
+class PageVisitor:
+    """Somebody with the page open, who presses Generate; sends and reads what the page's scripts do.
+
+    Speaks plain HTTP: real visitors bring a processor each, these share the server's.
+
+    Args:
+        address: of the page.
+        page: its description.
+    """
+
+    def __init__(self, address: str, page: Page) -> None:
+        self._client = httpx.Client(base_url=address, timeout=PATIENCE_S)
+        self._page, self._session = page, secrets.token_urlsafe(8)
+        self._owed: list[str] = []
+
+    def ask(self, prompt: str, steps: int, seed: int) -> tuple[float, str]:
+        """Press Generate and wait for the finished pictures; (seconds, prompt of the runs that came back).
+
+        Raises:
+            RuntimeError: what the server answered instead.
+            httpx.HTTPError: when it answered nothing, or not in time.
+        """
+        began = time.perf_counter()
+        fields = self._page.filled(Prompt=prompt, Steps=steps, Seed=seed)
+        said = self._answer(self._page.generate, fields, None)
+        if said["kind"] != "traces":
+            raise RuntimeError(str(said)[:300])
+        answer = self._payload(self._page.stage, said["ids"])
+        self._owed = said["ids"] if answer["owed"] else []
+        return time.perf_counter() - began, answer["payload"]["prompt"]["text"]
+
+    def wait_for_steps(self) -> None:
+        """Wait for the pictures of the steps, where they are still to come.
+
+        Raises:
+            RuntimeError: what the server answered instead.
+        """
+        if not self._owed:
+            return
+        said = self._answer(self._page.owed, [], {"ids": self._owed})
+        if "problem" in said or self._payload(self._page.late, said["ids"])["owed"]:
+            raise RuntimeError(str(said)[:300])
+
+    def _payload(self, component: int, ids: Sequence[str]) -> dict[str, Any]:
+        asked = {"session_hash": self._session, "component_id": component, "fn_name": "payload", "data": {"ids": ids}}
+        answer = self._client.post("/gradio_api/component_server", json=asked).raise_for_status().json()
+        answer = json.loads(answer) if isinstance(answer, str) else answer
+        if "error" in answer:
+            raise RuntimeError(answer["error"][:300])
+        return answer
+
+    def _answer(self, event: int, fields: list[Any], data: Any) -> dict[str, Any]:
+        """The last message of an event."""
+        asked = {"data": fields, "fn_index": event, "session_hash": self._session, "event_data": data}
+        self._client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+        with self._client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self._session}) as stream:
+            for line in stream.iter_lines():
+                if '"process_completed"' not in line:
+                    continue
+                output = json.loads(line.removeprefix("data: "))["output"]
+                if "data" not in output:
+                    raise RuntimeError(str(output)[:300])
+                return json.loads(output["data"][0])
+        raise RuntimeError("the answer ended early")
+
+
 class Visitor:
-    """Somebody with the page open, as a program is. Speaks plain HTTP: real visitors bring a processor each, these share the server's.
+    """A program that asks for a run. Speaks plain HTTP.
 
     Args:
         address: of the page.
@@ -179,13 +276,15 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
         seed: of all visitors' runs; another one for every class on the same page, so that nothing was made before.
     """
     load = os.getloadavg()[0]
-    everybody = [Visitor(address) for _ in range(visitors)]
-    everybody[0].ask("a red car", PAIR, steps, 10_000 + seed)  # loads the model
+    page = Page(address)
+    everybody = [PageVisitor(address, page) for _ in range(visitors)]
+    everybody[0].ask("a red car", steps, 10_000 + seed)  # loads the model
     idle = cpu_s(process)
-    single_s = everybody[0].ask("a blue chair and a bench", PAIR, steps, 20_000 + seed)[0]
+    single_s = everybody[0].ask("a blue chair and a bench", steps, 20_000 + seed)[0]
     single_cpu_s = cpu_s(process) - idle
     before, busy = memory_mb(process), cpu_s(process)
     took: list[float] = []
+    whole: list[float] = []
     refused, mixed_up = 0, 0
     asked = prompts(visitors, equal)
 
@@ -193,13 +292,15 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
         nonlocal refused, mixed_up
         time.sleep(number / max(1, visitors))  # all within a second
         try:
-            _, drawn = everybody[number].ask(asked[number], PAIR, steps, seed)
+            _, drawn = everybody[number].ask(asked[number], steps, seed)
+            took.append(time.perf_counter() - began)
+            everybody[number].wait_for_steps()
+            whole.append(time.perf_counter() - began)
         except (RuntimeError, httpx.HTTPError) as error:
             refused += 1
             print(f"visitor {number} was refused: {error}", file=sys.stderr)
             return
         mixed_up += drawn != asked[number]
-        took.append(time.perf_counter() - began)
 
     with Watched(address) as watched, ThreadPoolExecutor(visitors) as pool:
         began = time.perf_counter()
@@ -208,7 +309,7 @@ def measure(address: str, process: int, visitors: int, equal: int, steps: int, l
     median = statistics.median(took) if took else float("nan")
     memory = (before, memory_mb(process))
     cpu_ratio = (cpu_s(process) - busy) / visitors / max(single_cpu_s, 1e-9)
-    served = (visitors, equal, refused, mixed_up, single_s, last, median, last / single_s, last_limit)
+    served = (visitors, equal, refused, mixed_up, single_s, last, median, max(whole, default=float("nan")), last / single_s, last_limit)
     return Report(*served, single_cpu_s, cpu_ratio, watched.slowest_s, memory, load)
 
 

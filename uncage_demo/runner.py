@@ -9,7 +9,7 @@ import platform
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -27,7 +27,7 @@ from uncage_demo.decoding.batching import in_batches
 from uncage_demo.decoding.run import recorded_columns, resolve
 from uncage_demo.decoding.sampler import RecordOptions, Run, Start, decode_many
 from uncage_demo.prompt.parse import parse_prompt
-from uncage_demo.trace.frames import Frames, parse_frames, recorded_frames
+from uncage_demo.trace.frames import Frames, of_every_step, parse_frames, recorded_frames
 from uncage_demo.trace.record import StepRecord, Trace, Traces
 from uncage_demo.types import Prompt
 
@@ -200,6 +200,39 @@ def stream(backend: Backend, runs: Sequence[Run], *, frames: Frames = True, reco
     for trace in traces:
         trace.timings_s = dict(timings_s)
     yield Progress(progress.step, num_steps, progress.records, timings_s["total"], progress.frames, traces)
+
+
+def stream_pictures(backend: Backend, traces: Sequence[Trace]) -> Iterator[Progress]:
+    """Draw the pictures of every step of finished runs that were made without them: the same bits as if drawn on the way.
+
+    Args:
+        backend: the model that made the runs.
+        traces: runs of one grid, one at least; they stay as they are.
+
+    Yields:
+        A Progress after every step, and a last one with the traces that have the pictures.
+
+    Raises:
+        ValueError: no runs, or runs of another model.
+    """
+    if not traces or any(trace.model.weight_hash != backend.info.weight_hash for trace in traces):
+        raise ValueError(f"{len(traces)} runs: give at least one, and only runs of the model {backend.info.id} with its present weights")
+    began = time.perf_counter()
+    cache = PictureCache(backend, {})
+    pictures: list[list[np.ndarray]] = [[] for _ in traces]
+    num_steps = max(len(trace.steps) for trace in traces)
+    for step in range(num_steps):
+        records = [trace.steps[min(step, len(trace.steps) - 1)] for trace in traces]
+        drawn = cache.draw([record.sampled for record in records])
+        for trace, shown, picture in zip(traces, pictures, drawn, strict=True):
+            if step < len(trace.steps):
+                shown.append(picture)
+        yield Progress(step, num_steps, records, time.perf_counter() - began, drawn)
+    whole = [
+        replace(trace, frames=np.stack(shown), versions=of_every_step(trace.versions))
+        for trace, shown in zip(traces, pictures, strict=True)
+    ]
+    yield Progress(num_steps - 1, num_steps, records, time.perf_counter() - began, drawn, whole)
 
 
 def stream_together(streams: Sequence[Iterator[Progress]]) -> Iterator[Progress]:

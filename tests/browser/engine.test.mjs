@@ -9,6 +9,7 @@ import { decodeMany } from "../../uncage_demo/browser/static/decoding/sampler.js
 import { maskCount } from "../../uncage_demo/browser/static/decoding/schedule.js";
 import { haltonOrder } from "../../uncage_demo/browser/static/orders/halton.js";
 import { ORDERS } from "../../uncage_demo/browser/static/orders/table.js";
+import { exponential } from "../../uncage_demo/browser/static/decoding/tokens.js";
 
 const folder = process.env.UNCAGE_ENGINE_FIXTURE;
 const options = { skip: folder ? false : "UNCAGE_ENGINE_FIXTURE names no folder; tests/browser/test_engine.py writes one" };
@@ -56,6 +57,13 @@ test("the noise is that of Python, bit for bit", options, () => {
     assert.deepEqual(Array.from(new Uint32Array(gumbel(seed, step, bits.length).buffer)), bits, `Gumbel noise of seed ${seed}`);
     assert.equal(rollOffset(seed, 144), offset);
   }
+});
+
+test("the exponential is Math.exp to a float32, and nothing where that is nothing", () => {
+  const random = uniforms(7, 0, "token", 40_000);
+  const differing = Array.from(random, (u) => Math.fround(-110 * u * u)).filter((x) => Math.fround(exponential(x)) !== Math.fround(Math.exp(x)));
+  assert.ok(differing.length <= 1, `differs at ${differing.slice(0, 4)}`);
+  assert.deepEqual([0, -1e4, -150, NaN, Math.fround(-Math.LN2)].map(exponential).map(Math.fround), [1, 0, 0, NaN, 0.5]);
 });
 
 /** Python's float.hex() of a number in 0..1, exactly. */

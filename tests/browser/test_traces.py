@@ -48,7 +48,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Any:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     # The worker talks as a page asks it to, on the same model.
-    assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 3
+    assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 4
     branch = Trace.from_bytes((folder / "branch.npz").read_bytes())
     # What Python writes opens in the browser as the same run.
     branch.save(folder / "again.npz")

@@ -95,7 +95,8 @@ def test_padding_at_the_end_of_a_text_changes_nothing():
     assert not given["text"][:, read:].any()
     with torch.no_grad():
         logits, attention = graph.module(*given.values())
-        short = graph.module(given["tokens"], given["text"][:, :read], given["visible"][:, :read], given["hidden"][:, :, :read])
+        fewer = {"text": given["text"][:, :read], "visible": given["visible"][:, :read], "hidden": given["hidden"][:, :, :read]}
+        short = graph.module(*{**given, **fewer}.values())
     assert torch.allclose(short[0], logits, atol=1e-4)
     assert torch.allclose(short[1], attention[:, :, :, :read], atol=1e-6)
     assert not attention[:, :, :, read:].any()

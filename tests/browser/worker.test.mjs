@@ -113,6 +113,60 @@ test("a page's whole conversation", options, async () => {
   assert.match(other.text, /no run 10/);
 });
 
+/**
+ * A runtime with WebGPU: WebAssembly whose logits are a little off, as another processor's are, and which can be told to fail.
+ * @returns {{ runtime: any, failing: Record<string, number> }} failing = after how many further runs the session with an output fails for good
+ */
+function withGraphics() {
+  const failing = { logits: Infinity, pictures: Infinity };
+  const create = async (bytes, options) => {
+    const session = await ort.InferenceSession.create(bytes, { ...options, executionProviders: ["wasm"] });
+    const [output] = session.outputNames;
+    if (options.executionProviders[0] !== "webgpu") return session;
+    const run = session.run.bind(session);
+    session.run = async (feeds) => {
+      if (failing[output]-- <= 0) throw new Error("the device was lost");
+      const outputs = await run(feeds);
+      if (output === "logits") outputs.logits.data.forEach((value, i) => (outputs.logits.data[i] = value + 0.002 * Math.sin(i)));
+      return outputs;
+    };
+    return session;
+  };
+  return { failing, runtime: { env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } } };
+}
+
+test("WebGPU that fails in the middle of a run: WebAssembly draws it from the beginning, to the last bit", options, async (t) => {
+  const prompt = compose(manifest, [{ noun: "cat", color: "red", count: 1, side: "" }]);
+  const draw = { kind: "draw", ticket: 1, runs: ["meissonic", "uncage"].map((order) => ({ prompt, config: { order, num_steps: STEPS, seed: 4 } })), live: true };
+  const plain = started();
+  await plain.ask(opening(), ["opened"]);
+  const wanted = await plain.ask(draw, ["finished"]);
+  const device = { build: "webgpu", name: "WebGPU (a maker)", hurry: false };
+  for (const [output, runs, beside] of [["logits", 3, false], ["pictures", 2, true]]) {
+    const { runtime, failing } = withGraphics();
+    const { told, ask } = started(runtime);
+    const message = { ...opening(), device };
+    if (beside) {
+      const { port1, port2 } = new MessageChannel();
+      t.after(() => port1.close());
+      started(runtime).ask({ ...message, kind: "help", port: port1 }, []);
+      message.helper = port2;
+    }
+    assert.equal((await ask(message, ["opened"])).kind, "opened");
+    failing[output] = runs;
+    const drawn = await ask(draw, ["finished"]);
+    assert.equal(drawn.kind, "finished", drawn.text);
+    assert.deepEqual(told.filter(({ kind }) => kind === "device"), [{ kind: "device", device: { build: "wasm", name: "WebAssembly", hurry: false }, text: "the device was lost" }]);
+    assert.deepEqual([drawn.payload, drawn.hashes], [wanted.payload, wanted.hashes], output);
+    const steps = told.filter(({ kind }) => kind === "progress").map(({ step }) => step);
+    assert.ok(steps.length > STEPS && steps.lastIndexOf(0) > 0, `it began again: ${steps}`);
+    // What is asked for afterwards is WebAssembly's, too.
+    const branch = { kind: "branch", ticket: 2, run: 0, at_step: 1, edits: {}, config: { order: "confidence" } };
+    assert.deepEqual((await ask(branch, ["finished"])).payload, (await plain.ask(branch, ["finished"])).payload);
+    await plain.ask(draw, ["finished"]); // its first runs again
+  }
+});
+
 test("too little memory and a damaged model are said in a sentence", options, async () => {
   const full = { env: { wasm: {} }, InferenceSession: { create: async () => { throw new RangeError("WebAssembly.Memory(): could not allocate memory"); } } };
   assert.match((await started(full).ask(opening(), ["opened"])).text, /^This browser has not enough memory for the model\./);

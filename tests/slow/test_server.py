@@ -20,7 +20,7 @@ pytest.importorskip("mcp")
 from tests.running_page import call, client, running_page
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.ui.head_requests import BUSY, MOST_WAITING, heads_function
-from uncage_demo.ui.line import check_cost
+from uncage_demo.ui.jobs import check_cost
 from uncage_demo.ui.models import ModelSlot
 
 

@@ -61,7 +61,8 @@ def test_the_first_screen_holds_prompt_button_and_both_stages(page):
         assert box["x"] + box["width"] <= WIDE["width"]
 
 
-def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page):
+def test_generate_shows_progress_at_once_then_live_pictures_then_the_pair(page, monkeypatch):
+    monkeypatch.setattr("uncage_demo.ui.live.PICTURE_SHARE", 1.0)  # a busy machine would have time for one picture only
     page.evaluate("""() => { window.live = []; new MutationObserver(() => {
         for (const c of document.querySelectorAll('#uc-stage .uc-live canvas[data-step]')) window.live.push(Number(c.dataset.step));
     }).observe(document.querySelector('#uc-stage'), {subtree: true, childList: true, attributes: true}); }""")

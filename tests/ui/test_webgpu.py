@@ -34,7 +34,18 @@ pytestmark = pytest.mark.skipif(os.environ.get("UNCAGE_WEBGPU") != "1", reason="
 SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 PATIENCE_MS = 600_000
 STEPS = 3
-DRAWN = """async ([wish, runs]) => {
+# Lets a page take the graphics processor away from a worker.
+BREAKABLE = """(() => {
+    const ask = GPUAdapter.prototype.requestDevice, devices = [];
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+        const device = await ask.apply(this, args);
+        devices.push(device);
+        return device;
+    };
+    addEventListener("message", ({ data }) => data.kind === "break" && devices.forEach((device) => device.destroy()));
+})();
+"""
+DRAWN = """async ([wish, runs, breakAt = -1]) => {
     const { Engine, devices } = window.UncageEngine;
     const device = await devices.chooseDevice(wish);
     const manifest = await (await fetch("manifest.json")).json();
@@ -46,9 +57,14 @@ DRAWN = """async ([wish, runs]) => {
         opened: () => settle.resolve(),
         finished: (message) => settle.resolve(message),
         failed: (text) => settle.reject(new Error(text)),
-        progress: (message) => console.log("step", message.step, Math.round(performance.now())),
+        progress(message) {
+            console.log("step", message.step, Math.round(performance.now()));
+            if (message.step === breakAt) for (const worker of engine.workers) worker.postMessage({ kind: "break" });
+        },
+        device: (device, text) => told.push([device.name, text]),
         saved() {},
     });
+    const told = [];
     try {
         const opened = said();
         engine.open(manifest, address(`${device.build}.wasm.gz`), parts, device);
@@ -57,7 +73,7 @@ DRAWN = """async ([wish, runs]) => {
         const finished = said();
         engine.draw(runs);
         await finished;
-        return { device, files: (await engine.files()).map(({ data }) => data) };
+        return { device, told, files: (await engine.files()).map(({ data }) => data) };
     } finally {
         engine.end();
     }
@@ -74,7 +90,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for build in BUILDS:
         runtime = find_runtime(build=build)
         (folder / f"{build}.wasm.gz").write_bytes(runtime.binary)
-        (folder / f"worker-{build}.js").write_text(worker_script(runtime), encoding="utf-8")
+        (folder / f"worker-{build}.js").write_text(BREAKABLE * (build == "webgpu") + worker_script(runtime), encoding="utf-8")
     engine = f"window.UncageEngine = (() => {{ {bundle(STATIC / 'live/engine.js')} return entry; }})();"
     (folder / "index.html").write_text(f"<!doctype html><title>t</title><script>{engine}</script>", encoding="utf-8")
 
@@ -106,10 +122,10 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     running.close()
 
 
-def traces_of(page: Any, wish: str, runs: list[Any]) -> tuple[dict[str, Any], list[Trace]]:
-    """What computed, and the traces."""
-    told = page.evaluate(DRAWN, [wish, runs])
-    return told["device"], [Trace.from_bytes(base64.b64decode(data)) for data in told["files"]]
+def traces_of(page: Any, wish: str, runs: list[Any], break_at: int = -1) -> tuple[dict[str, Any], list[Trace]]:
+    """What computed (and what was told of it meanwhile), and the traces; break_at = after which step the graphics processor goes."""
+    told = page.evaluate(DRAWN, [wish, runs, break_at])
+    return {**told["device"], "told": told["told"]}, [Trace.from_bytes(base64.b64decode(data)) for data in told["files"]]
 
 
 def test_whole_runs_have_the_same_tokens_on_both(page: Any) -> None:
@@ -131,6 +147,21 @@ def test_whole_runs_have_the_same_tokens_on_both(page: Any) -> None:
             assert other.attention is not None
             np.testing.assert_allclose(one.attention, other.attention, atol=1e-4)
         assert np.abs(made.image.astype(int) - wanted.image.astype(int)).max() <= 1
+
+
+def test_a_graphics_processor_that_goes_in_the_middle(page: Any) -> None:
+    """WebAssembly draws the run from the beginning: bit for bit what it would have drawn alone."""
+    prompt = asdict(parse_prompt("a red cat and a blue dog", EmbeddedBackend.tiny(seed=0)))
+    runs = [{"prompt": prompt, "config": {"order": order, "num_steps": 6, "seed": 1}} for order in ("meissonic", "uncage")]
+    device, made = traces_of(page, "software", runs, break_at=1)
+    assert [name for name, _ in device["told"]] == ["WebAssembly"]
+    _, wanted = traces_of(page, "wasm", runs)
+    for one, other in zip(made, wanted, strict=True):
+        assert one.versions["computed_on"] == "WebAssembly"
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_array_equal(one.image, other.image)
+        for step, same in zip(one.steps, other.steps, strict=True):
+            np.testing.assert_array_equal(step.confidence, same.confidence)
 
 
 def test_one_that_is_slower_is_refused(page: Any) -> None:

@@ -12,7 +12,8 @@ import pytest
 from uncage_demo.runner import Progress
 from uncage_demo.ui import line as lines
 from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.line import Job, Line, Place, Shown
+from uncage_demo.ui.jobs import Job, Place, Shown
+from uncage_demo.ui.line import Line
 from uncage_demo.ui.messages import said_place
 
 

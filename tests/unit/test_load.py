@@ -18,6 +18,7 @@ GOOD = Report(
     single_s=1.0,
     last_s=20.0,
     median_s=9.0,
+    whole_s=28.0,
     last_ratio=20.0,
     last_limit=25.0,
     single_cpu_s=0.8,

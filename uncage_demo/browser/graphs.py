@@ -22,6 +22,7 @@ from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
+from uncage_demo.browser.winograd import with_winograd
 
 if TYPE_CHECKING:
     import onnx
@@ -52,17 +53,20 @@ class TransformerGraph(nn.Module):
         self.register_buffer("cos", torch.cat([cos.new_ones(t, cos.shape[-1]), cos]))
         self.register_buffer("sin", torch.cat([sin.new_zeros(t, sin.shape[-1]), sin]))
 
-    def forward(self, tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and attention of one image that is read with b texts.
+
+        Classifier-free guidance is linear, and so is the last layer: what is mixed before it is projected to the codebook once.
 
         Args:
             tokens: "1 n" int64, mask_id where masked.
             text: "b t" int64, 0 = padding. t may be less than the model's text length: padding at the end changes nothing.
             visible: "b t" bool, text tokens that may be attended to: no padding, and no word that is knocked out.
             hidden: "b n t" bool, True where an image token may not attend to a text token.
+            mix: "b r" how much of each text's answer is in each of r answers; shares of one answer sum to 1.
 
         Returns:
-            Logits "b n v", and the softmax attention "b l h t n" of every single-modal block from image to text tokens.
+            Logits "r n v", and the softmax attention "b l h t n" of every single-modal block from image to text tokens.
         """
         model = self.model
         n, t = tokens.shape[1], text.shape[1]
@@ -83,7 +87,8 @@ class TransformerGraph(nn.Module):
             x, shares = self._single_block(block, x, mask, t, last=number == len(model.single_blocks) - 1)
             columns.append(shares[..., -n:, :t].transpose(-1, -2))
         last = F.gelu(model.final(_normed(model.final_norm, x)), approximate="tanh")
-        return F.linear(last, model.output_weight(), model.output_bias), torch.stack(columns, dim=1)
+        mixed = (mix.transpose(0, 1) @ last.flatten(1)).view(-1, n, last.shape[-1])
+        return F.linear(mixed, model.output_weight(), model.output_bias), torch.stack(columns, dim=1)
 
     def _multi_block(self, block: Any, words: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """New activations of both; the image's may be those of one row, before it met its texts."""
@@ -161,15 +166,24 @@ def _shares(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
 
 
 class DecoderGraph(nn.Module):
-    """The picture decoder: pictures "b H W 3" uint8 of codes "b y x" int64."""
+    """The picture decoder: pictures "b H W 3" uint8 of codes "b y x" int64.
 
-    def __init__(self, tokenizer: ImageTokenizer) -> None:
+    Args:
+        tokenizer: whose decoder it is; a picture may differ from its own by a level.
+        grid: (y, x).
+    """
+
+    def __init__(self, tokenizer: ImageTokenizer, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer = with_winograd(tokenizer, *grid)
 
     def forward(self, codes: Tensor) -> Tensor:
-        pictures = self.tokenizer.decode_values(self.tokenizer.code_values(codes)).clamp(0, 1)
-        return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+        return _levels(self.tokenizer, codes)
+
+
+def _levels(tokenizer: Any, codes: Tensor) -> Tensor:
+    pictures = tokenizer.decode_values(tokenizer.code_values(codes)).clamp(0, 1)
+    return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
 
 
 class DetectorGraph(nn.Module):
@@ -224,24 +238,34 @@ def graphs_of(parts: Mapping[str, nn.Module]) -> tuple[Graph, ...]:
     hidden[0, : n // 2, 2] = True
     codes = torch.randint(0, v, (2, y, x), generator=random)
     with torch.no_grad():
-        pictures = DecoderGraph(tokenizer)(codes)
+        pictures = _levels(tokenizer, codes)
     batch, read = {0: "batch"}, {0: "batch", 1: "text"}
-    given = {"tokens": tokens, "text": text, "visible": text != 0, "hidden": hidden}
-    axes = {"text": read, "visible": read, "hidden": {0: "batch", 2: "text"}, "attention": {0: "batch", 3: "text"}}
+    mix = torch.tensor([[3.0, 1.0], [-2.0, 0.0]])
+    given = {"tokens": tokens, "text": text, "visible": text != 0, "hidden": hidden, "mix": mix}
+    axes = {"text": read, "visible": read, "hidden": {0: "batch", 2: "text"}, "mix": {0: "batch", 1: "answers"}}
+    axes |= {"logits": {0: "answers"}, "attention": {0: "batch", 3: "text"}}
     return (
         Graph("transformer", TransformerGraph(transformer), given, axes, ("logits", "attention"), _answers(transformer)),
-        Graph("decoder", DecoderGraph(tokenizer), {"codes": codes}, {"codes": {0: "batch", 1: "rows", 2: "columns"}}, ("pictures",)),
+        Graph(
+            "decoder",
+            DecoderGraph(tokenizer, (y, x)),
+            {"codes": codes},
+            {"codes": batch},
+            ("pictures",),
+            lambda codes: (_levels(tokenizer, codes),),
+        ),
         Graph("detector", DetectorGraph(detector), {"pictures": pictures}, {"pictures": batch}, ("centre", "style")),
     )
 
 
 def _answers(transformer: SceneTransformer) -> Callable[..., tuple[Tensor, ...]]:
-    """What the engine's transformer says: logits "b n v" and attention "b l h t n" of an image that is read with b texts."""
+    """What the engine's transformer says: logits "r n v" and attention "b l h t n" of an image that is read with b texts."""
 
-    def answer(tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+    def answer(tokens: Tensor, text: Tensor, visible: Tensor, hidden: Tensor, mix: Tensor) -> tuple[Tensor, ...]:
         request = AttentionRequest(None, tuple(range(text.shape[1])), full=True)
         output = transformer(tokens, text, hidden=hidden, request=request)
-        return output.logits, output.attention_full
+        bias = transformer.output_bias
+        return torch.einsum("br,bnv->rnv", mix, output.logits - bias) + bias, output.attention_full
 
     return answer
 

@@ -13,7 +13,7 @@ from uncage_demo.orders.table import ORDERS, order_choices
 from uncage_demo.player.packing import array
 from uncage_demo.render.palette import DIVERGING_MAP, ORDER_MAP, SEQUENTIAL_MAP, color_table, subject_colors, subject_table
 
-MANIFEST_VERSION = 3
+MANIFEST_VERSION = 4
 NAME = "manifest.json"
 
 

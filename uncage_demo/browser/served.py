@@ -26,7 +26,7 @@ from uncage_demo.shipped import EMBEDDED
 
 # What the written graphs depend on beside the weights.
 _PARTS = ("transformer", "tokenizer", "detector")
-_SOURCES = ("graphs.py", "export_model.py", *(f"../backends/embedded/{part}.py" for part in _PARTS))
+_SOURCES = ("graphs.py", "winograd.py", "export_model.py", *(f"../backends/embedded/{part}.py" for part in _PARTS))
 _NAME_DIGITS = 16
 
 

@@ -14,7 +14,7 @@ from uncage_demo.orders.base import Term
 from uncage_demo.orders.spacing import spread
 from uncage_demo.orders.table import ORDERS
 from uncage_demo.trace.record import Trace
-from uncage_demo.trace.story import settings_at
+from uncage_demo.trace.story import settings_of_steps
 
 
 def noise_scale(config: DecodingConfig, step: int) -> float:
@@ -37,12 +37,12 @@ def recorded_terms(trace: Trace) -> list[tuple[Term, ...] | None]:
     Returns:
         One entry per record. The contrast counts where it had a weight.
     """
+    sketched = trace.origin is not None and trace.origin.kind == "sketch"  # its score is likeness and probability, whatever the order
     told: list[tuple[Term, ...] | None] = []
-    for record in trace.steps:
-        config, step = phase_at(settings_at(trace, record.step), record.step)
+    for record, settings in zip(trace.steps, settings_of_steps(trace), strict=True):
+        config, step = phase_at(settings, record.step)
         order = ORDERS[config.order]
         terms = order.terms_at(config, step)
-        sketched = trace.origin is not None and trace.origin.kind == "sketch"  # its score is likeness and probability, whatever the order
         told.append(None if order.terms is None or sketched else tuple(term for term in terms if term != "contrast" or record.weight != 0))
     return told
 

@@ -92,14 +92,14 @@ def trace_to_bytes(trace: Trace, *, frames: bool = True) -> bytes:
     arrays["header"] = np.frombuffer(text, np.uint8)
     limit("content", sum(values.nbytes for values in arrays.values()), MAX_CONTENT_BYTES)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False)
             # A fixed date: the same trace gives the same bytes.
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, member.getvalue())
+            # Said of each member: the archive's own level does not reach members that bring a ZipInfo.
+            archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED, _COMPRESSION)
     limit("file", buffer.tell(), MAX_FILE_BYTES)
     return buffer.getvalue()
 

@@ -42,6 +42,11 @@ def recorded_frames(value: Frames) -> dict[str, str]:
     return {} if said == "all" else {FRAMES_KEY: said}
 
 
+def of_every_step(versions: dict[str, str]) -> dict[str, str]:
+    """The versions of a run whose steps all have pictures, or are to get them."""
+    return {name: text for name, text in versions.items() if name != FRAMES_KEY}
+
+
 def frames_told(versions: dict[str, str]) -> str:
     """Inverse of recorded_frames, from a file, so of anything: "all" where nothing readable is said."""
     try:

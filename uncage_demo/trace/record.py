@@ -198,8 +198,8 @@ class Trace:
         maps = np.zeros((len(self.prompt.words), attention.shape[1]), np.float32)
         for w, word in enumerate(self.prompt.words):
             rows = [column_of[t] for t in word.tokens if t in column_of]
-            if rows:
-                maps[w] = attention[rows].mean(axis=0)
+            if rows:  # most words are one token
+                maps[w] = attention[rows[0]] if len(rows) == 1 else attention[rows].mean(axis=0)
         return maps
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,9 +19,19 @@ def settings_at(trace: Trace, step: int) -> DecodingConfig:
         trace: any run.
         step: counted over the whole run from 0.
     """
+    return DecodingConfig.from_dict(_config_at(trace, step))
+
+
+def settings_of_steps(trace: Trace) -> list[DecodingConfig]:
+    """`settings_at` of every record of a run, each read once."""
+    told = [_config_at(trace, record.step) for record in trace.steps]
+    read = {id(data): DecodingConfig.from_dict(data) for data in {id(data): data for data in told}.values()}
+    return [read[id(data)] for data in told]
+
+
+def _config_at(trace: Trace, step: int) -> dict[str, Any]:
     later = [line for line in trace.branches if line.at_step > step]
-    data = min(later, key=lambda line: line.at_step).parent_config if later else trace.config
-    return DecodingConfig.from_dict(data)
+    return min(later, key=lambda line: line.at_step).parent_config if later else trace.config
 
 
 def reasons_at(config: DecodingConfig, step: int, origin: Origin | None = None) -> set[str]:

@@ -42,10 +42,17 @@ def model_of(slot: int, trace: Trace) -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a run: finished traces and what the model's own scorer says of each (None where it has none)."""
+    """The end of a run.
+
+    Args:
+        traces: the finished runs.
+        verdicts: what the model's own scorer says of each, None where it has none.
+        owed: whether the pictures of the steps are still to be drawn, because many waited.
+    """
 
     traces: list[Trace]
     verdicts: list[Verdict | None]
+    owed: bool = False
 
 
 def seconds_for(slot: int, model: str, runs: Sequence[Any], frames: Frames = True) -> int:
@@ -92,6 +99,14 @@ def stream_ages(slot: int, models: Sequence[str], runs: Sequence[Any], frames: F
     each = len(runs) // len(models)
     items = runner.stream_together([runner.stream(one, runs[each * i :][:each], frames=frames) for i, one in enumerate(backends)])
     yield from judged(backends[0], items)  # the ages share one detector
+
+
+def stream_pictures(
+    slot: int, model: str, traces: Sequence[Trace], verdicts: Sequence[Verdict | None]
+) -> Iterator[runner.Progress | Finished]:
+    """runner.stream_pictures on the slot's model; the verdicts stay."""
+    for item in runner.stream_pictures(_SLOTS[slot].get(model), traces):
+        yield item if item.traces is None else Finished(item.traces, list(verdicts))
 
 
 def judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:

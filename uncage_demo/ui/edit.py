@@ -78,7 +78,7 @@ def edit_on_stage(handlers: Handlers, ids: Any, event: Any) -> Iterator[str]:
     """
     if not isinstance(ids, list) or not isinstance(event, dict):
         raise ValueError("an edit needs the runs on stage and what to draw")
-    entries = handlers.store.get_many(ids[: options.MAX_STAGES])
+    entries = handlers.whole_entries(ids[: options.MAX_STAGES])
     number = event.get("run")
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(entries):
         raise ValueError(f"run={shortened(number)}: choose one of the {len(entries)} runs on stage")

@@ -15,7 +15,7 @@ from uncage_demo.types import Prompt
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.line import Job, Shown, check_cost
+from uncage_demo.ui.jobs import Job, Shown, check_cost
 from uncage_demo.ui.models import own_steps
 from uncage_demo.ui.runs import Made
 

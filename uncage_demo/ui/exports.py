@@ -1,4 +1,5 @@
-"""Functions that the page's scripts call by name: payloads of runs on stage, and files to take away. They read; they never decode.
+"""Functions that the page's scripts call by name: payloads of runs on stage, and files to take away. They read; of a model they
+ask no more than pictures of steps that are still to be drawn.
 
 Answers are JSON texts: {"payload": ...}, {"name": ..., "mime": ..., "data": base64} or {"error": message}.
 """
@@ -85,12 +86,12 @@ class Payloads:
 
     @cachedmethod(
         attrgetter("kept"),
-        key=lambda self, entries, small=False: (small, *(entry.id for entry in entries)),
+        key=lambda self, entries, small=False: (small, *((entry.id, entry.owed) for entry in entries)),
         condition=attrgetter("made"),
     )
     def text(self, entries: list[Entry], small: bool = False) -> str:
-        """JSON text {"payload": ...} of these runs; small = as a grid of small stages."""
-        return json.dumps({"payload": payload_of(entries, small)})
+        """JSON text {"payload": ..., "owed": ...} of these runs; small = as a grid of small stages; owed = steps' pictures are to come."""
+        return json.dumps({"payload": payload_of(entries, small), "owed": any(entry.owed for entry in entries)})
 
 
 def payload_of(entries: list[Entry], small: bool = False) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def payload_function(handlers: Handlers) -> Callable[[Any], str]:
 
     def payload(data: Any) -> str:
         try:
-            entries = _entries(handlers, data, MAX_RUNS)
+            entries = handlers.store.get_many(_ids(data, MAX_RUNS))
             return kept.text(entries, bool(data.get("small")))
         except ValueError as error:
             return json.dumps({"error": str(error)})
@@ -124,7 +125,7 @@ def export_function(handlers: Handlers) -> Callable[[Any], str]:
     """`export_file({ids, kind, step, theme, notes})` for scripts: one file made of the runs on stage and the visitor's notes on them."""
 
     def export_file(data: Any) -> dict[str, Any]:
-        entries = with_notes(_entries(handlers, data, 6), data.get("notes"))
+        entries = with_notes(handlers.whole_entries(_ids(data, 6)), data.get("notes"))
         with tempfile.TemporaryDirectory() as folder:
             return told_file(entries, data, Path(folder))
 
@@ -263,11 +264,11 @@ def _trace_files(entries: list[Entry], folder: Path, stem: str) -> Path:
     return packed
 
 
-def _entries(handlers: Handlers, data: Any, most: int) -> list[Entry]:
+def _ids(data: Any, most: int) -> list[str]:
     ids = data.get("ids") if isinstance(data, dict) else None
     if not isinstance(ids, list) or not 1 <= len(ids) <= most:
         raise ValueError(f"there is no run on stage to read (1 to {most} are needed); generate one first")
-    return handlers.store.get_many(ids)
+    return ids
 
 
 def _slug(text: str) -> str:

@@ -65,7 +65,8 @@ class Handlers(PromptHandlers, RunHandlers):
         yield message("progress", phase="Starting…", query=options.to_query(prompt.text, chosen, edits)), shown
         configs = chosen.configs()
         labels = [order_of(c.order).title for c in configs]
-        for answer in self.decode(chosen.backend, [runner.Run(prompt, c) for c in configs], labels, edits, frames=chosen.frames):
+        runs = [runner.Run(prompt, c) for c in configs]
+        for answer in self.decode(chosen.backend, runs, labels, edits, frames=chosen.frames, whole=False):
             if isinstance(answer, str):
                 yield answer, None
                 continue
@@ -174,7 +175,7 @@ class Handlers(PromptHandlers, RunHandlers):
         """
         if not isinstance(ids, list) or not isinstance(event, dict):
             raise ValueError("a branch needs the runs on stage and a change")
-        entries = self.store.get_many(ids[: options.MAX_STAGES])
+        entries = self.whole_entries(ids[: options.MAX_STAGES])
         number = event.get("run")
         if not isinstance(number, int) or not 0 <= number < len(entries):
             raise ValueError(f"run={number!r}: choose one of the {len(entries)} runs on stage")
@@ -202,7 +203,7 @@ class Handlers(PromptHandlers, RunHandlers):
         """
         if not isinstance(ids, list) or not isinstance(branches, str):
             raise ValueError("the branches of a link need the runs on stage")
-        entries = self.store.get_many(ids[: options.MAX_STAGES])
+        entries = self.whole_entries(ids[: options.MAX_STAGES])
         wishes = parse_branches(branches, len(entries))
         self.check_same_model(entries[0].trace)
         for number, wish in enumerate(wishes, 1):

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo.decoding.presets import named_preset
-from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, own_picture, pages, theme
+from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, late_pictures, own_picture, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.branch_links import parse_branches
@@ -113,14 +113,16 @@ def _play(handlers: Handlers) -> dict[str, Any]:
         own = own_picture.upload_button()
     in_browser.build(handlers, panel, prompt)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
+    payload = exports.payload_function(handlers)
     stage = gr.HTML(
         "",
         html_template=theme.static_text("stage.html"),
         js_on_load=theme.attach_script("UncagePage.attach.stage", ("branch", "edit", "another_seed")),
-        server_functions=[exports.payload_function(handlers), head_requests.heads_function(handlers)],
+        server_functions=[payload, head_requests.heads_function(handlers)],
         elem_id="uc-stage",
         apply_default_css=False,
     )
+    late_pictures.build(handlers, payload)
     gr.HTML(
         html_template=theme.static_text("takeaway.html"),
         js_on_load=theme.attach_script("UncagePage.attach.takeaway"),

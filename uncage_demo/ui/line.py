@@ -6,120 +6,36 @@ The runs themselves happen in a few worker threads of this process. Nothing here
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from cachetools import LRUCache
 
-from uncage_demo.runner import Progress
 from uncage_demo.ui import live, memory
 from uncage_demo.ui.device_runs import Finished
+from uncage_demo.ui.jobs import Job, Place, Shown
 
 log = logging.getLogger(__name__)
-# One request's decoding steps, all its pictures together: six orders by four seeds in 64 steps.
-MAX_STEPS = 1536
 # Runs that wait before newcomers are told that the line is full. They keep their place all the same.
 FULL = 64
 _WAIT_S = 1.0
 _FAR = 8  # who has so many before them is told half as often, and so on
 _LONGEST_WAIT_S = 4.0
-_CROWD = 4  # where more than so many wait, steps are told no more often than this:
+_CROWD = 4  # where more than so many wait, finished pictures go before those of the steps, and steps are told no more often than this:
 _CROWD_WAIT_S = 0.5
 _REMEMBERED = 512
+# How long one thread may keep the interpreter: with Python's 5 ms, decoding stood still while another visitor's payload was written.
+_SWITCH_S = 0.0005
 _PATIENCE = 20  # a request that so many later ones went before waits for no other visitor any more
 _SPEED_MEMORY = 0.7  # weight of what was measured before against the latest run
-
-
-def check_cost(orders: int, seeds: int, num_steps: int) -> None:
-    """Refuse a request that would hold the device for too long.
-
-    Args:
-        orders, seeds: pictures asked for, orders times seeds.
-        num_steps: decoding steps of each.
-
-    Raises:
-        ValueError: naming the three numbers, their product and the bound.
-    """
-    steps = orders * seeds * num_steps
-    if steps > MAX_STEPS:
-        raise ValueError(
-            f"{orders} order{'s' * (orders != 1)} × {seeds} seed{'s' * (seeds != 1)} × {num_steps} steps are {steps} decoding steps: "
-            f"one request may take at most {MAX_STEPS}. Choose fewer steps, orders or seeds."
-        )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a waiting run stands.
-
-    Args:
-        ahead: requests before it, those that run included.
-        seconds: time until it has finished, from measured speed; None before anything was measured.
-        full: whether so many wait that newcomers are told so.
-    """
-
-    ahead: int
-    seconds: float | None
-    full: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A step of a run with the live pictures of its stages, now and then; otherwise None."""
-
-    progress: Progress
-    pictures: list[dict[str, Any]] | None
-
-
-@dataclass(eq=False)
-class Job:
-    """One request, shared by everybody who asked for the same.
-
-    Args:
-        work: makes the stream of Progress and Finished of some runs; called in a worker.
-        runs: what to decode; () where work knows by itself (a branch).
-        cost: decoding steps.
-        grid: of the model, for live pictures.
-        together: jobs that agree here may be decoded together; None = alone.
-        most: runs that one forward takes at most.
-        shared_device: whether another worker may be busy at the same time.
-        gate: held during each step, so that others who need the device come in between two steps.
-        keep: puts the finished runs into the store and returns their ids.
-    """
-
-    work: Callable[[Sequence[Any]], Iterator[Progress | Finished]]
-    runs: Sequence[Any]
-    cost: int
-    grid: tuple[int, int]
-    keep: Callable[[Finished], list[str]]
-    together: tuple[Any, ...] | None = None
-    most: int = 1
-    shared_device: bool = False
-    gate: AbstractContextManager[Any] = field(default_factory=nullcontext)
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    key: Hashable = None
-    waiting_for: list[Hashable] = field(default_factory=list)
-    turn: float = math.inf
-    overtaken: int = 0
-    started: float | None = None
-    latest: Shown | None = None
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    ids: list[str] | None = None
-    finished: Finished | None = None
-    error: BaseException | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self.finished is not None or self.error is not None
 
 
 def workers_here() -> int:
@@ -217,7 +133,7 @@ class Line:
         Every message costs some milliseconds of the processor that decodes, so a crowd is told less often.
         """
         place = self._place(job)
-        crowd = max(len(self._waiting), len(job.waiting_for)) > _CROWD
+        crowd = self._crowded or len(job.waiting_for) > _CROWD
         may = said_at + (_CROWD_WAIT_S if crowd else 0.0)
         must = said_at + min(_LONGEST_WAIT_S, _WAIT_S * (1 + (place.ahead if place else 0) / _FAR))
         while not job.over:
@@ -249,6 +165,11 @@ class Line:
         with self._lock:
             return bool(self._running or self._waiting)
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether many wait for their finished pictures."""
+        return sum(not job.later for job in self._waiting) > _CROWD
+
     def _turn_of(self, visitor: Hashable) -> int:
         """The round in which a visitor's next request is served: one after that of their request before, and none that is over."""
         turn = self._round if visitor is None else max(self._round, self._turns.get(visitor, -1) + 1)
@@ -257,8 +178,11 @@ class Line:
         return turn
 
     def _in_turn(self) -> list[Job]:
-        """Who waits, in the order in which they start: by rounds, then by arrival; who was overtaken often enough comes first."""
-        return sorted(self._waiting, key=lambda job: -1 if job.overtaken >= _PATIENCE else job.turn)
+        """Who waits, in the order in which they start: by rounds, then by arrival; who was overtaken often enough comes first.
+
+        What can be done later comes last.
+        """
+        return sorted(self._waiting, key=lambda job: (job.later, -1 if job.overtaken >= _PATIENCE else job.turn))
 
     @staticmethod
     def _left(job: Job) -> float:
@@ -272,6 +196,7 @@ class Line:
     def _start_worker(self) -> None:
         if self._idle == 0 and self._threads < self.workers:
             self._threads += 1
+            sys.setswitchinterval(_SWITCH_S)
             threading.Thread(target=self._work, name=f"uncage-device-{self._threads}", daemon=True).start()
         self._work_there.notify_all()
 
@@ -332,16 +257,20 @@ class Line:
         if first.shared_device:  # a small model: the cores are shared out among the workers, and bits do not depend on their number
             torch.set_num_threads(1)
         runs = [run for job in jobs for run in job.runs]
+        with self._lock:
+            hurried = [job.hurried for job in jobs if job.hurried is not None] if self._crowded else []
+        hurry = len(hurried) == len(jobs)
         began = time.perf_counter()
-        stream = first.work(runs)
+        stream = hurried[0](runs) if hurry else first.work(runs)
         shown = live.with_pictures(
             stream, first.grid, live.MANY_PX if max(len(job.runs) for job in jobs) > live.MOST_LARGE else live.LIVE_PX
         )
         try:
             for item, pictures in _gated(shown, first.gate):
                 if isinstance(item, Finished):
-                    self._measure(time.perf_counter() - began, sum(job.cost for job in jobs))
-                    self._hand_out(jobs, item)
+                    if not first.later:
+                        self._measure(time.perf_counter() - began, sum(job.cost for job in jobs))
+                    self._hand_out(jobs, replace(item, owed=hurry))
                     return
                 with self._lock:
                     for job, part in zip(jobs, _parts(jobs, len(item.records)), strict=True):
@@ -366,7 +295,7 @@ class Line:
 
     def _hand_out(self, jobs: Sequence[Job], end: Finished) -> None:
         for job, part in zip(jobs, _parts(jobs, len(end.traces)), strict=True):
-            own = Finished(end.traces[part], end.verdicts[part])
+            own = replace(end, traces=end.traces[part], verdicts=end.verdicts[part])
             job.ids = job.keep(own)
             job.finished = own
 

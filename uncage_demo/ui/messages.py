@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from uncage_demo.ui.line import Place
+from uncage_demo.ui.jobs import Place
 
 _sequence = itertools.count(1)
 

@@ -27,8 +27,8 @@ from uncage_demo.ui import memory
 DEVICE_QUEUE = "device"  # the concurrency_id shared by every event that decodes
 # Requests that are in the line at once; each holds a thread that mostly sleeps. More wait in Gradio's queue and come in as these leave.
 MOST_IN_LINE = 128
-# Threads of the server: those in line, and enough for everything else, which never waits behind them.
-MAX_THREADS = MOST_IN_LINE + 64
+# Threads of the server: those in line, those who wait for pictures of steps, and enough for everything else, which never waits behind them.
+MAX_THREADS = 2 * MOST_IN_LINE + 64
 
 
 def _load(name: str, allow_download: bool) -> Backend:

@@ -13,14 +13,18 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.batching import found_exact
 from uncage_demo.decoding.run import resolve
 from uncage_demo.setting import whole_number
+from uncage_demo.trace.frames import of_every_step, parse_frames
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.device_runs import Finished
-from uncage_demo.ui.line import Job, Line, Place, Shown, check_cost
+from uncage_demo.ui.jobs import Job, Place, Shown, check_cost
+from uncage_demo.ui.line import Line
 from uncage_demo.ui.messages import message, said_place
 from uncage_demo.ui.models import ModelSlot, own_steps
-from uncage_demo.ui.session import TraceStore
+from uncage_demo.ui.session import Entry, TraceStore
 from uncage_demo.ui.settings import Settings
+
+_PICTURES_PER_STEP = 2  # drawn in the time of one decoding step, about
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def checked_steps(chosen: Settings, seeds: int = 1) -> int:
         seeds: how many pictures each order makes.
 
     Raises:
-        ValueError: as `line.check_cost`.
+        ValueError: as `jobs.check_cost`.
     """
     steps = chosen.configs()[0].num_steps or own_steps(chosen.backend)
     check_cost(len(chosen.orders), seeds, steps)
@@ -80,6 +84,7 @@ class RunHandlers:
         edits: str = "",
         ages: Sequence[str] = (),
         frames: str = "all",
+        whole: bool = True,
         **extra: Any,
     ) -> Iterator[str | Made]:
         """Progress messages while waiting and decoding, then the finished runs. Closing it leaves; what nobody waits for stops.
@@ -91,11 +96,29 @@ class RunHandlers:
             edits: the prompt's corrections, kept with the runs.
             ages: names of the model at several ages; as many runs belong to each, the first one's first. () = all runs are the model's.
             frames: of which steps pictures are made.
+            whole: False gives the finished pictures first while many wait; see `step_pictures` for the others.
             extra: more fields of the progress messages.
 
         Raises:
             ValueError: settings that do not fit the model or the prompt.
         """
+        for answer in self._decode(model, runs, labels, edits, ages, frames, whole, extra):
+            if whole and isinstance(answer, Made) and answer.finished.owed:  # made for somebody on the page while many waited
+                yield from self.step_pictures(answer.ids, later=False)
+                answer = self._stored(answer.ids, answer.before)
+            yield answer
+
+    def _decode(
+        self,
+        model: str,
+        runs: Sequence[runner.Run],
+        labels: Sequence[str],
+        edits: str,
+        ages: Sequence[str],
+        frames: str,
+        whole: bool,
+        extra: dict[str, Any],
+    ) -> Iterator[str | Made]:
         backend = self.slot.get(model)
         runs = [replace(run, config=resolve(backend, run)) for run in runs]
         key = (model, backend.info.weight_hash, tuple(ages), tuple(runs), edits, frames)
@@ -104,6 +127,8 @@ class RunHandlers:
             yield made
             return
         steps = {run.config.total_steps for run in runs}
+        # Elsewhere one run at a time has the device, and its pictures cost little beside the model.
+        may_hurry = not whole and not ages and parse_frames(frames) == 1 and self.slot.shares_cores(model)
 
         def make() -> Job:
             return Job(
@@ -120,10 +145,64 @@ class RunHandlers:
                 most=backend.max_batch,
                 shared_device=self.slot.shares_cores(model),
                 gate=self.slot.gate(model),
+                hurried=(lambda together: device_runs.stream(self.slot_number, model, together, "final")) if may_hurry else None,
             )
 
         for item in self.line.follow(key, make, visitor()):
             yield from self._news(item, labels, extra)
+
+    def step_pictures(self, ids: Sequence[str], later: bool = True) -> Iterator[str]:
+        """Draw the pictures of the steps that runs still owe, and put the whole runs in their place; "" while that takes.
+
+        Args:
+            ids: of the runs. Those that owe nothing are left alone.
+            later: whether to wait until nobody waits for a finished picture any more.
+
+        Raises:
+            ValueError: a run that is no longer kept, or whose model is not here any more.
+        """
+        owing = self._owing(ids)
+        if not owing:
+            return
+        model = self.slot.of_trace(owing[0].trace)
+        steps = sum(len(entry.trace.steps) for entry in owing)
+
+        def make() -> Job:
+            return Job(
+                work=lambda together: self._pictures(model, owing),
+                runs=(),
+                cost=max(1, steps // _PICTURES_PER_STEP),
+                grid=owing[0].trace.model.grid,
+                keep=lambda finished: self._complete(owing, finished),
+                shared_device=self.slot.shares_cores(model),
+                gate=self.slot.gate(model),
+                later=later,
+            )
+
+        for _ in self.line.follow(("pictures", *(entry.id for entry in owing)), make):
+            yield ""
+
+    def whole_entries(self, ids: Sequence[str]) -> list[Entry]:
+        """Runs of the store with the pictures of their steps, drawn at once where they are still owed: what a file or a branch needs."""
+        owing = self._owing(ids)
+        if owing:
+            model = self.slot.of_trace(owing[0].trace)
+            with self.slot.gate(model):
+                for item in self._pictures(model, owing):
+                    if isinstance(item, Finished):
+                        self._complete(owing, item)
+        return self.store.get_many(ids)
+
+    def _owing(self, ids: Sequence[str]) -> list[Entry]:
+        return list({entry.id: entry for entry in self.store.get_many(ids) if entry.owed}.values())
+
+    def _pictures(self, model: str, owing: Sequence[Entry]) -> Iterator[runner.Progress | Finished]:
+        return device_runs.stream_pictures(self.slot_number, model, [e.trace for e in owing], [e.verdict for e in owing])
+
+    def _complete(self, owing: Sequence[Entry], finished: Finished) -> list[str]:
+        for entry, trace in zip(owing, finished.traces, strict=True):
+            self.store.replace(replace(entry, trace=trace, owed=False))
+        return [entry.id for entry in owing]
 
     def _news(self, item: Any, labels: Sequence[str], extra: dict[str, Any]) -> Iterator[str | Made]:
         """What the line tells, as messages: "" where there is nothing to say, but a place where Cancel can stop the handler."""
@@ -145,14 +224,22 @@ class RunHandlers:
     def made_before(self, ids: Sequence[str]) -> Made | None:
         """Runs of an equal request that are still in the store; None where one was let go."""
         try:
-            entries = self.store.get_many(ids)
+            return self._stored(ids, before=True)
         except ValueError:
             return None
-        return Made(list(ids), Finished([e.trace for e in entries], [e.verdict for e in entries]), before=True)
+
+    def _stored(self, ids: Sequence[str], before: bool) -> Made:
+        entries = self.store.get_many(ids)
+        finished = Finished([e.trace for e in entries], [e.verdict for e in entries], any(e.owed for e in entries))
+        return Made(list(ids), finished, before)
 
     def keep(self, finished: Finished, edits: str = "") -> list[str]:
         """Put finished runs into the store; returns their ids."""
-        return [self.store.add(trace, verdict, edits) for trace, verdict in zip(finished.traces, finished.verdicts, strict=True)]
+        traces = finished.traces
+        if finished.owed:  # what reproduces them asks for all pictures, as the visitor did
+            traces = [replace(trace, versions=of_every_step(trace.versions)) for trace in traces]
+        pairs = zip(traces, finished.verdicts, strict=True)
+        return [self.store.add(trace, verdict, edits, finished.owed) for trace, verdict in pairs]
 
     def check_same_model(self, trace: Trace) -> None:
         """Load the model that a branch of this run needs.

@@ -41,12 +41,14 @@ class Entry:
         trace: the run.
         verdict: the scorer's judgement or None.
         edits: the corrections of the prompt as the page keeps them ("" when there are none).
+        owed: whether the pictures of its steps are still to be drawn.
     """
 
     id: str
     trace: Trace
     verdict: Verdict | None = None
     edits: str = ""
+    owed: bool = False
 
 
 def held_bytes(*values: Any) -> int:
@@ -99,11 +101,20 @@ class TraceStore:
         self._files: OrderedDict[str, tuple[Path, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, trace: Trace, verdict: Verdict | None = None, edits: str = "") -> str:
+    def add(self, trace: Trace, verdict: Verdict | None = None, edits: str = "", owed: bool = False) -> str:
         """Keep a run; returns its id."""
         identity = secrets.token_urlsafe(12)
-        self._take(Entry(identity, trace, verdict, edits), held_bytes(trace, verdict, edits))
+        self._take(Entry(identity, trace, verdict, edits, owed), held_bytes(trace, verdict, edits))
         return identity
+
+    def replace(self, entry: Entry) -> None:
+        """Keep a run with more in it in place of the one of its id."""
+        with self._lock:
+            self._leaving.pop(entry.id, None)
+            path, _ = self._files.pop(entry.id, (None, 0))
+        if path is not None:
+            path.unlink(missing_ok=True)
+        self._take(entry, held_bytes(entry.trace, entry.verdict, entry.edits))
 
     def get(self, identity: Any) -> Entry:
         """The run of that id.

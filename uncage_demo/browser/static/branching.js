@@ -129,7 +129,7 @@ export async function headsAt(backend, trace, step, tokens, other) {
   const { sight } = trace.steps[step - trace.steps[0].step];
   const prompt = other || trace.prompt;
   const { attention_full } = await backend.forward({
-    tokens: before, step, num_steps: trace.config.num_steps, text: backend.encode(prompt), unconditional: false, source: null, full: true,
+    tokens: before, step, num_steps: trace.config.num_steps, text: backend.encode(prompt), unconditional: false, guidance: null, source: null, full: true,
     suppress: hiddenAt(trace, step), hidden: sight && !other ? hiddenTokens(sight, prompt) : null,
   });
   const full = /** @type {Float32Array} */ (attention_full);

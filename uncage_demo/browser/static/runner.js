@@ -32,6 +32,7 @@ export async function* stream(backend, runs, every = 1) {
     const known = drawn.get(key) || backend.decodeTokens([grid]).then(([picture]) => picture);
     if (drawn.size > 16) drawn.clear();
     drawn.set(key, known);
+    known.catch(() => {}); // it is told where it is waited for, or what failed first is
     return known;
   };
   const steps = decodeMany(backend, runs);
@@ -45,7 +46,7 @@ export async function* stream(backend, runs, every = 1) {
     const traces = runs.map((run, i) => traceOf(backend, run, configs[i], taken[i], made[i], timings, every));
     return { step: at, num_steps, elapsed_s: (performance.now() - began) / 1000, traces, finished: false };
   };
-  // A painter beside this worker draws a step while the next one is decoded; the first one is shown before anything else is done.
+  // Where another worker helps, a step is drawn while the next one is decoded; the first one is shown before anything else is done.
   /** @type {Promise<Progress> | null} */
   let before = null;
   try {
@@ -65,7 +66,8 @@ export async function* stream(backend, runs, every = 1) {
       }
       step = Math.max(...latest.map((record) => record.step));
       before = told();
-      if (first || !backend.painter.beside) {
+      before.catch(() => {});
+      if (first || !backend.crew.beside) {
         yield await before;
         before = null;
       }

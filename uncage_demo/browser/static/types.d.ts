@@ -163,6 +163,8 @@ export interface Request {
   num_steps: number;
   text: number[];
   unconditional: boolean;
+  /** Scale of classifier-free guidance where nothing but its result is wanted; null = both answers apart. */
+  guidance: number | null;
   source: string | null;
   full: boolean;
   suppress: number[];
@@ -171,6 +173,8 @@ export interface Request {
 }
 
 export interface ForwardOutput {
+  /** Logits "n v" after guidance, where these were asked for; the model may give both answers all the same. */
+  guided: Float32Array | null;
   cond: Float32Array;
   uncond: Float32Array | null;
   /** "t" rows of "n": attention to every text token, averaged over the source's layers and heads. */
@@ -198,13 +202,34 @@ export interface Device {
   hurry: boolean;
 }
 
-/** Who draws and detects: in this worker, or in one of its own beside it. */
-export interface Painter {
-  /** Whether it works while this worker does something else. */
-  beside: boolean;
-  /** Pictures "H W 3" of token grids. */
+/** What one forward reads: an image of n tokens with b texts of t tokens. */
+export interface Reading {
+  b: number;
+  /** "n", the mask's id where masked. */
+  codes: BigInt64Array;
+  /** "b t" */
+  texts: BigInt64Array;
+  /** "b t" text tokens that may be attended to. */
+  visible: Uint8Array;
+  /** "b n t" what an image token may not attend to. */
+  hidden: Uint8Array;
+  /** "b r" how much of each text's answer is in each of r answers. */
+  mix: Float32Array;
+}
+
+/** Who computes: in this worker, or in one of its own beside it. */
+export interface Hand {
+  /** Which of the following it can do. */
+  able: Set<string>;
+  /** Take a part of the model: "transformer", "decoder" or "detector". */
+  open(part: string): Promise<void>;
+  /** From now on WebAssembly computes everything. */
+  leaveGraphics(): Promise<void>;
+  /** Logits "r n v" and attention "b l h t n". */
+  read(reading: Reading): Promise<{ logits: Float32Array; attention: Float32Array }>;
+  /** Pictures "H W 3" of complete token grids "n". */
   pictures(grids: Int32Array[], size: readonly number[]): Promise<Uint8Array[]>;
-  /** The detector's logits of a picture. */
+  /** The detector's logits of a picture "H W 3". */
   sights(picture: Uint8Array, size: readonly number[]): Promise<{ centre: Float32Array; style: Float32Array }>;
   release(): Promise<void>;
 }

@@ -3,7 +3,8 @@
 /** @import { Device, Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
-import { DistantPainter, LocalPainter, answerOn } from "./backends/painter.js";
+import { GraphicsLost } from "./backends/devices.js";
+import { DistantHand, LocalHand, answerOn } from "./backends/hands.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
 import { packedHeads } from "./player/heads.js";
@@ -29,8 +30,8 @@ class Worker {
     this.post = post;
     /** @type {EmbeddedBackend | null} */
     this.backend = null;
-    /** @type {LocalPainter | null} */
-    this.painter = null;
+    /** What this worker computes for another one. @type {LocalHand | null} */
+    this.hand = null;
     this.started = false;
     this.live = false;
     /** The latest ticket; an older one stops after its step. */
@@ -43,7 +44,7 @@ class Worker {
   async receive(message) {
     try {
       if (message.kind === "open") await this.open(message);
-      else if (message.kind === "paint") await this.paint(message);
+      else if (message.kind === "help") await this.help(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
       else if (message.kind === "show") await this.show(message);
@@ -57,11 +58,11 @@ class Worker {
     }
   }
 
-  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, painter?: MessagePort, device?: Device }} message base64 of gzipped bytes, or addresses;
-   *   painter = to a worker that is told to paint; device = what computes, of which the runtime must be the build */
-  async open({ manifest, wasm, parts, painter, device }) {
+  /** @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, helper?: MessagePort, device?: Device }} message base64 of gzipped bytes, or addresses;
+   *   helper = to a worker that is told to help; device = what computes, of which the runtime must be the build */
+  async open({ manifest, wasm, parts, helper, device }) {
     const began = performance.now();
-    const distant = painter ? DistantPainter.open(painter) : null;
+    const distant = helper ? DistantHand.reached(helper) : null;
     distant?.catch(() => {}); // it is waited for later, and what is wrong with it is told then
     await this.start(wasm);
     if (this.backend) await this.backend.release();
@@ -70,16 +71,17 @@ class Worker {
     await backend.warm();
     this.backend = remembering(backend);
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
+    backend.share();
   }
 
-  /** Draw and detect for another worker. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
-  async paint({ manifest, wasm, parts, port, device }) {
+  /** Draw and detect for another worker, and whatever else it wants. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
+  async help({ manifest, wasm, parts, port, device }) {
     try {
       await this.start(wasm);
-      if (this.painter) await this.painter.release();
-      this.painter = null;
-      this.painter = await LocalPainter.load(manifest, this.ort, (part) => unpacked(parts[part]), device);
-      answerOn(port, this.painter);
+      if (this.hand) await this.hand.release();
+      this.hand = null;
+      this.hand = await LocalHand.having([manifest, this.ort, (part) => unpacked(parts[part]), device], ["decoder", "detector"]);
+      answerOn(port, this.hand);
     } catch (error) {
       port.postMessage({ id: 0, text: told(error) });
     }
@@ -102,12 +104,41 @@ class Worker {
     this.ticket = ticket;
     this.live = Boolean(live);
     const backend = this.model();
-    for await (const progress of stream(backend, runs, parseFrames(frames))) {
+    const every = parseFrames(frames);
+    await this.follow(ticket, () => stream(backend, runs, every), async (progress) => {
       const { traces, finished } = progress;
       await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), { titles, keep: finished && keep });
-      // Lets messages in: a cancelled run stops here.
-      await new Promise((resolve) => setTimeout(resolve, 0));
+    });
+  }
+
+  /**
+   * Follow a run to its end, or until something else is asked for. One during which WebGPU fails is begun again with WebAssembly: all of it
+   * has the digits of one device.
+   * @param {number} ticket
+   * @param {() => AsyncGenerator<import("./types").Progress, void, void>} begin
+   * @param {(progress: import("./types").Progress) => Promise<void>} tell
+   */
+  async follow(ticket, begin, tell) {
+    await this.onAnyDevice(async () => {
       if (this.ticket !== ticket) return;
+      for await (const progress of begin()) {
+        await tell(progress);
+        // Lets messages in: a cancelled run stops here.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (this.ticket !== ticket) return;
+      }
+    });
+  }
+
+  /** Do something; where WebGPU fails meanwhile, again with WebAssembly, which the page is told of. @template T @param {() => Promise<T>} act @returns {Promise<T>} */
+  async onAnyDevice(act) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof GraphicsLost)) throw error;
+      await this.model().leaveGraphics();
+      this.post({ kind: "device", device: this.model().device, text: error.message });
+      return act();
     }
   }
 
@@ -123,13 +154,11 @@ class Worker {
     const { info } = this.model();
     if (parent.trace.model.weight_hash !== info.weight_hash) throw new RangeError("This run was made by another model than the one that is open: draw it again.");
     const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
-    for await (const progress of branched(this.model(), parent.trace, at_step, edits, config)) {
+    await this.follow(ticket, () => branched(this.model(), parent.trace, at_step, edits, config), async (progress) => {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
       const { finished } = progress;
       await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), finished ? this.judged(progress.traces[0]) : null], { keep: finished });
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      if (this.ticket !== ticket) return;
-    }
+    });
   }
 
   /** Trace files of runs of one prompt, opened again; they take the place of all runs. @param {{ ticket: number, files: Uint8Array[] }} message */
@@ -186,7 +215,7 @@ class Worker {
   async heads({ id, run, step, word, prompt, tokens }) {
     const { trace } = this.runs[run];
     const read = tokens || trace.prompt.words[word].tokens;
-    const maps = await headsAt(this.model(), trace, step, read, prompt);
+    const maps = await this.onAnyDevice(() => headsAt(this.model(), trace, step, read, prompt));
     this.post({ kind: "answer", id, value: { heads: packedHeads(maps, this.model().info, step, word) } });
   }
 

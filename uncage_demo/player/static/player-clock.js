@@ -26,6 +26,8 @@
     return svg;
   }
 
+  const FLAG_PX = 14; // of a flag beside its words: pole, padding, and what stays free
+
   class Clock {
     constructor(player) {
       this.player = player;
@@ -167,25 +169,27 @@
         this.flags.push({ flag, text, share: (step + 0.5) / model.steps, names: [model.runs.length > 6 ? "First difference" : name, letters.join(", "), ""] });
       }
       this.flags.sort((a, b) => a.share - b.share);
-      this.placeForks();
     }
 
     // Words of flags that stand close together would run into each other: they turn to the other side, then to the run's letter, then go.
+    // Their widths are measured on a canvas: words that were put in and measured in turn would lay the page out again each time.
     placeForks() {
       const width = this.player.hook.forks.clientWidth;
-      if (!width) return;
       const flags = this.flags;
+      if (!width || !flags.length) return;
+      this.ruler = this.ruler || document.createElement("canvas").getContext("2d");
+      this.ruler.font = getComputedStyle(flags[0].flag).font;
       const taken = flags.map(({ share }) => [share * width - 3, share * width + 3]);
       flags.forEach(({ flag, text, share, names }, index) => {
         const at = share * width;
         const free = (from, to) => from >= -8 && to <= width + 8 && taken.every(([a, b], k) => k === index || to < a || from > b);
         for (const [name, left] of names.flatMap((name) => [[name, share > 0.7], [name, share <= 0.7]])) {
-          text.textContent = name;
-          flag.classList.toggle("up-fork-left", left);
-          const far = flag.offsetWidth + 6;
+          const far = Math.ceil(this.ruler.measureText(name).width) + FLAG_PX;
           const [from, to] = left ? [at - far, at + 3] : [at - 3, at + far];
           if (name && !free(from, to)) continue;
           if (name) taken[index] = [from, to];
+          text.textContent = name;
+          flag.classList.toggle("up-fork-left", left);
           break;
         }
       });

@@ -131,7 +131,9 @@
       c.fillStyle = view.theme.mask;
       c.fillRect(0, 0, width, height);
       const finished = s === this.run.numSteps - 1 - this.run.firstStep;
-      const text = finished && this.run.image ? this.run.image : this.run.frames ? this.run.frames[s] : this.run.image;
+      // The finished picture stands in for those of steps that have none, but it is not what the model would have put there: "" = the tokens'.
+      const without = view.layer === "guess" && view.atlas ? "" : this.run.image;
+      const text = finished && this.run.image ? this.run.image : this.run.frames ? this.run.frames[s] : without;
       if (view.layer === "difference" && !view.paint) this.difference(view, text);
       else if (view.paint) {
         this.picture(this.pictures.getGrey(text) || this.pictures.get(text), s, view);
@@ -143,7 +145,7 @@
           c.globalAlpha = 1;
         }
       } else {
-        this.picture(this.pictures.get(text), s, view);
+        this.picture(text === "" ? null : this.pictures.get(text), s, view);
         if (view.layer === "picture") this.cover(s, view);
       }
       this.outlines(s, view);

@@ -43,20 +43,28 @@
       this.present = new parts.present.Present(this);
       this.model = payload.payload ? payload : parts.data.parse(payload);
       this.painter = new Painter(this.model);
-      const { state, autoplay } = this.options;
+      const { state, autoplay, held } = this.options;
       const still = this.model.done < this.model.steps || (autoplay && this.calm);
       Object.assign(this.state, still ? { step: this.model.done - 1 } : {}, this.pickState(state));
       this.watchTheme();
       this.wire();
       this.repair();
-      this.build();
-      this.setState({}, ["model", ...Object.keys(this.state)]);
       this.observer = new ResizeObserver(() => this.resized());
+      this.build();
+      if (!held) this.begin();
+    }
+
+    // To lay the player out for the first time takes as long as to build it, so a page that is busy asks for it in a piece of its own.
+    begin() {
+      if (this.gone) return;
+      this.begun = true;
+      this.resized();
+      this.setState({}, ["model", ...Object.keys(this.state)]);
       this.observer.observe(this.hook.root);
       for (const stage of this.stages) this.observer.observe(stage.canvas);
       this.observer.observe(document.body); // what stands above the player may grow or go
       // Whoever asked for little motion sees the finished picture instead of a grid of masks.
-      if (autoplay && !this.calm) this.clock.start();
+      if (this.options.autoplay && !this.calm) this.clock.start();
     }
 
     // --- data ---
@@ -113,7 +121,7 @@
       }
       for (const key of also || []) this.changed.add(key);
       if (["layer", "of", "object", "word"].some((k) => this.changed.has(k))) this.choose();
-      if (this.changed.size && !this.frame) this.frame = requestAnimationFrame(() => this.render());
+      if (this.begun && this.changed.size && !this.frame) this.frame = requestAnimationFrame(() => this.render());
     }
 
     emit(name, detail) {
@@ -150,6 +158,17 @@
       hook.stages.dataset.count = String(model.runs.length);
       hook.body.classList.toggle("up-wide", model.runs.length > 2);
       this.stages = parts.arrange.stages(this, hook.stages);
+    }
+
+    // Pictures of steps that were still to be drawn when the runs were mounted: payload runs, by their ids.
+    givePictures(runs) {
+      for (const run of this.model.runs) {
+        const given = runs.find((one) => one.id === run.raw.id);
+        if (given) run.frames = given.frames;
+      }
+      this.legend.build();
+      this.preload();
+      this.setState({}, ["layer", "pictures"]);
     }
 
     // All pictures are asked for, those near the clock first, a few at a time: the page answers in between.
@@ -269,6 +288,9 @@
       const side = `${Math.max(LEAST_PX, Math.round(further && cramped ? Math.min(room, WIDE_PX) : room))}px`;
       // On the stages, whose alone it is: what inherits it is styled anew, and all of the player would be 500 nodes.
       if (stages.style.getPropertyValue("--up-room") !== side) stages.style.setProperty("--up-room", side);
+      const size = [side, root.clientWidth, this.hook.forks.clientWidth, ...this.stages.flatMap(({ canvas: one }) => [one.clientWidth, one.clientHeight])].join();
+      if (size === this.size) return; // whoever watches is told once more, without a change
+      this.size = size;
       this.setState({}, ["size"]);
     }
 
@@ -295,6 +317,7 @@
     }
 
     destroy() {
+      this.gone = true;
       this.clock.stop();
       cancelAnimationFrame(this.frame);
       clearTimeout(this.later);

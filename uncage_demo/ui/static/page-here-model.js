@@ -30,7 +30,7 @@
 
   page.HereModel = class {
     /**
-     * @param {{ progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws
+     * @param {{ again: () => void, progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws; again = that it begins anew, with WebAssembly
      * @param {{ say: (text: string, wrong?: boolean) => void, opened: (key: string, device: any) => void }} tells where the model stands; which one was opened, and on what
      */
     constructor(hears, tells) {
@@ -41,6 +41,7 @@
       this.engine = null;
       this.listening = 0;
       this.device = null; // on which the model was opened
+      this.computing = null; // what computes it now
       this.orders = {}; // titles by name
       this.opening = { key: "", done: null };
       this.waiting = null; // resolves when the worker has opened the model
@@ -141,7 +142,7 @@
       const manifest = await (await fetch(this.address(files.manifest))).json();
       this.orders = Object.fromEntries(manifest.orders.map(({ name, title }) => [name, title]));
       if (this.engine && this.device.build !== device.build) this.end();
-      this.device = device;
+      this.device = this.computing = device;
       if (!this.engine) this.engine = new window.UncageEngine.Engine(this.address(files.worker), this.listener());
       const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, this.address(name)]));
       let timer = 0;
@@ -153,7 +154,15 @@
       }).finally(() => clearTimeout(timer));
     }
 
-    // A graphics processor may be taken away at any time: the next run is WebAssembly's. What is said of it.
+    // A graphics processor may be taken away at any time. The worker begins the run again with WebAssembly, and stays with it.
+    leftGraphics(device, text) {
+      this.computing = device;
+      if (this.wish === "auto") kept.set("sessionStorage", REFUSED, "WebGPU failed while it drew");
+      this.tells.say(`WebGPU failed while it drew (${text}). ${device.name} computes now.`);
+      this.hears.again();
+    }
+
+    // Where the worker cannot go on either, the next run is WebAssembly's. What is said of it.
     withoutGraphics(text) {
       this.opening = { ...this.opening, key: "" };
       if (this.wish !== "auto") return `WebGPU failed while it drew (${text}): choose WebAssembly in the settings.`;
@@ -185,6 +194,7 @@
           if (waiting) waiting.reject(new Error(text));
           else hears.failed(this.device.build === "webgpu" ? this.withoutGraphics(text) : text);
         },
+        device: (device, text) => mine === this.listening && this.leftGraphics(device, text),
         progress: hears.progress,
         finished: hears.finished,
         saved() {},

@@ -47,6 +47,10 @@
   }
 
   const hears = {
+    again() {
+      nodes.root.dataset.device = model.computing.build;
+      if (work) work.again = " WebGPU failed meanwhile, so WebAssembly drew it from the beginning.";
+    },
     failed: (text) => refuse(text),
     progress(message) {
       if (!work) return;
@@ -130,7 +134,7 @@
     const step = branch ? done.from : message.num_steps - 1;
     await page.onStage({
       kind: "traces", here: true, seq: Date.now(), payload, ids: payload.runs.map((run) => run.id), hashes, heads, branch,
-      ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.${DEVICE_NOTES[model.device.build]}`, untold: "The server is asked for command and link…",
+      ...(done.follow ? {} : { step }), note: `Drawn in this browser in ${seconds.toFixed(1)} s.${done.again || ""}${DEVICE_NOTES[model.computing.build]}`, untold: "The server is asked for command and link…",
     });
     mark("shown");
     updateFollow();

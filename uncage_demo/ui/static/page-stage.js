@@ -51,7 +51,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      about.textContent = [message.about, message.note, page.edits.fromWhere(message)].filter(Boolean).join(" ");
+      about.textContent = [message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" ");
       about.hidden = !about.textContent;
       shared.ids = message.ids;
       shared.query = message.query || {};
@@ -71,6 +71,7 @@
       const options = { onEvent, autoplay: Boolean(message.autoplay) && !branches && !Object.keys(asked).length, actions: ["branch", "knockout", ...(message.own ? [] : ["seed"])] };
       page.edits.prepare(options, message);
       page.notes.prepare(options, message, answer.payload.runs);
+      options.held = true;
       options.heads = message.heads || (async (detail) => parse(await server.heads(detail)));
       // a branch joins what the visitor was looking at: the same layer, word and cell
       options.state = (message.branch || keepView) && player ? { ...player.state } : {};
@@ -81,9 +82,14 @@
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, model, options) || null;
       shared.stage = player;
+      const built = player.player;
+      await page.pause();
+      built.begin();
+      if (ticket !== wanted) return;
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
+      if (answer.owed) page.stepPictures.ask(message.ids);
       await page.pause();
       if (ticket !== wanted) return;
       document.dispatchEvent(new CustomEvent("uc-shown", { detail: message }));

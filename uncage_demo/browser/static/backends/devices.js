@@ -6,6 +6,9 @@ import { openPart, readPart } from "./parts.js";
 /** What there is everywhere. @type {Device} */
 export const PLAIN = { build: "wasm", name: "WebAssembly", hurry: false };
 
+/** WebGPU failed while it computed: the graphics processor was taken away, reset, or has no memory left. */
+export class GraphicsLost extends Error {}
+
 /** How a device's arithmetic may differ. Logits are in the tens; the same graph on two processors differs by 1e-4 or so. */
 const MOST_OF_LOGITS = 1e-2;
 const MOST_OF_LEVELS = 2;
@@ -73,6 +76,7 @@ function transformerInput(manifest, ort) {
     text: new ort.Tensor("int64", BigInt64Array.from(text, BigInt), [2, read]),
     visible: new ort.Tensor("bool", Uint8Array.from(text, (id) => Number(id !== ids.pad)), [2, read]),
     hidden: new ort.Tensor("bool", new Uint8Array(2 * n * read), [2, n, read]),
+    mix: new ort.Tensor("float32", Float32Array.of(1, 0, 0, 1), [2, 2]),
   };
 }
 

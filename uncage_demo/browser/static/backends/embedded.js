@@ -1,11 +1,12 @@
 // The embedded model on ONNX Runtime Web: forwards, pictures, detections; as backends/embedded/backend.py.
 
-/** @import { Backend, Device, FoundObject, ForwardOutput, Manifest, Painter, Prompt, Request } from "../types" */
+/** @import { Backend, Device, FoundObject, ForwardOutput, Hand, Manifest, Prompt, Request } from "../types" */
 import { attentionPairs } from "../config.js";
 import { foundObjects } from "./detector.js";
-import { PLAIN, openOnGraphics } from "./devices.js";
-import { LocalPainter } from "./painter.js";
-import { checkManifest, openPart, readPart } from "./parts.js";
+import { Crew } from "./crew.js";
+import { PLAIN } from "./devices.js";
+import { LocalHand, PARTS } from "./hands.js";
+import { checkManifest, readPart } from "./parts.js";
 import { textIds } from "./vocab.js";
 
 const PATCH_PX = 16;
@@ -15,16 +16,14 @@ export class EmbeddedBackend {
   /**
    * @param {Manifest} manifest
    * @param {any} ort the runtime
-   * @param {any} transformer its session
-   * @param {Painter} painter draws and detects
+   * @param {Crew} crew reads, draws and detects
    * @param {Uint8Array} tiles "v 16 16 3", what each code draws
-   * @param {Device} device on which the transformer is
+   * @param {Device} device what computes
    */
-  constructor(manifest, ort, transformer, painter, tiles, device = PLAIN) {
+  constructor(manifest, ort, crew, tiles, device = PLAIN) {
     this.manifest = manifest;
     this.ort = ort;
-    this.transformer = transformer;
-    this.painter = painter;
+    this.crew = crew;
     this.tiles = tiles;
     this.device = device;
     this.info = manifest.model;
@@ -35,16 +34,16 @@ export class EmbeddedBackend {
    * Open a model.
    * @param {Manifest} manifest from `export-web`
    * @param {any} ort ONNX Runtime Web
-   * @param {(part: string) => Promise<Uint8Array>} read the bytes of a part
-   * @param {Promise<Painter> | null} painter one that works elsewhere; null = decoder and detector are opened here
+   * @param {(part: string) => Promise<Uint8Array>} bytes of a part
+   * @param {Promise<Hand> | null} distant one that draws and detects in another worker; null = all is done here
    * @param {Device} device what computes
    * @throws {Error} a manifest of another version, a damaged file, a runtime that does not start; said in a sentence
    */
-  static async load(manifest, ort, read, painter = null, device = PLAIN) {
+  static async load(manifest, ort, bytes, distant = null, device = PLAIN) {
     checkManifest(manifest);
-    const transformer = device.build === "webgpu" ? await openOnGraphics(manifest, ort, "transformer", read, device.hurry) : await openPart(manifest, ort, "transformer", read);
-    const tiles = await readPart(manifest, "tiles", read);
-    return new EmbeddedBackend(manifest, ort, transformer, await (painter || LocalPainter.load(manifest, ort, read, device)), tiles, device);
+    const own = await LocalHand.having([manifest, ort, bytes, device], distant ? ["transformer"] : PARTS);
+    const tiles = await readPart(manifest, "tiles", bytes);
+    return new EmbeddedBackend(manifest, ort, new Crew(distant ? [own, await distant] : [own]), tiles, device);
   }
 
   /** Go through everything once, so that a visitor's first run does not wait for code that is compiled on its first use. */
@@ -52,8 +51,19 @@ export class EmbeddedBackend {
     const { grid, image_size_px: size } = this.info;
     const empty = new Int32Array(grid[0] * grid[1]);
     const text = new Array(this.manifest.text_length).fill(this.manifest.ids.pad);
-    const painted = this.decodeTokens([empty]).then(([picture]) => this.painter.sights(picture, size));
-    await Promise.all([painted, this.run(empty, text, true, [], null)]);
+    const painted = this.decodeTokens([empty]).then(([picture]) => this.crew.sights(picture, size));
+    await Promise.all([painted, this.run(empty, text, mixOf(true, 1), [], null)]);
+  }
+
+  /** Once the model is open: two runs keep both workers busy, not one of them. WebGPU is one device, however many ask it. */
+  async share() {
+    if (this.device.build !== "webgpu" && this.crew.beside) await this.crew.share();
+  }
+
+  /** From now on WebAssembly computes everything. */
+  async leaveGraphics() {
+    await this.crew.leaveGraphics();
+    this.device = PLAIN;
   }
 
   /** @param {Prompt} prompt */
@@ -66,44 +76,40 @@ export class EmbeddedBackend {
    * @param {Request} request
    * @returns {Promise<ForwardOutput>}
    */
-  async forward({ tokens, text, unconditional, source, full, suppress, hidden }) {
+  async forward({ tokens, text, unconditional, guidance, source, full, suppress, hidden }) {
     const { info, manifest } = this;
     const [n, t, v] = [tokens.length, text.length, info.codebook_size];
-    const { logits, attention, read } = await this.run(tokens, text, unconditional, suppress, hidden);
+    const { logits, attention, read } = await this.run(tokens, text, mixOf(unconditional, guidance), suppress, hidden);
     const pairs = source === null ? null : attentionPairs(source, info.single_layers, info.num_heads, manifest.attention_heads);
     return {
-      cond: logits.subarray(0, n * v),
-      uncond: unconditional ? logits.subarray(n * v, 2 * n * v) : null,
+      guided: guidance === null ? null : logits,
+      cond: logits.subarray(0, n * v), // where guided, there is nothing else
+      uncond: unconditional && guidance === null ? logits.subarray(n * v) : null,
       attention: pairs && averaged(attention, pairs, info.num_heads, read, t, n),
       attention_full: full ? padded(attention, info.single_layers * info.num_heads, read, t, n) : null,
     };
   }
 
   /**
-   * Logits "b n v" and attention "b l h read n" of one sample, and of its unconditional half where that is wanted. The padding at the end
+   * Logits "r n v" and attention "b l h read n" of one sample, and of its unconditional half where that is wanted. The padding at the end
    * of a text is not computed: the model never attends to it.
-   * @param {Int32Array} tokens @param {number[]} text @param {boolean} unconditional @param {readonly number[]} suppress @param {Uint8Array | null} hidden "n t"
+   * @param {Int32Array} tokens @param {number[]} text @param {number[][]} mix "b r", see Reading; a second row = with the unconditional half @param {readonly number[]} suppress @param {Uint8Array | null} hidden "n t"
    * @returns {Promise<{ logits: Float32Array, attention: Float32Array, read: number }>}
    */
-  async run(tokens, text, unconditional, suppress, hidden) {
-    const { ort, manifest } = this;
+  async run(tokens, text, mix, suppress, hidden) {
+    const { manifest } = this;
     const { ids } = manifest;
     const [n, t] = [tokens.length, text.length];
-    const b = unconditional ? 2 : 1;
+    const b = mix.length;
     const read = Math.max(2, ...text.map((id, k) => (id === ids.pad ? 0 : k + 1)));
     const empty = [ids.start, ids.end, ...new Array(read - 2).fill(ids.pad)];
-    const texts = [...text.slice(0, read), ...(unconditional ? empty : [])];
+    const texts = [...text.slice(0, read), ...(b > 1 ? empty : [])];
     const visible = Uint8Array.from(texts, (id, k) => Number(id !== ids.pad && !(k < read && suppress.includes(k))));
     const codes = BigInt64Array.from(tokens, (token) => BigInt(token < 0 ? manifest.mask_id : token));
     const masked = new Uint8Array(b * n * read);
     if (hidden) for (let i = 0; i < n; i++) masked.set(hidden.subarray(i * t, i * t + read), i * read);
-    const { logits, attention } = await this.transformer.run({
-      tokens: new ort.Tensor("int64", codes, [1, n]),
-      text: new ort.Tensor("int64", BigInt64Array.from(texts, BigInt), [b, read]),
-      visible: new ort.Tensor("bool", visible, [b, read]),
-      hidden: new ort.Tensor("bool", masked, [b, n, read]),
-    });
-    return { logits: logits.data, attention: attention.data, read };
+    const made = await this.crew.read({ b, codes, texts: BigInt64Array.from(texts, BigInt), visible, hidden: masked, mix: Float32Array.from(mix.flat()) });
+    return { ...made, read };
   }
 
   /**
@@ -112,7 +118,7 @@ export class EmbeddedBackend {
    * @returns {Promise<Uint8Array[]>}
    */
   decodeTokens(grids) {
-    return this.painter.pictures(grids, this.info.grid);
+    return this.crew.pictures(grids, this.info.grid);
   }
 
   /**
@@ -131,15 +137,20 @@ export class EmbeddedBackend {
    * @returns {Promise<FoundObject[]>}
    */
   async detect(picture) {
-    const { centre, style } = await this.painter.sights(picture, this.info.image_size_px);
+    const { centre, style } = await this.crew.sights(picture, this.info.image_size_px);
     return foundObjects(this.manifest, centre, style);
   }
 
   /** Give the memory back. */
   async release() {
-    await this.transformer.release();
-    await this.painter.release();
+    await this.crew.release();
   }
+}
+
+/** How the answers with the text and without it are mixed, "b r". @param {boolean} unconditional @param {number | null} guidance as in a request */
+function mixOf(unconditional, guidance) {
+  if (!unconditional) return [[1]];
+  return guidance === null ? [[1, 0], [0, 1]] : [[guidance], [1 - guidance]];
 }
 
 /**

@@ -1,7 +1,7 @@
 // The files of an exported model: refused unless they are the ones that were exported, opened as sessions of the runtime.
 
 /** @import { Manifest } from "../types" */
-export const MANIFEST_VERSION = 3;
+export const MANIFEST_VERSION = 4;
 
 /**
  * Refuse a model that this page does not read.

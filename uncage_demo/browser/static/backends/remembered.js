@@ -30,5 +30,11 @@ export function remembering(backend, kept = KEPT) {
     }
     return answer;
   };
+  // What WebGPU answered has last digits of its own.
+  const leave = backend.leaveGraphics.bind(backend);
+  backend.leaveGraphics = () => {
+    known.clear();
+    return leave();
+  };
   return backend;
 }

@@ -9,7 +9,7 @@ const f = Math.fround;
 
 /** Logits "n v" after classifier-free guidance. @param {State} state @param {ForwardOutput} output */
 export function guided(state, output) {
-  return applyGuidance(output.cond, output.uncond, guidanceAt(...state.phase));
+  return output.guided || applyGuidance(output.cond, output.uncond, guidanceAt(...state.phase));
 }
 
 /**

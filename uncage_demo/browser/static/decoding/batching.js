@@ -8,8 +8,8 @@
  * What tells two requests apart.
  * @param {Request} request
  */
-export function inputKey({ tokens, text, unconditional, source, full, suppress, hidden }) {
-  return JSON.stringify([tokens.join(), text.join(), unconditional, source, full, suppress, hidden && hidden.join("")]);
+export function inputKey({ tokens, text, unconditional, guidance, source, full, suppress, hidden }) {
+  return JSON.stringify([tokens.join(), text.join(), unconditional, guidance, source, full, suppress, hidden && hidden.join("")]);
 }
 
 /**

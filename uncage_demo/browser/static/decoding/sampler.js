@@ -36,7 +36,9 @@ export async function* decodeMany(backend, runs, options = {}) {
   while (states.some((state) => !state.finished)) {
     const active = states.map((_, i) => i).filter((i) => !states[i].finished);
     const ask = sharing(backend);
-    for (const i of active) latest[i] = await states[i].advance(ask);
+    // All ask before one is answered, so that two of them can be read at once.
+    const records = await Promise.all(active.map((i) => states[i].advance(ask)));
+    active.forEach((i, k) => (latest[i] = records[k]));
     yield latest.slice();
   }
 }
@@ -104,12 +106,15 @@ export class State {
   /**
    * A forward of this step, counted.
    * @param {{ tokens?: Int32Array, own?: boolean, suppress?: number[], unconditional?: boolean }} [other] tokens = what the model is to see; own = the step's own
-   *   forward, whose attention is read; suppress = further text tokens hidden; unconditional = not left to guidance
+   *   forward, whose attention is read; suppress = further text tokens hidden; unconditional = not left to guidance, and told apart
    * @returns {Request}
    */
   request({ tokens = this.tokens, own = false, suppress = [], unconditional } = {}) {
     const [config, step] = this.phase;
-    const both = unconditional ?? (guidanceAt(config, step) !== 1 || (config.composition > 0 && this.prompt.subjects.length > 1));
+    const scale = guidanceAt(config, step);
+    const composes = config.composition > 0 && this.prompt.subjects.length > 1;
+    const both = unconditional ?? (scale !== 1 || composes);
+    const apart = unconditional !== undefined || composes || config.self_guidance > 0;
     this.passes += both ? 2 : 1;
     return {
       tokens,
@@ -117,6 +122,7 @@ export class State {
       num_steps: config.num_steps,
       text: this.text,
       unconditional: both,
+      guidance: both && !apart ? scale : null,
       source: own ? this.config.attention_source : null,
       full: own && this.full,
       suppress: suppress.length ? [...new Set([...this.suppress, ...suppress])].sort((a, b) => a - b) : this.suppress,

@@ -21,6 +21,7 @@ export function unable() {
  * @property {(message: any) => void} finished
  * @property {(message: any) => void} saved
  * @property {(text: string) => void} failed
+ * @property {(device: Device, text: string) => void} [device] another one computes from now on, and why
  */
 
 export class Engine {
@@ -36,13 +37,13 @@ export class Engine {
     this.lastId = 0;
     this.worker = new Worker(address);
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
-    // Pictures are drawn beside the decoding where there is a second processor for it.
-    this.painter = (navigator.hardwareConcurrency || 1) > 1 ? new Worker(address) : null;
+    // A second worker draws beside the decoding, and reads one of two runs, where there is a second processor for it.
+    this.helper = (navigator.hardwareConcurrency || 1) > 1 ? new Worker(address) : null;
     for (const worker of this.workers) worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
   }
 
   get workers() {
-    return this.painter ? [this.worker, this.painter] : [this.worker];
+    return this.helper ? [this.worker, this.helper] : [this.worker];
   }
 
   /** @param {any} message */
@@ -55,7 +56,8 @@ export class Engine {
       return;
     }
     if (message.ticket !== undefined && message.ticket !== this.ticket && message.kind !== "saved") return;
-    if (message.kind === "opened") this.told.opened(message.seconds);
+    if (message.kind === "device") this.told.device?.(message.device, message.text);
+    else if (message.kind === "opened") this.told.opened(message.seconds);
     else if (message.kind === "progress") this.told.progress(message);
     else if (message.kind === "finished") this.told.finished(message);
     else if (message.kind === "saved") this.told.saved(message);
@@ -64,11 +66,11 @@ export class Engine {
 
   /** @param {any} manifest @param {string} wasm @param {Record<string, string>} parts @param {Device} [device] what computes; the worker's script and `wasm` are of its build */
   open(manifest, wasm, parts, device) {
-    if (!this.painter) return this.worker.postMessage({ kind: "open", manifest, wasm, parts, device });
+    if (!this.helper) return this.worker.postMessage({ kind: "open", manifest, wasm, parts, device });
     const { port1, port2 } = new MessageChannel();
-    const { transformer, tiles, ...painted } = parts;
-    this.painter.postMessage({ kind: "paint", manifest, wasm, parts: painted, port: port1, device }, [port1]);
-    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { transformer, tiles }, painter: port2, device }, [port2]);
+    const { tiles, ...shared } = parts;
+    this.helper.postMessage({ kind: "help", manifest, wasm, parts: shared, port: port1, device }, [port1]);
+    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { ...shared, tiles }, helper: port2, device }, [port2]);
   }
 
   /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean, frames?: string, keep?: boolean }} [how] see worker.js */
