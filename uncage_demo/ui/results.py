@@ -225,7 +225,7 @@ def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
 def unknown_settings(row: ImageRow) -> str:
     """Why a line's picture cannot be made again here: it is an edit, or its settings are not of this version; "" where it can."""
     if row.edited:
-        return "An edit starts from another picture; the command bench-replay makes both again"
+        return "An edit starts from another picture; the command bench-replay draws both again"
     try:
         DecodingConfig.from_dict(row.config)
     except ValueError as error:
