@@ -1,6 +1,7 @@
 // What computes in a browser: when WebGPU is taken, and what is told where it is not.
 import assert from "node:assert/strict";
 import test from "node:test";
+import { Crew } from "../../uncage_demo/browser/static/backends/crew.js";
 import { largestDifference, openOnGraphics } from "../../uncage_demo/browser/static/backends/devices.js";
 import { openPart } from "../../uncage_demo/browser/static/backends/parts.js";
 import { chooseDevice, webAssembly } from "../../uncage_demo/browser/static/live/device.js";
@@ -81,4 +82,30 @@ test("WebGPU is held against WebAssembly before it draws", async (t) => {
   const slow = { webgpu: { logits: [1, 2], ms: 30 }, wasm: { logits: [1, 2] } };
   await assert.rejects(openOnGraphics(manifest, runtime(slow).ort, "transformer", read, true), /WebGPU is slower here \(the transformer takes 30 instead of 0 ms\)/);
   assert.equal((await openOnGraphics(manifest, runtime(slow).ort, "transformer", read, false)).provider, "webgpu");
+});
+
+/** A hand that does things when it is told to, and what it was asked for. */
+function hand(...able) {
+  const asked = [], end = [];
+  const act = (name) => () => new Promise((resolve) => (asked.push(name), end.push(resolve)));
+  return { asked, end, able: new Set(able), read: act("read"), pictures: act("pictures"), sights: act("sights"), async open(part) { if (part === "decoder" && !able.length) throw new Error("no memory"); this.able.add({ transformer: "read", decoder: "pictures" }[part]); } };
+}
+
+test("whoever has least to do reads and draws", async () => {
+  const [own, other] = [hand("read"), hand("pictures", "sights")];
+  const crew = new Crew([own, other]);
+  for (const [name, count] of [["read", 2], ["pictures", 2]]) for (let i = 0; i < count; i++) crew[name]();
+  assert.deepEqual([own.asked, other.asked], [["read", "read"], ["pictures", "pictures"]], "each what it can");
+  for (const done of [...own.end, ...other.end]) done();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.deepEqual(crew.load, [0, 0]);
+  await crew.share();
+  for (const one of [own, other]) one.asked.length = 0;
+  crew.pictures(), crew.pictures(), crew.read(), crew.read(), crew.sights();
+  assert.deepEqual([own.asked, other.asked], [["pictures", "read"], ["pictures", "read", "sights"]]);
+  // One that gets no memory for its part goes on without it.
+  const poor = hand();
+  const two = new Crew([hand("read", "pictures"), poor]);
+  await two.share();
+  assert.deepEqual([...poor.able], ["read"]);
 });

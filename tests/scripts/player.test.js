@@ -307,6 +307,9 @@ test("runs of two prompts share what both say, and each has its own words for it
   assert.equal(one.timesRead(word("cat"), [0, 1]), NaN);
   assert.equal(parts.phrases.madeFrom(both, two), "Everything else is A’s, token for token.");
   assert.equal(parts.phrases.madeFrom(both, one), "");
+  const extended = (shift) => parts.phrases.madeFrom(both, { raw: { source: 0, origin: { kind: "extend", shift } } });
+  assert.equal(extended([0, 3]), "Everything else is A’s, 3 columns further right.");
+  assert.equal(extended([-1, -2]), "Everything else is A’s, 2 columns further left and 1 row further up.");
 });
 
 test("why now tells regions: who goes first, and why a high score waits", () => {

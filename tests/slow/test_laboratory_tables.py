@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.figures import legends_over_lines
 from tests.unit.test_sampler import TINY
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.laboratory import curves, methods_at, series_in
@@ -46,7 +47,10 @@ def test_tables_show_forwards_and_the_plot_has_a_panel_for_each_rival(tmp_path: 
     costs = {label: table.row(label).estimates["forwards"].value for label in (*chosen, "at once")}
     assert costs["meissonic"] == costs["redraw"] == costs["experts 1"] == 8
     assert costs["at once"] == 1
-    assert len(plot_forwards("lab", found).axes) == 3
+    figure = plot_forwards("lab", found)
+    assert len(figure.axes) == 3
+    assert figure.axes[0].get_legend() is not None
+    assert not legends_over_lines(figure)
     write_report(records, tmp_path / "report")
     assert (tmp_path / "report" / "laboratory-attend-excite.webp").exists()
     assert "| forward passes |" in (tmp_path / "report" / "laboratory-8-attend-excite.md").read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.age_lines import LINES, PROMPTS, line
+from tests.figures import legends_over_lines
 from tests.result_lines import EVERYTHING, SPEED
 from uncage_demo.bench.ages import growth
 from uncage_demo.bench.plots import plot_growth
@@ -62,6 +63,12 @@ def test_the_report_on_ages_holds_figure_and_numbers(tmp_path: Path) -> None:
     written = {path.name for path in write_report(LINES, tmp_path)}
     assert written == {"ages-s.md", "ages-s.webp"}
     assert all((tmp_path / name).stat().st_size > 500 for name in written)
+
+
+def test_no_legend_lies_over_the_lines() -> None:
+    figure = plot_growth(growth(LINES, "ages", "s"))
+    assert len(figure.axes) == 4
+    assert not legends_over_lines(figure)
 
 
 def test_the_growth_figure_shows_the_best_few_methods_of_the_oldest_age() -> None:

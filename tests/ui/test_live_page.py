@@ -13,6 +13,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
 from uncage_demo.trace.record import Trace
+from uncage_demo.ui.lessons import held_lessons
 
 node, web = test_engine.node, test_whole_runs.web
 STEPS = 4
@@ -21,7 +22,7 @@ PATIENCE_MS = 400_000  # on a machine that does much else at the same time
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    return export_live(tmp_path_factory.mktemp("live") / "lesson.html")
+    return export_live(tmp_path_factory.mktemp("live") / "lesson.html", lessons=held_lessons)
 
 
 def told(page, name):
@@ -114,10 +115,16 @@ def test_a_lesson_draws_its_own_runs_and_leaves_the_others_alone(file, open_page
     page.click("[data-live=draw]")
     drawn(page, 1)
     page.click("[data-live=tabLearn]")
-    assert page.locator(".uc-lesson-card >> visible=true").count() == 4
-    assert "further lessons" in page.inner_text(".live-elsewhere")
+    assert page.locator(".uc-lesson-card >> visible=true").count() == 8
+    assert "one further lesson: “Mend" in page.inner_text(".live-elsewhere")
     page.click(".uc-lesson-card:has-text('A picture in steps')")
     page.wait_for_selector(".live-lessons .up-canvas, body[data-failed]", timeout=PATIENCE_MS)
+    page.focus(".live-lessons [data-up=timeline]")
+    page.keyboard.press("End")
+    page.wait_for_selector('.live-lessons[data-step="1"]')
+    page.click(".live-lessons button:has-text('All lessons')")
+    page.click(".uc-lesson-card:has-text('Three ways in which binding fails')")  # its runs are of a model that is not in the page
+    page.wait_for_function("() => document.querySelectorAll('.live-lessons .up-canvas').length === 3")
     page.focus(".live-lessons [data-up=timeline]")
     page.keyboard.press("End")
     page.wait_for_selector('.live-lessons[data-step="1"]')

@@ -11,6 +11,7 @@ import pytest
 
 from tests.factories import make_trace
 from tests.ui.visitor import HOSTILE, PACE, PHONE, WIDE, click_cell, drop, run_to_end, set_prompt, shared, visit
+from uncage_demo.backends.large.catalog import ENTRIES
 from uncage_demo.trace.record import Trace
 
 gr = pytest.importorskip("gradio")
@@ -260,6 +261,31 @@ def test_phone_and_dark_theme(browser, site):
         page.click(".uc-theme")
         dark = page.evaluate("() => getComputedStyle(document.querySelector('.uc-lesson-card, .uc-small')).backgroundColor")
         assert light != dark
+
+
+def test_on_a_phone_texts_are_read_whole(browser, site):
+    long = "What an example is about takes more room than one line of a phone has. " * 3
+    for page in visit(browser, site, PHONE, reduced_motion="reduce"):
+        about, more = page.locator(".uc-stage-about p"), page.locator(".uc-more")
+        assert more.is_hidden(), "nothing is cut"
+        page.evaluate(
+            "(about) => window.UncagePage.onStage({ kind: 'traces', seq: 'long', ids: window.UncagePage.shared.ids, about })", long
+        )
+        page.wait_for_selector("#uc-stage [data-ready=long]", state="attached")
+        short = about.bounding_box()["height"]
+        more.click()
+        assert about.bounding_box()["height"] >= 3 * short
+        assert about.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+        assert more.get_attribute("aria-expanded") == "true"
+        more.click()
+        assert about.bounding_box()["height"] == short
+        page.click("#uc-settings button")
+        page.wait_for_selector("#uc-model-name input >> visible=true")
+        for title in [entry.title for entry in ENTRIES]:
+            page.fill("#uc-model-name input", title)
+            assert page.locator("#uc-model-name input").evaluate(
+                "(node) => node.scrollWidth <= node.clientWidth && parseFloat(getComputedStyle(node).paddingRight) >= 20"
+            ), f"{title} runs under the arrow"
 
 
 def test_a_second_visitor_is_served_beside_the_first(browser, site):

@@ -14,6 +14,7 @@ from uncage_demo.trace.record import Trace
 pytest.importorskip("gradio")
 
 STAGE = "#uc-stage .up-canvas >> nth=0"
+FOCUSED = "() => document.activeElement.closest('.up-stage')?.querySelector('.up-letter').textContent"
 BRUSH = "() => { const b = window.UncagePage.shared.stage.player.brush; return [...b.cells.keys()].filter((i) => b.cells[i]); }"
 
 
@@ -118,8 +119,12 @@ def test_keys_reach_the_brush_and_places(browser, site):
         page.focus("[data-up=editOpen]")
         page.keyboard.press("Enter")
         page.focus(STAGE)
+        assert "Enter or Space paints a cell" in page.get_attribute(STAGE, "aria-label")
         page.keyboard.press("ArrowRight")  # to the middle
         page.keyboard.press("Space")
+        assert painted(page) == [21]
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
         assert painted(page) == [21]
         page.keyboard.press("Shift+ArrowRight")
         assert painted(page) == [21, 22]
@@ -250,7 +255,10 @@ def test_a_region_leads_to_the_brush_and_three_actions_are_enough(browser, site)
         page.click("#uc-stage [data-edit=extend]")
         assert "will be drawn" in page.inner_text("#uc-stage .up-edit-count"), "the left side is proposed"
         wait_for_next(page, page.locator("#uc-stage [data-edit=send]").click)
-        assert "Moved 2 right" in page.inner_text("#uc-stage .up-stage >> nth=3")
+        extended = page.inner_text("#uc-stage .up-stage >> nth=3")
+        assert "Extended: 2 columns on the left" in extended
+        assert "2 columns further right" in extended
+        assert page.evaluate(FOCUSED) == "D", "the focus goes to what was drawn"
 
         page.click("#uc-stage [data-edit=edit]")
         page.select_option("#uc-stage [data-edit=object]", label="pink apple")

@@ -12,6 +12,7 @@ import pytest
 from tests.browser import test_engine, test_whole_runs
 from tests.ui.visitor import WIDE, run_to_end, set_prompt, shared
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.browser.served import SHELF
 from uncage_demo.config import DecodingConfig
 from uncage_demo.diagnosis.diagnose import diagnose
 from uncage_demo.prompt.parse import parse_prompt
@@ -36,6 +37,11 @@ globalThis.Worker = class extends Plain {
 };"""
 # A page that is told of a graphics processor, which its workers do not have.
 NO_GRAPHICS = """Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({ info: { vendor: "maker" } }) } });"""
+# All that the page says of the model, in order.
+TOLD = """window.told = []; new MutationObserver(() => {
+    const text = document.querySelector(".uc-here-status")?.textContent;
+    if (text && text !== window.told[window.told.length - 1]) window.told.push(text);
+}).observe(document, { subtree: true, childList: true, characterData: true });"""
 OFFER = ".uc-problem button >> visible=true"
 MODEL_FILES = r"/uncage-web/[0-9a-f]+/"
 
@@ -120,7 +126,7 @@ def taken(page: Any, kind: str, folder: Any) -> Any:
 
 def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(visit_here, here, tmp_path):
     before = here.forwards
-    page = visit_here()
+    page = visit_here(TOLD)
     assert page.is_checked('.uc-here input[value="browser"]'), "remembered"
     loaded(page, PROMPT)
     few_steps(page)
@@ -129,6 +135,13 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     assert page.locator("#uc-stage .up-stage").count() == 2
     assert page.locator("#uc-stage .up-verdict").count() == 2
     explained(page, 1)
+    # What only the server draws is there, and says so; what was loaded was told in bytes.
+    assert page.locator(".up-edit-elsewhere").is_hidden()
+    page.click("[data-up=editOpen]")
+    assert page.inner_text(".up-edit-elsewhere").startswith("Editing needs the server")
+    size = sum(SHELF.model("embedded")["bytes"].values()) / 1e6
+    assert page.evaluate("() => window.told").count(f"Loading the model: 0.0 of {size:.1f} MB") == 1
+    assert f"Starting the model ({size:.1f} MB)…" in page.evaluate("() => window.told")
     # The diagnosis and the binding table are the server's rules, told of the trace that was sent.
     assert page.locator("#uc-stage .up-finding").count() > 0
     assert page.locator("#uc-stage .up-bind").count() == 2

@@ -143,6 +143,8 @@ def test_a_branch_of_a_branch_and_what_can_be_copied_of_it(page, browser):
     assert "Without “car”" in page.inner_text("#uc-stage .up-stage >> nth=3")
     hashes = page.evaluate(TOKENS)
     page.click("#uc-takeaway [data-copies=link]")
+    page.wait_for_function("() => document.querySelector('.uc-take-status').innerText.startsWith('Link copied. ')")
+    assert "but no notes: “Player” and “Trace” hold those" in page.inner_text(".uc-take-status")
     page.wait_for_selector("#uc-takeaway .uc-take-texts")
     for fresh in visit(browser, page.inner_text("#uc-takeaway .uc-take-texts"), WIDE, reduced_motion="reduce"):
         fresh.wait_for_function("() => document.querySelectorAll('#uc-stage .up-stage').length === 4")

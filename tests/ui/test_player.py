@@ -284,7 +284,10 @@ def test_curves_follow_the_clock_and_health_is_told(player):
 
 def test_verdicts_are_marked_as_a_detectors(player):
     first = player.locator(".up-verdict").first
-    assert "Detector:" in first.inner_text()
+    for step, said, other in ((0, "At the end:", "Detector:"), (10, "At the end:", "Detector:"), (11, "Detector:", "At the end:")):
+        put(player, step=step)
+        assert said in first.inner_text(), "before the last step the picture that is judged is still to come"
+        assert other not in first.inner_text()
     assert "not found" in first.inner_text()
     assert "judged by detector 1, not the truth" in first.get_attribute("aria-label")
 
@@ -359,4 +362,4 @@ def test_flags_of_first_differences_never_run_into_each_other(pair, open_page, t
     assert boxes[-1]["x"] + boxes[-1]["width"] <= card["x"] + card["width"]
     page.locator(f'.up-fork[data-step="{steps[1]}"]').click()
     assert state(page)["step"] == steps[1]
-    assert "First difference of" in page.locator(".up-fork").last.get_attribute("aria-label")
+    assert ": first difference from A: go to step" in page.locator(".up-fork").last.get_attribute("aria-label")

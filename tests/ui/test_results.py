@@ -152,6 +152,39 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: Callable[..., An
     assert page.locator(".ur-difference .ur-dot").count() == 2  # the comparison is drawn here too
 
 
+@pytest.mark.parametrize("size", [(390, 844), (800, 900), (1280, 800)], ids=str)
+def test_no_interval_lies_under_a_number(open_page: Callable[..., Any], site: str, size: tuple[int, int]) -> None:
+    page = open_page(site, *size)
+    ready(page)
+    # numbers as long, and intervals as far out, as those of the shipped results
+    page.evaluate("""() => {
+        for (const row of document.querySelectorAll('.ur-row:not(.ur-head)')) {
+            row.classList.add('ur-clear');
+            row.querySelector('.ur-difference-text').textContent = '+23.6 [+17.4, +29.7]';
+            for (const line of row.querySelectorAll('.ur-interval')) Object.assign(line.style, { left: '60%', width: '34%' });
+        }
+    }""")
+    crossings = page.evaluate("""() => {
+        const textBox = (node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return range.getBoundingClientRect();
+        };
+        const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+        return [...document.querySelectorAll('.ur-row')].flatMap((row) => {
+            const seen = (selector) => [...row.querySelectorAll(selector)].filter((node) => node.offsetParent);
+            const texts = seen('.ur-number, button.ur-name').filter((node) => node.textContent);
+            const marks = seen('.ur-interval, .ur-dot').map((node) => node.getBoundingClientRect());
+            return texts.filter((node) => marks.some((mark) => !apart(mark, textBox(node)))).map((node) => node.textContent);
+        });
+    }""")
+    assert crossings == []
+    lefts = page.evaluate(
+        "() => [...document.querySelectorAll('.ur-track.ur-difference')].map((node) => node.getBoundingClientRect().left)"
+    )
+    assert max(lefts) - min(lefts) < 0.5, "all rows have one scale"
+
+
 def test_words_of_the_lines_are_never_markup_and_an_empty_folder_is_said(
     open_page: Callable[..., Any], folder: Path, tmp_path: Path
 ) -> None:

@@ -70,3 +70,15 @@ def test_its_commands_are_commands() -> None:
         assert build_parser(words).parse_args(words).command == words[0]
     for name in re.findall(r"`?--preset ([a-z_]+)`", page):
         assert named_preset(name)
+
+
+def test_each_model_says_by_itself_what_it_draws() -> None:
+    """Whoever chooses the second model has not read what the first one says."""
+    for entry in ENTRIES:
+        what = (
+            "Scenes of a few coloured everyday objects"
+            if entry.family == "embedded"
+            else r"Anything you can describe|Simple pictures of anything"
+        )
+        assert re.match(what, entry.draws), entry.id
+        assert not re.search(r"\bsame\b|\bas above\b", entry.draws), entry.id

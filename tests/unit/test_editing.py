@@ -356,7 +356,9 @@ def test_stages_say_what_an_edit_did(parent: Trace) -> None:
 
     assert edit_made(parent) == ""
     assert edit_made(edit(TINY, parent, ERASED)) == "12 cells drawn again"
-    assert edit_made(extend(TINY, parent, (-2, 1))) == "Moved 2 up and 1 right"
+    assert edit_made(extend(TINY, parent, (-2, 1))) == "Extended: 2 rows below and 1 column on the left"
+    assert edit_made(extend(TINY, parent, (1, -3))) == "Extended: 1 row above and 3 columns on the right"
+    assert edit_made(extend(TINY, parent, (0, 2))) == "Extended: 2 columns on the left"
     assert edit_made(remix(TINY, parent, OTHER, strength=0.1, rounds=1)[0]) == "Round 1, 4 cells"
     assert edit_made(compose(TINY, PAIR, pins={0: 1}, regions={0: (0, 0, 3, 3)}, config=CONFIG)) == "With 1 pin and 1 region"
     assert edit_made(sketch(TINY, parent)) == "With a picture's structure"

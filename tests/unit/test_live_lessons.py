@@ -1,11 +1,11 @@
-"""The lessons in the page in one file: what the page can draw and check itself; nothing that needs a shipped run, an age or the brush."""
+"""The lessons in the page in one file: what it can draw and check itself, and shipped runs that it is given; nothing with the brush."""
 
 import pytest
 
 from uncage_demo.backends.embedded.vocab import VOCABULARY
 from uncage_demo.browser.live_lessons import DRAWN, live_lessons
 from uncage_demo.orders.table import ORDERS
-from uncage_demo.ui.lessons import all_lessons
+from uncage_demo.ui.lessons import all_lessons, held_lessons
 
 # Goals that read where a shipped run shows something, or the brush; see lessons.js.
 OF_SHIPPED_RUNS = {"finds", "paints", "paints_around", "asks"}
@@ -30,3 +30,20 @@ def test_every_lesson_is_there_or_named_as_one_of_the_app():
     assert held["terms"]
     assert held["papers"]
     assert "uc-lesson-list" in held["markup"]
+
+
+def test_lessons_on_shipped_runs_come_with_these():
+    held = held_lessons()
+    told = live_lessons(held, ["embedded-blind"])
+    brushed = [one["title"] for one in all_lessons() if any("paints" in step["goal"] for step in one["steps"])]
+    assert told["elsewhere"] == brushed
+    assert [one["title"] for one in told["lessons"]] == [one["title"] for one in all_lessons() if one["title"] not in told["elsewhere"]]
+    for lesson in (one for one in told["lessons"] if "held" in one):
+        mine = held[lesson["held"].removeprefix("live-")]
+        payload, shown = mine["payload"], mine["shown"]
+        assert lesson["shown"] == shown
+        assert lesson["intro"][-1].startswith("These runs are of another model") == (payload["model"]["id"] != "embedded-blind")
+        assert not {"paints", "paints_around", "asks"} & {goal for step in lesson["steps"] for goal in step["goal"]}
+        finds = {step["goal"]["finds"] for step in lesson["steps"] if "finds" in step["goal"]}
+        assert all(any(run[kind] for run in shown) for kind in finds)
+        assert all(run["findings"] and run["verdict"] for run in payload["runs"])

@@ -150,7 +150,7 @@ def plot_growth(found: Growth, most: int = 5) -> Figure:
     first = found.tables[COMPARED[0]]
     baseline = first[found.ages[-1]].baseline
     told = f"{first[found.ages[-1]].size} per age. Above: rates of {against(baseline)}. Below: differences from it on the same pictures."
-    figure = _figure(first[found.ages[-1]].heading, told, 5.4, FILLED)
+    figure = _figure(first[found.ages[-1]].heading, told, 6.4, FILLED)
     (failures, success), gains = figure.subplots(2, 2, sharex=True)
     places = range(len(found.ages))
     groups = ((success, [key for key in SHOWN if METRICS[key].higher_is_better]), (failures, [key for key in SHOWN if key in FAILED]))
@@ -174,7 +174,7 @@ def plot_growth(found: Growth, most: int = 5) -> Figure:
         axes.set_xlabel("part of the training")
     for axes in (failures, success, *gains):
         _plain(axes)
-        axes.legend(fontsize=7, frameon=False, labelcolor=INK)
+        _legend(axes, 2)
     return figure
 
 
@@ -225,8 +225,14 @@ def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: in
     panels[-1].set_xticks(counts, [str(count) for count in counts])
     for axes in panels:
         _plain(axes)
-    panels[0].legend(fontsize=7, frameon=False, labelcolor=INK, ncols=2)
+    _legend(panels[0], 3)
     return figure
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """What the lines are, above the axes: inside, it would lie over intervals."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3}
+    axes.legend(fontsize=7, frameon=False, labelcolor=INK, ncols=columns, columnspacing=1.2, handlelength=1.6, **place)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -34,7 +34,7 @@ def add_parsers(commands: Any) -> None:
     live.add_argument("--title", help="heading of the page")
     live.add_argument("--runtime", type=Path, metavar="FOLDER", help="folder of the npm package (default: node_modules of the checkout)")
     live.add_argument("--force", action="store_true", help="replace the file when it exists")
-    live.set_defaults(run=export_live)
+    live.set_defaults(run=export_live, lessons=None)
 
 
 def export_web(options: argparse.Namespace) -> int:
@@ -64,6 +64,6 @@ def export_live(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.page.name} does not end in .html")
     if options.page.exists() and not options.force:
         raise FileExistsError(f"{options.page} exists: give another name, or --force to replace it")
-    path = export_live(options.page, names, options.title or TITLE, options.runtime)
+    path = export_live(options.page, names, options.title or TITLE, options.runtime, options.lessons)
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     return 0

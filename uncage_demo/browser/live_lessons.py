@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from uncage_demo.files import in_order
 
 # Texts, goals and script are those of the app's page. They are read as files: this room knows nothing of the page's code.
 FOLDER = Path(__file__).parents[1] / "ui" / "static"
 SCRIPT, MARKUP = FOLDER / "lessons.js", FOLDER / "lessons.html"
-# What is drawn for a lesson: choices of the menus, a place and a seed. Its text must hold for any run of its orders; the others speak of
-# one shipped run, of a model's ages, or ask for the brush.
+# What is drawn for a lesson: choices of the menus, a place and a seed. Its text must hold for any run of its orders. Others speak of
+# shipped runs, which whoever writes the page may bring along; one asks for the brush.
 DRAWN: dict[str, dict[str, Any]] = {
     "lesson-1-why-steps": {"choices": [("rabbit", "blue", 1), ("apple", "red", 1)], "place": "", "seed": "1"},
     "lesson-2-schedule": {"choices": [("cat", "", 1), ("balloon", "green", 1)], "place": "", "seed": "2"},
     "lesson-4-contrast": {"choices": [("turtle", "", 1), ("apple", "pink", 1)], "place": "", "seed": "0"},
     "lesson-5-what-if": {"choices": [("turtle", "", 1), ("apple", "pink", 1)], "place": "", "seed": "0"},
 }
+# Their last words speak of the app's controls.
+_OF_THE_APP = ("lesson-7-ages", "lesson-9-parallel")
+_ANOTHER_MODEL = "These runs are of another model than the one in this page."
 
 
-def live_lessons() -> dict[str, Any]:
-    """What the page holds: the lessons that it can draw, terms, papers, titles of the others, and the fixed markup."""
+class HeldLesson(TypedDict):
+    """The runs of a lesson that are in the page as they are: the player's payload, and for each run where it shows what a goal asks for."""
+
+    payload: dict[str, Any]
+    shown: list[dict[str, list[int]]]
+
+
+def live_lessons(held: Mapping[str, HeldLesson] | None = None, models: Collection[str] = ()) -> dict[str, Any]:
+    """What the page holds: lessons, terms, papers, titles of the lessons that it has not, and the fixed markup.
+
+    Args:
+        held: runs of lessons that it does not draw itself, by the lesson's file.
+        models: names of those in the page.
+    """
+    held = held or {}
     all_ = {path.stem: _read(path) for path in in_order(FOLDER.glob("lesson-*.json"))}
     return {
-        "lessons": [{**all_[stem], "draw": _drawn(draw)} for stem, draw in DRAWN.items()],
-        "elsewhere": [lesson["title"] for stem, lesson in all_.items() if stem not in DRAWN],
+        "lessons": [{**lesson, **_runs(stem, lesson, held, models)} for stem, lesson in all_.items() if stem in DRAWN or stem in held],
+        "elsewhere": [lesson["title"] for stem, lesson in all_.items() if stem not in DRAWN and stem not in held],
         "terms": _read(FOLDER / "terms.json"),
         "papers": _read(FOLDER / "papers.json"),
         "markup": MARKUP.read_text(encoding="utf-8"),
     }
+
+
+def _runs(stem: str, lesson: dict[str, Any], held: Mapping[str, HeldLesson], models: Collection[str]) -> dict[str, Any]:
+    if stem in DRAWN:
+        return {"draw": _drawn(DRAWN[stem])}
+    end = f"In the app: {lesson['end']}" if stem in _OF_THE_APP else lesson["end"]
+    runs = held[stem]
+    intro = lesson["intro"] if runs["payload"]["model"]["id"] in models else [*lesson["intro"], _ANOTHER_MODEL]
+    return {"held": f"live-{stem}", "shown": runs["shown"], "intro": intro, "end": end}
 
 
 def _drawn(draw: dict[str, Any]) -> dict[str, Any]:

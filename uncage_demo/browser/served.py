@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.browser.bundle import STATIC, bundle, runtime_as_constant
 from uncage_demo.browser.export_model import check_packages, write_model
+from uncage_demo.browser.live_lessons import HeldLesson
 from uncage_demo.browser.manifest import NAME, manifest_of
 from uncage_demo.browser.runtime import Runtime, find_runtime, runtime_folder
 from uncage_demo.shipped import EMBEDDED
@@ -92,7 +94,7 @@ class Shelf:
             build: of the runtime, one of `runtime.BUILDS`.
 
         Returns:
-            {"key", "worker", "wasm", "manifest", "parts": {part: name}}.
+            {"key", "worker", "wasm", "manifest", "parts": {part: name}, "bytes": {name: size as it travels, of "wasm" and the parts}}.
 
         Raises:
             ValueError: a model, age or build that is not there; `RuntimeMissing` without the npm package.
@@ -111,7 +113,9 @@ class Shelf:
                     "manifest": self.put("manifest.json", json.dumps(manifest).encode(), "application/json"),
                     "parts": parts,
                 }
-            return {**self._told[key], **self._runtimes[build]}
+            told = {**self._told[key], **self._runtimes[build]}
+            sizes = {file: len(self._files[file].data) for file in (told["wasm"], *told["parts"].values())}
+            return {**told, "bytes": sizes}
 
     def _runtime(self, build: str) -> dict[str, str]:
         """The worker's script and the WebAssembly of a build of the runtime."""
@@ -121,12 +125,13 @@ class Shelf:
             "wasm": self.put_packed("runtime.wasm.gz", hashlib.sha256(runtime.binary).hexdigest(), runtime.binary),
         }
 
-    def page(self, names: tuple[str, ...], title: str) -> str:
+    def page(self, names: tuple[str, ...], title: str, lessons: Callable[[], Mapping[str, HeldLesson]] | None = None) -> str:
         """The page in one file that draws by itself; returns its name here.
 
         Args:
             names: of embedded models.
             title: shown as title and heading.
+            lessons: as `live_page.export_live`.
 
         Raises:
             ValueError, WebPartsMissing: as `model`.
@@ -136,7 +141,7 @@ class Shelf:
         with self._making:
             if names not in self._pages:
                 runtime = find_runtime()
-                text = live_html({name: written_model(name, "")[0] for name in names}, runtime, title)
+                text = live_html({name: written_model(name, "")[0] for name in names}, runtime, title, lessons() if lessons else {})
                 self._pages[names] = self.put("uncage-offline.html", text.encode(), "text/html; charset=utf-8", saved=True)
             return self._pages[names]
 

@@ -32,7 +32,7 @@ DELEGATED = {
     "bench-merge": ("uncage_demo.bench.commands", "join result files of several machines"),
     "bench-replay": ("uncage_demo.bench.commands", "make the picture of one result line again"),
     "export-web": ("uncage_demo.browser.commands", "write the embedded model for browsers (ONNX)"),
-    "export-live": ("uncage_demo.browser.commands", "write a page in one file that draws by itself, offline"),
+    "export-live": ("uncage_demo.cli.live", "write a page in one file that draws by itself, offline"),
     "speed": ("uncage_demo.bench.commands", "measure what decoding, recording and comparing cost"),
 }
 # Programs of their own: name -> (module with main(arguments), line for --help).

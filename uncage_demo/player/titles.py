@@ -30,8 +30,9 @@ def edit_made(trace: Trace) -> str:
         return ""
     drawn = int(trace.steps[0].masked_before.sum())
     if origin.kind == "extend":
-        ways = zip(origin.shift, (("down", "up"), ("right", "left")), strict=True)
-        return "Moved " + " and ".join(f"{abs(by)} {names[by < 0]}" for by, names in ways if by)
+        # What was there moves away from the side on which room is made.
+        sides = zip(origin.shift, (("row", "above", "below"), ("column", "on the left", "on the right")), strict=True)
+        return "Extended: " + " and ".join(f"{counted(abs(by), line)} {(here, there)[by < 0]}" for by, (line, here, there) in sides if by)
     if origin.kind == "remix":
         return f"Round {origin.round}, {counted(drawn, 'cell')}"
     if origin.kind == "compose":

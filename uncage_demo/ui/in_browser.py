@@ -27,6 +27,7 @@ from uncage_demo.types import Prompt, Verdict
 from uncage_demo.ui import chips, exports, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.browser_files import FOLDER
+from uncage_demo.ui.lessons import held_lessons
 from uncage_demo.ui.models import entry_of, is_embedded, kept_ages
 from uncage_demo.ui.panel import Panel, input_names
 from uncage_demo.ui.session import Entry
@@ -138,7 +139,7 @@ def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[An
     def here_page(data: Any) -> dict[str, Any]:
         names = tuple(name for name in EMBEDDED if name == str(_dict(data).get("model"))) or tuple(EMBEDDED)[:1]
         entry_of(names[0])
-        return {"name": _with_parts(lambda: shelf.page(names, OFFLINE_TITLE))}
+        return {"name": _with_parts(lambda: shelf.page(names, OFFLINE_TITLE, held_lessons))}
 
     return tuple(map(exports.answered, (here_files, here_read, here_told, here_export, here_page)))
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from uncage_demo.bench.scorers_detector import wrong_objects
+from uncage_demo.browser.live_lessons import DRAWN, HeldLesson
 from uncage_demo.files import in_order
 from uncage_demo.types import Subject, Verdict
-from uncage_demo.ui.examples import Examples
+from uncage_demo.ui.examples import Example, Examples
+from uncage_demo.ui.exports import payload_of
 
 FOLDER = Path(__file__).parent / "static"
 
@@ -93,9 +95,37 @@ def lesson_text(examples: Examples, data: Any) -> str:
     example = found.get(lesson["example"]) or next(iter(examples.all), None)
     if example is None:
         return json.dumps({"error": "No finished example is installed, so there is nothing to look at yet."})
+    ids = _stages(lesson, example)
+    return json.dumps({**lesson, "number": number, "count": len(lessons), "ids": ids, "shown": _asked(examples, lesson, ids)})
+
+
+def _stages(lesson: dict[str, Any], example: Example) -> list[str]:
+    """Ids of the runs that a lesson shows."""
     wanted = lesson.get("stages")
     ids = [i for i in example.ids if i.rpartition(".")[2] in wanted] if wanted else example.ids
-    ids = (ids or example.ids)[:6]
+    return (ids or example.ids)[:6]
+
+
+def _asked(examples: Examples, lesson: dict[str, Any], ids: Sequence[str]) -> list[dict[str, list[int]]]:
+    """For each run of a lesson where it shows what a goal asks for; nothing where none does."""
     asks = any("finds" in step["goal"] for step in lesson["steps"])
-    shown = [_shown(examples, identity.removeprefix("example:")) for identity in ids] if asks else []
-    return json.dumps({**lesson, "number": number, "count": len(lessons), "ids": ids, "shown": shown})
+    return [_shown(examples, identity.removeprefix("example:")) for identity in ids] if asks else []
+
+
+def held_lessons() -> dict[str, HeldLesson]:
+    """The runs of lessons for the page in one file, by the lesson's file: those that it cannot draw itself and that need no brush.
+
+    A lesson whose example is not installed is left out.
+    """
+    examples = Examples()
+    found = {example.name: example for example in examples.all}
+    names = [path.stem for path in in_order(FOLDER.glob("lesson-*.json"))]
+    held: dict[str, HeldLesson] = {}
+    for name, lesson in zip(names, all_lessons(), strict=True):
+        example = found.get(lesson["example"])
+        if name in DRAWN or example is None or any("paints" in step["goal"] for step in lesson["steps"]):
+            continue
+        ids = _stages(lesson, example)
+        entries = [examples.entry(identity.removeprefix("example:")) for identity in ids]
+        held[name] = {"payload": payload_of(entries), "shown": _asked(examples, lesson, ids)}
+    return held

@@ -164,7 +164,7 @@ def build_panel(models: Sequence[tuple[str, str]], model: str) -> tuple[Panel, g
             list(models),
             value=model,
             label="Model",
-            min_width=150,
+            min_width=320,  # a line of its own: titles begin alike
             allow_custom_value=folders_allowed(),
             info=by_folder,
             elem_id="uc-model-name",

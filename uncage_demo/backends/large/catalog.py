@@ -134,21 +134,22 @@ class CatalogEntry:
         return all(present(checkpoint) is not None for checkpoint in self.checkpoints())
 
 
+_SCENES = "Scenes of a few coloured everyday objects, from a closed vocabulary."
 _ANYTHING = "Anything you can describe, at {0} × {0} pixels."
 _SIMPLE = "Simple pictures of anything, at {0} × {0} pixels; best with close-ups and few objects."
 ENTRIES = (
-    CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", "Scenes of a few coloured everyday objects, from a closed vocabulary."),
+    CatalogEntry("embedded", "Emoji scenes (embedded)", "embedded", _SCENES),
     CatalogEntry(
         "embedded-web",
         "Emoji scenes, web-like captions",
         "embedded",
-        "The same things, learnt from captions that are as wrong as the web's: colours leak, objects go missing or melt together.",
+        f"{_SCENES} It learnt from captions as unreliable as the web's: colours leak, objects go missing or melt together.",
     ),
     CatalogEntry(
         "embedded-blind",
         "Emoji scenes, order-blind captions",
         "embedded",
-        "The same things, learnt from captions whose colour words stand anywhere: it knows which colours there are, not whose they are.",
+        f"{_SCENES} Colour words stood anywhere in the captions it learnt from: it knows which colours there are, not whose they are.",
     ),
     CatalogEntry("meissonic", "Meissonic 1024", "meissonic", _ANYTHING.format(1024), source=MEISSONIC, text_source=CLIP_H),
     CatalogEntry("monetico", "Monetico 512", "meissonic", _ANYTHING.format(512), source="Collov-Labs/Monetico"),

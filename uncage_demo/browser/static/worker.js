@@ -20,6 +20,8 @@ import { zipped } from "./trace/zip.js";
 
 /** Runs that are kept for saving and branching. */
 const KEPT_RUNS = 24;
+/** How often is told how much of a file has come. */
+const TELL_MS = 150;
 /** How runtimes say that there is no memory left. */
 const NO_MEMORY = /out of memory|memory access|allocation failed|could not allocate|bad_alloc|invalid (typed )?array length/i;
 
@@ -67,11 +69,11 @@ class Worker {
     await this.start(wasm);
     if (this.backend) await this.backend.release();
     this.backend = null;
-    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => unpacked(parts[part]), distant, device);
+    const backend = await EmbeddedBackend.load(manifest, this.ort, (part) => this.unpacked(parts[part]), distant, device);
     await backend.warm();
     this.backend = remembering(backend);
     this.post({ kind: "opened", seconds: (performance.now() - began) / 1000 });
-    backend.share();
+    backend.share().catch(() => {}); // it is closed again already
   }
 
   /** Draw and detect for another worker, and whatever else it wants. @param {{ manifest: Manifest, wasm: string, parts: Record<string, string>, port: MessagePort, device?: Device }} message as of `open` */
@@ -80,7 +82,7 @@ class Worker {
       await this.start(wasm);
       if (this.hand) await this.hand.release();
       this.hand = null;
-      this.hand = await LocalHand.having([manifest, this.ort, (part) => unpacked(parts[part]), device], ["decoder", "detector"]);
+      this.hand = await LocalHand.having([manifest, this.ort, (part) => this.unpacked(parts[part]), device], ["decoder", "detector"]);
       answerOn(port, this.hand);
     } catch (error) {
       port.postMessage({ id: 0, text: told(error) });
@@ -94,8 +96,13 @@ class Worker {
     if (this.started) return;
     const { env } = this.ort;
     env.wasm.numThreads = 1;
-    env.wasm.wasmBinary = await unpacked(wasm);
+    env.wasm.wasmBinary = await this.unpacked(wasm);
     this.started = true;
+  }
+
+  /** Bytes of a part (see `unpacked`); how much of a file has come is told while it comes. @param {string} told */
+  unpacked(told) {
+    return unpacked(told, (loaded) => this.post({ kind: "loading", address: told, loaded }));
   }
 
   /** @param {{ ticket: number, runs: Run[], titles?: string[], live?: boolean, frames?: string, keep?: boolean }} message live = pictures of what is decoding instead of
@@ -257,8 +264,12 @@ function told(error) {
   return NO_MEMORY.test(text) ? "This browser has not enough memory for the model. Close other pages, or take a device with more memory." : text;
 }
 
-/** Bytes of a part: base64 of gzipped bytes, or an address to fetch gzipped bytes from. @param {string} told */
-async function unpacked(told) {
+/**
+ * Bytes of a part.
+ * @param {string} told base64 of gzipped bytes, or an address to fetch gzipped bytes from
+ * @param {(loaded: number) => void} heard is told how many of the bytes at an address have come: a few times a second, and at the end
+ */
+async function unpacked(told, heard) {
   /** @type {ReadableStream} */
   let packed;
   if (/^(https?|blob):/.test(told)) {
@@ -269,7 +280,7 @@ async function unpacked(told) {
       throw new Error("A part of the model could not be loaded: the server is out of reach.", { cause: error });
     }
     if (!answer.ok || !answer.body) throw new Error(`A part of the model did not arrive (${answer.status} of ${told.split("/").pop()}). Load the page again.`);
-    packed = answer.body;
+    packed = answer.body.pipeThrough(counted(heard));
   } else {
     const text = atob(told);
     packed = new Blob([Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))]).stream();
@@ -279,6 +290,21 @@ async function unpacked(told) {
   } catch (error) {
     throw new Error("A part of the model is damaged: it cannot be unpacked. Load the page again.", { cause: error });
   }
+}
+
+/** Bytes on their way, counted. @param {(loaded: number) => void} heard @returns {TransformStream<Uint8Array, Uint8Array>} */
+function counted(heard) {
+  let loaded = 0, last = performance.now();
+  return new TransformStream({
+    transform(chunk, controller) {
+      loaded += chunk.length;
+      controller.enqueue(chunk);
+      if (performance.now() - last < TELL_MS) return;
+      last = performance.now();
+      heard(loaded);
+    },
+    flush: () => heard(loaded),
+  });
 }
 
 /**

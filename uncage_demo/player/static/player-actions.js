@@ -5,6 +5,8 @@
   const { make, button } = parts.dom;
   const { number, picksChanged } = parts.phrases;
   const TERMS = ["confidence", "noise", "contrast"];
+  const MOST_SHARE = 0.6; // of the window for pictures that stay in view
+  const CLEAR_PX = 20; // between the panel of "What if" and what stays in view beside it
 
   function allowed(player, action) {
     return (player.options.actions || []).includes(action);
@@ -42,6 +44,8 @@
       this.result = make("div", "up-results");
       this.result.setAttribute("aria-live", "polite");
       this.box.append(head, weight.field, factor.field, row, this.result);
+      this.on = false;
+      this.asked = null;
       this.sync();
     }
 
@@ -63,6 +67,21 @@
     set(value) {
       this.player.clock.stop();
       this.player.setState({ whatIf: value });
+    }
+
+    // While it is used the pictures stay in view, smaller if they must. Where the panel is below them, not beside, it keeps clear of them.
+    follow(on) {
+      const { root, stages, clock } = this.player.hook;
+      if (this.on !== on) {
+        this.on = on;
+        root.classList.toggle("up-asks", on);
+        if (!on) return this.player.resized();
+        if (stages.offsetHeight > window.innerHeight * MOST_SHARE) root.classList.remove("up-asks"); // too many to look past them
+      }
+      if (!root.classList.contains("up-asks") || this.box.getBoundingClientRect().left >= stages.getBoundingClientRect().right) return;
+      const under = parseFloat(getComputedStyle(stages).top) + stages.offsetHeight;
+      this.box.style.scrollMargin = `${under + CLEAR_PX}px 0 ${clock.offsetHeight + CLEAR_PX}px`;
+      this.box.scrollIntoView({ block: "nearest" });
     }
 
     picked(run, s) {
@@ -106,6 +125,8 @@
       this.sync();
       this.reset.hidden = !state.whatIf;
       this.box.classList.toggle("up-on", !!state.whatIf);
+      if (state.whatIf !== this.asked) this.follow(!!state.whatIf); // a step by itself moves no page
+      this.asked = state.whatIf;
       this.result.replaceChildren();
       if (!state.whatIf) {
         this.result.append(make("p", "up-hint", "Move a slider or switch a term off: dashed outlines show which cells this step would pick. Whatever you leave alone stays as it is on each stage."));

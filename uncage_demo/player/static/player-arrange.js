@@ -5,6 +5,9 @@
   const { make } = parts.dom;
   const { Stage } = parts.stage;
 
+  // For those who listen: whose picture, and what keys do on it. The brush tells it anew when it is opened and closed.
+  const stageLabel = (run, keys) => `Run ${run.letter}, ${run.title}. Arrow keys move between cells, ${keys}.`;
+
   function stageNode(player, run, compact) {
     const { model } = player;
     const box = make("article", "up-stage");
@@ -17,7 +20,7 @@
     const canvas = make("canvas", "up-canvas");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Run ${run.letter}, ${run.title}. Arrow keys move between cells, Enter pins a cell, Shift with arrow keys selects a region.`);
+    canvas.setAttribute("aria-label", stageLabel(run, player.brush.keys));
     canvas.style.aspectRatio = `${model.grid[1]} / ${model.grid[0]}`;
     const frame = make("div", "up-frame");
     frame.append(canvas);
@@ -126,5 +129,5 @@
     hook.root.addEventListener("keydown", player.keyed);
   }
 
-  parts.arrange = { stages, wire };
+  parts.arrange = { stages, stageLabel, wire };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -8,7 +8,7 @@
   const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
   const ROWS = [
-    ["status", "at this step"], ["confidence", "confidence"], ["noise", "+ noise"], ["contrast", "+ wₐ × contrast"], ["score", "= score"],
+    ["status", "at this step"], ["confidence", "confidence", "log-probability"], ["noise", "+ noise"], ["contrast", "+ wₐ × contrast"], ["score", "= score"],
     ["rank", "rank"], ["cutoff", "cutoff"], ["margin", "score − cutoff"],
   ];
 
@@ -210,7 +210,8 @@
       this.where = make("span", "up-where");
       this.unpin = button("up-pill", "Unpin", () => this.player.setState({ pin: -1 }));
       head.append(this.title, this.where, this.unpin);
-      this.hint = make("p", "up-hint", "Point at a cell or tap it to see what it attends to, and why it is committed now or has to wait. Click it to pin it.");
+      this.hint = parts.dom.hint("Point at a cell to see what it attends to, and why it is committed now or has to wait. Click it to pin it.",
+        "Tap a cell to see what it attends to, and why it is committed now or has to wait. Tap it again to close.");
       this.card = make("section", "up-card");
       this.columns = model.runs.map((run) => new Column(this.player, run));
       this.bars = new WordBars(this.player);
@@ -240,10 +241,11 @@
       const head = make("tr", "");
       head.append(make("td", ""), ...this.columns.map((c) => c.head));
       table.append(head);
-      for (const [key, name] of ROWS) {
+      for (const [key, name, unit] of ROWS) {
         const row = make("tr", `up-row-${key}`);
         const label = make("th", "", name);
         label.scope = "row";
+        if (unit) label.append(make("small", "up-small", unit));
         row.append(label, ...this.columns.map((c) => c.cells[key].cell));
         table.append(row);
       }

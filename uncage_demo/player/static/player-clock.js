@@ -4,6 +4,7 @@
 
   const SPEEDS = [0.25, 0.5, 1, 2, 4];
   const WHOLE_RUN_S = 8; // at speed 1
+  const PAGES = 6; // so many times Page Up is a whole run
 
   // Icons as paths in a 24 x 24 box.
   const ICONS = {
@@ -50,6 +51,18 @@
       parts.dom.ownStrokes(line, () => this.dragging);
       line.addEventListener("pointermove", (event) => this.dragging && this.go(this.stepAt(event)));
       for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) line.addEventListener(name, () => (this.dragging = false));
+      line.addEventListener("keydown", (event) => this.keyed(event));
+    }
+
+    // A slider's own keys; the others work in all of the player (player-arrange.js).
+    keyed(event) {
+      const { state, model } = this.player;
+      const page = Math.max(2, Math.round(model.steps / PAGES));
+      const by = { ArrowUp: 1, ArrowDown: -1, PageUp: page, PageDown: -page }[event.key];
+      if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
+      this.go(state.step + by);
+      event.preventDefault();
+      event.stopPropagation();
     }
 
     stepAt(event) {
@@ -161,12 +174,12 @@
         const flag = parts.dom.button("up-fork", "", () => this.go(step));
         flag.dataset.step = String(step);
         flag.style.left = `${((step + 0.5) / model.steps) * 100}%`;
-        const name = model.runs.length === 2 ? "First difference" : `First difference of ${letters.join(", ")}`;
+        const name = model.runs.length === 2 ? "First difference" : `${letters.join(", ")}: first difference from A`;
         flag.setAttribute("aria-label", `${name}: go to step ${step + 1}`);
         const text = parts.dom.make("span", "up-fork-text");
         flag.append(text);
         hook.forks.append(flag);
-        this.flags.push({ flag, text, share: (step + 0.5) / model.steps, names: [model.runs.length > 6 ? "First difference" : name, letters.join(", "), ""] });
+        this.flags.push({ flag, text, share: (step + 0.5) / model.steps, names: [model.runs.length > 6 ? "First difference from A" : name, letters.join(", "), ""] });
       }
       this.flags.sort((a, b) => a.share - b.share);
     }

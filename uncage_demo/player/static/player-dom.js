@@ -16,6 +16,13 @@
     return node;
   }
 
+  // A hint that says one thing to a mouse with a keyboard and another to a finger (player.css shows one of them).
+  function hint(mouse, touch) {
+    const node = make("p", "up-hint");
+    node.append(make("span", "up-mouse-only", mouse), make("span", "up-touch-only", touch));
+    return node;
+  }
+
   function svg(tag, attributes) {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
@@ -30,5 +37,5 @@
     }, { passive: false });
   }
 
-  parts.dom = { make, button, svg, ownStrokes };
+  parts.dom = { make, button, hint, svg, ownStrokes };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -12,8 +12,8 @@
     { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can be kept." },
   ];
   const TOOLS = [
-    ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Space paints, Shift and arrows paint on."],
-    ["box", "Rectangle", "Drag from corner to corner. Keys: Space sets one corner, then the other."],
+    ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Enter or Space paints, Shift and arrows paint on."],
+    ["box", "Rectangle", "Drag from corner to corner. Keys: Enter or Space sets one corner, then the other."],
   ];
   // Rows down and columns right that make room on a side.
   const SIDES = { left: [0, 1], right: [0, -1], above: [1, 0], below: [-1, 0] };
@@ -122,7 +122,7 @@
       const { model } = this.player;
       const row = make("form", "up-edit-row up-edit-ask");
       this.prompt = make("input", "up-edit-prompt");
-      Object.assign(this.prompt, { type: "text", maxLength: 1000 });
+      Object.assign(this.prompt, { type: "text", maxLength: 1000, enterKeyHint: "go" });
       this.prompt.setAttribute("aria-label", "Prompt for what is drawn");
       this.prompt.dataset.edit = "prompt";
       this.prompt.addEventListener("input", () => this.show());

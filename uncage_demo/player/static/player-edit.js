@@ -23,9 +23,11 @@
 
     build() {
       const { hook, model, options } = this.player;
-      this.allowed = this.allowed && !model.grid_view && model.done >= model.steps;
-      hook.editOpen.hidden = !this.allowed;
-      if (!this.allowed) return;
+      const { elsewhere } = options;
+      const complete = !model.grid_view && model.done >= model.steps;
+      this.allowed = this.allowed && complete;
+      hook.editOpen.hidden = !this.allowed && !(elsewhere && complete);
+      if (!this.allowed) return elsewhere && this.explain(elsewhere);
       this.cells = new Uint8Array(model.cells);
       hook.editOpen.onclick = () => {
         this.open(!this.on);
@@ -40,6 +42,20 @@
       if (kept.open) this.open(true);
     }
 
+    // Where nobody draws edits of these runs: why, and the way to where somebody does.
+    explain({ text, label, act }) {
+      const { editOpen } = this.player.hook;
+      const said = parts.dom.make("p", "up-edit-elsewhere", `${text} `);
+      said.hidden = true;
+      said.append(parts.dom.button("up-pill", label, act));
+      editOpen.closest(".up-layerbar").after(said);
+      editOpen.onclick = () => {
+        said.hidden = !said.hidden;
+        editOpen.setAttribute("aria-expanded", String(!said.hidden));
+        if (!said.hidden) this.player.say(text);
+      };
+    }
+
     // --- state ---
     open(on) {
       const { hook } = this.player;
@@ -49,6 +65,7 @@
       hook.root.classList.toggle("up-editing", this.on);
       hook.editOpen.setAttribute("aria-expanded", String(this.on));
       this.touch();
+      this.label();
       if (this.on) {
         // who opens it while the run plays means the finished picture; a step chosen by hand stays
         if (this.player.state.playing) this.player.setState({ step: this.player.clock.last() });
@@ -62,6 +79,19 @@
 
     get paints() {
       return this.on && (this.mode === "edit" || this.mode === "compose");
+    }
+
+    // What keys do on a picture, beside the arrows that move between its cells.
+    get keys() {
+      if (!this.on) return "Enter pins a cell, Shift with arrow keys selects a region";
+      if (!this.paints) return "Escape closes the editor";
+      const paints = this.mode === "edit" && this.tool === "brush";
+      const acts = paints ? "Enter or Space paints a cell or takes it back" : "Enter or Space sets one corner of a rectangle, then the other";
+      return `${acts}, ${this.mode === "edit" ? "Shift with arrow keys paints on, " : ""}Escape closes the editor`;
+    }
+
+    label() {
+      for (const { canvas, run } of this.player.stages) canvas.setAttribute("aria-label", parts.arrange.stageLabel(run, this.keys));
     }
 
     // While cells are painted a finger on a picture does not scroll.
@@ -91,6 +121,7 @@
       this.tool = tool;
       this.corner = -1;
       this.panel.tools.show(tool);
+      this.label();
       this.changed();
     }
 
@@ -212,6 +243,7 @@
         if (event.key === "Escape") this.open(false);
         else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") this.undo();
         else if ((event.key === " " || event.key === "Enter") && this.paints) this.press(stage);
+        else if (event.key === "Enter") return event.stopImmediatePropagation(); // as a click, it pins nothing here
         else return;
         event.preventDefault();
         event.stopImmediatePropagation();

@@ -59,7 +59,8 @@
         if (on) this.reveal(node);
       }
       const compared = state.layer === "difference" && state.of !== "picture";
-      hook.about.textContent = painter.about(state);
+      const judged = model.grid_view && model.runs.some((run) => run.raw.verdict); // single stages say it themselves
+      hook.about.textContent = painter.about(state) + (judged ? " The detector judges the finished pictures." : "");
       hook.ofField.hidden = state.layer !== "difference";
       hook.of.value = state.of;
       hook.objectField.hidden = painted(state) !== "object";

@@ -33,7 +33,11 @@
     const source = model.runs[run.raw.source];
     if (!source) return "";
     if (run.raw.origin.kind === "sketch") return `Drawn with ${source.letter}’s structure, from an empty canvas: none of its tokens was kept.`;
-    if (run.raw.origin.kind === "extend") return `Everything else is ${source.letter}’s, moved.`;
+    if (run.raw.origin.kind === "extend") {
+      const [down, right] = run.raw.origin.shift;
+      const ways = [right && `${plural(Math.abs(right), "column", "columns")} further ${right > 0 ? "right" : "left"}`, down && `${plural(Math.abs(down), "row", "rows")} further ${down > 0 ? "down" : "up"}`];
+      return `Everything else is ${source.letter}’s, ${ways.filter(Boolean).join(" and ")}.`;
+    }
     return `Everything else is ${source.letter}’s, token for token.`;
   }
 

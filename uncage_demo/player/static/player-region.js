@@ -55,7 +55,7 @@
       this.select = button("up-pill up-touch-only", "Select", () => player.setState({ selecting: !player.state.selecting }));
       head.append(this.select, this.clear);
       this.where = make("p", "up-region-where");
-      this.hint = make("p", "up-hint", "Drag over a part of a picture, or move with Shift and the arrow keys.");
+      this.hint = parts.dom.hint("Drag over a part of a picture, or move with Shift and the arrow keys.", "Press “Select”, then drag over a part of a picture.");
       this.rows = [];
       const list = make("div", "up-region-words");
       const letters = make("div", "up-region-row up-attend-head");

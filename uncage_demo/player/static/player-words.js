@@ -79,7 +79,9 @@
     const box = make("div", "up-verdict");
     box.setAttribute("role", "group");
     const judge = said.scorer || "a detector";
-    const by = make("span", "up-judge", "Detector:");
+    // Both texts hold their room, so that nothing moves when the last step comes.
+    const by = make("span", "up-judge");
+    by.append(make("span", "up-judge-early", "At the end:"), make("span", "up-judge-last", "Detector:"));
     by.title = "What a detector sees in the finished picture: a small model that can be wrong";
     box.append(by);
     box.setAttribute("aria-label", `The finished picture, judged by ${judge}, not the truth`);
@@ -107,6 +109,11 @@
       box.append(extra);
     }
     return box;
+  }
+
+  // Until a run is finished its verdict tells of a picture that is still to come.
+  function tellEarly(player) {
+    for (const { box, run } of player.stages) box.classList.toggle("up-early", player.state.step < run.firstStep + run.steps - 1);
   }
 
   class Findings {
@@ -169,5 +176,5 @@
     }
   }
 
-  parts.words = { Words, Findings, verdict, tint };
+  parts.words = { Words, Findings, verdict, tellEarly, tint };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -12,6 +12,7 @@
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
   const WIDE_PX = 400, LEAST_SHARE = 0.5; // less room than this share of a stage's width is none
+  const SHORT = 0.52; // stages of this share of the window stay in view as they are while "What if" is used
   const PRELOAD_MS = 8; // of unpacking pictures in one piece
   const FIRST_SCREEN = 0.75; // a player that begins below this share of the window is scrolled to
   const SHARED = ["step", "speed", "layer", "of", "object", "word", "cover", "blend", "locked", "pin", "boxes", "region", "touched"];
@@ -236,6 +237,7 @@
       }
       this.clock.update(changed);
       this.words.update(changed);
+      if (changed.has("step") || changed.has("model")) parts.words.tellEarly(this);
       this.legend.update(changed);
       this.inspector.update(changed);
       this.binding.update(changed);
@@ -273,6 +275,7 @@
     // their own where the player begins further down.
     resized() {
       const { root, stages, clock, caption, legend } = this.hook;
+      if (root.classList.contains("up-asks")) return this.setState({}, ["size"]); // the stages are not where they belong
       const { canvas } = this.stages[0];
       const top = (node) => node.getBoundingClientRect().top;
       const bottom = (node) => node.getBoundingClientRect().bottom;
@@ -288,6 +291,7 @@
       const side = `${Math.max(LEAST_PX, Math.round(further && cramped ? Math.min(room, WIDE_PX) : room))}px`;
       // On the stages, whose alone it is: what inherits it is styled anew, and all of the player would be 500 nodes.
       if (stages.style.getPropertyValue("--up-room") !== side) stages.style.setProperty("--up-room", side);
+      stages.classList.toggle("up-short", stages.offsetHeight <= window.innerHeight * SHORT);
       const size = [side, root.clientWidth, this.hook.forks.clientWidth, ...this.stages.flatMap(({ canvas: one }) => [one.clientWidth, one.clientHeight])].join();
       if (size === this.size) return; // whoever watches is told once more, without a change
       this.size = size;

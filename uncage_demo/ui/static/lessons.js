@@ -258,6 +258,7 @@
       if (current) bar.append(make("span", "uc-lesson-then", filled(lesson.steps[current - 1].then, lesson.words)));
       bar.append(make("strong", "", left ? `${current + 1} of ${lesson.steps.length}: ${filled(lesson.steps[current].do, lesson.words)}` : "✓ Lesson finished. What comes next is above."));
       bar.onclick = () => now.scrollIntoView({ block: "center" });
+      element.style.setProperty("--up-above", `${bar.offsetHeight}px`); // pictures that stay in view keep clear of it
       // in a column of its own the text follows: what was just done stays in view above what comes next
       const done = left ? now.previousElementSibling || now : now;
       text.scrollTop += done.getBoundingClientRect().top - text.getBoundingClientRect().top - 12;

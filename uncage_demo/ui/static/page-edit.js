@@ -21,7 +21,9 @@
     const back = taken; // who undid the first edit wants to go on with the brush
     taken = page.edits.asking = false;
     shown = message;
-    if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : [])); // the brush begins with a picture, which only the server's model takes
+    // the brush begins with a picture, which only the server's model takes
+    if (!message.here) options.actions.push("edit", ...(message.sketches ? ["sketch"] : []));
+    else options.elsewhere = { text: "Editing needs the server, and these runs were drawn in this browser.", ...page.here.toServer };
     options.edit = { ...(message.edit || back || history.length ? opened : null), undo: history.length > 0 };
     own(message.own);
   }

@@ -28,10 +28,12 @@
     },
   };
 
+  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
   page.HereModel = class {
     /**
      * @param {{ again: () => void, progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws; again = that it begins anew, with WebAssembly
-     * @param {{ say: (text: string, wrong?: boolean) => void, opened: (key: string, device: any) => void }} tells where the model stands; which one was opened, and on what
+     * @param {{ say: (text: string, wrong?: boolean) => void, loading: (text: string, share: number) => void, opened: (key: string, device: any) => void }} tells where the model stands; how much of it has come; which one was opened, and on what
      */
     constructor(hears, tells) {
       this.hears = hears;
@@ -45,6 +47,7 @@
       this.orders = {}; // titles by name
       this.opening = { key: "", done: null };
       this.waiting = null; // resolves when the worker has opened the model
+      this.coming = new Map(); // files of the model that is being opened: address -> bytes that it has, and that have come
       this.readings = new Map();
     }
 
@@ -145,6 +148,8 @@
       this.device = this.computing = device;
       if (!this.engine) this.engine = new window.UncageEngine.Engine(this.address(files.worker), this.listener());
       const parts = Object.fromEntries(Object.entries(files.parts).map(([part, name]) => [part, this.address(name)]));
+      this.coming = new Map(Object.entries(files.bytes).map(([name, bytes]) => [this.address(name), { bytes, loaded: 0 }]));
+      this.tellLoading();
       let timer = 0;
       await new Promise((resolve, reject) => {
         this.waiting = { resolve, reject };
@@ -160,6 +165,22 @@
       if (this.wish === "auto") kept.set("sessionStorage", REFUSED, "WebGPU failed while it drew");
       this.tells.say(`WebGPU failed while it drew (${text}). ${device.name} computes now.`);
       this.hears.again();
+    }
+
+    // Both workers take the runtime: it counts once.
+    loading({ address, loaded }) {
+      const file = this.coming.get(address);
+      if (!file || !this.waiting) return;
+      file.loaded = Math.max(file.loaded, loaded);
+      this.tellLoading();
+    }
+
+    tellLoading() {
+      const files = [...this.coming.values()];
+      const sum = (name) => files.reduce((all, file) => all + file[name], 0);
+      const [loaded, bytes] = [sum("loaded"), sum("bytes")];
+      const text = loaded < bytes ? `Loading the model: ${megabytes(loaded)} of ${megabytes(bytes)} MB` : `Starting the model (${megabytes(bytes)} MB)…`;
+      this.tells.loading(text, loaded / bytes);
     }
 
     // Where the worker cannot go on either, the next run is WebAssembly's. What is said of it.
@@ -187,6 +208,7 @@
         return waiting;
       };
       return {
+        loading: (message) => mine === this.listening && this.loading(message),
         opened: () => settle()?.resolve(),
         failed: (text) => {
           if (mine !== this.listening) return;

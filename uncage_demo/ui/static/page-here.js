@@ -15,6 +15,7 @@
   let trigger = () => {};
   let work = null; // what the worker is doing for us
   let turn = 0;
+  let awaited = 0; // the turn that waits for the model to be loaded
   let stage = null; // the runs of ours that are on stage
   let explainTimer = 0, prepareTimer = 0;
   const nodes = {};
@@ -68,6 +69,10 @@
   };
   const model = new page.HereModel(hears, {
     say,
+    loading(text, share) {
+      say(text);
+      if (awaited) page.onStage({ kind: "progress", phase: text, share });
+    },
     opened(key, device) {
       mark("opened");
       nodes.root.dataset.opened = key;
@@ -92,6 +97,7 @@
       const prompt = await read(asked.text, asked.model);
       offer = true;
       if (nodes.root.dataset.opened !== `${asked.model} ${asked.age}`) page.busy("Loading the model…");
+      awaited = mine;
       await model.open(asked.model, asked.age);
       if (mine !== turn) return;
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
@@ -99,6 +105,8 @@
       model.engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
+    } finally {
+      if (awaited === mine) awaited = 0;
     }
   }
 
@@ -331,6 +339,7 @@
     } else if ((work || on()) && event.target.closest("#uc-cancel")) {
       ended(event);
       turn++;
+      awaited = 0;
       work = null;
       if (model.engine) model.engine.cancel();
       page.onStage({ kind: "idle", text: "Stopped. The last finished run is still here." });
@@ -346,6 +355,6 @@
 
   const offlineOffered = () => attached.then(() => !told.lacking);
 
-  page.here = { on, generate, prepare, press, onEvent, anotherSeed, file, offlineOffered, offlinePage };
+  page.here = { on, toServer: TO_SERVER, generate, prepare, press, onEvent, anotherSeed, file, offlineOffered, offlinePage };
   page.attach.here = attach;
 })(window.UncagePage);

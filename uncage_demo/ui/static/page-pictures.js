@@ -16,9 +16,8 @@
       const answer = message.problem ? null : parse(await server.payload({ ids: message.ids }));
       if (!same(message.ids)) return; // other runs are on stage by now
       if (answer && answer.payload) shared.stage.player.givePictures(answer.payload.runs);
-      const about = document.querySelector("#uc-stage .uc-stage-about");
-      about.textContent = about.textContent.replace(LATER, message.problem || "").trim();
-      about.hidden = !about.textContent;
+      const said = document.querySelector("#uc-stage .uc-stage-about p").textContent;
+      page.tellAbove(said.replace(LATER, message.problem || "").trim());
     }
 
     page.stepPictures = {

@@ -11,6 +11,7 @@
   function Progress(root) {
     root.replaceChildren();
     root.setAttribute("role", "status");
+    root.tabIndex = -1; // where the focus waits while what had it is away
     const bar = make("div", "uc-bar");
     const fill = make("i");
     bar.append(fill);
@@ -25,9 +26,18 @@
         fill.style.width = "0";
         text.textContent = message;
       },
+      part(said, share) {
+        root.hidden = false;
+        bar.classList.remove("uc-waiting");
+        bar.setAttribute("aria-valuemax", "100");
+        bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+        fill.style.width = `${100 * share}%`;
+        text.textContent = said;
+      },
       step(message) {
         root.hidden = false;
-        if (message.phase) return this.waiting(message.phase);
+        if (message.phase && message.share === undefined) return this.waiting(message.phase);
+        if (message.phase) return this.part(message.phase, message.share);
         const done = message.step + 1;
         bar.classList.remove("uc-waiting");
         bar.setAttribute("aria-valuemax", String(message.num_steps));

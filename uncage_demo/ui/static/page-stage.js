@@ -6,15 +6,46 @@
 
   function stage(context) {
     const { element, props, server, trigger, watch } = context;
-    const progress = page.Progress(element.querySelector(".uc-progress"));
+    const bar = element.querySelector(".uc-progress");
+    const progress = page.Progress(bar);
     const live = page.Live(element.querySelector(".uc-live"));
     const host = element.querySelector(".uc-player-host");
     const note = element.querySelector(".uc-stage-note");
     const about = element.querySelector(".uc-stage-about");
+    const [aboutText, more] = about.children;
     let player = null;
     let wanted = 0;
     let lastSeq = null;
     let keepView = false; // another seed is looked at as the one before
+    let held = null; // what had the focus in the player while the next runs were drawn
+
+    // What is said above the player. On a phone it is one line, and the button shows the rest.
+    function tell(text) {
+      aboutText.textContent = text;
+      about.hidden = !text;
+      open(false);
+      more.hidden = aboutText.scrollWidth <= aboutText.clientWidth;
+    }
+
+    function open(on) {
+      about.classList.toggle("uc-open", on);
+      more.textContent = on ? "less" : "more";
+      more.setAttribute("aria-expanded", String(on));
+    }
+    more.addEventListener("click", () => open(!about.classList.contains("uc-open")));
+
+    // The player goes out of sight with what has the focus: the bar has it meanwhile, then what takes its place.
+    function hold() {
+      if (!host.contains(document.activeElement)) return;
+      held = document.activeElement;
+      bar.focus({ preventScroll: true });
+    }
+
+    function giveBack(node) {
+      const { activeElement } = document;
+      if (held && node && (activeElement === document.body || bar.contains(activeElement))) node.focus({ preventScroll: true });
+      held = null;
+    }
 
     function onEvent(name, detail) {
       if (name === "state") {
@@ -51,8 +82,7 @@
       host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
-      about.textContent = [message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" ");
-      about.hidden = !about.textContent;
+      tell([message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" "));
       shared.ids = message.ids;
       shared.query = message.query || {};
       shared.example = message.example || "";
@@ -78,6 +108,8 @@
       keepView = false;
       if (Number.isInteger(startAt)) options.state.step = startAt;
       Object.assign(options.state, asked);
+      if (host.contains(document.activeElement)) held = document.activeElement;
+      const again = held && held.matches(".up-seed"); // whoever asked for another seed may ask for one more
       if (player && player.destroy) player.destroy();
       host.replaceChildren();
       player = window.UncagePlayer.mount(host, model, options) || null;
@@ -86,6 +118,7 @@
       await page.pause();
       built.begin();
       if (ticket !== wanted) return;
+      giveBack(again ? host.querySelector(".up-seed") : player.player.stages[player.player.stages.length - 1].canvas);
       // what was asked for below is seen where the pictures are
       if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
@@ -113,6 +146,7 @@
       if (!player) host.replaceChildren(); // nothing is coming: no more empty stages
       host.hidden = false;
       setRunning(false);
+      giveBack(held);
     }
 
     function busy(text) {
@@ -138,6 +172,7 @@
         if (message.query) page.address.runs(message.query);
         progress.step(message);
         if (message.runs) {
+          hold();
           host.hidden = true;
           about.hidden = true;
           live.show(message);
@@ -180,6 +215,7 @@
     });
     page.watchQueue("#uc-queue", "uc-running", (text) => progress.waiting(text));
     page.busy = busy;
+    page.tellAbove = tell;
     page.edits.stage = { trigger, show };
     page.showOnStage = (message) => {
       page.openTab("play");

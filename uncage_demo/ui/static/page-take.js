@@ -3,6 +3,7 @@
   "use strict";
 
   const { shared, make, button, parse } = page;
+  const LACKS = "It holds the prompt, the settings and what you look at, but no notes: “Player” and “Trace” hold those.";
 
   function download(answer) {
     const bytes = Uint8Array.from(atob(answer.data), (c) => c.charCodeAt(0));
@@ -59,11 +60,11 @@
       });
     }
 
-    function copied(label, name, read, title) {
+    function copied(label, name, read, title, lacks = "") {
       return choice(label, { copies: name, title }, title, async () => {
         const text = read();
         await copy(text);
-        status.textContent = `${label} copied.`;
+        status.textContent = [`${label} copied.`, lacks].filter(Boolean).join(" ");
         texts.hidden = false;
         texts.textContent = text;
       });
@@ -82,14 +83,14 @@
       file("Figure PNG", "png", "Pictures and heatmaps over the steps, this one included"),
       file("Figure SVG", "svg", "The same figure as vectors, for a paper"),
       make("span", "uc-take-title uc-muted", "Copy"),
-      copied("Link", "link", () => page.address.shareLink(), "A link that restores prompt, seed, settings, step, layer, word and pinned cell"),
-      copied("Embed", "embed", page.address.embedCode, "The player alone, for a course page: an iframe to paste"),
+      copied("Link", "link", () => page.address.shareLink(), "A link that restores prompt, seed, settings, step, layer, word and pinned cell, without notes", LACKS),
+      copied("Embed", "embed", page.address.embedCode, "The player alone, for a course page: an iframe to paste", LACKS),
       copied("Command", "command", () => shared.command, "The command line that reproduces this run"),
       copied("Python", "python", () => shared.python, "Python that reproduces this run"),
     );
     page.here.offlineOffered().then((offered) => {
       if (!offered) return;
-      const about = "The model, the player and menus for a prompt in one file of about 22 MB: opens from disk on a laptop or a phone and draws without a network";
+      const about = "The model, the player and menus for a prompt in one file of about 23 MB: opens from disk on a laptop or a phone and draws without a network";
       const act = async (node) => {
         node.disabled = true;
         status.textContent = "Making the page…";

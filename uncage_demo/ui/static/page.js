@@ -92,6 +92,7 @@
     pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
     openTab,
     busy() {},
+    tellAbove() {},
     settle() {},
     problem() {},
     showOnStage() {},

@@ -49,15 +49,22 @@ export class EmbeddedBackend {
   /** Go through everything once, so that a visitor's first run does not wait for code that is compiled on its first use. */
   async warm() {
     const { grid, image_size_px: size } = this.info;
-    const empty = new Int32Array(grid[0] * grid[1]);
+    const painted = this.decodeTokens([new Int32Array(grid[0] * grid[1])]).then(([picture]) => this.crew.sights(picture, size));
+    await Promise.all([painted, this.readNothing()]);
+  }
+
+  /** A forward whose result is thrown away. */
+  readNothing() {
+    const { grid } = this.info;
     const text = new Array(this.manifest.text_length).fill(this.manifest.ids.pad);
-    const painted = this.decodeTokens([empty]).then(([picture]) => this.crew.sights(picture, size));
-    await Promise.all([painted, this.run(empty, text, mixOf(true, 1), [], null)]);
+    return this.run(new Int32Array(grid[0] * grid[1]), text, mixOf(true, 1), [], null);
   }
 
   /** Once the model is open: two runs keep both workers busy, not one of them. WebGPU is one device, however many ask it. */
   async share() {
-    if (this.device.build !== "webgpu" && this.crew.beside) await this.crew.share();
+    if (this.device.build === "webgpu" || !this.crew.beside) return;
+    await this.crew.share();
+    await Promise.all(this.crew.hands.map(() => this.readNothing())); // one each
   }
 
   /** From now on WebAssembly computes everything. */

@@ -28,6 +28,7 @@ export class LocalHand {
     this.sessions = new Map();
     /** @type {Promise<void> | null} */
     this.leaving = null;
+    this.released = false;
   }
 
   /**
@@ -49,6 +50,7 @@ export class LocalHand {
 
   /** Take a part. @param {string} part */
   async open(part) {
+    if (this.released) throw new Error("This model was closed.");
     const { manifest, ort, bytes, device, sessions } = this;
     const session = sessions.get(part) || (this.onGraphics(part) ? openOnGraphics(manifest, ort, part, bytes, device.hurry) : openPart(manifest, ort, part, bytes));
     sessions.set(part, session);
@@ -124,6 +126,7 @@ export class LocalHand {
 
   /** Give the memory back, that of parts which are still being opened, too. */
   async release() {
+    this.released = true;
     this.able.clear();
     for (const opening of this.sessions.values()) {
       const session = await opening.catch(() => null);

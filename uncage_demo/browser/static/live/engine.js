@@ -16,6 +16,7 @@ export function unable() {
 
 /**
  * @typedef {object} Told what the page is told of
+ * @property {(message: { address: string, loaded: number }) => void} [loading] bytes of a file that have come so far
  * @property {(seconds: number) => void} opened
  * @property {(message: any) => void} progress
  * @property {(message: any) => void} finished
@@ -39,6 +40,8 @@ export class Engine {
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
     // A second worker draws beside the decoding, and reads one of two runs, where there is a second processor for it.
     this.helper = (navigator.hardwareConcurrency || 1) > 1 ? new Worker(address) : null;
+    // Both load parts of the model.
+    for (const worker of this.workers) worker.addEventListener("message", ({ data }) => data.kind === "loading" && told.loading && told.loading(data));
     for (const worker of this.workers) worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
   }
 

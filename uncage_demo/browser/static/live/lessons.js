@@ -1,10 +1,12 @@
-// The lessons of the app's page, whose script knows no server but what it is handed: here it is handed runs that this page draws itself.
+// The lessons of the app's page, whose script knows no server but what it is handed: here it is handed runs that this page draws itself, or
+// that lie in it.
 
 /** @import { Choice } from "../types" */
 
 /**
  * @typedef {object} Lessons what lies in the page, as live_lessons.py puts it there
- * @property {{ title: string, about: string, minutes: number, stages: string[], draw: { choices: Choice[], place: string, seed: string } }[]} lessons
+ * @property {{ title: string, about: string, minutes: number, stages: string[], shown?: object[], held?: string, draw: { choices: Choice[], place: string, seed: string } }[]} lessons
+ *   draw = what is drawn for it; held = where its runs lie in the page instead, shown = where each of them shows what is asked for
  * @property {object[]} terms
  * @property {object[]} papers
  * @property {string[]} elsewhere titles of those that need the app
@@ -16,8 +18,10 @@ export class LivePageLessons {
    * @param {HTMLElement} root
    * @param {Lessons} held
    * @param {(lesson: Lessons["lessons"][number]) => Promise<any>} draw the payload of a lesson's runs; throws where it is stopped
+   * @param {(id: string) => string} part what lies in the page, base64 of gzipped bytes
    */
-  constructor(root, held, draw) {
+  constructor(root, held, draw, part) {
+    this.part = part;
     this.held = held;
     this.draw = draw;
     this.root = root;
@@ -42,7 +46,8 @@ export class LivePageLessons {
     });
     const elsewhere = document.createElement("p");
     elsewhere.className = "live-elsewhere";
-    elsewhere.textContent = `The app has ${held.elsewhere.length} further lessons, on runs of other models and with the brush: ${held.elsewhere.map((title) => `“${title}”`).join(", ")}.`;
+    const count = held.elsewhere.length === 1 ? "one further lesson" : `${held.elsewhere.length} further lessons`;
+    elsewhere.textContent = `The app has ${count}: ${held.elsewhere.map((title) => `“${title}”`).join(", ")}.`;
     (root.querySelector(".uc-lesson-list") || root).after(elsewhere);
     new MutationObserver(() => (elsewhere.hidden = root.classList.contains("uc-in-lesson"))).observe(root, { attributes: true, attributeFilter: ["class"] });
   }
@@ -50,19 +55,27 @@ export class LivePageLessons {
   /** @param {{ number: number }} asked 0 = the list */
   async lesson({ number }) {
     const { lessons, terms, papers } = this.held;
-    return number ? { ...lessons[number - 1], number, count: lessons.length, ids: [String(number - 1)], shown: [] } : { lessons, terms, papers };
+    return number ? { ...lessons[number - 1], number, count: lessons.length, ids: [String(number - 1)], shown: lessons[number - 1].shown || [] } : { lessons, terms, papers };
   }
 
   /** @param {{ ids: string[] }} asked the lesson's place in the list */
   async payload({ ids }) {
     try {
-      const payload = await this.draw(this.held.lessons[Number(ids[0])]);
+      const lesson = this.held.lessons[Number(ids[0])];
+      if (lesson.held) return { payload: await unpacked(this.part(lesson.held)) };
+      const payload = await this.draw(lesson);
       for (const run of payload.runs) run.findings = findingsOf(payload, run);
       return { payload };
     } catch (error) {
       return { error: error instanceof Error ? error.message : String(error) };
     }
   }
+}
+
+/** @param {string} text base64 of gzipped JSON @returns {Promise<any>} */
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
 /** What a lesson says of a run, from the detector's verdict and the weights: the diagnosis proper is the app's. @param {any} payload @param {any} run */

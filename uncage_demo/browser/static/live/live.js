@@ -31,7 +31,7 @@ class LivePage {
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
     this.model = held.models[0];
-    this.lessons = new LivePageLessons(this.hook.lessons, held.lessons, (lesson) => this.drawLesson(lesson));
+    this.lessons = new LivePageLessons(this.hook.lessons, held.lessons, (lesson) => this.drawLesson(lesson), held.part);
     /** The lesson whose runs are drawn. @type {{ resolve: (payload: any) => void, reject: (error: Error) => void } | null} */
     this.teaching = null;
     const reason = unable();
