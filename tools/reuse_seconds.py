@@ -101,7 +101,7 @@ def measure(backend: LargeBackend, variants: Sequence[str], rounds: int, clock: 
 
 def table(found: dict[str, Any]) -> str:
     """The lines as a Markdown table."""
-    lines = ["| run | partial steps | forwards | seconds | times faster |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines = ["| run | partial steps | forward passes | seconds | times faster |", "| --- | ---: | ---: | ---: | ---: |"]
     for line in found["lines"]:
         ratio = statistics.median(line["times_faster"])
         told = "" if line is found["lines"][0] else f"{ratio:.2f}"

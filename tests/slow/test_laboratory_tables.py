@@ -53,7 +53,7 @@ def test_tables_show_forwards_and_the_plot_has_a_panel_for_each_rival(tmp_path: 
     assert not legends_over_lines(figure)
     write_report(records, tmp_path / "report")
     assert (tmp_path / "report" / "laboratory-attend-excite.webp").exists()
-    assert "| forwards |" in (tmp_path / "report" / "laboratory-8-attend-excite.md").read_text()
+    assert "| forward passes |" in (tmp_path / "report" / "laboratory-8-attend-excite.md").read_text()
     assert series_in(records, least=2) == [("laboratory", "attend-excite")]
     other = [{**record, "experiment": record["experiment"].replace("laboratory", "laboratory-web")} for record in records]
     write_report([*records, *(r for r in other if r["experiment"].endswith("-4"))], tmp_path / "both")

@@ -105,7 +105,7 @@ def test_drawn_here_and_judged_elsewhere(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["bench-report", str(out), "--out", str(tmp_path / "report")]) == 0
     report = (tmp_path / "report/table1-attend-excite.md").read_text(encoding="utf-8")
     assert "not judged" in report
-    assert "forwards" in report
+    assert "forward passes" in report
 
     monkeypatch.setattr(commands, "_clip_scorer", lambda *_: Brightness())
     judged = tmp_path / "judged.jsonl"

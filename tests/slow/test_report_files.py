@@ -50,10 +50,10 @@ def test_each_document_gets_the_sections_that_it_has_marks_for(tmp_path: Path, c
     assert main(command) == 0
     assert (tmp_path / "results/table1-s.webp").is_file()
     assert main([*command, "--check"]) == 0
-    assert "| uncage | 75.0 [" in short.read_text()
-    assert "8 prompts, 1 seed, 8 images per method; model embedded ffff" in short.read_text()
+    assert "| UNCAGE (`uncage`) | 75.0 [" in short.read_text()
+    assert "8 prompts, 1 seed shared by all prompts, 8 images per method; model embedded ffff" in short.read_text()
     assert "](../results/table1-s.webp)" in whole.read_text()
-    short.write_text(short.read_text().replace("| uncage | 75.0", "| uncage | 90.0"))
+    short.write_text(short.read_text().replace("(`uncage`) | 75.0", "(`uncage`) | 90.0"))
     capsys.readouterr()
     assert main([*command, "--check"]) == 1
     assert "90.0" in capsys.readouterr().out

@@ -68,9 +68,10 @@ def test_a_picture_is_made_in_an_empty_folder(site: Path, tmp_path: Path) -> Non
     run("-m", "uncage_demo", "generate", "a turtle and a pink apple", "--out", "run", cwd=tmp_path, site=site)
     assert list((tmp_path / "run").glob("*.npz"))
     code = (
-        "import uncage_demo as ud; from uncage_demo import shipped; from uncage_demo.bench.results import load_shipped; "
+        "import uncage_demo as ud; from uncage_demo import shipped; from uncage_demo.bench.records import read_records, record_files; "
         "from uncage_demo.ui.lessons import all_lessons; from uncage_demo.ui.examples import Examples; "
-        "print(ud.__file__, shipped.ASSETS, len(load_shipped(shipped.RESULTS).pairs), len(all_lessons()), len(Examples().all), sep='\\n')"
+        "records = read_records(min(record_files(shipped.RESULTS), key=lambda path: path.stat().st_size)); "
+        "print(ud.__file__, shipped.ASSETS, len(records), len(all_lessons()), len(Examples().all), sep='\\n')"
     )
     package, assets, *counts = run("-c", code, cwd=tmp_path, site=site).stdout.split()
     assert Path(package).is_relative_to(site)

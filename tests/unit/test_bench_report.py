@@ -94,7 +94,7 @@ def test_ideas_are_all_listed_and_only_a_clear_one_is_called_confirmed() -> None
     assert [idea.label for idea in found.clear()] == ["good idea"]
     assert (found.shared_prompts, found.shared_seeds) == (0, 0)
     text = results_section(EVERYTHING)
-    assert "**Confirmed**: *good idea*, +100.0 [+100.0, +100.0] points (win / tie / loss 8 / 0 / 0, p (Holm) 0.023) against uncage." in text
+    assert "**Confirmed**: *good idea*, +100.0 [+100.0, +100.0] points (win / tie / loss 8 / 0 / 0, p (Holm) 0.023) against UNCAGE." in text
     assert "Not confirmed: *so-so*" in text
     assert "The other 1 idea went no further" in text
     assert "In common: no prompt and no seed." in text
@@ -124,7 +124,7 @@ def test_without_a_label_uncage_is_known_by_its_settings() -> None:
 def test_the_papers_sides_are_compared_honestly() -> None:
     rates = {"meissonic": 0.5, "random": 0.5, "confidence": 0.0, "uncage": 0.0, "halton": 1.0}
     text = against_paper(build_table(several("table1", rates, range(40), 0, "meissonic"), "table1", "s"))
-    assert text.endswith("The same here: confidence; halton. The opposite here: uncage. Not shown either way: random.")
+    assert text.endswith("The same here: Confidence; Halton. The opposite here: UNCAGE. Not shown either way: Random.")
     assert against_paper(build_table(LINES, "table1", "s")) == ""
 
 

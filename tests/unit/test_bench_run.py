@@ -108,7 +108,7 @@ def test_noise_of_its_own_for_each_prompt_is_the_same_for_all_methods(backend: E
         assert seeds == {item.text: {own_seed(item.text, 0), own_seed(item.text, 1)} for item in PROMPTS}
     run_experiment(backend, EXPERIMENT, PROMPTS, [0, 1], tmp_path / "shared.jsonl", Brightness(), own_seeds=False)
     assert {r["seed"] for r in read_records(tmp_path / "shared.jsonl")} == {0, 1}
-    assert "2 prompts, 2 seeds of their own each, 4 images per method" in build_table(lines, EXPERIMENT.name).size
+    assert "2 prompts, 2 seeds per prompt, 4 images per method" in build_table(lines, EXPERIMENT.name).size
 
 
 def test_equal_pictures_of_another_experiment_are_taken_over(backend: EmbeddedBackend, tmp_path: Path) -> None:

@@ -8,8 +8,13 @@ import io
 import pytest
 
 from tests.result_lines import LINES, line
+from uncage_demo.bench.experiments import EXPERIMENTS
+from uncage_demo.bench.laboratory import NAME as LABORATORY
 from uncage_demo.bench.statistics import paired
+from uncage_demo.bench.suites import SUITES
 from uncage_demo.bench.tables import build_table, format_difference, format_p, measured, to_csv, to_latex, to_markdown, to_rows
+from uncage_demo.bench.titles import SUITE_TITLES, TITLES, against, experiment_title, method_title
+from uncage_demo.orders.table import ORDERS
 
 
 def test_rates_and_differences_by_hand() -> None:
@@ -120,3 +125,38 @@ def test_number_formats() -> None:
     assert format_difference(Estimate(0.5, float("nan"), float("nan"), 2, 1), METRICS["extra"]) == "+0.50"
     assert format_p(0.0004) == "< 0.001"
     assert format_p(0.0449) == "0.045"
+
+
+def test_titles_stand_for_names_wherever_people_read() -> None:
+    """The page's titles of the orders, and what shipped lines hold under titles of their time."""
+    for name, order in ORDERS.items():
+        assert method_title(name) == order.title
+    assert method_title("mend, guidance first half") == "Draft and mend, guidance first half"
+    assert method_title("F_a + F_c") == "F_a + F_c"
+    assert (against("meissonic"), against("uncage"), against("0.5")) == ("the baseline", "UNCAGE", "the setting 0.5")
+    assert set(SUITES) <= set(SUITE_TITLES)
+    assert set(EXPERIMENTS) - {LABORATORY} == set(TITLES)
+    old = {
+        "The laboratory at 8 forwards; Emoji scenes, web-like captions": "Orders and settings at 8 forward passes per picture",
+        "The laboratory on embedded-web: two coloured objects at 24 forwards": "Orders and settings at 24 forward passes per picture",
+        "Orders (the paper's Table 1); Emoji scenes, order-blind captions": TITLES["table1"],
+        "Mine; with a semicolon": "Mine; with a semicolon",
+    }
+    assert {title: experiment_title({"title": title, "experiment": "x"}) for title in old} == old
+    assert experiment_title({"experiment": "mine"}) == "mine"
+    lines = [line(m, p, 0, 1, suite="numbers", title="Two, compared") for m in ("uncage", "base") for p in ("p", "q")]
+    table = build_table(lines, "table1")
+    assert table.heading == "Two, compared, on prompts that count objects, embedded"
+    assert to_rows(table)[1][0][0] == "UNCAGE"
+    assert next(csv.DictReader(io.StringIO(to_csv(table))))["method"] == "uncage", "programs read the names"
+
+
+def test_seeds_are_told_as_they_were_drawn() -> None:
+    def size(seeds: dict[str, tuple[int, ...]]) -> str:
+        return build_table([line("base", prompt, seed, 1) for prompt, own in seeds.items() for seed in own], "table1").size
+
+    assert size({"p": (0, 1), "q": (0, 1)}) == "2 prompts, 2 seeds shared by all prompts, 4 images per method"
+    assert size({"p": (1,), "q": (2,)}) == "2 prompts, 1 seed per prompt, 2 images per method"
+    assert size({"p": (1, 2), "q": (3, 4)}) == "2 prompts, 2 seeds per prompt, 4 images per method"
+    assert size({"p": (1, 2), "q": (3,)}) == "2 prompts, one or more seeds per prompt, 3 images per method"
+    assert size({"p": (0, 1)}) == "1 prompt, 2 seeds, 2 images per method"

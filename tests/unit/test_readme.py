@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
+
+from uncage_demo.orders.table import ORDERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -46,3 +49,26 @@ def test_the_page_is_short_and_its_links_lead_somewhere():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def written_by_hand(text: str) -> str:
+    """A document without what commands write between their marks."""
+    return re.sub(r"<!-- ([^\n]+?):begin .*?<!-- \1:end -->", "", text, flags=re.DOTALL)
+
+
+def test_a_measured_figure_stands_in_one_place():
+    """A rate or a difference with its interval is generated, or written by hand once; elsewhere stands a link."""
+
+    def figures(text: str) -> list[str]:
+        return re.findall(r"\d+\.\d \[[-\d., ]+\]", " ".join(text.replace("+", "").split()))
+
+    paths = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    found = [(figure, path.name) for path in paths for figure in figures(written_by_hand(path.read_text()))]
+    everywhere = Counter(figure for path in paths for figure in figures(path.read_text()))
+    assert len(everywhere) > 100
+    assert [one for one in found if everywhere[one[0]] > 1] == []
+
+
+def test_the_method_names_every_order_as_the_page_does():
+    rows = re.findall(r"^\| ([^|]+) \(`([a-z_]+)`\) \|", (ROOT / "docs/METHOD.md").read_text(), re.MULTILINE)
+    assert {name: title for title, name in rows} == {name: order.title for name, order in ORDERS.items()}

@@ -36,7 +36,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str | None = 
     parser.add_argument(
         "--age",
         metavar="PART",
-        help="of an embedded model that keeps them: weights as they were after this part of the training, such as 1/5 (default: all of it)",
+        help="weights after this part of the training, such as 1/5, for an embedded model that keeps them (default: the whole training)",
     )
     group = parser.add_argument_group("large models", "The embedded model has none of these.")
     for one in OPTIONS:

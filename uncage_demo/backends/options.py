@@ -148,7 +148,7 @@ class ModelOptions:
     family: str | None = _option(
         None,
         "Family",
-        "which model a folder or hub id holds, where its config does not tell: Di[M]O's reads like Meissonic's (default: it tells)",
+        "kind of model in a folder or hub id, where its config does not say: Di[M]O's looks like Meissonic's (default: as the config says)",
         "choice",
         choices=FAMILIES,
         local=True,

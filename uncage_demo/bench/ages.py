@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from uncage_demo.bench.records import Record
 from uncage_demo.bench.tables import METRICS, Table, build_table, format_difference, format_estimate, markdown_table
+from uncage_demo.bench.titles import experiment_title, method_title
 
 WHOLE = Fraction(1)
 # What a picture of the baseline shows, from success to every kind of failure.
@@ -68,7 +69,7 @@ def growth(records: Sequence[Record], experiment: str, suite: str) -> Growth:
     lines = [r for r in records if (r["experiment"], r["suite"]) == (experiment, suite)]
     by_age = {age: [r for r in lines if age_of(r) == age] for age in sorted({age_of(r) for r in lines})}
     tables = {metric: {age: build_table(own, experiment, suite, primary=metric) for age, own in by_age.items()} for metric in COMPARED}
-    return Growth(experiment, str(lines[0].get("title", experiment)), suite, tables)
+    return Growth(experiment, experiment_title(lines[0]), suite, tables)
 
 
 def growth_markdown(found: Growth) -> str:
@@ -81,13 +82,12 @@ def growth_markdown(found: Growth) -> str:
         for age, table in first.items()
     ]
     sizes = "; ".join(f"{age}: {table.size}" for age, table in first.items())
-    parts = [f"# {found.title}: {found.suite}\n\n## {whole.baseline}, by age\n\n{markdown_table(headings, rates)}\n{sizes}.\n"]
+    parts = [f"# {whole.heading}\n\n## {method_title(whole.baseline)}, by age\n\n{markdown_table(headings, rates)}\n{sizes}.\n"]
     for metric, tables in found.tables.items():
         methods = [row.method for row in whole.rows if row.method != whole.baseline]
         cells = [[str(age), *(_gain(table, method, metric) for method in methods)] for age, table in tables.items()]
-        parts.append(
-            f"## {METRICS[metric].heading}, against {whole.baseline}, points\n\n{markdown_table(['part of the training', *methods], cells)}"
-        )
+        heading = f"## {METRICS[metric].heading}, against {whole.against}, points"
+        parts.append(f"{heading}\n\n{markdown_table(['part of the training', *map(method_title, methods)], cells)}")
     return "\n".join(parts)
 
 

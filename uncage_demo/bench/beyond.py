@@ -144,15 +144,15 @@ def beyond_section(records: Sequence[Record], plots: str = "") -> str:
     """The ideas as Markdown: what was confirmed, the confirmation's table, then every idea of every round with its interval."""
     found = gather(records)
     parts = [f"### Beyond UNCAGE\n\n{_how(found)}\n\n{verdict(found)}\n"]
-    parts += [f"{table.title}, against {table.baseline}:\n\n{to_markdown(table)}" for table in found.confirming]
+    parts += [f"{table.heading}, against {table.against}:\n\n{to_markdown(table)}" for table in found.confirming]
     if plots:
         parts.append(f"![Ideas beyond UNCAGE]({plots}/beyond{PLOT_SUFFIX})\n")
     count = sum(len(one.ideas) for one in found.rounds)
     for one in found.rounds:
         text = round_table(one)
-        title = f"{one.table.title}: {len(one.ideas)} idea{'s' if len(one.ideas) != 1 else ''} against {one.table.baseline}"
+        title = f"{one.table.title}: {len(one.ideas)} idea{'s' if len(one.ideas) != 1 else ''} against {one.table.against}"
         parts.append(f"<details><summary>{title}</summary>\n\n{text}\n</details>\n" if count > FOLDED else f"{title}:\n\n{text}")
-    parts += [f"#### {table.title}\n\nAgainst {table.baseline}:\n\n{to_markdown(table)}" for table in found.extra]
+    parts += [f"#### {table.heading}\n\nAgainst {table.against}:\n\n{to_markdown(table)}" for table in found.extra]
     return "\n".join(parts)
 
 
@@ -161,10 +161,10 @@ def round_table(one: Round) -> str:
     table = one.table
     metric = METRICS[table.primary]
     heading = metric.heading + (" %" if metric.percent else "")
-    against = f"against {table.baseline}" + (", points" if metric.percent else "")
+    against = f"against {table.against}" + (", points" if metric.percent else "")
     lines = []
     for row in (*map(table.row, one.plain), *(idea.chosen for idea in one.ideas if idea.chosen)):
-        cells = [row.method, format_estimate(row.estimates[table.primary], metric), "reference", "", "", ""]
+        cells = [row.title, format_estimate(row.estimates[table.primary], metric), "reference", "", "", ""]
         if row.comparison is not None and row.adjusted_p is not None:
             c = row.comparison
             cells[2:4] = [format_difference(c.difference, metric), f"{c.win} / {c.tie} / {c.loss}"]
@@ -179,7 +179,7 @@ def verdict(found: Beyond) -> str:
     """What was confirmed, what was not, and how many ideas did not get that far."""
     if not found.confirmed:
         return "No idea has been taken to the other half yet; nothing is claimed."
-    against = " or ".join(dict.fromkeys(table.baseline for table in found.confirming))
+    against = " or ".join(dict.fromkeys(table.against for table in found.confirming))
     clear, partly = found.clear(), found.clear(part=True)
     parts = []
     for idea in found.confirmed:

@@ -40,7 +40,7 @@ def add_parsers(subparsers: Any) -> None:
         "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"
     )
     bench.add_argument(
-        "--pictures", type=int, default=200, metavar="N", help="of --experiment editing: right pictures to edit (default: 200)"
+        "--pictures", type=int, default=200, metavar="N", help="with --experiment editing: how many correct pictures to edit (default: 200)"
     )
     bench.add_argument("--only", metavar="A,B", help="only these methods of the experiment; with semicolons where names hold commas")
     bench.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
@@ -49,12 +49,13 @@ def add_parsers(subparsers: Any) -> None:
         "--own-seeds",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="noise of its own for each prompt, from text and seed; with --no-own-seeds all prompts share each seed's noise",
+        help="give every prompt its own seeds, made from its text and --seeds; with --no-own-seeds all prompts share the seeds",
     )
     bench.add_argument(
         "--preset",
         choices=tuple(PRESETS),
-        help="settings by name for all methods, orders aside, such as paper or authors; what --steps, --set and a method say counts before",
+        help="settings by name for all methods, except the order, such as paper or authors; --steps, --set and a method's own settings "
+        "take precedence",
     )
     bench.add_argument("--steps", type=int, help="number of steps (default: the preset's, else the model's)")
     bench.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting shared by all methods (repeatable)")
@@ -66,16 +67,21 @@ def add_parsers(subparsers: Any) -> None:
         "(default: the model's detector)",
     )
     bench.add_argument("--batch", type=int, default=64, help="most pictures decoded together; a large model takes fewer (default: 64)")
-    bench.add_argument("--shard", metavar="I/N", help="do every N-th part only (default: what accelerate launch says, else all)")
+    bench.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="make only every N-th pair of prompt and seed, starting with the I-th, counted from 0; bench-merge joins the files (default: "
+        "all, or as accelerate launch says)",
+    )
     bench.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="results; an interrupted run continues")
     bench.add_argument("--images", type=Path, metavar="DIR", help="also save the pictures")
     bench.add_argument("--layout", default="plain", choices=LAYOUTS, help="how they are laid out (for other projects' evaluators)")
     bench.set_defaults(run=run_bench)
 
-    score = subparsers.add_parser("bench-score", help="judge pictures that are drawn already, by their result lines; draws nothing")
+    score = subparsers.add_parser("bench-score", help="judge pictures drawn before, by their result lines; draws nothing")
     score.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
     score.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures, as bench --images wrote them")
-    score.add_argument("--scorer", default=JUDGES[0], choices=JUDGES, help="who judges (default: clip)")
+    score.add_argument("--scorer", default=JUDGES[0], choices=JUDGES, help="what judges (default: clip)")
     score.add_argument("--device", default="cpu", help="where the judge runs: cpu, cuda, cuda:1, auto (default: cpu)")
     score.add_argument("--batch", type=int, default=16, help="pictures judged together (default: 16)")
     score.add_argument("--out", type=Path, required=True, metavar="FILE", help=" or ".join(SUFFIXES))
@@ -84,18 +90,16 @@ def add_parsers(subparsers: Any) -> None:
     report = subparsers.add_parser("bench-report", help="tables (Markdown, CSV, LaTeX) and plots from results; renew documents")
     report.add_argument("results", nargs="+", type=Path, help="result files or folders of them; a folder's speed.json is read too")
     report.add_argument("--out", type=Path, metavar="DIR", help="where tables and plots go")
-    report.add_argument(
-        "--readme", type=Path, nargs="+", default=[], metavar="FILE", help="renew what stands between the marks of these files"
-    )
-    report.add_argument("--check", action="store_true", help="with --readme: change nothing, fail when text and data disagree")
+    report.add_argument("--readme", type=Path, nargs="+", default=[], metavar="FILE", help="renew the generated sections of these files")
+    report.add_argument("--check", action="store_true", help="with --readme: change nothing, and fail where text and data disagree")
     report.set_defaults(run=run_report)
 
     merge = subparsers.add_parser("bench-merge", help="join result files of several machines; each line counts once")
     merge.add_argument("results", nargs="+", type=Path, help="result files or folders of them")
     merge.add_argument("--out", type=Path, required=True, metavar="FILE", help=" or ".join(SUFFIXES))
-    merge.add_argument("--keep-first", action="store_true", help="where two lines contradict each other keep the first instead of refusing")
+    merge.add_argument("--keep-first", action="store_true", help="where two lines contradict each other, keep the first, do not refuse")
     merge.add_argument("--experiment", metavar="NAME", help="make the lines part of this experiment, such as choose or confirm")
-    merge.add_argument("--title", help="with --experiment: the heading of its table")
+    merge.add_argument("--title", help="with --experiment: what it compares, for the heading of its table")
     merge.set_defaults(run=run_merge)
 
     replay = subparsers.add_parser("bench-replay", help="make the picture of one result line again, bit for bit")
@@ -111,7 +115,7 @@ def add_parsers(subparsers: Any) -> None:
     speed.add_argument("--rounds", type=int, default=5, help="paired rounds (default: 5)")
     speed.add_argument("--steps", type=int, help="number of steps (default: the model's)")
     speed.add_argument("--batches", default="1,4,16", help="batch sizes (default: 1,4,16)")
-    speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps against which images a second are measured")
+    speed.add_argument("--step-counts", default="8,16,32", help="numbers of steps to measure images per second at")
     speed.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers (docs/RESULTS.md shows assets/results/speed.json)")
     speed.set_defaults(run=run_speed)
 
@@ -220,7 +224,7 @@ def run_report(args: argparse.Namespace) -> int:
         return 1
     if not args.out and not args.readme:
         for table in build_tables(records):
-            print(f"## {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}")
+            print(f"## {table.heading}\n\n{to_markdown(table, judge_note(table))}")
     return 0
 
 

@@ -60,7 +60,7 @@ def table(result: dict[str, dict[str, Any]]) -> str:
 def document(data: dict[str, Any]) -> str:
     """The calibration as a page to read: thresholds, and how often each rule was right."""
     held, chosen = data["rules"], data.get("chosen_on")
-    noise = " (noise of its own for each prompt)" if data.get("own_noise") else ""
+    noise = " (each prompt has its own)" if data.get("own_noise") else ""
     lines = [
         "# How often the diagnosis is right",
         "",

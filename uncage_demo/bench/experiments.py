@@ -11,22 +11,11 @@ from typing import Any
 from uncage_demo.bench.best_of import candidates
 from uncage_demo.bench.laboratory import NAME as LABORATORY
 from uncage_demo.bench.laboratory import methods_at
+from uncage_demo.bench.titles import TITLES, equal_cost
 from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 
 BASELINE = "meissonic"
-# The heading of each experiment's table.
-TITLES = {
-    "table1": "Orders (the paper's Table 1)",
-    "binding": "Orders where binding may fail",
-    "growth": "Orders while the model learns",
-    "weights": "Weight of the contrast (Figure 4)",
-    "guided-steps": "Number of guided steps (Table 3)",
-    "blur": "Blur of the attention maps (Table 4)",
-    "terms": "Terms of the score (Table 5)",
-    "sources": "Attention that guidance reads",
-    "settings": "UNCAGE's settings, one changed at a time",
-}
 GUIDED_FRACTIONS = (0, 1 / 64, 2 / 64, 4 / 64, 8 / 64, 16 / 64, 32 / 64, 1)
 
 
@@ -36,7 +25,7 @@ class Experiment:
 
     Args:
         name: key of EXPERIMENTS, or "grid" or a name of the user's.
-        title: heading of its table.
+        title: what it compares (see `titles`).
         methods: label -> settings (the seed in them is replaced by the run's seeds).
         baseline: the label that the others are compared with.
         best_of: label -> of how many drawn pictures the best is kept (see `best_of`); 1 where a label is not named.
@@ -101,15 +90,14 @@ def growth(setting: Setting) -> Experiment:
 def editing(setting: Setting) -> Experiment:
     """One object erased and asked for in another colour (see `bench.editing`), in every order that has its own way of choosing."""
     names = (BASELINE, "random", "confidence", "halton", "uncage", "anchored", "redraw", "mend")
-    title = "Editing: one object erased and asked for in another colour"
-    return Experiment("editing", title, {name: setting.base.with_(order=name) for name in names}, BASELINE)
+    return Experiment("editing", TITLES["editing"], {name: setting.base.with_(order=name) for name in names}, BASELINE)
 
 
 def laboratory(setting: Setting) -> Experiment:
     """Every training-free method at as many forwards as the baseline has steps (see `laboratory`)."""
     count = setting.base.total_steps
     methods = methods_at(setting.base.resolved(setting.info.defaults, setting.blur), count)
-    return Experiment(f"{LABORATORY}-{count}", f"The laboratory at {count} forwards", methods, BASELINE)
+    return Experiment(f"{LABORATORY}-{count}", equal_cost(count), methods, BASELINE)
 
 
 def weights(setting: Setting) -> Experiment:

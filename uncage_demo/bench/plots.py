@@ -19,6 +19,7 @@ from uncage_demo.bench.ages import COMPARED, SHOWN, Growth
 from uncage_demo.bench.beyond import Beyond, Idea
 from uncage_demo.bench.statistics import Estimate
 from uncage_demo.bench.tables import FAILED, METRICS, Row, Table
+from uncage_demo.bench.titles import against, method_title
 from uncage_demo.render.palette import DARK, LIGHT
 
 INK, MUTED, GRID = "#1f2933", "#55606e", "#dde3e9"
@@ -54,14 +55,14 @@ def plot_methods(table: Table, note: str = "") -> Figure:
     """Rates of the primary metric (left) and differences from the baseline (right), one line per method."""
     metric = METRICS[table.primary]
     scale = 100 if metric.percent else 1
-    figure = _figure(table.title, f"{table.size}. {note}".strip(), 0.27 * len(table.rows) + 0.6, OPEN)
+    figure = _figure(table.heading, f"{table.size}. {note}".strip(), 0.27 * len(table.rows) + 0.6, OPEN)
     left, right = figure.subplots(1, 2, sharey=True)
     _rates(left, table, table.primary)
     right.axvline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
     for y, row in enumerate(table.rows):
         if row.comparison is not None:
             _interval(right, row.comparison.difference, y, scale, METHOD, filled=_clear(row))
-    right.set_xlabel(f"against {table.baseline}" + (", points" if metric.percent else ""))
+    right.set_xlabel(f"against {table.against}" + (", points" if metric.percent else ""))
     for axes in (left, right):
         _plain(axes)
     return figure
@@ -78,7 +79,7 @@ def plot_curve(table: Table, note: str = "") -> Figure:
         raise ValueError(f"experiment {table.experiment!r}: its methods are not numbers, so there is no curve")
     metric = METRICS[table.primary]
     scale = 100 if metric.percent else 1
-    figure = _figure(table.title, f"{table.size}. {note}".strip(), 2.5, OPEN)
+    figure = _figure(table.heading, f"{table.size}. {note}".strip(), 2.5, OPEN)
     left, right = figure.subplots(1, 2)
     points = sorted((x, row) for x, row in zip(numbers, table.rows, strict=True) if not math.isnan(x))
     # Numbers that double from one to the next stand at equal distances.
@@ -103,7 +104,7 @@ def plot_curve(table: Table, note: str = "") -> Figure:
         _plain(axes)
     right.set_xlim(left.get_xlim())
     left.set_ylabel(metric.heading + (" (%)" if metric.percent else ""))
-    right.set_ylabel(f"against {table.baseline}" + (", points" if metric.percent else ""))
+    right.set_ylabel(f"against {table.against}" + (", points" if metric.percent else ""))
     return figure
 
 
@@ -122,7 +123,7 @@ def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str =
         raise ValueError("no panel to draw")
     first = next(iter(panels.values()))[0]
     longest = max(panels.values(), key=lambda panel: len(panel[0].rows))[0]
-    told = f"{first.suite}; {first.baseline} is the baseline. {note}".strip()
+    told = f"The diamond is {first.against}. {note}".strip()
     figure = _figure(title, told, 0.27 * len(longest.rows) + 0.75)
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (heading, (table, key)) in zip(row, panels.items(), strict=True):
@@ -131,7 +132,7 @@ def plot_panels(title: str, panels: Mapping[str, tuple[Table, str]], note: str =
         if METRICS[key].percent:
             axes.set_xlabel("%" if METRICS[key].heading == heading else f"{METRICS[key].heading} (%)")
         size = f"\n{table.prompts} prompts" if len({id(t) for t, _ in panels.values()}) > 1 else ""
-        axes.set_title("\n".join(textwrap.wrap(heading, 18)) + size, fontsize=8, color=INK)
+        axes.set_title("\n".join(textwrap.wrap(heading, min(18, 90 // len(panels)))) + size, fontsize=8, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(3))
         if not METRICS[key].higher_is_better:
             axes.set_xlim(left=0)
@@ -148,8 +149,8 @@ def plot_growth(found: Growth, most: int = 5) -> Figure:
     """
     first = found.tables[COMPARED[0]]
     baseline = first[found.ages[-1]].baseline
-    told = f"{first[found.ages[-1]].size} per age. Above: rates of {baseline}. Below: differences from it on the same pictures."
-    figure = _figure(found.title, told, 6.4, FILLED)
+    told = f"{first[found.ages[-1]].size} per age. Above: rates of {against(baseline)}. Below: differences from it on the same pictures."
+    figure = _figure(first[found.ages[-1]].heading, told, 6.4, FILLED)
     (failures, success), gains = figure.subplots(2, 2, sharex=True)
     places = range(len(found.ages))
     groups = ((success, [key for key in SHOWN if METRICS[key].higher_is_better]), (failures, [key for key in SHOWN if key in FAILED]))
@@ -157,7 +158,7 @@ def plot_growth(found: Growth, most: int = 5) -> Figure:
         for number, key in enumerate(keys):
             rows = [table.row(table.baseline).estimates[key] for table in first.values()]
             _line(axes, places, rows, LINES[number], METRICS[key].heading)
-        axes.set_ylabel(f"{baseline} (%)")
+        axes.set_ylabel(f"{method_title(baseline)} (%)")
     for axes, (metric, tables) in zip(gains, found.tables.items(), strict=True):
         axes.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
         old = first[found.ages[-1]]
@@ -166,7 +167,8 @@ def plot_growth(found: Growth, most: int = 5) -> Figure:
         methods = [row.method for row in old.rows if row.method in shown]
         for number, method in enumerate(methods):
             rows = [comparison.difference for table in tables.values() if (comparison := table.row(method).comparison)]
-            _line(axes, [x + 0.06 * (number - (len(methods) - 1) / 2) for x in places], rows, LINES[number % len(LINES)], method)
+            shifted = [x + 0.06 * (number - (len(methods) - 1) / 2) for x in places]
+            _line(axes, shifted, rows, LINES[number % len(LINES)], method_title(method))
         axes.set_ylabel(f"{METRICS[metric].heading} (points)")
         axes.set_xticks(list(places), [str(age) for age in found.ages])
         axes.set_xlabel("part of the training")
@@ -202,24 +204,24 @@ def plot_forwards(title: str, found: Mapping[str, Mapping[int, Table]], most: in
     sizes: dict[str, list[int]] = {}
     for count in counts:
         sizes.setdefault(first[count].size, []).append(count)
-    told = "; ".join(f"{size}{f' at {_listed(at)} forwards' if len(sizes) > 1 else ''}" for size, at in sizes.items())
+    told = "; ".join(f"{size}{f' at {_listed(at)} forward passes' if len(sizes) > 1 else ''}" for size, at in sizes.items())
     figure = _figure(title, f"{told}.", 2.6 * (1 + len(tables)), FILLED)
     panels = figure.subplots(1 + len(tables), 1, sharex=True, squeeze=False)[:, 0]
     for number, method in enumerate(shown):
         color = LINES[number % len(LINES)]
         shift = 0.08 * (number - (len(shown) - 1) / 2)
         at = [count for count in counts if any(row.method == method for row in first[count].rows)]
-        _line(panels[0], [x + shift for x in at], [first[count].row(method).estimates[key] for count in at], color, method)
+        _line(panels[0], [x + shift for x in at], [first[count].row(method).estimates[key] for count in at], color, method_title(method))
         for axes, (rival, one) in zip(panels[1:], tables.items(), strict=True):
             compared = {c: table.row(method).comparison for c, table in one.items() if any(row.method == method for row in table.rows)}
             told = {count: comparison.difference for count, comparison in compared.items() if comparison is not None}
             if told and method != rival:
-                _line(axes, [x + shift for x in told], list(told.values()), color, method)
+                _line(axes, [x + shift for x in told], list(told.values()), color, method_title(method))
     panels[0].set_ylabel(f"{METRICS[key].heading} (%)")
     for axes, rival in zip(panels[1:], tables, strict=True):
         axes.axhline(0, color=REFERENCE, linewidth=1, linestyle=(0, (1, 1.5)))
-        axes.set_ylabel(f"against {rival} (points)")
-    panels[-1].set_xlabel("forwards")
+        axes.set_ylabel(f"against {against(rival)} (points)")
+    panels[-1].set_xlabel("forward passes per picture")
     panels[-1].set_xticks(counts, [str(count) for count in counts])
     for axes in panels:
         _plain(axes)
@@ -253,7 +255,7 @@ def plot_beyond(found: Beyond) -> Figure:
     lines: list[tuple[str, Idea | None]] = []
     for number, one in enumerate(rounds):
         if len(rounds) > 1:
-            lines.append((f"round {number + 1}, against {one.table.baseline}", None))
+            lines.append((f"round {number + 1}, against {one.table.against}", None))
         lines += [(idea.label, idea) for idea in one.ideas]
     lines += [(idea.label, idea) for idea in rest]
     first = [*(one.table for one in rounds), *found.confirming][0]
@@ -272,7 +274,7 @@ def plot_beyond(found: Beyond) -> Figure:
                 at = y + (0.17 if idea and idea.chosen else 0) + 0.14 * number
                 _interval(axes, row.comparison.difference, at, scale, METHOD, filled=_clear(row))
     _names(axes, [label for label, _ in lines], {label for label, idea in lines if idea is None})
-    references = dict.fromkeys([*(one.table.baseline for one in rounds), *(table.baseline for table in found.confirming)])
+    references = dict.fromkeys([*(one.table.against for one in rounds), *(table.against for table in found.confirming)])
     axes.set_xlabel(f"{metric.heading}, against {' or '.join(references)}" + (" (points)" if metric.percent else ""))
     _plain(axes)
     return figure
@@ -281,14 +283,16 @@ def plot_beyond(found: Beyond) -> Figure:
 def _figure(title: str, told: str, panels_in: float, legend: str = "") -> Figure:
     """An empty figure with its heading and a small line below it that says what is drawn; its height follows the text."""
     lines = textwrap.wrap(f"{told} Bars: 95 % intervals by prompt. {legend}".strip(), 125)
-    height = panels_in + 0.34 + 0.15 * len(lines)
+    headings = textwrap.wrap(title, 86)
+    over = 0.17 * (len(headings) - 1)
+    height = panels_in + 0.34 + over + 0.15 * len(lines)
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
-    top = 1 - (0.34 + 0.15 * len(lines)) / height
+    top = 1 - (0.34 + over + 0.15 * len(lines)) / height
     engine = figure.get_layout_engine()
     assert engine is not None
     engine.set(rect=(0, 0, 1, top))  # pyright: ignore[reportCallIssue]
-    figure.text(0.01, 1 - 0.19 / height, title, fontsize=10, fontweight="bold", color=INK, va="center")
-    figure.text(0.01, 1 - 0.33 / height, "\n".join(lines), fontsize=7.5, color=MUTED, va="top", linespacing=1.25)
+    figure.text(0.01, 1 - 0.1 / height, "\n".join(headings), fontsize=10, fontweight="bold", color=INK, va="top")
+    figure.text(0.01, 1 - (0.33 + over) / height, "\n".join(lines), fontsize=7.5, color=MUTED, va="top", linespacing=1.25)
     return figure
 
 
@@ -300,7 +304,7 @@ def _rates(axes: Axes, table: Table, key: str) -> None:
     for y, row in enumerate(table.rows):
         base = row.method == table.baseline
         _interval(axes, row.estimates[key], y, scale, REFERENCE if base else METHOD, marker="D" if base else "o")
-    _names(axes, [row.method for row in table.rows], {table.baseline})
+    _names(axes, [row.title for row in table.rows], {table.row(table.baseline).title})
     axes.set_xlabel(metric.heading + (" (%)" if metric.percent else ""))
 
 

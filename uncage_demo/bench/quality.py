@@ -13,6 +13,7 @@ from uncage_demo.bench.run import make_images, own_seed
 from uncage_demo.bench.scorers_detector import DetectorScorer
 from uncage_demo.bench.statistics import Estimate, rate
 from uncage_demo.bench.suites import BenchPrompt, build_suites
+from uncage_demo.bench.titles import method_title
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
@@ -138,7 +139,7 @@ def quality(
 def quality_summary(result: dict[str, Any]) -> str:
     """The result of `quality` in short, as Markdown for docs/RESULTS.md: what is drawn right, and how much the order alone matters."""
     count = len(result["seeds"])
-    seeds = f"{count} picture{'s' if count > 1 else ''} per prompt, each with its own noise"
+    seeds = f"{count} picture{'s' if count > 1 else ''} per prompt, each with its own seed"
     lines = [
         f"The embedded model with the baseline order and default settings ({result['config']['num_steps']} steps), judged by its detector;"
         f" percent with 95 % intervals by prompt; {seeds}. Its [model card](../assets/emoji-scenes/README.md) also has the detector's own"
@@ -152,7 +153,7 @@ def quality_summary(result: dict[str, Any]) -> str:
         shown = (_percent(found[name]) for name in ("all", "bound", "correct"))
         lines.append(f"| {title} | {found['all']['count']} | {' | '.join(shown)} |")
     if "orders" in result:
-        told = ", ".join(f"{_percent(entry)} with *{order}*" for order, entry in result["orders"]["rates"].items())
+        told = ", ".join(f"{_percent(entry)} % with {method_title(order)}" for order, entry in result["orders"]["rates"].items())
         lines += ["", f"The order alone matters: two animals are fully correct in {told}."]
     return "\n".join(lines)
 
@@ -160,8 +161,8 @@ def quality_summary(result: dict[str, Any]) -> str:
 def quality_markdown(result: dict[str, Any]) -> str:
     """The result of `quality` as Markdown tables for a model card."""
     lines = [
-        f"Judged by {result['scorer']}; {len(result['seeds'])} pictures per prompt, each with noise of its own; 95 % intervals clustered by"
-        " prompt; percent.",
+        f"Judged by {result['scorer']}; {len(result['seeds'])} pictures per prompt, each with its own seed; 95 % intervals by prompt;"
+        " percent.",
         "",
     ]
     for suite, categories in result["rates"].items():
@@ -178,7 +179,7 @@ def quality_markdown(result: dict[str, Any]) -> str:
     lines.append("")
     if "orders" in result:
         lines += ["| order (two animals) | fully correct |", "| --- | ---: |"]
-        lines += [f"| {order} | {_percent(entry)} |" for order, entry in result["orders"]["rates"].items()]
+        lines += [f"| {method_title(order)} | {_percent(entry)} |" for order, entry in result["orders"]["rates"].items()]
         lines += ["", f"Spread between the best and the worst order: {result['orders']['spread_points']:.1f} points.", ""]
     return "\n".join(lines)
 

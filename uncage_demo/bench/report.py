@@ -16,6 +16,7 @@ from PIL import Image
 
 from uncage_demo.bench.ages import growth, growth_markdown, has_ages
 from uncage_demo.bench.beyond import gather, is_idea
+from uncage_demo.bench.gains import NAMES, gains_section, read_name
 from uncage_demo.bench.laboratory import curves, series_in
 from uncage_demo.bench.plots import plot_beyond, plot_forwards, plot_growth, plot_panels, plot_table
 from uncage_demo.bench.records import Record
@@ -34,6 +35,7 @@ from uncage_demo.bench.section import (
 )
 from uncage_demo.bench.speed_report import to_markdown as speed_to_markdown
 from uncage_demo.bench.tables import FAILED, METRICS, PLOT_SUFFIX, Table, to_csv, to_latex, to_markdown
+from uncage_demo.bench.titles import heading
 from uncage_demo.files import replacing, write_atomically
 
 if TYPE_CHECKING:
@@ -72,11 +74,11 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
             continue
         if len(category_columns(records, table)) > 1:
             parts = {heading: (part, part.primary) for heading, part in category_parts(records, table).items()}
-            figure = plot_panels(f"{table.title}, by category", parts, note)
+            figure = plot_panels(f"{table.heading}, by category", parts, note)
             written.append(save_plot(figure, folder / f"{name}-categories{PLOT_SUFFIX}"))
         kinds = [key for key in FAILED if key in table.metrics]
         if kinds:
-            figure = plot_panels(f"{table.title}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
+            figure = plot_panels(f"{table.heading}: what goes wrong", {METRICS[key].heading: (table, key) for key in kinds}, note)
             written.append(save_plot(figure, folder / f"{name}-failures{PLOT_SUFFIX}"))
     for experiment, suite in dict.fromkeys((record["experiment"], record["suite"]) for record in records):
         if has_ages(records, experiment, suite):
@@ -87,7 +89,8 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
     for series, suite in series_in(records, least=2):
         found = curves(records, suite, series)
         models = dict.fromkeys(table.model.split()[0] for tables in found.values() for table in tables.values())
-        figure = plot_forwards(f"The laboratory on {', '.join(models)}: {suite}", found)
+        title = f"{heading('Orders and settings against forward passes per picture', suite)}, {', '.join(models)}"
+        figure = plot_forwards(title, found)
         written.append(save_plot(figure, folder / f"{series}-{suite}{PLOT_SUFFIX}"))
     if any(is_idea(record["experiment"]) for record in records):
         written.append(save_plot(plot_beyond(gather(records)), folder / f"beyond{PLOT_SUFFIX}"))
@@ -99,8 +102,8 @@ def write_report(records: Sequence[Record], folder: str | Path, speed: dict[str,
 
 def full_report(records: Sequence[Record], table: Table) -> str:
     """Everything about one table as Markdown: rates, comparison, categories, failures, and the judge's own error."""
-    parts = [f"# {table.title}: {table.suite}\n\n{to_markdown(table, judge_note(table))}\n{finding(table)}\n"]
-    parts.append(f"![{table.title}]({plot_stem(records, table)}{PLOT_SUFFIX})\n")
+    parts = [f"# {table.heading}\n\n{to_markdown(table, judge_note(table))}\n{finding(table)}\n"]
+    parts.append(f"![{table.heading}]({plot_stem(records, table)}{PLOT_SUFFIX})\n")
     if len(category_columns(records, table)) > 1:
         parts.append(f"## By category\n\n{category_tables(records, table)}")
     if any(key in table.metrics for key in FAILED):
@@ -109,11 +112,11 @@ def full_report(records: Sequence[Record], table: Table) -> str:
 
 
 def save_plot(figure: Figure, path: Path) -> Path:
-    """A figure as a small lossless WebP: 64 colours are enough for lines and text. Equal figures give equal bytes."""
+    """A figure as a small lossless WebP: 48 colours are enough for lines and text. Equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     with Image.open(buffer) as picture, replacing(path) as place:
-        picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB").save(
+        picture.convert("RGB").quantize(48, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).convert("RGB").save(
             place, "WEBP", lossless=True, method=6
         )
     return path
@@ -174,6 +177,7 @@ def sections(
     """
     made = [(HEADLINE_MARKS, lambda: headline_section(records)), (RESULTS_MARKS, lambda: results_section(records, plots, speed))]
     found = [(marks, make().strip()) for marks, make in made if marks[0] in text]
+    found += [(_marks(name), gains_section(records, read_name(name)).strip()) for name in NAMES.findall(text)]
     if not found:
         wanted = "\nor\n".join("\n".join(marks) for marks, _ in made)
         raise ValueError(f"the text must hold these two lines once, in this order:\n{wanted}")

@@ -12,6 +12,7 @@ from typing import Any, overload
 from uncage_demo.bench.ages import WHOLE, age_of, has_ages
 from uncage_demo.bench.records import DIGESTS, UNJUDGED, Record, merge, read_records, record_files
 from uncage_demo.bench.tables import METRICS, PRIMARY, Table, build_table, measured
+from uncage_demo.bench.titles import experiment_title, heading
 from uncage_demo.shipped import EMBEDDED, RESULTS
 
 # What was measured of every shipped model, the detector's error on its weights among it.
@@ -115,14 +116,15 @@ class Shipped:
         return self._tables[key]
 
     def about(self, experiment: str, suite: str) -> dict[str, Any]:
-        """What there is of an experiment on a suite: title, baseline, methods, categories, and the metrics that all lines have."""
+        """What there is of an experiment on a suite: title, model, baseline, methods, categories, and the metrics that all lines have."""
         lines = self._lines[experiment, suite]
         all_have = set.intersection(*(set(measured(record)) for record in lines))
         metrics = [key for key in METRICS if key in all_have]
         return {
             "experiment": experiment,
             "suite": suite,
-            "title": str(lines[0].get("title", experiment)),
+            "title": heading(experiment_title(lines[0]), suite),
+            "model": lines[0]["model"]["id"],
             "baseline": lines[0].get("baseline", lines[0]["method"]),
             "methods": list(dict.fromkeys(record["method"] for record in lines)),
             "categories": list(dict.fromkeys(record["category"] for record in lines)),

@@ -27,10 +27,11 @@ from uncage_demo.bench.tables import (
     markdown_table,
     to_markdown,
 )
+from uncage_demo.bench.titles import heading, method_title
 
 MAIN = FIRST[0]
 # What the README shows of it: the orders that anybody would choose between.
-HEADLINE = ("random", "meissonic", "halton", "uncage", "anchored", "redraw", "mend")
+HEADLINE = ("meissonic", "halton", "uncage", "anchored", "redraw", "mend")
 # Which side of its baseline the paper's scores put a method (2508.05399, Table 1: CLIP text-text and GPT score).
 PAPER_SIDES = {
     "random": -1,
@@ -71,11 +72,14 @@ def results_section(
     if main:
         parts.append(main_part(records, main, plots))
     if others:
-        lines = "\n".join(one_line(table, plots, plot_stem(records, table)) for table in others)
-        parts.append(f"### The other experiments\n\n{lines}\n")
+        parts.append("### The other experiments\n")
+        for model in sorted({table.model.split()[0] for table in others}):
+            of_model = [table for table in others if table.model.split()[0] == model]
+            lines = "\n".join(one_line(table, plots, plot_stem(records, table)) for table in of_model)
+            parts.append(f"#### `{model}`\n\n{lines}\n")
         curve = next((table for table in others if table.experiment == "weights"), None)
         if curve and plots:
-            parts.append(f"![{curve.title}, {curve.suite}]({plots}/{stem(curve)}{PLOT_SUFFIX})\n")
+            parts.append(f"![{curve.heading}]({plots}/{stem(curve)}{PLOT_SUFFIX})\n")
     if ideas:
         parts.append(beyond_section(records, plots))
     if speed:
@@ -100,10 +104,9 @@ def headline_section(records: Sequence[Record]) -> str:
     rows = []
     for row in table.rows:
         compared = "baseline" if row.comparison is None else format_difference(row.comparison.difference, metric)
-        rows.append([row.method, format_estimate(row.estimates[table.primary], metric), compared])
+        rows.append([f"{row.title} (`{row.method}`)", format_estimate(row.estimates[table.primary], metric), compared])
     head = ["order", f"{metric.heading} %", "against the baseline, points"]
-    _, _, size = table.size.partition(": ")
-    sizes = f"{size}; model {table.model}; 95 % intervals in brackets."
+    sizes = f"{table.size}; model {table.model}; 95 % intervals in brackets."
     return f"{markdown_table(head, rows)}\n{sizes}\n"
 
 
@@ -138,9 +141,9 @@ def main_part(records: Sequence[Record], tables: Sequence[Table], plots: str) ->
     """The paper's Table 1 on its first suite; categories and failures folded; other suites as a column and a line each."""
     full = tables[0]
     table = build_table(records, full.experiment, full.suite, metrics=[key for key in SHOWN if key in full.metrics])
-    parts = [f"### {table.title}\n\n{to_markdown(table)}\n{finding(table)} {against_paper(table)}".rstrip() + "\n"]
+    parts = [f"### {table.heading}\n\n{to_markdown(table)}\n{finding(table)} {against_paper(table)}".rstrip() + "\n"]
     if plots:
-        parts.append(f"![{table.title}, {table.suite}]({plots}/{stem(table)}{PLOT_SUFFIX})\n")
+        parts.append(f"![{table.heading}]({plots}/{stem(table)}{PLOT_SUFFIX})\n")
     parts += [one_line(other, plots) + "\n" for other in tables[1:]]
     if len(category_columns(records, full)) > 1:
         parts.append(folded(f"By category: {METRICS[full.primary].heading}", category_tables(records, full)))
@@ -154,14 +157,14 @@ def finding(table: Table) -> str:
     metric = METRICS[table.primary]
     higher, lower, open_ = sides(table)
     unit = "points of " if metric.percent else ""
-    lines = [f"Against {table.baseline}, in {unit}{metric.heading}."]
+    lines = [f"Against {table.against}, in {unit}{metric.heading}."]
     lines.append(f"Higher: {_listed(higher, table)}." if higher else "Higher with an interval clear of zero: none.")
     if lower:
         lines.append(f"Lower: {_listed(lower, table)}.")
     if open_:
-        lines.append(f"No difference shown: {'; '.join(row.method for row in open_)}.")
+        lines.append(f"No difference shown: {'; '.join(row.title for row in open_)}.")
     if len(table.rows) > 2 and (higher or lower):
-        kept = [row.method for row in (*higher, *lower) if (row.adjusted_p or 0.0) < 0.05]
+        kept = [row.title for row in (*higher, *lower) if (row.adjusted_p or 0.0) < 0.05]
         lines.append(f"With p below 0.05 after Holm's correction: {'; '.join(kept) or 'none'}.")
     return " ".join(lines)
 
@@ -181,17 +184,17 @@ def against_paper(table: Table) -> str:
     higher, lower, _ = sides(table)
     found = {row.method: 1 for row in higher} | {row.method: -1 for row in lower}
     known = {row.method: PAPER_SIDES[row.method] for row in table.rows if row.method in PAPER_SIDES}
-    same = [name for name, side in known.items() if found.get(name) == side]
-    reversed_ = [name for name, side in known.items() if found.get(name) == -side]
-    rest = [name for name in known if name not in found]
+    same = [method_title(name) for name, side in known.items() if found.get(name) == side]
+    reversed_ = [method_title(name) for name, side in known.items() if found.get(name) == -side]
+    rest = [method_title(name) for name in known if name not in found]
     said = [f"The same here: {'; '.join(same)}."] if same else []
     said += [f"The opposite here: {'; '.join(reversed_)}."] if reversed_ else []
     said += [f"Not shown either way: {'; '.join(rest)}."] if rest else []
     if not said:
         return ""
     return (
-        "The paper (a large model, other scores) puts random and confidence below this baseline, halton and every form of UNCAGE above it. "
-        + " ".join(said)
+        "The paper (a large model, other scores) puts Random and Confidence below this baseline, and Halton and every form of UNCAGE above "
+        "it. " + " ".join(said)
     )
 
 
@@ -204,7 +207,7 @@ def one_line(table: Table, plots: str = "", plot: str = "") -> str:
     """
     metric = METRICS[table.primary]
     base = table.row(table.baseline)
-    text = f"- **{table.title}**, {table.size}. {metric.heading.capitalize()} with {table.baseline}: "
+    text = f"- **{heading(table.title, table.suite)}**: {table.size}. {metric.heading.capitalize()} with {table.against}: "
     text += f"{format_estimate(base.estimates[table.primary], metric)}{' %' if metric.percent else ''}."
     compared = sorted((row for row in table.rows if row.comparison), key=_difference)
     if compared:
@@ -241,14 +244,14 @@ def category_tables(records: Sequence[Record], table: Table) -> str:
     rates, differences = [], []
     for row in table.rows:
         found = [next((r for r in part.rows if r.method == row.method), None) for part in parts.values()]
-        rates.append([row.method, *("" if r is None else format_estimate(r.estimates[table.primary], metric) for r in found)])
+        rates.append([row.title, *("" if r is None else format_estimate(r.estimates[table.primary], metric) for r in found)])
         if row.comparison is not None:
             cells = ("" if r is None or r.comparison is None else format_difference(r.comparison.difference, metric) for r in found)
-            differences.append([row.method, *cells])
+            differences.append([row.title, *cells])
     unit = " %" if metric.percent else ""
     told = f"{metric.heading.capitalize()}{unit}:\n\n{markdown_table(head, rates)}\n"
     if differences:
-        told += f"Against {table.baseline}{', points' if metric.percent else ''}:\n\n{markdown_table(head, differences)}\n"
+        told += f"Against {table.against}{', points' if metric.percent else ''}:\n\n{markdown_table(head, differences)}\n"
     return told
 
 
@@ -256,7 +259,7 @@ def failure_table(table: Table) -> str:
     """What goes wrong, by method, as Markdown. A picture may show several failures."""
     keys = [key for key in FAILED if key in table.metrics]
     head = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in keys)]
-    lines = [[row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in keys)] for row in table.rows]
+    lines = [[row.title, *(format_estimate(row.estimates[key], METRICS[key]) for key in keys)] for row in table.rows]
     return f"{table.size}; a picture may show several failures.\n\n{markdown_table(head, lines)}\n"
 
 
@@ -279,12 +282,12 @@ def folded(title: str, text: str) -> str:
 def _with_interval(row: Row, table: Table) -> str:
     assert row.comparison is not None
     unit = " points" if METRICS[table.primary].percent else ""
-    return f"{row.method}, {format_difference(row.comparison.difference, METRICS[table.primary])}{unit}"
+    return f"{row.title}, {format_difference(row.comparison.difference, METRICS[table.primary])}{unit}"
 
 
 def _listed(rows: Sequence[Row], table: Table) -> str:
     metric = METRICS[table.primary]
-    return "; ".join(f"{r.method} ({format_difference(r.comparison.difference, metric)})" for r in rows if r.comparison is not None)
+    return "; ".join(f"{r.title} ({format_difference(r.comparison.difference, metric)})" for r in rows if r.comparison is not None)
 
 
 def _difference(row: Row) -> float:

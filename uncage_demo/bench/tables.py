@@ -17,6 +17,7 @@ import numpy as np
 
 from uncage_demo.bench.records import UNJUDGED, Record
 from uncage_demo.bench.statistics import Comparison, Estimate, holm, paired_many, rates
+from uncage_demo.bench.titles import against, experiment_title, heading, method_title
 
 PLOT_SUFFIX = ".webp"  # of the plots in a report
 
@@ -54,7 +55,7 @@ METRICS = {
         Metric("leaked", "leaked colour", higher_is_better=False),
         Metric("duplicate", "duplicate", higher_is_better=False),
         Metric("extra", "extra objects per image", percent=False, higher_is_better=False, digits=2),
-        Metric("forwards", "forwards", percent=False, higher_is_better=False),
+        Metric("forwards", "forward passes", percent=False, higher_is_better=False),
         Metric("text_image", "CLIP text-image", percent=False, digits=2),
         Metric("min_object", "CLIP minimum object", percent=False, digits=2),
         Metric("text_text", "BLIP text-text", percent=False, digits=2),
@@ -85,13 +86,18 @@ class Row:
     adjusted_p: float | None
     settings: dict[str, object]
 
+    @property
+    def title(self) -> str:
+        """The method as people call it."""
+        return method_title(self.method)
+
 
 @dataclass(frozen=True)
 class Table:
     """A finished comparison.
 
     Args:
-        experiment: name; title: heading; suite: name, or several joined by " + "; category: name or "" for all.
+        experiment: name; title: what it compares; suite: name, or several joined by " + "; category: name or "" for all.
         metrics: keys of the columns; primary: the key the comparison is about.
         baseline: label of the baseline.
         rows: one per method, in the order in which methods appear in the lines.
@@ -119,16 +125,27 @@ class Table:
     hardware: str = ""
 
     @property
+    def heading(self) -> str:
+        """What is compared, on which prompts, with which model."""
+        return f"{heading(self.title, self.suite)}, {self.model.split()[0]}"
+
+    @property
+    def against(self) -> str:
+        """The baseline inside a sentence."""
+        return against(self.baseline)
+
+    @property
     def size(self) -> str:
-        """Suite, prompts, seeds and images, in a few words."""
-        where = self.suite + (f", {self.category}" if self.category else "")
+        """Category, prompts, seeds and images, in a few words."""
         a_prompt = self.images / max(self.prompts, 1)
         shared = len(self.seeds) <= a_prompt
-        count = len(self.seeds) if shared else round(a_prompt)
-        seeds = f"{count} seed{'s' if count != 1 else ''}"
-        seeds += "" if shared else f" of {'its' if count == 1 else 'their'} own each"
+        count = len(self.seeds) if shared else a_prompt
+        seeds = f"{count:.0f} seed{'s' if count != 1 else ''}" if count == int(count) else "one or more seeds"
+        if self.prompts > 1:
+            seeds += " shared by all prompts" if shared else " per prompt"
         grouped = f" in {self.clusters:,} groups" if self.clusters != self.prompts else ""
-        return f"{where}: {self.prompts:,} prompts{grouped}, {seeds}, {self.images:,} images per method"
+        where = f"{self.category}: " if self.category else ""
+        return f"{where}{self.prompts:,} prompt{'s' if self.prompts != 1 else ''}{grouped}, {seeds}, {self.images:,} images per method"
 
     @property
     def caption(self) -> str:
@@ -220,7 +237,7 @@ def build_table(
     rows = [Row(method, estimates[method], comparisons.get(method), adjusted.get(method), settings[method]) for method in methods]
     return Table(
         experiment,
-        str(lines[0].get("title", experiment)),
+        experiment_title(lines[0]),
         suites,
         category,
         tuple(chosen),
@@ -251,10 +268,10 @@ def to_rows(table: Table) -> tuple[list[str], list[list[str]]]:
     headings = ["method", *(METRICS[key].heading + (" %" if METRICS[key].percent else "") for key in table.metrics)]
     unit = "points" if METRICS[table.primary].percent else "difference"
     test = "McNemar" if METRICS[table.primary].percent else "sign test"
-    headings += [f"{METRICS[table.primary].heading}, against {table.baseline}, {unit}", "win / tie / loss", f"p ({test})", "p (Holm)"]
+    headings += [f"{METRICS[table.primary].heading}, against {table.against}, {unit}", "win / tie / loss", f"p ({test})", "p (Holm)"]
     cells = []
     for row in table.rows:
-        line = [row.method, *(format_estimate(row.estimates[key], METRICS[key]) for key in table.metrics)]
+        line = [row.title, *(format_estimate(row.estimates[key], METRICS[key]) for key in table.metrics)]
         if row.comparison is None or row.adjusted_p is None:
             line += ["baseline", "", "", ""]
         else:
@@ -289,7 +306,7 @@ def to_latex(table: Table, note: str = "") -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex(f'{table.title}. {table.caption} {note}'.strip())}}}",
+        rf"\caption{{{_latex(f'{table.heading}. {table.caption} {note}'.strip())}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
     ]
     return "\n".join([*lines, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])

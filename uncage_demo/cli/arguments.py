@@ -39,7 +39,7 @@ def add_seeds(command: argparse.ArgumentParser) -> None:
 
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Add --preset and an option for every setting that is declared."""
-    group = command.add_argument_group("decoding settings", "What is given here counts before what --preset says.")
+    group = command.add_argument_group("decoding settings", "Settings given here take precedence over --preset.")
     told = "; ".join(f"{one.name}: {one.about.rstrip('.')}" for one in NAMED.values())
     group.add_argument("--preset", choices=tuple(PRESETS), help=f"settings by name: {told}".replace("%", "%%"))
     for name, setting in SETTINGS.items():

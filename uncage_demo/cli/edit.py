@@ -36,7 +36,7 @@ examples
       python -m uncage_demo edit run/uncage.npz --structure 0.5 --prompt "a rabbit and a red crown" --out alike
   an empty canvas with a place for each object
       python -m uncage_demo edit --prompt "a turtle and a pink apple" --region turtle=0,0,6,6 --region apple=6,6,12,12 --out placed
-  your own picture: what the model's tokens can hold of it, then a part drawn anew
+  your own picture: what the model's tokens keep of it, then a part redrawn
       python -m uncage_demo edit photo.jpg --prompt "a turtle" --out seen
       python -m uncage_demo edit photo.jpg --erase-box 3,3,9,9 --prompt "a turtle" --out mine
 """
@@ -68,7 +68,7 @@ def add_parsers(subparsers: Any) -> None:
     other.add_argument("--strength", type=float, metavar="S", help="edit without a mask: share of the cells that are opened, 0 to 1")
     other.add_argument("--rounds", type=int, default=3, metavar="N", help="with --strength: in so many rounds, 1 to 16 (default: 3)")
     other.add_argument(
-        "--structure", type=float, metavar="W", help="draw all anew after this picture's structure: how much likeness counts, 0 to 1"
+        "--structure", type=float, metavar="W", help="redraw everything after this picture's structure: weight of the likeness, 0 to 1"
     )
     other.add_argument("--region", action="append", default=[], metavar="NOUN=T,L,B,R", help="where to draw an object (repeatable)")
     other.add_argument("--pin", action="append", default=[], metavar="CELL=TOKEN", help="a token that is there from the start (repeatable)")

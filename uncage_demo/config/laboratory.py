@@ -45,7 +45,7 @@ class LaboratorySettings(UsualSettings):
         ends=("from", "to"),
         group="which",
         high=1,
-        cost="half a forward less in each step without guidance",
+        cost="half a forward pass less in each step without guidance",
     )
     composition: float = declare(
         0.0,
@@ -54,7 +54,7 @@ class LaboratorySettings(UsualSettings):
         "Product of experts",
         group="which",
         high=1,
-        cost="half a forward more per object in each step",
+        cost="half a forward pass more per object in each step",
         metavar="SHARE",
     )
     self_guidance: float = declare(
@@ -64,7 +64,7 @@ class LaboratorySettings(UsualSettings):
         "Self-guidance",
         group="which",
         high=20,
-        cost="half a forward more in each step but the first",
+        cost="half a forward pass more in each step but the first",
         metavar="W",
     )
     logit_noise: float = declare(
@@ -139,7 +139,7 @@ class LaboratorySettings(UsualSettings):
         "Partial steps after each whole one",
         group="how_many",
         high=8,
-        cost="less: a partial step costs the share of the grid that it looks at, in forwards; in seconds somewhat more",
+        cost="less: a partial step costs the share of the grid that it looks at, in forward passes; in seconds somewhat more",
         metavar="K",
     )
     reuse_from: float = declare(

@@ -181,7 +181,7 @@ class UsualSettings:
     contrast_mode: str = declare(
         "both",
         "choice",
-        "own words against foreign ones (both), or only one of the two terms",
+        "own words against other objects' words (both), or only one of the two terms",
         "Contrast terms",
         group="where",
         choices=CONTRAST_MODES,
@@ -208,7 +208,7 @@ class UsualSettings:
     redraw_steps: int | None = declare(
         None,
         "whole",
-        "how many of the T steps draw again everything but one place per object, 0 to T-1",
+        "how many of the T steps redraw everything except one place per object, 0 to T-1",
         "Redraw steps",
         group="revise",
         low=0,

@@ -59,14 +59,14 @@ _TABLE = (
     Preset(
         "authors",
         "The model's own settings",
-        "What its authors draw with, whichever model it is: steps, guidance, noise and schedule.",
+        "Steps, guidance, noise and schedule that the chosen model's authors draw with.",
         _USUAL,
         keeps_steps=False,
     ),
     Preset(
         "every_step",
         "UNCAGE in every step",
-        "The paper's dagger: the contrast acts to the end.",
+        "The contrast acts in every step (UNCAGE† in the paper).",
         _GUIDED.with_(contrast_steps=256),
     ),
     Preset(
@@ -79,7 +79,7 @@ _TABLE = (
     Preset(
         "twelve_steps",
         "Twelve steps",
-        "More cells are kept at once, so doubles are common in the baseline; with 24 steps and more there are hardly any.",
+        "More cells are kept at once, so the baseline often draws an object twice; with 24 steps or more it hardly ever does.",
         DecodingConfig(order="anchored", num_steps=12),
     ),
     Preset(
@@ -91,13 +91,13 @@ _TABLE = (
     Preset(
         "mend_half_guided",
         "Draft and mend, guided for half",
-        "The best method of the laboratory where colours leak: classifier-free guidance in the first half of the steps only.",
+        "The laboratory's best method where colours leak: classifier-free guidance in the first half of the steps only.",
         DecodingConfig(order="mend", guidance_interval=(0.0, 0.5)),
     ),
     Preset(
         "mend_spaced",
         "Draft and mend, spaced, guided for half",
-        "The best of the laboratory in few steps: cells of one step are also at least two cells apart.",
+        "The laboratory's best method in few steps: cells committed in one step are also at least two cells apart.",
         DecodingConfig(order="mend", guidance_interval=(0.0, 0.5), spacing=2.0),
     ),
     Preset(
@@ -112,7 +112,7 @@ _TABLE = (
         "Other objects' words repel; own words do not attract.",
         _GUIDED.with_(contrast_mode="negative"),
     ),
-    Preset("strong", "Strong guidance", "Weight 12: see what too much of it does.", _GUIDED.with_(contrast_weight=12.0)),
+    Preset("strong", "Strong guidance", "Weight 12: what too much guidance does.", _GUIDED.with_(contrast_weight=12.0)),
     Preset(
         "pipeline_noise",
         "Meissonic pipeline noise",
@@ -122,14 +122,14 @@ _TABLE = (
     Preset(
         "order_matters",
         "Does order matter? Random and Halton",
-        "No confidence at all: chance against an even spread.",
+        "Two orders that ignore the model: chance against an even spread.",
         DecodingConfig(order="halton"),
         beside="random",
     ),
     Preset(
         "greedy",
         "Greedy confidence and noise",
-        "Shows what the Gumbel noise is good for.",
+        "Confidence without noise beside confidence with noise: what the Gumbel noise does.",
         DecodingConfig(order="meissonic"),
         beside="confidence",
     ),
@@ -139,7 +139,12 @@ _TABLE = (
         "64 steps, guidance 9, noise 1 to 0.01, 16 guided steps, blur 2, every head.",
         _UNCAGE,
     ),
-    Preset("uncage_dagger", "UNCAGE paper, all 64 steps guided", "The paper's dagger.", _UNCAGE.with_(contrast_steps=64)),
+    Preset(
+        "uncage_dagger",
+        "UNCAGE paper, all 64 steps guided",
+        "The contrast acts in every step (UNCAGE† in the paper).",
+        _UNCAGE.with_(contrast_steps=64),
+    ),
     Preset(
         "uncage_positive",
         "UNCAGE paper, positive term",
@@ -152,7 +157,7 @@ _TABLE = (
         "The paper's ablation: other objects' words repel.",
         _UNCAGE.with_(contrast_mode="negative"),
     ),
-    Preset("meissonic", "UNCAGE paper, baseline", "64 steps, guidance 9, noise 1 to 0.01, no guidance by attention.", _MEISSONIC),
+    Preset("meissonic", "UNCAGE paper, baseline", "64 steps, guidance 9, noise 1 to 0.01, without attention guidance.", _MEISSONIC),
     Preset("random", "UNCAGE paper, random", "The paper's random order in 64 steps.", _MEISSONIC.with_(order="random")),
     Preset("confidence", "UNCAGE paper, confidence", "The paper's order by confidence alone.", _MEISSONIC.with_(order="confidence")),
     Preset(

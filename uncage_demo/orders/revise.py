@@ -223,8 +223,8 @@ _ENTRIES = (
     Revision(
         "critic",
         "Critic",
-        "a second forward hides half of what is committed; the tokens that it finds least probable are opened",
-        "one more forward per step",
+        "a second forward pass hides half of what is committed; the tokens that it finds least probable are opened",
+        "one more forward pass per step",
         "criticised",
         0.1,
         _by_left_out,
@@ -235,8 +235,8 @@ _ENTRIES = (
     Revision(
         "zigzag",
         "Zigzag (after masked Z-sampling)",
-        "a second forward sees what the step is about to commit; the tokens that it finds least probable without the prompt are opened",
-        "one more forward per step",
+        "a second forward pass sees what the step is about to commit; tokens that it finds least probable without the prompt are opened",
+        "one more forward pass per step",
         "unfitting",
         0.1,
         _by_left_out,

@@ -92,7 +92,7 @@ def add_parsers(subparsers: Any) -> None:
         "model-card",
         help="measure the embedded model on held-out seeds and write its model card",
         description=(
-            "Prints every figure with its 95 %% interval; writes README.md, metrics.json and pictures (failures, binding, a hundred "
+            "Prints every figure with its 95 % interval; writes README.md, metrics.json and pictures (failures, binding, a hundred "
             "samples) into the model folder. A killed run continues."
         ),
     )
@@ -104,18 +104,18 @@ def add_parsers(subparsers: Any) -> None:
     card.set_defaults(run=run_card)
     ship = subparsers.add_parser(
         "ship",
-        help="after new weights: make example traces, README pictures and golden grids anew",
-        description="Makes everything in the repository that belongs to the shipped weights anew; result tables: `bench`, `bench-report`.",
+        help="after new weights: renew example traces, README pictures and golden grids",
+        description="Renews everything in the repository that depends on the shipped weights, except result tables (see `bench`).",
     )
-    ship.add_argument("--example", action="append", default=[], metavar="NAME", help="of the examples, make only this anew (repeatable)")
+    ship.add_argument("--example", action="append", default=[], metavar="NAME", help="renew this example only (repeatable)")
     ship.set_defaults(run=run_ship)
     refresh = subparsers.add_parser(
         "refresh",
-        help="after training: write the weights and make everything that depends on them anew",
+        help="after training: write the weights and renew everything that depends on them",
         description=(
-            "Exports the weights of a training folder, then makes everything in the repository that belongs to them anew: example traces, "
-            "README pictures, golden grids, model card with its pictures; on request also the diagnosis' calibration and result tables. "
-            "Says what it does and how long each step took; a killed run continues, and steps that are done are not done again."
+            "Exports the weights of a training folder, then renews everything in the repository that depends on them: example traces, "
+            "README pictures, golden grids, the model card with its pictures and, on request, the diagnosis' calibration and result "
+            "tables. Says what it does and how long each step took. A killed run continues; finished steps are not repeated."
         ),
     )
     _add_world(refresh, "whose weights")
@@ -124,12 +124,12 @@ def add_parsers(subparsers: Any) -> None:
     )
     refresh.add_argument("--seeds", type=int, default=2, help="seeds per prompt of the model card, 1..64; default 2")
     refresh.add_argument("--calibrate", action="store_true", help="also fit and write the thresholds of the diagnosis")
-    refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment anew (repeatable)")
+    refresh.add_argument("--bench", action="append", default=[], metavar="EXPERIMENT", help="also run this experiment again (repeatable)")
     refresh.add_argument("--ages", action="store_true", help='also run the experiment "growth" at every age of the model')
     refresh.add_argument("--bench-seeds", default="0-3", metavar="LIST", help='seeds of the experiments, "0-3" or "0,2"; default 0-3')
     refresh.add_argument("--bench-steps", type=int, metavar="N", help="their decoding steps, 1..256; default: the model's own")
     refresh.add_argument("--bench-processes", type=int, default=1, metavar="N", help="processes that share them, 1..64; default 1")
-    refresh.add_argument("--again", action="store_true", help="do every step anew, also those that are done")
+    refresh.add_argument("--again", action="store_true", help="repeat every step, finished ones too")
     refresh.set_defaults(run=run_refresh)
 
 

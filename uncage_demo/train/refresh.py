@@ -16,7 +16,7 @@ from uncage_demo.backends.ages import AGES, WHOLE
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.bench.commands import shard_path
 from uncage_demo.bench.diagnose_calibrate import files_of
-from uncage_demo.bench.experiments import EXPERIMENTS, TITLES
+from uncage_demo.bench.experiments import EXPERIMENTS
 from uncage_demo.bench.records import SHIPPED_SUFFIX, read_records, record_files
 from uncage_demo.diagnosis.diagnose import calibrations
 from uncage_demo.shipped import ASSETS, CALIBRATION, EXAMPLES, RESULTS
@@ -196,7 +196,7 @@ def _bench_step(name: str, work: Path, wishes: Wishes, world: World, ages: Seque
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(shard, range(count)))
         shards = [str(shard_path(path, (i, count))) for _, path in lines for i in range(count)]
-        role = () if world == CLEAN else ("--experiment", told, "--title", f"{TITLES[name]}; {world.title}")
+        role = () if world == CLEAN else ("--experiment", told)
         _command("uncage_demo", "bench-merge", *shards, "--out", str(shipped), *role)
 
     return Step(f"experiment {told}", run, lambda: [shipped])

@@ -16,8 +16,8 @@ import gradio as gr
 import numpy as np
 
 from uncage_demo.bench.records import same_bits
+from uncage_demo.bench.titles import method_title
 from uncage_demo.config import DecodingConfig
-from uncage_demo.orders.table import ORDERS
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
 from uncage_demo.shipped import RESULTS
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from uncage_demo.bench.tables import Table
 
 PAGE_ROWS = 12
-# Prompt lists whose names do not say what they are
-_SUITES = {"attend-excite": "Attend-and-Excite", "same-class-two-colours": "two colours of one object"}
 MAX_DRAWN = 4  # pairs decoded together at one click
 NOTHING = "No benchmark results are shipped yet. `python -m uncage_demo bench --help` says how to measure them; they appear here."
 
@@ -130,7 +128,7 @@ def server_functions(drawn: Drawn) -> list[Callable[[Any], str]]:
     """What the script asks for by name: results_overview, results_table, results_images, results_payload."""
 
     def results_overview(data: Any) -> dict[str, Any]:
-        return overview(drawn.shipped())
+        return overview(drawn.shipped(), drawn.handlers.slot.title)
 
     def results_table(data: Any) -> dict[str, Any]:
         experiment, suite, category, metric = _texts(data, "experiment", "suite", "category", "metric")
@@ -227,7 +225,7 @@ def drawn_view(row: ImageRow, identity: str, trace: Trace) -> dict[str, Any]:
 def unknown_settings(row: ImageRow) -> str:
     """Why a line's picture cannot be made again here: it is an edit, or its settings are not of this version; "" where it can."""
     if row.edited:
-        return "An edit starts from another picture; the command bench-replay makes both again"
+        return "An edit starts from another picture; the command bench-replay draws both again"
     try:
         DecodingConfig.from_dict(row.config)
     except ValueError as error:
@@ -240,8 +238,13 @@ def is_measured(row: ImageRow, trace: Trace) -> bool:
     return same_bits((row.tokens_hash, row.image_hash), trace.tokens.reshape(-1).astype(np.int32), trace.image)
 
 
-def overview(shipped: Shipped) -> dict[str, Any]:
-    """What there is to choose from; {"nothing": a sentence} where nothing is shipped."""
+def overview(shipped: Shipped, model_title: Callable[[str], str]) -> dict[str, Any]:
+    """What there is to choose from; {"nothing": a sentence} where nothing is shipped.
+
+    Args:
+        shipped: the results.
+        model_title: what the page calls a model.
+    """
     from uncage_demo.bench.results import FAILURE_KINDS, OUTCOMES, shipped_weights
     from uncage_demo.bench.tables import METRICS
 
@@ -250,30 +253,20 @@ def overview(shipped: Shipped) -> dict[str, Any]:
     here = shipped_weights()
     other = [(name, weights) for name, weights in shipped.models if here.get(name, weights) != weights]
     note = " ".join(
-        f"{name} was measured with weights {weights}; here it has {here[name]}, so its pictures differ." for name, weights in other
+        f"{model_title(name)} was measured with weights {weights}; here it has {here[name]}, so its pictures differ."
+        for name, weights in other
     )
     experiments = [shipped.about(*pair) for pair in shipped.pairs]
     return {
         "experiments": experiments,
         "methods": {method: method_title(method) for experiment in experiments for method in experiment["methods"]},
-        "suites": {suite: suite_title(suite) for _, suite in shipped.pairs},
+        "models": {name: model_title(name) for name in dict.fromkeys(experiment["model"] for experiment in experiments)},
         "metrics": {key: metric.heading for key, metric in METRICS.items()},
         "failures": list(FAILURE_KINDS),
         "outcomes": list(OUTCOMES),
         "note": note,
         "max_drawn": MAX_DRAWN,
     }
-
-
-def method_title(method: str) -> str:
-    """A method of the result lines as the rest of the page calls it: "UNCAGE, all steps" for "uncage, all steps"."""
-    order, comma, rest = method.partition(",")
-    return (ORDERS[order].title if order in ORDERS else order) + comma + rest
-
-
-def suite_title(suite: str) -> str:
-    """A list of prompts as people call it: "Attend-and-Excite" for "attend-excite"."""
-    return _SUITES.get(suite, suite.replace("-", " "))
 
 
 def table_view(table: Table) -> dict[str, Any]:
@@ -298,9 +291,8 @@ def table_view(table: Table) -> dict[str, Any]:
             shown["p"], shown["holm"] = format_p(c.p_value), format_p(row.adjusted_p)
         rows.append(shown)
     headings, cells = to_rows(table)
-    cells = [[method_title(first), *rest] for first, *rest in cells]
     return {
-        "title": table.title,
+        "title": table.heading,
         "caption": table.caption,
         "judge": judge_note(table),
         "metric": table.primary,
@@ -308,6 +300,7 @@ def table_view(table: Table) -> dict[str, Any]:
         "unit": "points" if metric.percent else "",
         "higher_is_better": metric.higher_is_better,
         "baseline": table.baseline,
+        "against": table.against,
         "rows": rows,
         "headings": headings,
         "cells": cells,

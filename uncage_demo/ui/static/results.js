@@ -80,7 +80,7 @@
     const head = make("div", "ur-row ur-head");
     head.append(
       make("span", "ur-name"), axis(make, rates, "ur-rate"), make("span", "ur-number ur-rate-text", table.name),
-      axis(make, differences, "ur-difference"), make("span", "ur-number ur-difference-text", `against ${called(table.baseline)}${table.unit ? `, ${table.unit}` : ""}`),
+      axis(make, differences, "ur-difference"), make("span", "ur-number ur-difference-text", `against ${table.against}${table.unit ? `, ${table.unit}` : ""}`),
       make("span", "ur-number ur-counts", "win / tie / loss"), make("span", "ur-number ur-p", "p (Holm)"),
     );
     root.append(head);
@@ -349,7 +349,12 @@
       find("all").hidden = false;
       find("warning").hidden = !overview.note;
       find("warning").textContent = overview.note;
-      fill(find("experiment"), overview.experiments.map((e, i) => [String(i), `${e.title} · ${overview.suites[e.suite]}`]));
+      find("experiment").replaceChildren(...Object.entries(overview.models).map(([model, title]) => {
+        const group = make("optgroup");
+        group.label = title;
+        group.append(...overview.experiments.flatMap((e, i) => (e.model === model ? [new Option(e.title, String(i))] : [])));
+        return group;
+      }));
       fill(find("outcome"), [["", "any"], ...overview.outcomes.map((o) => [o, OUTCOMES[o] || o])]);
       find("outcome").value = "wrong"; // failures teach most
       fill(find("failure"), [["", "any"], ...overview.failures.map((f) => [f, FAILURES[f] || f])]);
