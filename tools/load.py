@@ -324,11 +324,29 @@ def memory_over_runs(address: str, process: int, runs: int, early: int = MEMORY_
     """
     texts = prompts(len(ANIMALS) * (len(ANIMALS) - 1), 0)
     visitor, before = Visitor(address), 0.0
+    wait_until_idle(process)  # what the server reads ahead, about 100 MB, is not what runs leave behind
     for number in range(runs):
         visitor.ask(texts[number % len(texts)], PAIR[:1], 4, 30_000 + number)
         if number + 1 == early:
             before = memory_mb(process)
     return before, memory_mb(process)
+
+
+def wait_until_idle(process: int, at_least_s: float = 12.0, quiet_s: float = 3.0, at_most_s: float = 120.0) -> None:
+    """Wait until a process has done next to nothing for a while.
+
+    Args:
+        process: its id.
+        at_least_s: how long to wait in any case: the server begins to read ahead some seconds after its start.
+        quiet_s: for how long it must have been idle.
+        at_most_s: after which nothing is waited for any more.
+    """
+    began = time.monotonic()
+    since, used = began, cpu_s(process)
+    while (now := time.monotonic()) - began < at_least_s or (now - since < quiet_s and now - began < at_most_s):
+        time.sleep(0.25)
+        if cpu_s(process) - used > 0.1:
+            since, used = time.monotonic(), cpu_s(process)
 
 
 def memory_mb(process: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tools import load
 from tools.load import CLASSES, EXAMPLE, Report, cpu_s, main, memory_mb, prompts
 
 GOOD = Report(
@@ -60,3 +61,19 @@ def test_bad_arguments_are_named(wrong: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(wrong)
     assert f"{wrong[-2]} {wrong[-1]}" in capsys.readouterr().err
+
+
+def test_an_idle_process_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, used = [0.0], {3.0: 1.0, 5.0: 2.0}
+    monkeypatch.setattr(load.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(load.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr(load, "cpu_s", lambda process: sum(amount for at, amount in used.items() if at <= clock[0]))
+    load.wait_until_idle(1, at_least_s=1.0, quiet_s=3.5)
+    assert clock[0] == 8.5, "3.5 s after its last work"
+    clock[0] = 0.0
+    load.wait_until_idle(1, at_least_s=10.0, quiet_s=3.5)
+    assert clock[0] == 10.0
+    used.update({float(at): 1.0 for at in range(60)})
+    clock[0] = 0.0
+    load.wait_until_idle(1, at_least_s=1.0, quiet_s=3.5, at_most_s=20.0)
+    assert clock[0] == 20.0
