@@ -57,6 +57,31 @@ def test_the_first_screen_holds_both_pictures_their_verdicts_and_the_clock(open_
         assert box["y"] + box["height"] <= clock["y"]
 
 
+def test_wherever_the_player_begins_its_pictures_keep_their_size(open_page, player_url):
+    """Smaller pictures broke the verdict into more lines, which left them no room, which made them larger: twenty times a second."""
+    page = open_page(player_url, 1280, 800, reduced_motion="reduce")
+    restless = page.evaluate(
+        """async () => {
+          const frame = () => new Promise((done) => requestAnimationFrame(done));
+          const spacer = document.createElement("div"), root = document.querySelector("[data-up=root]"), seen = [];
+          document.body.prepend(spacer);
+          for (let height = 0; height <= 700; height += 10) {
+            spacer.style.height = `${height}px`;
+            for (let k = 0; k < 8; k++) await frame();
+            const looks = new Set();
+            for (let k = 0; k < 6; k++) {
+              await frame();
+              const { width, height: tall } = root.querySelector(".up-canvas").getBoundingClientRect();
+              looks.add([root.classList.contains("up-further-down"), width, tall].join());
+            }
+            if (looks.size > 1) seen.push([height, ...looks]);
+          }
+          return seen;
+        }"""
+    )
+    assert restless == []
+
+
 def test_on_a_phone_the_answer_to_a_tap_is_a_sheet(open_page, player_url):
     page = open_page(player_url, 390, 844, has_touch=True, is_mobile=True, reduced_motion="reduce")
     canvas = page.locator(".up-canvas").first

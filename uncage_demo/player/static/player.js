@@ -11,6 +11,7 @@
   const SHEET_PX = 620; // as in the style sheet
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
+  const VERDICT_PX = 32; // a verdict of one line
   const WIDE_PX = 400, LEAST_SHARE = 0.5; // less room than this share of a stage's width is none
   const SHORT = 0.52; // stages of this share of the window stay in view as they are while "What if" is used
   const PRELOAD_MS = 8; // of unpacking pictures in one piece
@@ -275,6 +276,7 @@
     // their own where the player begins further down.
     resized() {
       const { root, stages, clock, caption, legend } = this.hook;
+      if (!stages.clientWidth) return; // out of sight: whoever shows it again is told
       if (root.classList.contains("up-asks")) return this.setState({}, ["size"]); // the stages are not where they belong
       const { canvas } = this.stages[0];
       const top = (node) => node.getBoundingClientRect().top;
@@ -282,9 +284,10 @@
       const first = top(canvas) + window.scrollY;
       const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
       const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : 0);
-      const roomUnder = (above) => window.innerHeight - above - clock.offsetHeight - below - MARGIN_PX;
+      const roomUnder = (above, words = below) => window.innerHeight - above - clock.offsetHeight - words - MARGIN_PX;
       const wide = Math.min(WIDE_PX, stages.clientWidth / Math.min(this.stages.length, 3));
-      const cramped = roomUnder(first) < wide * LEAST_SHARE;
+      // By the shortest verdict: smaller pictures break it into more lines, and a decision by those would undo itself.
+      const cramped = roomUnder(first, Math.min(below, VERDICT_PX)) < wide * LEAST_SHARE;
       const further = !this.present.on && (cramped || first >= window.innerHeight * FIRST_SCREEN);
       root.classList.toggle("up-further-down", further);
       const room = roomUnder(this.present.on ? top(canvas) : further ? top(canvas) - top(stages) : first);

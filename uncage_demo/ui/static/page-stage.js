@@ -24,6 +24,11 @@
       aboutText.textContent = text;
       about.hidden = !text;
       open(false);
+      more.hidden = !text;
+      if (text) requestAnimationFrame(() => setTimeout(fit, 0)); // once the frame has laid it out: asked now, it would be laid out for this alone
+    }
+
+    function fit() {
       more.hidden = aboutText.scrollWidth <= aboutText.clientWidth;
     }
 
@@ -79,7 +84,6 @@
       live.hide();
       progress.hide();
       setRunning(false);
-      host.hidden = false;
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
       tell([message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" "));
@@ -112,6 +116,7 @@
       const again = held && held.matches(".up-seed"); // whoever asked for another seed may ask for one more
       if (player && player.destroy) player.destroy();
       host.replaceChildren();
+      host.hidden = false; // not before: the last player would be laid out once more
       player = window.UncagePlayer.mount(host, model, options) || null;
       shared.stage = player;
       const built = player.player;
