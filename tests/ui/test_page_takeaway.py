@@ -162,7 +162,7 @@ def test_an_example_is_chosen_by_its_picture(page):
     chosen.locator("img").wait_for()
     chosen.click()
     page.wait_for_function("() => window.UncagePage.shared.ids[0] === 'example:failure.meissonic'")
-    assert chosen.get_attribute("aria-pressed") == "true"
+    page.locator('#uc-examples .uc-example[aria-pressed="true"]', has_text="a cat and a dog").wait_for()  # told once the player stands
     assert page.input_value("#uc-prompt textarea, #uc-prompt input") == "a cat and a dog"
     assert page.locator("#uc-takeaway [data-copies=link]").is_enabled()
 
