@@ -102,29 +102,12 @@ class RunHandlers:
         Raises:
             ValueError: settings that do not fit the model or the prompt.
         """
-        for answer in self._decode(model, runs, labels, edits, ages, frames, whole, extra):
-            if whole and isinstance(answer, Made) and answer.finished.owed:  # made for somebody on the page while many waited
-                yield from self.step_pictures(answer.ids, later=False)
-                answer = self._stored(answer.ids, answer.before)
-            yield answer
-
-    def _decode(
-        self,
-        model: str,
-        runs: Sequence[runner.Run],
-        labels: Sequence[str],
-        edits: str,
-        ages: Sequence[str],
-        frames: str,
-        whole: bool,
-        extra: dict[str, Any],
-    ) -> Iterator[str | Made]:
         backend = self.slot.get(model)
         runs = [replace(run, config=resolve(backend, run)) for run in runs]
         key = (model, backend.info.weight_hash, tuple(ages), tuple(runs), edits, frames)
         ids = self.line.remembered(key)
         if ids is not None and (made := self.made_before(ids)) is not None:
-            yield made
+            yield self._as_asked(made, whole)
             return
         steps = {run.config.total_steps for run in runs}
         # Elsewhere one run at a time has the device, and its pictures cost little beside the model.
@@ -149,14 +132,21 @@ class RunHandlers:
             )
 
         for item in self.line.follow(key, make, visitor()):
-            yield from self._news(item, labels, extra)
+            for answer in self._news(item, labels, extra):
+                yield self._as_asked(answer, whole) if isinstance(answer, Made) else answer
 
-    def step_pictures(self, ids: Sequence[str], later: bool = True) -> Iterator[str]:
-        """Draw the pictures of the steps that runs still owe, and put the whole runs in their place; "" while that takes.
+    def _as_asked(self, made: Made, whole: bool) -> Made:
+        """What was made, with the pictures that it still owes: somebody on the page got it while many waited."""
+        if not whole or not made.finished.owed:
+            return made
+        self.whole_entries(made.ids)
+        return self._stored(made.ids, made.before)
+
+    def step_pictures(self, ids: Sequence[str]) -> Iterator[str]:
+        """Wait until nobody waits for a finished picture, then draw what runs still owe and put them into the store; "" while that takes.
 
         Args:
             ids: of the runs. Those that owe nothing are left alone.
-            later: whether to wait until nobody waits for a finished picture any more.
 
         Raises:
             ValueError: a run that is no longer kept, or whose model is not here any more.
@@ -176,7 +166,7 @@ class RunHandlers:
                 keep=lambda finished: self._complete(owing, finished),
                 shared_device=self.slot.shares_cores(model),
                 gate=self.slot.gate(model),
-                later=later,
+                later=True,
             )
 
         for _ in self.line.follow(("pictures", *(entry.id for entry in owing)), make):

@@ -123,9 +123,9 @@
       await page.pause();
       built.begin();
       if (ticket !== wanted) return;
-      giveBack(again ? host.querySelector(".up-seed") : player.player.stages[player.player.stages.length - 1].canvas);
+      giveBack(again ? host.querySelector(".up-seed") : built.stages[built.stages.length - 1].canvas);
       // what was asked for below is seen where the pictures are
-      if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => player.player.hook.stages.scrollIntoView({ block: "nearest" }));
+      if ((message.edit && !message.own) || message.branch) requestAnimationFrame(() => built.hook.stages.scrollIntoView({ block: "nearest" }));
       element.dataset.ready = String(message.seq);
       if (answer.owed) page.stepPictures.ask(message.ids);
       await page.pause();
