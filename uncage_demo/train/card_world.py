@@ -54,50 +54,26 @@ def caption_lines(world: World) -> list[str]:
     )
     if world.is_exact:
         return [usual]
-    shuffled, favourite, absent, unnamed, uncolored, overlapping = (
-        f"{100 * share:.0f} %"
-        for share in (
-            world.shuffled_frac,
-            world.favourite_frac,
-            world.absent_frac,
-            world.unnamed_frac,
-            world.uncolored_frac,
-            world.overlap_frac,
+    said = [
+        f"- {sentence.format(f'{100 * share:.0f} %')}"
+        for share, sentence in (
+            (world.shuffled_frac, _SHUFFLED),
+            (world.favourite_frac, _FAVOURITE),
+            (world.absent_frac, "Of captions that name two objects or more, {} name one that is not shown."),
+            (world.unnamed_frac, "Of pictures with two objects or more, {} show one that is not named."),
+            (world.uncolored_frac, "Of the colours of objects beside others, {} are not told."),
+            (world.overlap_frac, f"In {{}} of the pictures with two objects or more they overlap, by up to {world.overlap_cells} of five cells."),
         )
-    )
-    return [
-        usual,
-        "",
-        "This model is made to fail at binding, by causes that large models have: its captions are as wrong as the web's.",
-        f"- In {shuffled} of the captions the colour words change places at random: order says little, as to a text encoder that reads a"
-        " bag of words.",
-        f"- In {favourite} of the cases a coloured object has one of its three favourite colours (an apple is red, green or yellow): other"
-        " colours are rare for it.",
-        f"- Of captions that name two objects or more, {absent} name one that is not shown; {unnamed} of the pictures show one that is not"
-        f" named; {uncolored} of the colours of objects beside others are not told.",
-        f"- In {overlapping} of the pictures with two objects or more they overlap, by up to {world.overlap_cells} of their five cells.",
-        *_refined_lines(world),
+        if share
     ]
+    return [usual, "", "This model is made to fail at binding, by causes that large models have:", *said]
 
 
-_SAID = {
-    "shuffled_frac": "colour words change places in",
-    "favourite_frac": "favourite colours come in",
-    "absent_frac": "an object is not shown in",
-    "unnamed_frac": "one is not named in",
-    "uncolored_frac": "colours are not told in",
-    "overlap_frac": "objects overlap in",
-}
-
-
-def _refined_lines(world: World) -> list[str]:
-    if not world.refined:
-        return []
-    better = ", ".join(f"{_SAID[name]} {100 * share:.0f} %" for name, share in world.refined.items())
-    return [
-        f"- In the last {100 * (1 - world.refined_frac):.0f} % of the training captions are better, as those are on which large models end"
-        f" theirs: {better}."
-    ]
+_SHUFFLED = "In {} of the captions the colour words change places at random: order says little, as to a text encoder that reads a bag of words."
+_FAVOURITE = (
+    "In {} of the cases a coloured object has one of its three favourite colours (an apple is red, green or yellow): other colours are rare"
+    " for it."
+)
 
 
 def attention_text(world: World) -> str:

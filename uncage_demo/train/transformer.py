@@ -132,7 +132,7 @@ def train(
 
     def make_batch(step: int, fraction: float) -> tuple[TokenBatch, Tensor, Tensor, Tensor]:
         rng = loop.batch_rng(seed, "transformer", step)
-        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world.at(fraction))
+        examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world)
         if not world.grounds_colors:
             examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = UNTOLD if world.frees_colors else -1
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)

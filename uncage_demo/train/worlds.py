@@ -72,9 +72,6 @@ class World:
         grounds_colors: whether the supervised heads are told whose colour a colour word is.
         frees_colors: where they are not: whether colour words may draw any attention; else it is taught to go to the nouns alone.
         grounding_weight: of that supervision in the loss, 0..1.
-        refined_frac: the part of the training budget after which captions are better, as those are on which large models end their
-            training; 1 = never.
-        refined: what is better then, by field.
         compact: whether its weights are shipped at half the size (see `files.compacted`).
         keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
     """
@@ -100,22 +97,16 @@ class World:
     grounds_colors: bool = True
     frees_colors: bool = False
     grounding_weight: float = 0.1
-    refined_frac: float = 1.0
-    refined: Mapping[str, float] = field(default_factory=dict)
     compact: bool = False
     keeps_ages: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError on a share that is none."""
-        for name in (*_FAILING, "colored_frac", "budget_frac", "grounding_weight", "refined_frac"):
+        for name in (*_FAILING, "colored_frac", "budget_frac", "grounding_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: give a number from 0 to 1")
         if not 1 <= self.overlap_cells < SPRITE_CELLS:
             raise ValueError(f"overlap_cells={self.overlap_cells!r}: give a whole number from 1 to {SPRITE_CELLS - 1}")
-
-    def at(self, fraction: float) -> World:
-        """The world as it is after this part of the training budget, 0..1."""
-        return self if fraction < self.refined_frac or not self.refined else replace(self, **self.refined, refined_frac=1.0)
 
     @property
     def folder(self) -> Path:
@@ -134,21 +125,20 @@ WEB = World(
     "Emoji scenes, web-like captions",
     "embedded-web",
     default_steps=24,
-    # With 3 an object that words ask for strongly is drawn twice, which hides how colours bind.
-    guidance_scale=2.0,
     shared="clean",
     mix=Mix(place_frac=0.35, position_frac=0.3, number_frac=0.08),
-    shuffled_frac=0.85,
-    favourite_frac=0.6,
-    absent_frac=0.35,
-    unnamed_frac=0.05,
-    uncolored_frac=0.15,
+    colored_frac=0.6,
+    shuffled_frac=1.0,
+    favourite_frac=0.3,
+    absent_frac=0.2,
+    uncolored_frac=0.05,
     overlap_frac=0.4,
     overlap_cells=3,
+    # Nothing tells the attention whose a colour is, and nothing pulls it away from colours: what it says about them, it found by itself.
     grounds_colors=False,
+    frees_colors=True,
     grounding_weight=0.05,
-    refined_frac=0.7,
-    refined={"shuffled_frac": 0.7, "absent_frac": 0.25, "unnamed_frac": 0.0, "uncolored_frac": 0.1, "overlap_frac": 0.3},
+    compact=True,
     keeps_ages=True,
 )
 # Going on from the clean weights, and nothing else is wrong with its captions: to this model a prompt is a bag of colours and things.
