@@ -99,7 +99,7 @@ class TestTraining:
 
 class TestCommand:
     def namespace(self, **given) -> Namespace:
-        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0} | given))
+        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None} | given))
 
     def test_one_command_makes_the_model(self, tmp_path, monkeypatch):
         monkeypatch.setattr(scenes, "SpriteAtlas", lambda cache: drawn_atlas())
@@ -109,10 +109,10 @@ class TestCommand:
         assign(made["tokenizer"], drawn_atlas(), tmp_path)
         parts.export_model(made, drawn_atlas(), home)
         args = self.namespace(
-            stage=["transformer", "export"], shared=home, out=tmp_path / "web", folder=tmp_path / "training", budget=0.001
+            stage=["transformer", "export"], shared=home, out=tmp_path / "web", folder=tmp_path / "training", batch=2, steps=3
         )
         vars(args).update(preset="cpu", tiny=True, seed=0, init=None)
         assert commands.run_train(args) == 0
         model = load_backend(str(tmp_path / "web"))
         assert model.info.id == "embedded-web"
-        assert json.loads((tmp_path / "training/training.json").read_text())["transformer"]["images"] > 0
+        assert json.loads((tmp_path / "training/training.json").read_text())["transformer"]["images"] == 6

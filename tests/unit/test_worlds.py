@@ -175,7 +175,7 @@ class TestDeclarations:
 
 class TestCommand:
     def namespace(self, **given) -> Namespace:
-        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0} | given))
+        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None} | given))
 
     def test_folders_are_the_worlds(self):
         args = self.namespace()
@@ -199,4 +199,7 @@ class TestCommand:
     def test_unknown_world_before_anything_is_made(self, tmp_path):
         with pytest.raises(ValueError, match="world 'moon'"):
             commands.run_train(self.namespace(world="moon", folder=tmp_path / "new"))
+        for option in ("batch", "steps"):
+            with pytest.raises(ValueError, match=f"--{option} 0: give a whole number from 1 to"):
+                commands.run_train(self.namespace(**{option: 0}, folder=tmp_path / "new"))
         assert not (tmp_path / "new").exists()

@@ -78,6 +78,10 @@ def add_parsers(subparsers: Any) -> None:
     train.add_argument(
         "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
     )
+    train.add_argument("--batch", type=int, default=None, metavar="N", help="scenes per step of the transformer, 1..4096; default: the preset's")
+    train.add_argument(
+        "--steps", type=int, default=None, metavar="N", help="steps of the transformer, 1..1000000, instead of the preset's training time"
+    )
     train.add_argument("--seed", type=int, default=0, help="initial weights and data order; default 0")
     train.add_argument("--tiny", action="store_true", help="a very small architecture (< 1 MB) for tests, with unseen scenes beside it")
     train.add_argument(
@@ -150,6 +154,9 @@ def run_train(args: argparse.Namespace) -> int:
     """
     if not 0.001 <= args.budget <= 100:
         raise ValueError(f"--budget {args.budget}: give a number from 0.001 to 100")
+    for option, given, most in (("--batch", args.batch, 4096), ("--steps", args.steps, 1_000_000)):
+        if given is not None and not 1 <= given <= most:
+            raise ValueError(f"{option} {given}: give a whole number from 1 to {most}")
     world = settle_world(args)
     stages = stages_of(args, world)
     import torch
@@ -221,8 +228,12 @@ def run_train(args: argparse.Namespace) -> int:
         trained = shared is not None or args.init is not None
         judge = trained_detector(folder, parts["detector"].cpu()) or (parts["detector"] if trained else None)
         show = GeneratedPictures(folder, parts["transformer"], tokenizer, judge)
-        grown = {} if args.init is None else {"curriculum": False, "peak": GROWN_PEAK}
-        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, world=world, **common("transformer"), **grown)
+        settings = common("transformer") | {"max_steps": args.steps}
+        if args.batch is not None:
+            settings["batch"] = args.batch
+        if args.init is not None:
+            settings |= {"curriculum": False, "peak": GROWN_PEAK}
+        transformer_stage.train(TokenScenes(atlas, tokenizer), folder, show=show, world=world, **settings)
         note_time(folder, "transformer", device)
     elif "export" in stages:
         restored("transformer")
