@@ -127,11 +127,11 @@ def right(entry: Entry) -> bool:
     return bool(entry.verdict and entry.verdict.all_correct)
 
 
-def backpacks() -> tuple[int, int]:
-    """How many backpacks the prompt of lesson 9 asks for, and how many the detector finds on stage A."""
+def benches() -> tuple[int, int]:
+    """How many benches the prompt of lesson 9 asks for, and how many the detector finds on stage A."""
     entry = entries(9)[0]
     found = [one.noun for one in entry.verdict.detections]  # pyright: ignore[reportOptionalMemberAccess]
-    return sum(s.count for s in entry.trace.prompt.subjects if s.noun == "backpack"), found.count("backpack")
+    return sum(s.count for s in entry.trace.prompt.subjects if s.noun == "bench"), found.count("bench")
 
 
 def spans(record: StepRecord, trace: Trace) -> bool:
@@ -245,8 +245,8 @@ CHECKED: dict[str, Callable[[], Any]] = {
         traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
     ),
     "One word’s colour went to another object.": lambda: shows("leaked", entries(8)[0]),
-    "The prompt asks for one backpack, and the detector finds two.": lambda: backpacks() == (1, 2),
-    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the backpack.": lambda: (
+    "The prompt asks for one bench, and the detector finds two.": lambda: benches() == (1, 2),
+    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the bench.": lambda: (
         np.mean([spans(r, traces(9)[0]) for r in traces(9)[0].steps]) > 0.5
     ),
     "Late steps keep many cells at once.": lambda: starts_few(traces(9)[0]) and min(counts(traces(9)[0])[17:]) >= 8,

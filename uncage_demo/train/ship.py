@@ -113,7 +113,7 @@ WANTED = {
         (("leaked", "duplicate"), True),
         MENDED,
         model="embedded-web",
-        seeds=12,
+        seeds=40,
         frames=3,
     ),
     "embedded-web.failures": Wanted(
