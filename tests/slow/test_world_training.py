@@ -99,7 +99,12 @@ class TestTraining:
 
 class TestCommand:
     def namespace(self, **given) -> Namespace:
-        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None} | given))
+        return Namespace(
+            **(
+                {"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None}
+                | given
+            )
+        )
 
     def test_one_command_makes_the_model(self, tmp_path, monkeypatch):
         monkeypatch.setattr(scenes, "SpriteAtlas", lambda cache: drawn_atlas())

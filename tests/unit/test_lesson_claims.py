@@ -250,8 +250,11 @@ CHECKED: dict[str, Callable[[], Any]] = {
         np.mean([spans(r, traces(9)[0]) for r in traces(9)[0].steps]) > 0.5
     ),
     "Late steps keep many cells at once.": lambda: starts_few(traces(9)[0]) and min(counts(traces(9)[0])[17:]) >= 8,
-    "After step 16 “Draft and mend” opens every cell again, since attention vouches for no place here, and now each place reads the words of its own object only.": lambda: (
-        opened_after_draft(traces(9)[1]) == (16, 144) and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
+    "After step 16 “Draft and mend” keeps the few cells that attention vouches for and opens all the others, and now each place reads the words of its own object only.": lambda: (
+        opened_after_draft(traces(9)[1])[0] == 16
+        and 0.75 < traces(9)[1].steps[16].masked_before.mean() < 1
+        and (traces(9)[1].steps[16].sight[~traces(9)[1].steps[16].masked_before] > 0).all()  # pyright: ignore[reportOptionalSubscript]
+        and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
     ),
     "The number of steps stays the same.": lambda: len(traces(9)[0].steps) == len(traces(9)[1].steps),
     "Stage B has each object once, in its colour.": lambda: right(entries(9)[1]),

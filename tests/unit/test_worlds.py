@@ -175,7 +175,12 @@ class TestDeclarations:
 
 class TestCommand:
     def namespace(self, **given) -> Namespace:
-        return Namespace(**({"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None} | given))
+        return Namespace(
+            **(
+                {"world": "web", "stage": None, "shared": None, "out": None, "folder": None, "budget": 1.0, "batch": None, "steps": None}
+                | given
+            )
+        )
 
     def test_folders_are_the_worlds(self):
         args = self.namespace()

@@ -62,14 +62,19 @@ def caption_lines(world: World) -> list[str]:
             (world.absent_frac, "Of captions that name two objects or more, {} name one that is not shown."),
             (world.unnamed_frac, "Of pictures with two objects or more, {} show one that is not named."),
             (world.uncolored_frac, "Of the colours of objects beside others, {} are not told."),
-            (world.overlap_frac, f"In {{}} of the pictures with two objects or more they overlap, by up to {world.overlap_cells} of five cells."),
+            (
+                world.overlap_frac,
+                f"In {{}} of the pictures with two objects or more they overlap, by up to {world.overlap_cells} of five cells.",
+            ),
         )
         if share
     ]
     return [usual, "", "This model is made to fail at binding, by causes that large models have:", *said]
 
 
-_SHUFFLED = "In {} of the captions the colour words change places at random: order says little, as to a text encoder that reads a bag of words."
+_SHUFFLED = (
+    "In {} of the captions the colour words change places at random: order says little, as to a text encoder that reads a bag of words."
+)
 _FAVOURITE = (
     "In {} of the cases a coloured object has one of its three favourite colours (an apple is red, green or yellow): other colours are rare"
     " for it."

@@ -78,7 +78,9 @@ def add_parsers(subparsers: Any) -> None:
     train.add_argument(
         "--budget", type=float, default=1.0, metavar="F", help="multiplies every stage's training time, 0.001..100; default 1"
     )
-    train.add_argument("--batch", type=int, default=None, metavar="N", help="scenes per step of the transformer, 1..4096; default: the preset's")
+    train.add_argument(
+        "--batch", type=int, default=None, metavar="N", help="scenes per step of the transformer, 1..4096; default: the preset's"
+    )
     train.add_argument(
         "--steps", type=int, default=None, metavar="N", help="steps of the transformer, 1..1000000, instead of the preset's training time"
     )
