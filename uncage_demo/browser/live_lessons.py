@@ -20,7 +20,7 @@ DRAWN: dict[str, dict[str, Any]] = {
     "lesson-2-schedule": {"choices": [("cat", "", 1), ("balloon", "green", 1)], "place": "", "seed": "2"},
     "lesson-4-contrast": {"choices": [("turtle", "", 1), ("apple", "pink", 1)], "place": "", "seed": "0"},
     "lesson-5-what-if": {"choices": [("turtle", "", 1), ("apple", "pink", 1)], "place": "", "seed": "0"},
-    "lesson-8-mend": {"choices": [("car", "red", 1), ("crown", "yellow", 1)], "place": "", "seed": "1294467386", "mistake": True},
+    "lesson-8-mend": {"choices": [("lion", "", 1), ("car", "purple", 1)], "place": "", "seed": "3040470439", "mistake": True},
 }
 # What a lesson says otherwise in the page: its own model puts no colour on a wrong object (in 2 of 1,422 pictures), but draws doubles.
 OWN_WORDS = Path(__file__).parent / "static" / "live"
