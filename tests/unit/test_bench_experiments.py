@@ -137,6 +137,10 @@ def test_command_line_builds_the_experiment() -> None:
         choose_experiment(args, backend)
     assert len(gather_prompts([], [], False, "all", None)) == 276
     assert len(gather_prompts(["single-object"], [], False, "choose", 5)) == 5
+    fresh = gather_prompts(["two-coloured-objects"], [], False, "all", None, 1)
+    assert not {p.text for p in fresh} & {p.text for p in gather_prompts(["two-coloured-objects"], [], False, "all", None)}
+    with pytest.raises(ValueError, match="--suite-seed -1: give a whole number from 0"):
+        gather_prompts([], [], False, "all", None, -1)
 
 
 def test_lines_are_found_by_key_number_and_json(tmp_path: Path) -> None:

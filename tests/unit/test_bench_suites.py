@@ -116,6 +116,11 @@ def test_two_coloured_objects_are_fresh_prompts_of_every_pair() -> None:
         assert [w for w in prompt.text.split() if w in OBJECTS] == prompt.cluster.split()
 
 
+def test_each_seed_of_two_coloured_objects_has_prompts_of_its_own() -> None:
+    texts = [{p.text for p in build_suites(["two-coloured-objects"], seed)} for seed in range(3)]
+    assert len(set.union(*texts)) == 3 * 264
+
+
 def test_other_suites() -> None:
     three = build_suites(["three-subjects"])
     assert len(three) == 60

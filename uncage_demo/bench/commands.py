@@ -40,6 +40,13 @@ def add_parsers(subparsers: Any) -> None:
         "--split", default="all", choices=("all", "choose", "confirm"), help="one half of the prompts, to choose on or to confirm on"
     )
     bench.add_argument(
+        "--suite-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="other colours and samples of the suites, 0 or more, to confirm on prompts that nothing was chosen on (default: 0)",
+    )
+    bench.add_argument(
         "--pictures", type=int, default=200, metavar="N", help="with --experiment editing: how many correct pictures to edit (default: 200)"
     )
     bench.add_argument("--only", metavar="A,B", help="only these methods of the experiment; with semicolons where names hold commas")
@@ -129,7 +136,7 @@ def run_bench(args: argparse.Namespace) -> int:
     from uncage_demo.prompt.parse import parse_prompt
 
     seeds = list(parse_seeds(args.seeds))
-    prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit)
+    prompts = gather_prompts(args.suite, args.prompts, args.published, args.split, args.limit, args.suite_seed)
     shard = parse_shard(args.shard, os.environ)
     backend = load_model(args)
     experiment = choose_experiment(args, backend)
@@ -318,10 +325,14 @@ def named_methods(text: str, known: Container[str]) -> list[str]:
     return [name.strip() for name in text.split(";" if ";" in text else ",")]
 
 
-def gather_prompts(suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None) -> list[BenchPrompt]:
+def gather_prompts(
+    suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None, suite_seed: int = 0
+) -> list[BenchPrompt]:
     """All prompts asked for; attend-excite when nothing is."""
+    if suite_seed < 0:
+        raise ValueError(f"--suite-seed {suite_seed}: give a whole number from 0")
     names = list(suites) if suites or files else ["attend-excite"]
-    prompts = build_suites(names, published=published) + [prompt for path in files for prompt in load_prompts(path)]
+    prompts = build_suites(names, suite_seed, published=published) + [prompt for path in files for prompt in load_prompts(path)]
     prompts = split_prompts(prompts, split)
     if limit is not None and limit < 1:
         raise ValueError(f"--limit {limit}: give a whole number from 1")

@@ -138,11 +138,12 @@ def swapped_colors(seed: int = 0, *, published: bool = False) -> list[BenchPromp
 def two_colored_objects(seed: int = 0, *, published: bool = False) -> list[BenchPrompt]:
     """Every pair of objects in four pairs of colours: the prompts in which a colour can go to the wrong object, 264 of them.
 
-    The attend-excite suite has but one of each pair, too few to see a leak taken away; none of its prompts of the same seed is here. The
-    prompts of one pair of objects form one cluster.
+    The attend-excite suite has but one of each pair, too few to see a leak taken away; none of its prompts of the same seed is here, and
+    none of this suite's under a smaller seed. The prompts of one pair of objects form one cluster.
     """
     rng = random.Random(f"two-coloured-objects {seed}")
     known = {prompt.text for prompt in attend_excite(seed, published=published)}
+    known |= {prompt.text for smaller in range(seed) for prompt in two_colored_objects(smaller, published=published)}
     prompts = []
     for a, b in combinations(OBJECTS, 2):
         texts: list[str] = []

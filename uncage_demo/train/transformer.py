@@ -34,6 +34,8 @@ EVAL_SEED = 990_002
 # drawn yet, and with the usual shares masked it is not learnt.
 BLANK_FRAC = 0.3
 POSITION_IDS = tuple(vocab.WORD_ID[name] for name in vocab.POSITIONS)
+# Owner of words of which the supervised attention is told nothing: what they draw is neither rewarded nor taken from the others.
+UNTOLD = -3
 NULL_TEXT = (vocab.START, vocab.END, *[vocab.PAD] * (vocab.TEXT_LENGTH - 2))
 
 
@@ -74,10 +76,10 @@ def grounding_loss(text_logits: Tensor, batch: TokenBatch, conditioned: Tensor) 
 
     Args:
         text_logits: "l b n t" attention logits of the grounded heads.
-        batch: with owners of cells and words.
+        batch: with owners of cells and words; words of UNTOLD owners may draw any attention.
         conditioned: "b" bool; samples whose caption was dropped do not count.
     """
-    visible = (batch.text_ids != vocab.PAD)[None, :, None]
+    visible = ((batch.text_ids != vocab.PAD) & (batch.word_owner != UNTOLD))[None, :, None]
     log_share = text_logits.masked_fill(~visible, -1e4).log_softmax(-1)
     own = (batch.owner[:, :, None] == batch.word_owner[:, None]) & (batch.owner[:, :, None] >= 0)
     place = batch.word_owner == PLACE_OWNER
@@ -132,7 +134,7 @@ def train(
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world.at(fraction))
         if not world.grounds_colors:
-            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = -1
+            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = UNTOLD if world.frees_colors else -1
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)

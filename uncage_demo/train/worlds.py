@@ -70,6 +70,7 @@ class World:
         overlap_frac: of pictures with two objects or more, how often they overlap, 0..1.
         overlap_cells: by how many cells at most, 1..SPRITE_CELLS - 1.
         grounds_colors: whether the supervised heads are told whose colour a colour word is.
+        frees_colors: where they are not: whether colour words may draw any attention; else it is taught to go to the nouns alone.
         grounding_weight: of that supervision in the loss, 0..1.
         refined_frac: the part of the training budget after which captions are better, as those are on which large models end their
             training; 1 = never.
@@ -97,6 +98,7 @@ class World:
     overlap_frac: float = 0.0
     overlap_cells: int = 2
     grounds_colors: bool = True
+    frees_colors: bool = False
     grounding_weight: float = 0.1
     refined_frac: float = 1.0
     refined: Mapping[str, float] = field(default_factory=dict)
