@@ -27,7 +27,7 @@ class Method:
         name: the choice.
         title: what the page calls it.
         about: what it does, in one clause.
-        cost: what it costs in forwards; "" where the setting's own cost says it.
+        cost: what it costs in forward passes; "" where the setting's own cost says it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Setting:
         left_open: what None means ("the first quarter"); "" = None is not allowed.
         slider: (lowest, highest, step) of the page's slider; None = the page shows a plain field.
         metavar: what the help calls its value.
-        cost: what it costs in forwards, of a setting that may cost some ("one more forward per step").
+        cost: what it costs in forward passes, of a setting that may cost some ("one more forward pass per step").
         methods: of a choice, what each one does, where a name does not say it.
         ends: of a pair, what the page calls its two numbers.
         check: raises ValueError for a text that is not allowed.

@@ -4,6 +4,7 @@ import test from "node:test";
 import { Crew } from "../../uncage_demo/browser/static/backends/crew.js";
 import { largestDifference, openOnGraphics } from "../../uncage_demo/browser/static/backends/devices.js";
 import { openPart } from "../../uncage_demo/browser/static/backends/parts.js";
+import { GraphicsSilent, PATIENCE, Watch, answeredWithin } from "../../uncage_demo/browser/static/backends/patience.js";
 import { chooseDevice, webAssembly } from "../../uncage_demo/browser/static/live/device.js";
 
 const having = (adapter) => ({ requestAdapter: async () => adapter });
@@ -74,14 +75,66 @@ test("WebGPU is held against WebAssembly before it draws", async (t) => {
   t.mock.method(performance, "now", () => clock.now);
   t.mock.method(globalThis.crypto.subtle, "digest", async () => new ArrayBuffer(0)); // the files of this test have no hash
   const same = runtime({ webgpu: { logits: [1.001, 2] }, wasm: { logits: [1, 2], ms: 20 } });
-  assert.equal((await openOnGraphics(manifest, same.ort, "transformer", read, true)).provider, "webgpu");
+  assert.equal((await openOnGraphics(manifest, same.ort, "transformer", read, { hurry: true })).provider, "webgpu");
   assert.deepEqual(same.released, ["wasm"]);
   const other = runtime({ webgpu: { logits: [1.5, 2] }, wasm: { logits: [1, 2] } });
-  await assert.rejects(openOnGraphics(manifest, other.ort, "transformer", read, false), /WebGPU computes the transformer differently here \(by 0\.50\)/);
+  await assert.rejects(openOnGraphics(manifest, other.ort, "transformer", read, { hurry: false }), /WebGPU computes the transformer differently here \(by 0\.50\)/);
   assert.deepEqual(other.released.sort(), ["wasm", "webgpu"]);
   const slow = { webgpu: { logits: [1, 2], ms: 30 }, wasm: { logits: [1, 2] } };
-  await assert.rejects(openOnGraphics(manifest, runtime(slow).ort, "transformer", read, true), /WebGPU is slower here \(the transformer takes 30 instead of 0 ms\)/);
-  assert.equal((await openOnGraphics(manifest, runtime(slow).ort, "transformer", read, false)).provider, "webgpu");
+  await assert.rejects(openOnGraphics(manifest, runtime(slow).ort, "transformer", read, { hurry: true }), /WebGPU is slower here \(the transformer takes 30 instead of 0 ms\)/);
+  assert.equal((await openOnGraphics(manifest, runtime(slow).ort, "transformer", read, { hurry: false })).provider, "webgpu");
+});
+
+const NEVER = new Promise(() => {});
+const SHORT = { start_ms: 60, first_ms: 60, least_ms: 20, times: 10 };
+
+test("an answer is waited for as long as earlier ones allow", async (t) => {
+  t.mock.method(performance, "now", () => clock.now);
+  const watch = new Watch();
+  const small = { tokens: { dims: [1, 256] }, text: { dims: [2, 4] } }, large = { tokens: { dims: [1, 256] }, text: { dims: [2, 8] } };
+  const taking = (ms, feeds = small) => watch.over(feeds, async () => (clock.now += ms));
+  const sizes = ["tokens 1,256, text 2,4", "tokens 1,256, text 2,8"];
+  assert.deepEqual(sizes.map((size) => watch.most(size)), [20_000, 20_000]);
+  await taking(15_000); // compiles: it says nothing of those that follow
+  assert.deepEqual(sizes.map((size) => watch.most(size)), [5_000, 20_000]);
+  for (const ms of [900, 100, 30_000]) await taking(ms);
+  assert.equal(watch.most(sizes[0]), 9_000, "ten times the median");
+  await taking(18_000, large);
+  assert.equal(watch.most(sizes[1]), 9_000);
+  assert.equal(PATIENCE.start_ms, 45_000);
+});
+
+test("what never answers is told after its time, which a computer that sleeps does not spend", async (t) => {
+  assert.equal(await answeredWithin(Promise.resolve(3), 1000), 3);
+  await assert.rejects(answeredWithin(Promise.reject(new Error("lost")), 1000), /^Error: lost$/);
+  await assert.rejects(answeredWithin(NEVER, 20), (error) => error instanceof GraphicsSilent && error.message === "WebGPU gave no answer for 0.02 seconds");
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let said = "";
+  answeredWithin(NEVER, 20_000).catch((error) => (said = error.message));
+  for (let tick = 0; tick < 19; tick++) t.mock.timers.tick(1000);
+  await null;
+  assert.equal(said, "");
+  t.mock.timers.tick(1000);
+  for (let turn = 0; turn < 4; turn++) await null;
+  assert.equal(said, "WebGPU gave no answer for 20 seconds");
+});
+
+test("nothing is asked of a runtime that waits for good", async (t) => {
+  t.mock.method(globalThis.crypto.subtle, "digest", async () => new ArrayBuffer(0));
+  const { ort, released } = runtime({ webgpu: { logits: [1] }, wasm: { logits: [1] } });
+  const plain = await openPart(manifest, ort, "transformer", read), { create } = ort.InferenceSession;
+  ort.InferenceSession.create = async (...given) => ({ ...(await create(...given)), run: () => NEVER });
+  const graphics = await openPart(manifest, ort, "transformer", read, new Watch(SHORT));
+  await Promise.all([graphics.run({}), plain.run({}), graphics.run({})].map((answer) => assert.rejects(answer, GraphicsSilent)));
+  await assert.rejects(plain.run({}), GraphicsSilent);
+  // One that is silent from the start is refused, and one that never starts.
+  const other = runtime({ webgpu: {}, wasm: { logits: [1, 2] } });
+  const started = other.ort.InferenceSession.create;
+  other.ort.InferenceSession.create = async (bytes, options) => ({ ...(await started(bytes, options)), ...(options.executionProviders[0] === "webgpu" ? { run: () => NEVER } : {}) });
+  await assert.rejects(openOnGraphics(manifest, other.ort, "transformer", read, { hurry: false, patience: SHORT }), GraphicsSilent);
+  other.ort.InferenceSession.create = () => NEVER;
+  await assert.rejects(openOnGraphics(manifest, other.ort, "transformer", read, { hurry: false, patience: SHORT }), /^GraphicsSilent|WebGPU gave no answer for 0\.06 seconds/);
+  assert.deepEqual([...released, ...other.released], [], "its memory cannot be given back");
 });
 
 /** A hand that does things when it is told to, and what it was asked for. */

@@ -67,4 +67,4 @@ def test_every_file_of_decoding_has_its_counterpart():
 
 
 def test_what_computes_is_chosen_and_told():
-    assert passed(node_test("device.test.mjs")) == 6
+    assert passed(node_test("device.test.mjs")) == 9

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.browser import test_engine, test_whole_runs
 from tests.browser.test_engine import ROOT, node_test, passed
 from tests.golden.regenerate import load
 from uncage_demo.browser.export_model import write_model
+from uncage_demo.editing.edit import edit
 from uncage_demo.player.payload import build_payload
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import FoundObject, Verdict, Wish
@@ -40,33 +42,64 @@ ASKED = {
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """(traces, payload, verdicts) of runs that were made in JavaScript with the tiny model."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs that were made in JavaScript with the tiny model."""
     folder = tmp_path_factory.mktemp("drawn")
     write_model(load("tiny"), folder / "model")
-    command = ("node", str(ROOT / "tests/browser/draw.mjs"), str(folder / "model"), str(folder), json.dumps(ASKED))
+    _node("draw.mjs", str(folder / "model"), str(folder), json.dumps(ASKED))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawn(folder: Path) -> Any:
+    """(traces, payload, verdicts) of these runs."""
+    traces = [Trace.from_bytes((folder / f"{i}.npz").read_bytes()) for i in range(len(ASKED["configs"]))]
+    return traces, json.loads((folder / "payload.json").read_text()), json.loads((folder / "verdicts.json").read_text())
+
+
+def _node(script: str, *arguments: str) -> str:
+    """What a script beside this file prints."""
+    command = ("node", str(ROOT / "tests/browser" / script), *arguments)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    # The worker talks as a page asks it to, on the same model.
-    assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 4
+    return done.stdout
+
+
+def test_the_worker_talks_as_a_page_asks_it_to(folder: Path):
+    assert passed(node_test("worker.test.mjs", UNCAGE_WEB_MODEL=str(folder / "model"))) == 5
+
+
+@pytest.mark.parametrize("name", ["branch", "edit"])
+def test_what_python_writes_opens_in_the_browser_as_the_same_run(name: str, folder: Path):
+    trace = Trace.from_bytes((folder / f"{name}.npz").read_bytes())
+    trace.save(folder / "again.npz")
+    assert trace.frames is not None
+    wanted = {"id": trace.id, "steps": len(trace.steps), "frames": len(trace.frames), "text": trace.prompt.text}
+    assert json.loads(_node("open.mjs", str(folder / "model"), str(folder / "again.npz"))) == wanted
+
+
+def test_a_branch_names_its_parent_as_python_does(folder: Path, drawn):
     branch = Trace.from_bytes((folder / "branch.npz").read_bytes())
-    # What Python writes opens in the browser as the same run.
-    branch.save(folder / "again.npz")
-    opened = subprocess.run(
-        ("node", str(ROOT / "tests/browser/open.mjs"), str(folder / "model"), str(folder / "again.npz")),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert opened.returncode == 0, opened.stderr[-3000:]
-    assert branch.frames is not None
-    wanted = {"id": branch.id, "steps": len(branch.steps), "frames": len(branch.frames), "text": branch.prompt.text}
-    assert json.loads(opened.stdout) == wanted
-    traces = [Trace.from_bytes((folder / f"{i}.npz").read_bytes()) for i in range(len(ASKED["configs"]))]
     assert branch.lineage is not None
-    assert branch.lineage.parent == traces[0].id, "a branch names its parent as Python does"
-    return traces, json.loads((folder / "payload.json").read_text()), json.loads((folder / "verdicts.json").read_text())
+    assert branch.lineage.parent == drawn[0][0].id
+
+
+def test_cells_are_drawn_again_as_python_draws_them(folder: Path, drawn):
+    parent = drawn[0][0]
+    made = Trace.from_bytes((folder / "edit.npz").read_bytes())
+    made.validate()
+    wanted = edit(load("tiny"), parent, [17, 18, 19, 33, 34, 35], after_step=3)
+    assert made.origin == wanted.origin
+    assert made.config == wanted.config
+    assert made.tokens.tolist() == wanted.tokens.tolist()
+    assert made.unmask_step.tolist() == wanted.unmask_step.tolist()
+    told = json.loads((folder / "edit.json").read_text())["runs"]
+    ours = build_payload([parent, made], [None, None], detail="full")["runs"]
+    for shown, said in zip(told, ours, strict=True):
+        for key in ("origin", "title", "divergence", "first_step", "steps_done"):
+            assert shown[key] == json.loads(json.dumps(said[key])), key
+        for key in ("scheduled", "counts_ok", "changed", "taken_back"):
+            assert shown["health"][key] == said["health"][key], key
 
 
 def test_trace_files_of_the_browser_open_here(drawn):

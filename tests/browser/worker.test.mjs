@@ -5,6 +5,7 @@ import path from "node:path";
 import test from "node:test";
 import zlib from "node:zlib";
 import * as ort from "onnxruntime-web";
+import { Engine } from "../../uncage_demo/browser/static/live/engine.js";
 import { compose } from "../../uncage_demo/browser/static/prompt/compose.js";
 import { traceToBytes } from "../../uncage_demo/browser/static/trace/file.js";
 import { traceFromBytes } from "../../uncage_demo/browser/static/trace/read.js";
@@ -156,7 +157,7 @@ test("WebGPU that fails in the middle of a run: WebAssembly draws it from the be
     failing[output] = runs;
     const drawn = await ask(draw, ["finished"]);
     assert.equal(drawn.kind, "finished", drawn.text);
-    assert.deepEqual(told.filter(({ kind }) => kind === "device"), [{ kind: "device", device: { build: "wasm", name: "WebAssembly", hurry: false }, text: "the device was lost" }]);
+    assert.deepEqual(told.filter(({ kind }) => kind === "device"), [{ kind: "device", device: { build: "wasm", name: "WebAssembly", hurry: false }, text: "the device was lost", silent: false }]);
     assert.deepEqual([drawn.payload, drawn.hashes], [wanted.payload, wanted.hashes], output);
     const steps = told.filter(({ kind }) => kind === "progress").map(({ step }) => step);
     assert.ok(steps.length > STEPS && steps.lastIndexOf(0) > 0, `it began again: ${steps}`);
@@ -164,6 +165,106 @@ test("WebGPU that fails in the middle of a run: WebAssembly draws it from the be
     const branch = { kind: "branch", ticket: 2, run: 0, at_step: 1, edits: {}, config: { order: "confidence" } };
     assert.deepEqual((await ask(branch, ["finished"])).payload, (await plain.ask(branch, ["finished"])).payload);
     await plain.ask(draw, ["finished"]); // its first runs again
+  }
+});
+
+/**
+ * A page's workers in this thread, each with a runtime of its own. One whose WebGPU waits is stuck for good: whoever still enters it is told.
+ * @returns {{ Worker: any, silent: Record<string, number>, begun: any[] }} silent = after how many further runs a session with an output answers no more
+ */
+function workersInThisThread() {
+  const silent = { logits: Infinity, pictures: Infinity };
+  const begun = [];
+  class Worker {
+    constructor() {
+      let stuck = false;
+      const entered = () => assert.ok(!stuck, "nothing enters a runtime that waits");
+      const create = async (bytes, options) => {
+        entered();
+        const session = await ort.InferenceSession.create(bytes, { ...options, executionProviders: ["wasm"] });
+        const [output] = session.outputNames;
+        const run = session.run.bind(session);
+        session.run = (feeds) => {
+          entered();
+          if (options.executionProviders[0] !== "webgpu" || silent[output]-- > 0) return run(feeds);
+          stuck = true;
+          return new Promise(() => {});
+        };
+        return session;
+      };
+      this.heard = [];
+      const scope = { addEventListener: (_, listener) => (this.hear = listener), postMessage: (data) => queueMicrotask(() => this.heard.forEach((listener) => listener({ data }))) };
+      serve({ env: ort.env, Tensor: ort.Tensor, InferenceSession: { create } }, scope);
+      this.ended = false;
+      begun.push(this);
+    }
+
+    addEventListener(kind, listener) {
+      if (kind === "message") this.heard.push(listener);
+    }
+
+    postMessage(data) {
+      for (const port of [data.port, data.helper]) if (port) ports.push(port);
+      if (!this.ended) this.hear({ data });
+    }
+
+    terminate() {
+      this.ended = true;
+    }
+  }
+  const ports = [];
+  return { Worker, silent, begun, close: () => ports.forEach((port) => port.close()) };
+}
+
+test("WebGPU that answers no more in the middle of a run: others draw it with WebAssembly, to the last bit", options, async (t) => {
+  const prompt = compose(manifest, [{ noun: "cat", color: "red", count: 1, side: "" }]);
+  const runs = ["meissonic", "uncage"].map((order) => ({ prompt, config: { order, num_steps: STEPS, seed: 4 } }));
+  const plain = started();
+  await plain.ask(opening(), ["opened"]);
+  const wanted = await plain.ask({ kind: "draw", ticket: 1, runs, live: true }, ["finished"]);
+  const branch = { at_step: 1, config: { order: "confidence" } };
+  const wantedBranch = await plain.ask({ kind: "branch", ticket: 2, run: 0, edits: {}, ...branch }, ["finished"]);
+  const device = { build: "webgpu", name: "WebGPU (a maker)", hurry: false, patience: { start_ms: 60_000, first_ms: 60_000, least_ms: 400, times: 10 } };
+  const { wasm, parts } = opening();
+  for (const [output, after, cores] of [["logits", 1, 2], ["pictures", 2, 2], ["logits", 2, 1]]) {
+    const { Worker, silent, begun, close } = workersInThisThread();
+    t.after(close);
+    globalThis.Worker = Worker;
+    Object.defineProperty(globalThis, "navigator", { value: { hardwareConcurrency: cores }, configurable: true });
+    const told = [];
+    let settle;
+    const answer = () => new Promise((resolve, reject) => (settle = { resolve, reject }));
+    const engine = new Engine("worker.js", {
+      opened: () => settle.resolve(),
+      progress: ({ step }) => told.push(step),
+      finished: (message) => settle.resolve(message),
+      failed: (text) => settle.reject(new Error(text)),
+      device: (...what) => told.push(what),
+      saved() {},
+    });
+    const asked = (act) => {
+      const answered = answer();
+      act();
+      return answered;
+    };
+    await asked(() => engine.open(manifest, wasm, parts, device));
+    // An answer for each size that is to come, so that none is compiled any more.
+    await asked(() => engine.draw(runs.map((run) => ({ ...run, config: { ...run.config, seed: 5 } })), { live: true }));
+    told.length = 0;
+    silent[output] = after;
+    const drawn = await asked(() => engine.draw(runs, { live: true }));
+    const changes = told.filter((one) => Array.isArray(one));
+    assert.equal(changes.length, 1, `${output} on ${cores} cores`);
+    const [to, text, isSilent] = changes[0];
+    assert.deepEqual([to.build, isSilent], ["wasm", true]);
+    assert.match(text, /^WebGPU gave no answer for [\d.]+ seconds?$/);
+    const steps = told.filter((one) => !Array.isArray(one));
+    assert.deepEqual(steps.slice(steps.lastIndexOf(0)), [0, 1, 2, 3].slice(0, steps.length - steps.lastIndexOf(0)));
+    assert.deepEqual([drawn.payload, drawn.hashes], [wanted.payload, wanted.hashes], `${output} on ${cores} cores`);
+    assert.deepEqual(begun.map(({ ended }) => ended), cores === 1 ? [false, false] : [false, true, false, false], "one for each that computed");
+    // The runs are still there, and what is asked for afterwards is WebAssembly's.
+    const later = await asked(() => engine.branch(0, branch.at_step, {}, branch.config));
+    assert.deepEqual(later.payload, wantedBranch.payload);
   }
 });
 

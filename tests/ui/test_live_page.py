@@ -13,7 +13,7 @@ from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
 from uncage_demo.trace.record import Trace
-from uncage_demo.ui.lessons import held_lessons
+from uncage_demo.ui.lessons import all_lessons, held_lessons
 
 node, web = test_engine.node, test_whole_runs.web
 STEPS = 4
@@ -115,8 +115,8 @@ def test_a_lesson_draws_its_own_runs_and_leaves_the_others_alone(file, open_page
     page.click("[data-live=draw]")
     drawn(page, 1)
     page.click("[data-live=tabLearn]")
-    assert page.locator(".uc-lesson-card >> visible=true").count() == 8
-    assert "one further lesson: “Mend" in page.inner_text(".live-elsewhere")
+    assert page.locator(".uc-lesson-card >> visible=true").count() == len(all_lessons())
+    assert page.locator(".live-elsewhere").count() == 0
     page.click(".uc-lesson-card:has-text('A picture in steps')")
     page.wait_for_selector(".live-lessons .up-canvas, body[data-failed]", timeout=PATIENCE_MS)
     page.focus(".live-lessons [data-up=timeline]")
@@ -133,6 +133,49 @@ def test_a_lesson_draws_its_own_runs_and_leaves_the_others_alone(file, open_page
     page.evaluate("() => window.uncageLive.asked('branch', { run: 1, step: 1, cell: -1, action: 'keep', order: 'confidence' })")
     drawn(page, 2)
     assert page.locator("[data-live=player] .up-canvas").count() == 3
+
+
+def test_the_lesson_on_mending_is_followed_to_its_end(file, open_page, tmp_path):
+    """Its model's own mistake is found, painted over and drawn again; the result stands beside the lesson's runs."""
+    page = open_page(file.as_uri(), 1280, 800, offline=True, accept_downloads=True)
+    told(page, "ready")
+    page.click("[data-live=tabLearn]")
+    page.click(".uc-lesson-card:has-text('Mend the picture yourself')")
+    page.wait_for_selector(".live-lessons .up-canvas, body[data-failed]", timeout=PATIENCE_MS)
+    page.focus(".live-lessons [data-up=timeline]")
+    page.keyboard.press("End")
+    grid = page.evaluate("() => window.uncageLive.manifest.model.grid")
+    cells = page.evaluate("() => window.uncageLive.lessons.told.shown[0].double")
+    assert 4 <= len(cells) < grid[0] * grid[1] / 2
+    box = page.locator(".live-lessons .up-canvas").first.bounding_box()
+
+    def click(cell):
+        down, right = divmod(cell, grid[1])
+        page.mouse.click(box["x"] + (right + 0.5) * box["width"] / grid[1], box["y"] + (down + 0.5) * box["height"] / grid[0])
+
+    click(cells[0])
+    page.wait_for_selector('.live-lessons[data-step="1"]')
+    page.click(".live-lessons .up-edit-open")
+    panel = page.locator(".live-lessons .up-edit")
+    assert panel.locator("[data-edit=prompt]").is_hidden()
+    assert panel.locator("[data-edit=order]").is_hidden()
+    box = page.locator(".live-lessons .up-canvas").first.bounding_box()
+    for cell in cells:
+        click(cell)
+    page.wait_for_selector('.live-lessons[data-step="2"]')
+    panel.locator("[data-edit=grow]").click()
+    page.wait_for_selector('.live-lessons[data-step="3"]')
+    panel.locator("[data-edit=send]").click()
+    drawn(page, 1)
+    assert page.locator("[data-live=player] .up-canvas").count() == 3
+    assert page.get_attribute(".live-lessons", "data-step") == "4"
+    parent, made = (saved(page, button, tmp_path) for button in ("saveA", "saveC"))
+    assert made.origin is not None
+    assert (made.origin.kind, made.origin.source) == ("edit", parent.id)
+    assert made.config["seed"] == parent.config["seed"] + 1
+    given = ~made.steps[0].masked_before
+    assert set(cells) <= set((~given).nonzero()[0].tolist())
+    assert (made.tokens.reshape(-1)[given] == parent.tokens.reshape(-1)[given]).all()
 
 
 def test_pictures_and_transport_stand_on_the_first_screen(file, open_page):

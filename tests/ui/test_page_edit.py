@@ -290,7 +290,7 @@ def test_a_picture_gives_its_structure_and_mistakes_stay_in_the_panel(browser, s
         run_to_end(page)
         page.click("[data-up=editOpen]")
         page.click("#uc-stage [data-edit=sketch]")
-        assert "half as many forwards again" in page.inner_text("#uc-stage .up-edit"), "what it costs is said"
+        assert "half as many forward passes again" in page.inner_text("#uc-stage .up-edit"), "what it costs is said"
         assert page.is_hidden("#uc-stage [data-edit=order]"), "likeness decides, not an order"
         page.fill("#uc-stage [data-edit=prompt]", "a zebra")
         page.click("#uc-stage [data-edit=send]")

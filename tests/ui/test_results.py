@@ -152,6 +152,26 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page: Callable[..., An
     assert page.locator(".ur-difference .ur-dot").count() == 2  # the comparison is drawn here too
 
 
+def test_a_closed_menu_says_all_of_a_long_title_on_a_phone(open_page: Callable[..., Any], site: str) -> None:
+    page = open_page(site, **PHONE, has_touch=True)
+    ready(page)
+    title = "Orders for redrawing one erased object in another colour on Attend-and-Excite prompts (two objects)"
+    box, said, cut = page.evaluate(
+        """(title) => {
+            const menu = document.querySelector('.ur-experiment');
+            menu.selectedOptions[0].text = title;
+            menu.dispatchEvent(new Event('change'));
+            const said = menu.parentElement.querySelector('.ur-said');
+            return [menu.getBoundingClientRect().height, said.getBoundingClientRect().height, said.scrollWidth - said.clientWidth];
+        }""",
+        title,
+    )
+    assert page.inner_text(".ur-said >> nth=0") == title
+    assert box >= said > 42, "several lines, inside the menu's frame"
+    assert cut <= 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("size", [(390, 844), (800, 900), (1280, 800)], ids=str)
 def test_no_interval_lies_under_a_number(open_page: Callable[..., Any], site: str, size: tuple[int, int]) -> None:
     page = open_page(site, *size)

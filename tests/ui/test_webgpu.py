@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("UNCAGE_WEBGPU") != "1", reason="
 SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 PATIENCE_MS = 600_000
 STEPS = 3
-# Lets a page take the graphics processor away from a worker.
+# Lets a page take the graphics processor away from a worker, or keep it from ever answering.
 BREAKABLE = """(() => {
     const ask = GPUAdapter.prototype.requestDevice, devices = [];
     GPUAdapter.prototype.requestDevice = async function (...args) {
@@ -43,11 +43,15 @@ BREAKABLE = """(() => {
         return device;
     };
     addEventListener("message", ({ data }) => data.kind === "break" && devices.forEach((device) => device.destroy()));
+    addEventListener("message", ({ data }) => {
+        if (data.kind === "hang") GPUBuffer.prototype.mapAsync = GPUQueue.prototype.onSubmittedWorkDone = () => new Promise(() => {});
+    });
 })();
 """
-DRAWN = """async ([wish, runs, breakAt = -1]) => {
+DRAWN = """async ([wish, runs, failAt = -1, failure = "break"]) => {
     const { Engine, devices } = window.UncageEngine;
     const device = await devices.chooseDevice(wish);
+    if (failure === "hang" && device.patience) device.patience.least_ms = 5000;
     const manifest = await (await fetch("manifest.json")).json();
     const address = (name) => new URL(name, location.href).href;
     const parts = Object.fromEntries(Object.keys(manifest.files).map((part) => [part, address(`${part}.gz`)]));
@@ -59,9 +63,9 @@ DRAWN = """async ([wish, runs, breakAt = -1]) => {
         failed: (text) => settle.reject(new Error(text)),
         progress(message) {
             console.log("step", message.step, Math.round(performance.now()));
-            if (message.step === breakAt) for (const worker of engine.workers) worker.postMessage({ kind: "break" });
+            if (message.step === failAt) for (const worker of engine.workers) worker.postMessage({ kind: failure });
         },
-        device: (device, text) => told.push([device.name, text]),
+        device: (device, text, silent) => told.push([device.name, text, silent]),
         saved() {},
     });
     const told = [];
@@ -122,9 +126,9 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     running.close()
 
 
-def traces_of(page: Any, wish: str, runs: list[Any], break_at: int = -1) -> tuple[dict[str, Any], list[Trace]]:
-    """What computed (and what was told of it meanwhile), and the traces; break_at = after which step the graphics processor goes."""
-    told = page.evaluate(DRAWN, [wish, runs, break_at])
+def traces_of(page: Any, wish: str, runs: list[Any], fail_at: int = -1, failure: str = "break") -> tuple[dict[str, Any], list[Trace]]:
+    """What computed (and what was told of it meanwhile), and the traces; fail_at = after which step WebGPU goes or hangs."""
+    told = page.evaluate(DRAWN, [wish, runs, fail_at, failure])
     return {**told["device"], "told": told["told"]}, [Trace.from_bytes(base64.b64decode(data)) for data in told["files"]]
 
 
@@ -149,12 +153,15 @@ def test_whole_runs_have_the_same_tokens_on_both(page: Any) -> None:
         assert np.abs(made.image.astype(int) - wanted.image.astype(int)).max() <= 1
 
 
-def test_a_graphics_processor_that_goes_in_the_middle(page: Any) -> None:
+@pytest.mark.parametrize("failure", ["break", "hang"])
+def test_a_graphics_processor_that_goes_in_the_middle(page: Any, failure: str) -> None:
     """WebAssembly draws the run from the beginning: bit for bit what it would have drawn alone."""
     prompt = asdict(parse_prompt("a red cat and a blue dog", EmbeddedBackend.tiny(seed=0)))
     runs = [{"prompt": prompt, "config": {"order": order, "num_steps": 6, "seed": 1}} for order in ("meissonic", "uncage")]
-    device, made = traces_of(page, "software", runs, break_at=1)
-    assert [name for name, _ in device["told"]] == ["WebAssembly"]
+    device, made = traces_of(page, "software", runs, 1, failure)
+    ((name, text, silent),) = device["told"]
+    assert name == "WebAssembly"
+    assert silent == (failure == "hang") == text.startswith("WebGPU gave no answer for ")
     _, wanted = traces_of(page, "wasm", runs)
     for one, other in zip(made, wanted, strict=True):
         assert one.versions["computed_on"] == "WebAssembly"

@@ -341,10 +341,10 @@ PLAIN = json.loads(
     "The research on parallel decoding (ParallelBench, 2510.04767) measures it on small tasks.",
     "Cells of one colour were kept in the same step.",
     "The first way to mend it: keep fewer at a time, or keep them apart.",
-    "More steps, “Entropy budget”, “Distance in one step” and the order Halton do that; only more steps cost forwards.",
+    "More steps, “Entropy budget”, “Distance in one step” and the order Halton do that; only more steps cost forward passes.",
     "The second way: settle early whose a cell is, and where.",
     "UNCAGE prefers cells that attend to one object; Anchored holds each object to one place.",
-    "The attention is there already, so no forward is added.",
+    "The attention is there already, so no forward pass is added.",
     "The third way: take back what does not fit.",
     "Under “More settings” the methods stand by the decision that they change, each with its cost.",
     "Which of them helps, on which model and at what cost, is a matter of many prompts: see the results."

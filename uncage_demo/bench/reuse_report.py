@@ -129,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in lines_of(drawn, prompts):
         shown, gap = line.correct, line.difference.difference
         print(
-            f"{line.name:12} {line.seconds:6.3f} s  x {line.faster:4.2f}  {line.forwards:5.2f} forwards  correct {100 * shown.value:5.1f} "
+            f"{line.name:12} {line.seconds:6.3f} s  x {line.faster:4.2f}  {line.forwards:5.2f} forward passes  "
+            f"correct {100 * shown.value:5.1f} "
             f"[{100 * shown.low:.1f}, {100 * shown.high:.1f}]  {100 * gap.value:+5.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
         )
     return 0

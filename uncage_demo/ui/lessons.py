@@ -113,7 +113,7 @@ def _asked(examples: Examples, lesson: dict[str, Any], ids: Sequence[str]) -> li
 
 
 def held_lessons() -> dict[str, HeldLesson]:
-    """The runs of lessons for the page in one file, by the lesson's file: those that it cannot draw itself and that need no brush.
+    """The runs of lessons for the page in one file, by the lesson's file: those that it cannot draw itself.
 
     A lesson whose example is not installed is left out.
     """
@@ -123,7 +123,7 @@ def held_lessons() -> dict[str, HeldLesson]:
     held: dict[str, HeldLesson] = {}
     for name, lesson in zip(names, all_lessons(), strict=True):
         example = found.get(lesson["example"])
-        if name in DRAWN or example is None or any("paints" in step["goal"] for step in lesson["steps"]):
+        if name in DRAWN or example is None:
             continue
         ids = _stages(lesson, example)
         entries = [examples.entry(identity.removeprefix("example:")) for identity in ids]

@@ -97,6 +97,7 @@ function branchStart(trace, at_step, edits, asked) {
     forbid: edits.forbid,
     sight: at.sight,
     before: seenBefore(trace, at_step),
+    origin: trace.origin,
     likelihoods: trace.steps.slice(0, at_step - trace.steps[0].step).flatMap(({ likelihood, masked_before }) =>
       (likelihood ? [likelihood.map((value, i) => (masked_before[i] ? NaN : value))] : [])),
   };

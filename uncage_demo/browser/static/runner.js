@@ -126,6 +126,7 @@ function traceOf(backend, run, config, steps, frames, timings_s, every) {
     frames: every ? frames.slice() : null,
     token_pictures: new Map(),
     lineage: null,
+    origin: (start && start.origin) || null,
     timings_s,
     versions: { ...backend.manifest.recorded, "onnxruntime-web": backend.ort.env.versions.web, [COMPUTED_KEY]: backend.device.name, ...recordedFrames(every) },
     created: `${new Date().toISOString().slice(0, 19)}+00:00`,

@@ -127,6 +127,20 @@ export interface Start {
   before?: { tokens: Int32Array; sight: Uint16Array | null } | null;
   /** Of each earlier step, "n" log p of the tokens that were there, NaN where masked: what a revision remembers. */
   likelihoods?: Float32Array[];
+  /** How the tokens came about; null = from this run itself. */
+  origin?: Origin | null;
+}
+
+/** What a run began with, where that is no empty grid; see trace/origin.py. Only edits are made and read here. */
+export interface Origin {
+  kind: "edit";
+  source: string;
+  source_prompt: string;
+  after_step: number | null;
+  shift: [number, number];
+  strength: null;
+  round: null;
+  regions: [];
 }
 
 /** What a revision may look at when a step ends; arrays "n"; see orders/revise.py. */
@@ -200,6 +214,19 @@ export interface Device {
   name: string;
   /** Whether WebGPU is taken only where it is the faster one. */
   hurry: boolean;
+  /** How long WebGPU may take; left out = as PATIENCE says. */
+  patience?: Patience;
+}
+
+/** How long WebGPU may take for an answer, in milliseconds. */
+export interface Patience {
+  /** To start a part of the model. */
+  start_ms: number;
+  /** For the first input of a size, which is compiled first. */
+  first_ms: number;
+  /** For a later one at least; more where so many times the median of its answers is more. */
+  least_ms: number;
+  times: number;
 }
 
 /** What one forward reads: an image of n tokens with b texts of t tokens. */
@@ -279,6 +306,8 @@ export interface Trace {
   frames: Uint8Array[] | null;
   token_pictures: Map<number, Uint8Array>;
   lineage: Lineage | null;
+  /** What it began with; null = an empty grid. */
+  origin: Origin | null;
   timings_s: { [stage: string]: number };
   versions: { [name: string]: string };
   created: string;

@@ -3,10 +3,12 @@
 /** @import { Device, Manifest, Run, Trace, Verdict } from "./types" */
 import { EmbeddedBackend } from "./backends/embedded.js";
 import { remembering } from "./backends/remembered.js";
-import { GraphicsLost } from "./backends/devices.js";
-import { DistantHand, LocalHand, answerOn } from "./backends/hands.js";
+import { PLAIN } from "./backends/devices.js";
+import { DistantHand, LocalHand, answerOn, refusal } from "./backends/hands.js";
+import { GraphicsLost, GraphicsSilent } from "./backends/patience.js";
 import { placeOf, verdictOf } from "./backends/verdict.js";
 import { branched, headsAt } from "./branching.js";
+import { edited } from "./editing.js";
 import { packedHeads } from "./player/heads.js";
 import { asMessage } from "./player/message.js";
 import { buildPayload, verdictView } from "./player/payload.js";
@@ -40,6 +42,8 @@ class Worker {
     this.ticket = 0;
     /** @type {{ trace: Trace, verdict: Verdict }[]} */
     this.runs = [];
+    /** Those that were drawn beside them last, for a lesson. @type {{ trace: Trace, verdict: Verdict }[]} */
+    this.beside = [];
   }
 
   /** @param {any} message */
@@ -49,6 +53,7 @@ class Worker {
       else if (message.kind === "help") await this.help(message);
       else if (message.kind === "draw") await this.draw(message);
       else if (message.kind === "branch") await this.branch(message);
+      else if (message.kind === "edit") await this.edit(message);
       else if (message.kind === "show") await this.show(message);
       else if (message.kind === "cancel") this.ticket++;
       else if (message.kind === "save") await this.save(message);
@@ -56,7 +61,7 @@ class Worker {
       else if (message.kind === "archive") await this.archive(message);
       else if (message.kind === "heads") await this.heads(message);
     } catch (error) {
-      this.post({ kind: "failed", ticket: message.ticket, id: message.id, text: told(error) });
+      this.post({ kind: "failed", ticket: message.ticket, id: message.id, text: told(error), silent: error instanceof GraphicsSilent });
     }
   }
 
@@ -85,7 +90,7 @@ class Worker {
       this.hand = await LocalHand.having([manifest, this.ort, (part) => this.unpacked(parts[part]), device], ["decoder", "detector"]);
       answerOn(port, this.hand);
     } catch (error) {
-      port.postMessage({ id: 0, text: told(error) });
+      port.postMessage({ id: 0, ...refusal(error), text: told(error) });
     }
   }
 
@@ -114,7 +119,7 @@ class Worker {
     const every = parseFrames(frames);
     await this.follow(ticket, () => stream(backend, runs, every), async (progress) => {
       const { traces, finished } = progress;
-      await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), { titles, keep: finished && keep });
+      await this.tell(ticket, progress, traces.map((trace) => (finished ? this.judged(trace) : null)), { titles, keep: finished ? (keep ? "runs" : "beside") : undefined });
     });
   }
 
@@ -143,10 +148,20 @@ class Worker {
       return await act();
     } catch (error) {
       if (!(error instanceof GraphicsLost)) throw error;
-      await this.model().leaveGraphics();
-      this.post({ kind: "device", device: this.model().device, text: error.message });
+      const silent = error instanceof GraphicsSilent;
+      this.post({ kind: "device", device: PLAIN, text: error.message, silent });
+      await this.model().leaveGraphics(silent ? (count) => this.others(count) : null);
+      if (silent) this.model().share().catch(() => {}); // it is closed again already
       return act();
     }
+  }
+
+  /** Hands in workers that the page starts for it. @param {number} count */
+  others(count) {
+    const channels = Array.from({ length: count }, () => new MessageChannel());
+    const ports = channels.map(({ port1 }) => port1);
+    this.post({ kind: "relief", ports }, ports);
+    return Promise.all(channels.map(({ port2 }) => DistantHand.reached(port2)));
   }
 
   /**
@@ -156,15 +171,38 @@ class Worker {
    */
   async branch({ ticket, run, at_step, edits, config, replace = -1, most = KEPT_RUNS }) {
     this.ticket = ticket;
-    const parent = this.runs[run];
-    if (!parent) throw new RangeError(`There is no run ${run + 1} to branch from.`);
-    const { info } = this.model();
-    if (parent.trace.model.weight_hash !== info.weight_hash) throw new RangeError("This run was made by another model than the one that is open: draw it again.");
+    const parent = this.parent(this.runs, run, "branch from");
     const others = this.runs.filter((_, index) => index !== replace).slice(0, most - 1);
-    await this.follow(ticket, () => branched(this.model(), parent.trace, at_step, edits, config), async (progress) => {
+    await this.joining(ticket, others, () => branched(this.model(), parent.trace, at_step, edits, config));
+  }
+
+  /**
+   * Erase cells of a run and draw them again; the new run joins the others.
+   * @param {{ ticket: number, run: number, after_step: number, cells: number[], beside?: boolean, most?: number }} message
+   *   beside = the run is one of those that were drawn beside the others, and its neighbours come along; most = as for a branch, but the edited run stays
+   */
+  async edit({ ticket, run, after_step, cells, beside = false, most = KEPT_RUNS }) {
+    this.ticket = ticket;
+    const all = beside ? this.beside : this.runs;
+    const parent = this.parent(all, run, "edit");
+    const rest = new Set([parent, ...all].slice(0, most - 1));
+    await this.joining(ticket, all.filter((one) => rest.has(one)), () => edited(this.model(), parent.trace, cells, after_step));
+  }
+
+  /** A run to go on from. @param {{ trace: Trace, verdict: Verdict }[]} runs @param {number} run @param {string} to */
+  parent(runs, run, to) {
+    const parent = runs[run];
+    if (!parent) throw new RangeError(`There is no run ${run + 1} to ${to}.`);
+    if (parent.trace.model.weight_hash !== this.model().info.weight_hash) throw new RangeError("This run was made by another model than the one that is open: draw it again.");
+    return parent;
+  }
+
+  /** A run that joins others. @param {number} ticket @param {{ trace: Trace, verdict: Verdict }[]} others @param {() => AsyncGenerator<import("./types").Progress, void, void>} begin */
+  async joining(ticket, others, begin) {
+    await this.follow(ticket, begin, async (progress) => {
       const runs = [...others.map((one) => one.trace), progress.traces[0]];
       const { finished } = progress;
-      await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), finished ? this.judged(progress.traces[0]) : null], { keep: finished });
+      await this.tell(ticket, { ...progress, traces: runs }, [...others.map((one) => one.verdict), finished ? this.judged(progress.traces[0]) : null], { keep: finished ? "runs" : undefined });
     });
   }
 
@@ -241,7 +279,7 @@ class Worker {
    * Tell the page of runs, unless it has asked for something else since.
    * @param {number} ticket @param {import("./types").Progress} progress
    * @param {(Verdict | Promise<Verdict> | null)[]} judging may still be made: the payload is built meanwhile
-   * @param {{ titles?: string[], keep?: boolean }} [how] keep = these are the runs from now on
+   * @param {{ titles?: string[], keep?: "runs" | "beside" }} [how] keep = which runs these are from now on
    */
   async tell(ticket, { step, num_steps, elapsed_s, traces, finished }, judging, { titles, keep } = {}) {
     const live = this.live && !finished;
@@ -252,7 +290,7 @@ class Worker {
     const verdicts = await Promise.all(judging);
     if (!live) shown.payload.runs.forEach((/** @type {any} */ run, /** @type {number} */ i) => (run.verdict = verdictView(manifest, verdicts[i], traces[i].prompt)));
     if (this.ticket !== ticket) return;
-    if (keep) this.runs = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
+    if (keep) this[keep] = traces.map((trace, i) => ({ trace, verdict: /** @type {Verdict} */ (verdicts[i]) }));
     const { content, transfer } = asMessage(shown);
     this.post({ kind: finished ? "finished" : "progress", ticket, step, num_steps, elapsed_s, timings_s: { ...traces[0].timings_s }, ...content, ...named }, transfer);
   }

@@ -24,8 +24,8 @@ interface PlayerOptions {
   autoplay?: boolean;
   actions?: string[];
   onEvent?: (name: string, detail: any) => void;
-  /** How the brush begins: open, in a mode, on a run, with an edit that can be taken back. */
-  edit?: { open?: boolean; mode?: string; run?: number; undo?: boolean };
+  /** How the brush begins: open, in a mode, on a run, with an edit that can be taken back. modes = those that there are, where not all; fixed = prompt and order stay. */
+  edit?: { open?: boolean; mode?: string; run?: number; undo?: boolean; modes?: string[]; fixed?: boolean };
   /** Runs that cannot be edited here: why, and a button that leads to where they can. */
   elsewhere?: { text: string; label: string; act: () => void };
   /** Notes can be written, and somebody keeps them: those of each run by its id, where they are others than the payload's. */

@@ -8,7 +8,7 @@
     { key: "edit", name: "Erase", send: "Draw again", about: "Paint what should be drawn again, or choose an object. Everything else stays, token for token." },
     { key: "extend", name: "Extend", send: "Draw the border", about: "Makes room on one side: the picture moves, what leaves on the other side is lost, and the new border is drawn." },
     { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. In each round the cells that fit it least are opened and drawn again." },
-    { key: "sketch", name: "Structure", send: "Draw", about: "A new picture with the structure of this one: each cell is to attend to the other cells as it does here. Write what to draw instead. Costs half as many forwards again." },
+    { key: "sketch", name: "Structure", send: "Draw", about: "A new picture with the structure of this one: each cell is to attend to the other cells as it does here. Write what to draw instead. Costs half as many forward passes again." },
     { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can be kept." },
   ];
   const TOOLS = [
@@ -35,11 +35,14 @@
       const right = make("span", "up-edit-right");
       right.append(this.undoEdit, button("up-pill", "Close", () => brush.open(false)));
       head.append(make("h3", "up-heading", "Edit picture"), this.picture, right);
-      this.offered = MODES.filter(({ key }) => key !== "sketch" || brush.sketches);
+      const { modes, fixed } = this.player.options.edit || {};
+      this.fixed = Boolean(fixed);
+      this.offered = MODES.filter(({ key }) => (modes ? modes.includes(key) : key !== "sketch" || brush.sketches));
       this.modes = choice("up-edit-modes", "What to do", this.offered.map(({ key, name, about }) => [key, name, about]), (key) => {
         brush.proposes = true;
         brush.setMode(key);
       });
+      this.modes.box.hidden = this.offered.length < 2;
       this.about = make("p", "up-hint");
       this.rows = { edit: this.painting(), extend: this.extending(), remix: this.mixing(), sketch: this.sketching(), compose: this.placing() };
       home.replaceChildren(head, this.modes.box, this.about, ...Object.values(this.rows), this.asking());
@@ -177,8 +180,8 @@
       this.modes.show(mode);
       this.about.textContent = found.about;
       for (const [key, row] of Object.entries(this.rows)) row.hidden = key !== mode;
-      this.prompt.hidden = mode === "compose";
-      this.order.hidden = mode === "sketch"; // likeness decides, no order is asked
+      this.prompt.hidden = this.fixed || mode === "compose";
+      this.order.hidden = this.fixed || mode === "sketch"; // likeness decides, no order is asked
       this.send.textContent = found.send;
       // a remix is drawn in one order at a time
       for (const option of this.order.options) if (option.value === "stage" || option.value === "five") option.disabled = mode === "remix";
@@ -194,6 +197,7 @@
     // For an object that was painted: its colour, or the place before its name, is ready to be written over.
     readyToWrite(run, o) {
       const { prompt } = this;
+      if (this.fixed) return;
       // on a phone the keyboard would cover the picture
       if (prompt.value !== run.text || matchMedia("(pointer: coarse)").matches) return;
       const words = run.spoken.filter(({ subject }) => subject === o);

@@ -192,7 +192,7 @@
     function run(lesson, payload) {
       const { guided_step: guidedStep, ...start } = lesson.start || {};
       const asksToEdit = lesson.steps.some(({ goal }) => goal.asks);
-      player = window.UncagePlayer.mount(host, payload, { state: start, actions: asksToEdit ? ["edit"] : [], onEvent });
+      player = window.UncagePlayer.mount(host, payload, { state: start, actions: asksToEdit ? ["edit"] : [], edit: page.edits && page.edits.brush, onEvent });
       const known = facts(player.player.model, payload);
       lesson.words = known.words;
       if (guidedStep) player.setStep(known.guided - 1);

@@ -32,7 +32,7 @@
 
   page.HereModel = class {
     /**
-     * @param {{ again: () => void, progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws; again = that it begins anew, with WebAssembly
+     * @param {{ again: (silent: boolean) => void, progress: (message: any) => void, finished: (message: any) => void, failed: (text: string) => void }} hears what the worker tells while it draws; again = that it begins anew, with WebAssembly; silent = because WebGPU never answered
      * @param {{ say: (text: string, wrong?: boolean) => void, loading: (text: string, share: number) => void, opened: (key: string, device: any) => void }} tells where the model stands; how much of it has come; which one was opened, and on what
      */
     constructor(hears, tells) {
@@ -44,6 +44,7 @@
       this.listening = 0;
       this.device = null; // on which the model was opened
       this.computing = null; // what computes it now
+      this.silence = ""; // said of a WebGPU that never answered: while this page is open, it is not tried again
       this.orders = {}; // titles by name
       this.opening = { key: "", done: null };
       this.waiting = null; // resolves when the worker has opened the model
@@ -124,7 +125,7 @@
       tells.say("Loading the model…");
       // WebGPU where it is there, says the same and is faster; what was found out is not tried again while the browser runs.
       const { devices } = window.UncageEngine;
-      const refused = this.wish === "auto" ? kept.get("sessionStorage", REFUSED) : "";
+      const refused = this.wish === "wasm" ? "" : this.silence || (this.wish === "auto" ? kept.get("sessionStorage", REFUSED) : "");
       let device = refused ? devices.webAssembly(refused) : await devices.chooseDevice(this.wish);
       try {
         await this.start(model, age, device);
@@ -132,6 +133,7 @@
         if (device.build !== "webgpu") throw error;
         this.end();
         device = devices.webAssembly(error.message.replace(/\.$/, ""));
+        if (error.silent) this.silence = device.reason;
         await this.start(model, age, device);
         if (this.wish === "auto") kept.set("sessionStorage", REFUSED, device.reason);
       }
@@ -153,18 +155,19 @@
       let timer = 0;
       await new Promise((resolve, reject) => {
         this.waiting = { resolve, reject };
-        this.engine.open(manifest, this.address(files.wasm), parts, { build: device.build, name: device.name, hurry: device.hurry });
+        this.engine.open(manifest, this.address(files.wasm), parts, { build: device.build, name: device.name, hurry: device.hurry, patience: device.patience });
         const late = () => reject(new Error("WebGPU takes too long to start here"));
         if (device.hurry) timer = setTimeout(late, window.UncageEngine.devices.WEBGPU_PATIENCE_MS);
       }).finally(() => clearTimeout(timer));
     }
 
     // A graphics processor may be taken away at any time. The worker begins the run again with WebAssembly, and stays with it.
-    leftGraphics(device, text) {
+    leftGraphics(device, text, silent) {
       this.computing = device;
-      if (this.wish === "auto") kept.set("sessionStorage", REFUSED, "WebGPU failed while it drew");
-      this.tells.say(`WebGPU failed while it drew (${text}). ${device.name} computes now.`);
-      this.hears.again();
+      if (silent) this.silence = text;
+      if (this.wish === "auto") kept.set("sessionStorage", REFUSED, silent ? text : "WebGPU failed while it drew");
+      this.tells.say(silent ? `${text}, so ${device.name} computes now.` : `WebGPU failed while it drew (${text}). ${device.name} computes now.`);
+      this.hears.again(silent);
     }
 
     // Both workers take the runtime: it counts once.
@@ -210,13 +213,13 @@
       return {
         loading: (message) => mine === this.listening && this.loading(message),
         opened: () => settle()?.resolve(),
-        failed: (text) => {
+        failed: (text, silent) => {
           if (mine !== this.listening) return;
           const waiting = settle();
-          if (waiting) waiting.reject(new Error(text));
+          if (waiting) waiting.reject(Object.assign(new Error(text), { silent }));
           else hears.failed(this.device.build === "webgpu" ? this.withoutGraphics(text) : text);
         },
-        device: (device, text) => mine === this.listening && this.leftGraphics(device, text),
+        device: (device, text, silent) => mine === this.listening && this.leftGraphics(device, text, silent),
         progress: hears.progress,
         finished: hears.finished,
         saved() {},

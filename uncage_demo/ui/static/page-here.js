@@ -48,9 +48,9 @@
   }
 
   const hears = {
-    again() {
+    again(silent) {
       nodes.root.dataset.device = model.computing.build;
-      if (work) work.again = " WebGPU failed meanwhile, so WebAssembly drew it from the beginning.";
+      if (work) work.again = ` WebGPU ${silent ? "gave no answer" : "failed meanwhile"}, so WebAssembly drew it from the beginning.`;
     },
     failed: (text) => refuse(text),
     progress(message) {

@@ -146,6 +146,20 @@
       if (choices.some(([value]) => value === before)) select.value = before;
     }
 
+    // What each closed menu says, over the menu itself, which cuts what is too long on a phone.
+    const said = [...element.querySelectorAll(".ur-controls select")].map((menu) => {
+      const [box, text] = [make("span", "ur-chosen"), make("span", "ur-said")];
+      text.setAttribute("aria-hidden", "true");
+      menu.replaceWith(box);
+      box.append(text, menu);
+      menu.addEventListener("change", sayChosen);
+      return { menu, text };
+    });
+
+    function sayChosen() {
+      for (const { menu, text } of said) text.textContent = menu.selectedOptions.length ? menu.selectedOptions[0].text : "";
+    }
+
     function select() {
       current = overview.experiments[Number(find("experiment").value)];
       const categories = current.categories.length > 1 ? current.categories : [];
@@ -156,6 +170,7 @@
       fill(find("method"), current.methods.map((m) => [m, m === current.baseline && called(m) !== "Baseline" ? `${called(m)} (baseline)` : called(m)]));
       const other = current.methods.find((m) => m === "uncage") || current.methods.find((m) => m !== current.baseline);
       if (find("method").value !== before && other) find("method").value = other;
+      sayChosen();
       refresh();
     }
 

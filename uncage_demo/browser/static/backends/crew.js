@@ -11,6 +11,8 @@ export class Crew {
     this.hands = hands;
     /** What each has to do. */
     this.load = hands.map(() => 0);
+    /** Once there are others. @type {Promise<void> | null} */
+    this.relieved = null;
   }
 
   /** Whether something is drawn while this worker does something else. */
@@ -41,14 +43,15 @@ export class Crew {
    * @returns {Promise<T>}
    */
   async given(name, act) {
+    const { load } = this;
     const able = this.hands.map((_, i) => i).filter((i) => this.hands[i].able.has(name));
     if (name !== "read") able.reverse();
-    const chosen = able.reduce((best, i) => (this.load[i] < this.load[best] ? i : best));
-    this.load[chosen] += COST[name];
+    const chosen = able.reduce((best, i) => (load[i] < load[best] ? i : best));
+    load[chosen] += COST[name];
     try {
       return await act(this.hands[chosen]);
     } finally {
-      this.load[chosen] -= COST[name];
+      load[chosen] -= COST[name];
     }
   }
 
@@ -62,9 +65,21 @@ export class Crew {
     }
   }
 
-  /** From now on WebAssembly computes everything. */
-  async leaveGraphics() {
+  /**
+   * From now on WebAssembly computes everything.
+   * @param {((count: number) => Promise<Hand[]>) | null} fresh others, who draw and detect, in place of hands whose runtime waits for good; null = each goes on
+   */
+  async leaveGraphics(fresh = null) {
+    if (fresh) return (this.relieved ||= this.replaced(fresh));
     for (const hand of this.hands) await hand.leaveGraphics();
+  }
+
+  /** The old ones are not asked any more, not even to release what they have. @param {(count: number) => Promise<Hand[]>} fresh */
+  async replaced(fresh) {
+    const hands = await fresh(this.hands.length);
+    await hands[0].open("transformer");
+    this.hands = hands;
+    this.load = hands.map(() => 0);
   }
 
   async release() {

@@ -2,12 +2,10 @@
 
 /** @import { Device, Manifest } from "../types" */
 import { openPart, readPart } from "./parts.js";
+import { GraphicsSilent, Watch } from "./patience.js";
 
 /** What there is everywhere. @type {Device} */
 export const PLAIN = { build: "wasm", name: "WebAssembly", hurry: false };
-
-/** WebGPU failed while it computed: the graphics processor was taken away, reset, or has no memory left. */
-export class GraphicsLost extends Error {}
 
 /** How a device's arithmetic may differ. Logits are in the tens; the same graph on two processors differs by 1e-4 or so. */
 const MOST_OF_LOGITS = 1e-2;
@@ -19,14 +17,14 @@ const MOST_OF_LEVELS = 2;
  * @param {any} ort ONNX Runtime Web, of the build with WebGPU
  * @param {string} part "transformer" or "decoder"
  * @param {(part: string) => Promise<Uint8Array>} read the bytes of a part
- * @param {boolean} hurry whether one that is slower than WebAssembly is refused
+ * @param {Device} device
  * @returns {Promise<any>}
- * @throws {Error} it does not start, differs, or is slower; said in a sentence
+ * @throws {Error} it does not start, gives no answer, differs, or is slower; said in a sentence
  */
-export async function openOnGraphics(manifest, ort, part, read, hurry) {
+export async function openOnGraphics(manifest, ort, part, read, { hurry, patience }) {
   const bytes = await readPart(manifest, part, read);
   const again = async () => bytes;
-  const graphics = await openPart(manifest, ort, part, again, ["webgpu"]);
+  const graphics = await openPart(manifest, ort, part, again, new Watch(patience));
   const plain = await openPart(manifest, ort, part, again);
   try {
     const feeds = part === "transformer" ? transformerInput(manifest, ort) : decoderInput(manifest, ort);
@@ -36,12 +34,12 @@ export async function openOnGraphics(manifest, ort, part, read, hurry) {
     const difference = largestDifference(made, wanted);
     if (!(difference <= most)) throw new Error(`WebGPU computes the ${part} differently here (by ${difference.toPrecision(2)})`);
     if (hurry && graphicsMs > plainMs) throw new Error(`WebGPU is slower here (the ${part} takes ${Math.round(graphicsMs)} instead of ${Math.round(plainMs)} ms)`);
+    await plain.release();
     return graphics;
   } catch (error) {
-    await graphics.release();
+    if (error instanceof GraphicsSilent) throw error; // nothing can be released in a runtime that waits
+    await Promise.all([graphics.release(), plain.release()]);
     throw error;
-  } finally {
-    await plain.release();
   }
 }
 

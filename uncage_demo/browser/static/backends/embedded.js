@@ -67,9 +67,9 @@ export class EmbeddedBackend {
     await Promise.all(this.crew.hands.map(() => this.readNothing())); // one each
   }
 
-  /** From now on WebAssembly computes everything. */
-  async leaveGraphics() {
-    await this.crew.leaveGraphics();
+  /** From now on WebAssembly computes everything. @param {((count: number) => Promise<Hand[]>) | null} fresh as the crew's */
+  async leaveGraphics(fresh = null) {
+    await this.crew.leaveGraphics(fresh);
     this.device = PLAIN;
   }
 

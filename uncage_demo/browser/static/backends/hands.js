@@ -1,8 +1,9 @@
 // Who computes: the sessions of one worker's runtime, in this worker or in another one beside it.
 
 /** @import { Device, Hand, Manifest, Reading } from "../types" */
-import { GraphicsLost, PLAIN, openOnGraphics } from "./devices.js";
+import { PLAIN, openOnGraphics } from "./devices.js";
 import { openPart } from "./parts.js";
+import { GraphicsLost, GraphicsSilent } from "./patience.js";
 
 const PICTURES_AT_ONCE = 4;
 /** What a hand can do once it has a part of the model. @type {Record<string, string>} */
@@ -52,7 +53,7 @@ export class LocalHand {
   async open(part) {
     if (this.released) throw new Error("This model was closed.");
     const { manifest, ort, bytes, device, sessions } = this;
-    const session = sessions.get(part) || (this.onGraphics(part) ? openOnGraphics(manifest, ort, part, bytes, device.hurry) : openPart(manifest, ort, part, bytes));
+    const session = sessions.get(part) || (this.onGraphics(part) ? openOnGraphics(manifest, ort, part, bytes, device) : openPart(manifest, ort, part, bytes));
     sessions.set(part, session);
     session.catch(() => sessions.delete(part));
     await session;
@@ -63,13 +64,14 @@ export class LocalHand {
    * @param {string} part
    * @param {Record<string, any>} feeds
    * @returns {Promise<any>} the outputs by name
-   * @throws {GraphicsLost}
+   * @throws {GraphicsLost} WebGPU failed; GraphicsSilent: it does not answer, so this runtime computes nothing any more
    */
   async run(part, feeds) {
     const session = await this.sessions.get(part);
     try {
       return await session.run(feeds);
     } catch (error) {
+      if (error instanceof GraphicsSilent) throw error;
       throw this.onGraphics(part) ? new GraphicsLost(error instanceof Error ? error.message : String(error)) : error;
     }
   }
@@ -136,6 +138,14 @@ export class LocalHand {
   }
 }
 
+/** What is told apart in what goes wrong, the narrower kind first; else it is an error. */
+const FAILURES = [GraphicsSilent, GraphicsLost, Error];
+
+/** What went wrong, for the other side of a port. @param {unknown} error */
+export function refusal(error) {
+  return { text: error instanceof Error ? error.message : String(error), failure: FAILURES.findIndex((kind) => error instanceof kind) };
+}
+
 /** What may be asked of a hand from another worker. */
 const ASKED = ["open", "read", "pictures", "sights", "leaveGraphics"];
 
@@ -148,7 +158,7 @@ export function answerOn(port, hand) {
       const buffers = value ? (Array.isArray(value) ? value : Object.values(value)).map(({ buffer }) => buffer) : [];
       port.postMessage({ id, value }, [...new Set(buffers)]);
     } catch (error) {
-      port.postMessage({ id, text: error instanceof Error ? error.message : String(error), lost: error instanceof GraphicsLost });
+      port.postMessage({ id, ...refusal(error) });
     }
   };
   port.postMessage({ id: 0, value: [...hand.able] });
@@ -164,10 +174,10 @@ export class DistantHand {
     this.lastId = 0;
     /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
     this.asked = new Map();
-    port.onmessage = ({ data: { id, value, text, lost } }) => {
+    port.onmessage = ({ data: { id, value, text, failure } }) => {
       const waiting = this.asked.get(id);
       this.asked.delete(id);
-      if (waiting) text === undefined ? waiting.resolve(value) : waiting.reject(lost ? new GraphicsLost(text) : new Error(text));
+      if (waiting) text === undefined ? waiting.resolve(value) : waiting.reject(new (FAILURES[failure] || Error)(text));
     };
   }
 

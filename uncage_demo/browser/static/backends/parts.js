@@ -1,6 +1,9 @@
 // The files of an exported model: refused unless they are the ones that were exported, opened as sessions of the runtime.
 
 /** @import { Manifest } from "../types" */
+/** @import { Watch } from "./patience.js" */
+import { GraphicsSilent, answeredWithin } from "./patience.js";
+
 export const MANIFEST_VERSION = 4;
 
 /**
@@ -26,19 +29,43 @@ export async function readPart(manifest, part, read) {
   return bytes;
 }
 
-/** What the runtime of this worker computes last. @type {Promise<unknown>} */
-let last = Promise.resolve();
+/** The turns of each runtime. @type {WeakMap<object, Turns>} */
+const turns = new WeakMap();
 
 /**
- * One thing at a time: on WebGPU, where a run lets others in, a second one in the same runtime would never end.
- * @template T
- * @param {() => Promise<T>} compute
- * @returns {Promise<T>}
+ * One thing at a time in a runtime: on WebGPU, where a run lets others in, a second one in the same runtime would never end. So nothing comes
+ * after one that never ends.
  */
-function inTurn(compute) {
-  const made = last.then(compute);
-  last = made.catch(() => {});
-  return made;
+class Turns {
+  constructor() {
+    /** @type {Promise<unknown>} */
+    this.last = Promise.resolve();
+    /** @type {GraphicsSilent | null} */
+    this.stuck = null;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} compute
+   * @returns {Promise<T>}
+   */
+  take(compute) {
+    const made = this.last.then(() => {
+      if (this.stuck) throw this.stuck;
+      return compute();
+    });
+    this.last = made.catch((error) => {
+      if (error instanceof GraphicsSilent) this.stuck = error;
+    });
+    return made;
+  }
+}
+
+/** @param {object} ort */
+function turnsOf(ort) {
+  const known = turns.get(ort) || new Turns();
+  turns.set(ort, known);
+  return known;
 }
 
 /**
@@ -47,19 +74,22 @@ function inTurn(compute) {
  * @param {any} ort ONNX Runtime Web
  * @param {string} part
  * @param {(part: string) => Promise<Uint8Array>} read
- * @param {string[]} providers in which to compute, the first that works
+ * @param {Watch | null} watch over its answers where WebGPU is to compute; null = WebAssembly computes
  * @throws {Error} a damaged file, a runtime that does not start; said in a sentence
  */
-export async function openPart(manifest, ort, part, read, providers = ["wasm"]) {
+export async function openPart(manifest, ort, part, read, watch = null) {
   const bytes = await readPart(manifest, part, read);
   try {
     // Every forward asks for the same pieces of memory: an arena that remembers their places saves a twentieth of its time.
     const memory = { enableCpuMemArena: true, enableMemPattern: true };
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: providers, graphOptimizationLevel: "all", logSeverityLevel: 3, ...memory });
+    const options = { executionProviders: [watch ? "webgpu" : "wasm"], graphOptimizationLevel: "all", logSeverityLevel: 3, ...memory };
+    const starting = ort.InferenceSession.create(bytes, options);
+    const session = await (watch ? answeredWithin(starting, watch.patience.start_ms) : starting);
     const run = session.run.bind(session);
-    session.run = (/** @type {Record<string, any>} */ feeds) => inTurn(() => run(feeds));
+    session.run = (/** @type {Record<string, any>} */ feeds) => turnsOf(ort).take(() => (watch ? watch.over(feeds, () => run(feeds)) : run(feeds)));
     return session;
   } catch (error) {
+    if (error instanceof GraphicsSilent) throw error;
     throw new Error(`The model's ${part} could not be started in this browser: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
 }

@@ -32,9 +32,9 @@ export function remembering(backend, kept = KEPT) {
   };
   // What WebGPU answered has last digits of its own.
   const leave = backend.leaveGraphics.bind(backend);
-  backend.leaveGraphics = () => {
+  backend.leaveGraphics = (fresh) => {
     known.clear();
-    return leave();
+    return leave(fresh);
   };
   return backend;
 }

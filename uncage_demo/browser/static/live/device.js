@@ -10,6 +10,9 @@ export const WISHES = ["auto", "webgpu", "wasm", "software"];
 /** A first visit compiles the model for the graphics processor; one that takes longer is not worth waiting for. */
 export const WEBGPU_PATIENCE_MS = 45_000;
 
+/** The processor compiles and computes for minutes what a graphics processor does in a second. */
+const SOFTWARE_PATIENCE = { start_ms: 600_000, first_ms: 600_000, least_ms: 600_000, times: 10 };
+
 /** @param {string} [reason] @returns {Chosen} */
 export function webAssembly(reason = "") {
   return { ...PLAIN, reason };
@@ -28,5 +31,6 @@ export async function chooseDevice(wish, gpu = /** @type {any} */ (navigator).gp
   const info = adapter.info || {};
   if ((info.isFallbackAdapter || adapter.isFallbackAdapter) && wish !== "software") return webAssembly("WebGPU would be computed by the processor itself here");
   const told = [info.vendor, info.architecture].filter(Boolean).join(" ");
-  return { build: "webgpu", name: told ? `WebGPU (${told})` : "WebGPU", reason: "", hurry: wish === "auto" };
+  const patience = wish === "software" ? { patience: SOFTWARE_PATIENCE } : {};
+  return { build: "webgpu", name: told ? `WebGPU (${told})` : "WebGPU", reason: "", hurry: wish === "auto", ...patience };
 }

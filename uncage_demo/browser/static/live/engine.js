@@ -21,8 +21,8 @@ export function unable() {
  * @property {(message: any) => void} progress
  * @property {(message: any) => void} finished
  * @property {(message: any) => void} saved
- * @property {(text: string) => void} failed
- * @property {(device: Device, text: string) => void} [device] another one computes from now on, and why
+ * @property {(text: string, silent: boolean) => void} failed silent = because WebGPU never answered
+ * @property {(device: Device, text: string, silent: boolean) => void} [device] another one computes from now on, and why; silent = the one before never answered
  */
 
 export class Engine {
@@ -36,17 +36,25 @@ export class Engine {
     /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
     this.asked = new Map();
     this.lastId = 0;
-    this.worker = new Worker(address);
+    this.address = address;
+    this.worker = this.begun();
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
     // A second worker draws beside the decoding, and reads one of two runs, where there is a second processor for it.
-    this.helper = (navigator.hardwareConcurrency || 1) > 1 ? new Worker(address) : null;
-    // Both load parts of the model.
-    for (const worker of this.workers) worker.addEventListener("message", ({ data }) => data.kind === "loading" && told.loading && told.loading(data));
-    for (const worker of this.workers) worker.addEventListener("error", (event) => told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`));
+    this.helpers = (navigator.hardwareConcurrency || 1) > 1 ? [this.begun()] : [];
+    /** What whoever helps is to open. @type {object} */
+    this.given = {};
+  }
+
+  /** A worker; every one loads parts of the model. */
+  begun() {
+    const worker = new Worker(this.address);
+    worker.addEventListener("message", ({ data }) => data.kind === "loading" && this.told.loading?.(data));
+    worker.addEventListener("error", (event) => this.told.failed(`This browser could not start the drawing: ${event.message || "its worker did not start"}.`, false));
+    return worker;
   }
 
   get workers() {
-    return this.helper ? [this.worker, this.helper] : [this.worker];
+    return [this.worker, ...this.helpers];
   }
 
   /** @param {any} message */
@@ -59,21 +67,37 @@ export class Engine {
       return;
     }
     if (message.ticket !== undefined && message.ticket !== this.ticket && message.kind !== "saved") return;
-    if (message.kind === "device") this.told.device?.(message.device, message.text);
+    if (message.kind === "device") this.told.device?.(message.device, message.text, message.silent);
+    else if (message.kind === "relief") this.relieve(message.ports);
     else if (message.kind === "opened") this.told.opened(message.seconds);
     else if (message.kind === "progress") this.told.progress(message);
     else if (message.kind === "finished") this.told.finished(message);
     else if (message.kind === "saved") this.told.saved(message);
-    else if (message.kind === "failed") this.told.failed(message.text);
+    else if (message.kind === "failed") this.told.failed(message.text, Boolean(message.silent));
   }
 
   /** @param {any} manifest @param {string} wasm @param {Record<string, string>} parts @param {Device} [device] what computes; the worker's script and `wasm` are of its build */
   open(manifest, wasm, parts, device) {
-    if (!this.helper) return this.worker.postMessage({ kind: "open", manifest, wasm, parts, device });
+    const shared = Object.fromEntries(Object.entries(parts).filter(([part]) => part !== "tiles"));
+    this.given = { manifest, wasm, parts: shared };
+    if (!this.helpers.length) return this.worker.postMessage({ kind: "open", manifest, wasm, parts, device });
     const { port1, port2 } = new MessageChannel();
-    const { tiles, ...shared } = parts;
-    this.helper.postMessage({ kind: "help", manifest, wasm, parts: shared, port: port1, device }, [port1]);
-    this.worker.postMessage({ kind: "open", manifest, wasm, parts: { ...shared, tiles }, helper: port2, device }, [port2]);
+    this.helpers[0].postMessage({ kind: "help", ...this.given, port: port1, device }, [port1]);
+    this.worker.postMessage({ kind: "open", manifest, wasm, parts, helper: port2, device }, [port2]);
+  }
+
+  /**
+   * WebGPU never answers, so no runtime computes any more. The worker keeps the runs and goes on deciding; others compute for it, with
+   * WebAssembly.
+   * @param {MessagePort[]} ports one for each of them
+   */
+  relieve(ports) {
+    for (const helper of this.helpers) helper.terminate();
+    this.helpers = ports.map((port) => {
+      const worker = this.begun();
+      worker.postMessage({ kind: "help", ...this.given, port }, [port]);
+      return worker;
+    });
   }
 
   /** Draw runs; what is being drawn stops. @param {any[]} runs @param {{ titles?: string[], live?: boolean, frames?: string, keep?: boolean }} [how] see worker.js */
@@ -84,6 +108,11 @@ export class Engine {
   /** @param {number} run @param {number} at_step @param {any} edits @param {any} config @param {{ replace?: number, most?: number }} [how] see worker.js */
   branch(run, at_step, edits, config, how = {}) {
     this.worker.postMessage({ kind: "branch", ticket: ++this.ticket, run, at_step, edits, config, ...how });
+  }
+
+  /** @param {number} run @param {number} after_step @param {number[]} cells @param {{ beside?: boolean, most?: number }} [how] see worker.js */
+  edit(run, after_step, cells, how = {}) {
+    this.worker.postMessage({ kind: "edit", ticket: ++this.ticket, run, after_step, cells, ...how });
   }
 
   /** Show runs of trace files. @param {Uint8Array[]} files */

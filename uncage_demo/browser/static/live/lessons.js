@@ -5,22 +5,30 @@
 
 /**
  * @typedef {object} Lessons what lies in the page, as live_lessons.py puts it there
- * @property {{ title: string, about: string, minutes: number, stages: string[], shown?: object[], held?: string, draw: { choices: Choice[], place: string, seed: string } }[]} lessons
- *   draw = what is drawn for it; held = where its runs lie in the page instead, shown = where each of them shows what is asked for
+ * @property {{ title: string, about: string, minutes: number, stages: string[], shown?: object[], held?: string, draw: { choices: Choice[], place: string, seed: string, mistake?: boolean } }[]} lessons
+ *   draw = what is drawn for it, mistake = until an object is there too often in the first picture and the last one is right; held =
+ *   where its runs lie in the page instead, shown = where each of them shows what is asked for
  * @property {object[]} terms
  * @property {object[]} papers
  * @property {string[]} elsewhere titles of those that need the app
  * @property {string} markup
  */
 
+/** The brush here: nothing reads a prompt that is typed, and runs are edited in their own order. */
+export const BRUSH = { modes: ["edit"], fixed: true };
+
 export class LivePageLessons {
   /**
    * @param {HTMLElement} root
    * @param {Lessons} held
-   * @param {(lesson: Lessons["lessons"][number]) => Promise<any>} draw the payload of a lesson's runs; throws where it is stopped
+   * @param {(lesson: Lessons["lessons"][number]) => Promise<{ payload: any, shown: object[] }>} draw a lesson's runs, and where they show what is asked for; throws where it is stopped
+   * @param {(detail: any) => void} edit draws again what was painted on one of them
    * @param {(id: string) => string} part what lies in the page, base64 of gzipped bytes
    */
-  constructor(root, held, draw, part) {
+  constructor(root, held, draw, edit, part) {
+    this.edit = edit;
+    /** The lesson that was asked for last. @type {any} */
+    this.told = null;
     this.part = part;
     this.held = held;
     this.draw = draw;
@@ -37,6 +45,7 @@ export class LivePageLessons {
     root.innerHTML = held.markup; // fixed markup of ours; texts of lessons never become markup
     /** @type {any} */ (window).UncagePage = {
       make: dom.make, button: dom.button, parse: (/** @type {any} */ value) => (typeof value === "string" ? JSON.parse(value) : value), address: { place() {} },
+      edits: { brush: BRUSH, fromLesson: (/** @type {number} */ number, /** @type {string[]} */ ids, /** @type {any} */ detail) => this.edit(detail) },
     };
     /** @type {any} */ (window).UncageLessons.attach({
       element: root,
@@ -44,6 +53,7 @@ export class LivePageLessons {
       server: { lesson: (/** @type {any} */ asked) => this.lesson(asked), payload: (/** @type {any} */ asked) => this.payload(asked) },
       watch() {},
     });
+    if (!held.elsewhere.length) return;
     const elsewhere = document.createElement("p");
     elsewhere.className = "live-elsewhere";
     const count = held.elsewhere.length === 1 ? "one further lesson" : `${held.elsewhere.length} further lessons`;
@@ -55,7 +65,9 @@ export class LivePageLessons {
   /** @param {{ number: number }} asked 0 = the list */
   async lesson({ number }) {
     const { lessons, terms, papers } = this.held;
-    return number ? { ...lessons[number - 1], number, count: lessons.length, ids: [String(number - 1)], shown: lessons[number - 1].shown || [] } : { lessons, terms, papers };
+    if (!number) return { lessons, terms, papers };
+    this.told = { ...lessons[number - 1], number, count: lessons.length, ids: [String(number - 1)], shown: lessons[number - 1].shown || [] };
+    return this.told;
   }
 
   /** @param {{ ids: string[] }} asked the lesson's place in the list */
@@ -63,7 +75,9 @@ export class LivePageLessons {
     try {
       const lesson = this.held.lessons[Number(ids[0])];
       if (lesson.held) return { payload: await unpacked(this.part(lesson.held)) };
-      const payload = await this.draw(lesson);
+      const { told } = this;
+      const { payload, shown } = await this.draw(lesson);
+      told.shown = shown;
       for (const run of payload.runs) run.findings = findingsOf(payload, run);
       return { payload };
     } catch (error) {

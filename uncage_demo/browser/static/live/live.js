@@ -5,13 +5,16 @@
 import { ORDERS } from "../orders/table.js";
 import { compose } from "../prompt/compose.js";
 import { Engine, unable } from "./engine.js";
-import { LivePageLessons } from "./lessons.js";
+import { BRUSH, LivePageLessons } from "./lessons.js";
 import { PromptForm, fillSelect } from "./prompt_form.js";
+import { doubleCells } from "./shown.js";
 
 const MOST_SEED = 999_999;
 const REDRAW_AFTER_MS = 160;
 /** Runs that are shown together, as on the app's page. */
 const MOST_RUNS = 6;
+/** How many pictures a lesson about a mistake looks at. */
+const MOST_TRIES = 8;
 
 class LivePage {
   /** @param {{ models: { name: string, manifest: Manifest, parts: Record<string, string> }[], wasm: () => string, part: (id: string) => string, script: string, lessons: Lessons }} held what lies in the page */
@@ -28,10 +31,12 @@ class LivePage {
     this.marks = { asked: 0, first: 0, opened: 0 };
     /** Names of the files that are being opened. */
     this.openedFrom = "";
+    /** How the brush stands, for the next player. */
+    this.brush = { open: false };
     /** Of the runs that are shown, by their ids. @type {Record<string, any[]>} */
     this.notes = {};
     this.model = held.models[0];
-    this.lessons = new LivePageLessons(this.hook.lessons, held.lessons, (lesson) => this.drawLesson(lesson), held.part);
+    this.lessons = new LivePageLessons(this.hook.lessons, held.lessons, (lesson) => this.drawLesson(lesson), (detail) => this.editLesson(detail), held.part);
     /** The lesson whose runs are drawn. @type {{ resolve: (payload: any) => void, reject: (error: Error) => void } | null} */
     this.teaching = null;
     const reason = unable();
@@ -141,7 +146,7 @@ class LivePage {
   /**
    * The runs of a lesson: drawn for it alone, so that the runs on the other tab stay what they are.
    * @param {Lessons["lessons"][number]} lesson
-   * @returns {Promise<any>} their payload
+   * @returns {Promise<{ payload: any, shown: object[] }>} with them, where each shows what the lesson asks for
    */
   async drawLesson(lesson) {
     if (!this.ready) throw new Error("The model is not open yet. Choose the lesson again in a moment.");
@@ -149,14 +154,40 @@ class LivePage {
     this.engine?.cancel();
     this.settle();
     this.working(false);
-    const { choices, place, seed } = lesson.draw;
+    const { choices, place, seed, mistake } = lesson.draw;
     const prompt = compose(this.manifest, choices, place);
-    const runs = lesson.stages.map((order) => ({ prompt, config: { order, seed } }));
     this.hook.lessonSaid.textContent = `Drawing “${prompt.text}” for this lesson…`;
-    return new Promise((resolve, reject) => {
-      this.teaching = { resolve, reject };
-      this.engine?.draw(runs, { live: true, keep: false });
-    });
+    for (let more = 0; more < MOST_TRIES; more++) {
+      const runs = lesson.stages.map((order) => ({ prompt, config: { order, seed: String(Number(seed) + more) } }));
+      const payload = await new Promise((resolve, reject) => {
+        this.teaching = { resolve, reject };
+        this.engine?.draw(runs, { live: true, keep: false });
+      });
+      const shown = payload.runs.map((/** @type {any} */ run) => ({ double: doubleCells(run.verdict, prompt.subjects, this.manifest.model.grid) }));
+      if (!mistake || (shown[0].double.length && payload.runs.at(-1).verdict.all_correct)) return { payload, shown };
+    }
+    throw new Error(`In ${MOST_TRIES} pictures this model made no mistake that this lesson could show.`);
+  }
+
+  /** What a lesson's brush asks for is drawn on the first tab, beside the lesson's runs. @param {any} detail */
+  editLesson(detail) {
+    this.openTab(this.hook.tabDraw, this.hook.drawPanel);
+    this.notes = {};
+    this.edit(detail, true);
+  }
+
+  /** @param {any} detail what the brush reports @param {boolean} beside whether it was on a lesson's run */
+  edit(detail, beside = false) {
+    this.stopTeaching();
+    this.begun("Drawing again…");
+    this.engine?.edit(detail.run, detail.step, detail.cells, { beside, most: MOST_RUNS });
+  }
+
+  /** Something is drawn from a run on show. @param {string} text */
+  begun(text) {
+    this.working(true);
+    this.say(text);
+    this.marks = { ...this.marks, asked: performance.now(), first: 0 };
   }
 
   stopTeaching() {
@@ -230,6 +261,7 @@ class LivePage {
   /** @param {any} message of the finished runs */
   show(message) {
     const { hook, marks } = this;
+    const { payload } = message;
     this.settle();
     /** @type {any} */
     const state = this.player ? { ...this.player.state } : {};
@@ -240,12 +272,12 @@ class LivePage {
       if (other) return { error: "A word that is not in the prompt is read by the server's page." };
       return this.engine?.heads({ run: Number(id), step, word }).catch((error) => ({ error: error.message }));
     };
-    this.player = UncagePlayer.mount(hook.player, message.payload, {
-      state, autoplay: false, actions: ["branch", "knockout"], heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
+    this.player = UncagePlayer.mount(hook.player, payload, {
+      state, autoplay: false, actions: ["branch", "knockout", "edit"], edit: { ...BRUSH, ...this.brush, run: payload.runs.length - 1 }, heads, notes: this.notes, onEvent: (/** @type {string} */ name, /** @type {any} */ detail) => this.asked(name, detail),
     });
     this.branchAt = undefined;
     this.working(false);
-    this.offerSaving(message.payload.runs);
+    this.offerSaving(payload.runs);
     const seconds = (performance.now() - marks.asked) / 1000;
     if (this.openedFrom) this.say(`Opened ${this.openedFrom}.`);
     else this.say(`Drawn in ${seconds.toFixed(1)} s; the first step was there after ${(marks.first / 1000).toFixed(1)} s.`);
@@ -273,6 +305,8 @@ class LivePage {
 
   /** What a visitor asks of the player. @param {string} name @param {any} detail */
   asked(name, detail) {
+    if (name === "editing") this.brush = { open: detail.open };
+    if (name === "edit") this.edit(detail);
     if (name === "notes") this.notes = { ...this.notes, [detail.id]: detail.notes };
     if (name !== "branch" && name !== "knockout") return;
     /** @type {Record<string, any>} */
@@ -281,9 +315,7 @@ class LivePage {
     if (name === "knockout") edits.suppress_word = detail.word;
     else if (!detail.order) edits[detail.action] = detail.action === "forbid" ? [[detail.cell, [detail.token]]] : [detail.cell];
     this.stopTeaching();
-    this.working(true);
-    this.say(name === "branch" ? "Branching…" : "Knocking the word out…");
-    this.marks = { ...this.marks, asked: performance.now(), first: 0 };
+    this.begun(name === "branch" ? "Branching…" : "Knocking the word out…");
     this.branchAt = detail.step;
     this.engine?.branch(detail.run, detail.step, edits, config);
   }

@@ -47,7 +47,7 @@ export function runOf(trace, maps) {
   return {
     config: { ...config, seed: Number(config.seed) },
     lineage: trace.lineage || {},
-    origin: null,
+    origin: trace.origin,
     notes: trace.notes || [],
     order: config.order,
     guided: Boolean(ORDERS[config.order].contrast),

@@ -7,10 +7,17 @@ export function titlesOf(manifest, traces) {
   const seeds = new Set(traces.map((trace) => String(trace.config.seed))).size > 1;
   return traces.map((trace) => {
     const { config, lineage } = trace;
-    const order = (manifest.orders.find(({ name }) => name === config.order) || { title: config.order }).title;
+    const order = (manifest.orders.find(({ name }) => name === config.order) || { title: config.order }).title + editMade(trace);
     const name = lineage ? `${changed(manifest, trace)} · step ${lineage.at_step + 1} · ${order}` : order;
     return seeds ? `${name}, seed ${config.seed}` : name;
   });
+}
+
+/** What an edit did; "" for a run from an empty grid. @param {Trace} trace */
+function editMade({ origin, steps }) {
+  if (!origin) return "";
+  const drawn = steps[0].masked_before.filter(Boolean).length;
+  return ` · ${drawn} ${drawn === 1 ? "cell" : "cells"} drawn again`;
 }
 
 /** What a branch changed in the run that it continues, as in Python (player/titles.py). @param {Manifest} manifest @param {Trace} trace */

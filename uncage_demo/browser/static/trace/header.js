@@ -22,6 +22,7 @@ export function headerOf(trace, present) {
   const header = {
     schema: SCHEMA_VERSION, prompt: trace.prompt, config: configOf(trace.config), model: trace.model, columns: trace.columns,
     first_step: trace.steps[0].step, present, lineage, timings_s: trace.timings_s, versions, created: trace.created,
+    ...(trace.origin ? { origin: trace.origin } : {}),
   };
   return withNumbers(JSON.stringify(header));
 }

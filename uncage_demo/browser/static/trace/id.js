@@ -4,14 +4,14 @@
 import { configOf, lineageOf, withNumbers } from "./header.js";
 
 /**
- * First 16 hex digits of a SHA-256 over what was decoded: prompt, settings, model, subjects, lineage, tokens.
+ * First 16 hex digits of a SHA-256 over what was decoded: prompt, settings, model, subjects, lineage, origin, tokens.
  * @param {Trace} trace
  * @returns {Promise<string>}
  */
 export async function traceId(trace) {
   const { prompt, model } = trace;
   const lineage = trace.lineage ? lineageOf(trace.lineage) : {};
-  const said = pythonText([prompt.text, configOf(trace.config), model.id, model.weight_hash, prompt.subjects, lineage]);
+  const said = pythonText([prompt.text, configOf(trace.config), model.id, model.weight_hash, prompt.subjects, lineage, ...(trace.origin ? [trace.origin] : [])]);
   const parts = [new TextEncoder().encode(said), bytesOf(trace.tokens), bytesOf(trace.unmask_step)];
   const digest = new Uint8Array(await sha256(await new Blob(/** @type {BlobPart[]} */ (parts)).arrayBuffer()));
   return Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");

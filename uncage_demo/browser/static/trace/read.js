@@ -7,6 +7,8 @@ import { FRAMES_KEY, SCHEMA_VERSION } from "./header.js";
 import { arrayOf, unzipped } from "./unzip.js";
 
 const IN_THE_APP = "Open it in the app.";
+/** What is drawn by the server alone. @type {Record<string, string>} */
+const BEGAN = { extend: "an extended picture", remix: "a picture that was remixed", compose: "pins or regions", picture: "a picture of its own", sketch: "a picture's structure" };
 const NOTE = /^note \d+$/;
 
 /**
@@ -29,7 +31,8 @@ export async function traceFromBytes(bytes, manifest) {
   if (!model || model.weight_hash !== manifest.model.weight_hash) {
     throw new Error(`This run was made by “${model ? model.title : "?"}” with other weights than those in this page (“${manifest.model.title}”). ${IN_THE_APP}`);
   }
-  if (header.origin) throw new Error(`This run began with a picture of its own. ${IN_THE_APP}`);
+  const { origin } = header;
+  if (origin && (origin.kind !== "edit" || origin.regions.length)) throw new Error(`This run began with ${BEGAN[origin.kind] || "regions for its objects"}. ${IN_THE_APP}`);
   const config = configFrom(header.config);
   if (header.lineage && header.lineage.parent) withConfigs(header.lineage);
   try {
@@ -127,6 +130,7 @@ function assembled(header, config, take, manifest) {
     frames: take.has("frames") ? summed(take("frames", [count, ...model.image_size_px, 3]), count, FRAMES_KEY in header.versions) : null,
     token_pictures: tilesOf(take),
     lineage: header.lineage && header.lineage.parent ? header.lineage : null,
+    origin: header.origin || null,
     timings_s: header.timings_s, versions, created: header.created, notes,
   };
 }
