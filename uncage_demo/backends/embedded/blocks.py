@@ -1,12 +1,13 @@
 """The blocks of the embedded transformer: text alone, text and image with weights of their own, both with the same weights.
 
-Shapes: b batch, n image tokens, t text tokens, m = t + n, d width, h heads, e width of a head.
+Shapes: b batch, n image tokens, t text tokens, m = t + n, d width, h heads, e width of a head. A sample's image may be read with several
+texts side by side (see `Layout`): c readings, M rows of all of them.
 Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,66 @@ class Features:
 
     Args:
         known: keys and values of every block, in order.
-        key_mask, mask: as `SingleBlock.forward`.
+        key_mask, mask: as `Reading`.
     """
 
     known: tuple[Known, ...]
     key_mask: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One text with the image beside it, among the rows of a sample.
+
+    Args:
+        first: its first row in M.
+        t, n: tokens of the text, which comes first, and of the image.
+        key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
+        mask: the same as what is added to the scores (see `additive_mask`).
+    """
+
+    first: int
+    t: int
+    n: int
+    key_mask: Tensor
+    mask: Tensor
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in M."""
+        return slice(self.first, self.first + self.t + self.n)
+
+    @property
+    def image_rows(self) -> slice:
+        """Those of the image."""
+        return slice(self.first + self.t, self.first + self.t + self.n)
+
+    def of_image(self) -> Reading:
+        """The same for queries of the image alone."""
+        key_mask = self.key_mask[:, self.t :] if self.key_mask.ndim == 3 else self.key_mask
+        return replace(self, key_mask=key_mask, mask=self.mask[:, :, self.t :] if self.mask.shape[2] > 1 else self.mask)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows "b M d" of a batch lie: readings one after the other. Whatever works row by row takes all of them at once.
+
+    Args:
+        readings: of every sample, the same ones.
+        turns: of all rows, "M 1 1 e" (see `turns_after_text`).
+    """
+
+    readings: tuple[Reading, ...]
+    turns: tuple[Tensor, Tensor]
+
+    def beside(self, texts: Tensor, images: Tensor) -> Tensor:
+        """Rows "b M ..." of those of the texts "b sum(t) ..." and of the images "b c*n ...", or "b n ..." where all read the same."""
+        shared, pieces, before = images.shape[1] == self.readings[0].n, [], 0
+        for number, one in enumerate(self.readings):
+            pieces += [texts[:, before : before + one.t], images if shared else images[:, number * one.n : (number + 1) * one.n]]
+            before += one.t
+        return torch.cat(pieces, dim=1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +96,7 @@ class Renewed:
     Args:
         known: keys and values "b h m e" as they were; those of the rows are replaced.
         rows: "r" places in m.
-        mask: of the rows, as `SingleBlock.forward`.
+        mask: of the rows, as `Reading`.
         turns: of the rows (see `turns_after_text`).
     """
 
@@ -93,6 +148,19 @@ def _merge(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(b, m, h * d)
 
 
+def _merge_into(rows: Tensor, x: Tensor) -> None:
+    """Heads "b h m e" side by side, written to rows "b m d"."""
+    rows.unflatten(-1, (x.shape[1], x.shape[3])).copy_(x.transpose(1, 2))
+
+
+def _gelu_into(rows: Tensor, x: Tensor) -> None:
+    """GELU of x, written to rows of the same shape."""
+    if torch.is_grad_enabled():
+        rows.copy_(F.gelu(x, approximate="tanh"))
+    else:
+        torch.ops.aten.gelu.out(x, approximate="tanh", out=rows)
+
+
 def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
     """Cosines and sines "2 n head_dim/2" of 2-D rotary positions: the first half of the pairs turn with y, the second with x."""
     quarter = head_dim // 4
@@ -112,7 +180,8 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Channels "b m 2 h e" turned in pairs (i, i + e/2): x cos - y sin, y cos + x sin."""
     own, partner = (factor.to(x.dtype) for factor in turns)
-    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1) * partner)
+    other = x.roll(x.shape[-1] // 2, dims=-1)
+    return (x * own).add_(other.mul_(partner))
 
 
 class _QueriesAndKeys(nn.Module):
@@ -129,7 +198,7 @@ class _QueriesAndKeys(nn.Module):
         parts = read.view(b, m, 2, self.heads, -1)
         # A norm without weight, then the weight, has the bits of a norm with weight.
         normed = F.layer_norm(parts, parts.shape[-1:], eps=self.norm_q.eps)
-        return _turn(normed * torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None], turns)
+        return _turn(normed.mul_(torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None]), turns)
 
     def apart(self, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys "b h m e" of what `turned` gives."""
@@ -168,52 +237,52 @@ class MultiBlock(_QueriesAndKeys):
 
     def read_text(self, text: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Queries and keys "b t 2 h e" and values "b t d" of the text alone."""
-        return self._read(self.text.qkv(self.text.norm1(text)), turns)
-
-    def _read(self, qkv: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        width = qkv.shape[-1] // 3
-        return self.turned(qkv[..., : 2 * width], turns), qkv[..., 2 * width :]
+        both, values = _split_linear(self.text.qkv, self.text.norm1(text), 2 * text.shape[-1])
+        return self.turned(both, turns), values
 
     def forward(
-        self,
-        text: Tensor,
-        image: Tensor,
-        mask: Tensor,
-        turns: tuple[Tensor, Tensor],
-        text_read: tuple[Tensor, Tensor] | None = None,
-        keep: list[Known] | None = None,
+        self, text: Tensor, image: Tensor, layout: Layout, text_read: tuple[Tensor, Tensor] | None = None, keep: list[Known] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """New text and image activations, "c*b t d" and "c*b n d".
+        """New text and image activations, "b sum(t) d" and "b c*n d".
 
         Args:
-            image: "b n d" where every image is read with c texts, which needs `text_read`; the others are "c*b ...".
-            mask: what is added to the scores, "b 1 1 t+n", or "b 1 t+n t+n" where that differs by query (see `additive_mask`).
-            turns: of text and image (see `turns_after_text`).
+            text: "b sum(t) d", the texts of all readings one after the other.
+            image: "b c*n d", or "b n d" where all readings have the same, which needs `text_read`.
+            layout: of the rows.
             text_read: what `read_text` gives, where it is known already.
-            keep: keys and values are added to it.
+            keep: keys and values are added to it, "c*b ...".
         """
-        t = text.shape[1]
-        image_qkv = self.image.qkv(self.image.norm1(image))
+        width = image.shape[-1]
+        both, values = _split_linear(self.image.qkv, self.image.norm1(image), 2 * width)
         if text_read is None:
-            both, values = self._read(torch.cat([self.text.qkv(self.text.norm1(text)), image_qkv], dim=1), turns)
+            text_both, text_values = _split_linear(self.text.qkv, self.text.norm1(text), 2 * width)
+            both, values = self.turned(layout.beside(text_both, both), layout.turns), layout.beside(text_values, values)
         else:
-            copies = len(text) // len(image)
-            image_both, image_values = self._read(image_qkv, (turns[0][t:], turns[1][t:]))
-            both = torch.cat([text_read[0], torch.cat([image_both] * copies)], dim=1)
-            values = torch.cat([text_read[1], torch.cat([image_values] * copies)], dim=1)
-            image = torch.cat([image] * copies)
-        q, k = self.apart(both)
-        v = _heads(values, self.heads)
+            # The first reading's image rows have the same turns as any other's.
+            here = layout.readings[0].image_rows
+            both = layout.beside(text_read[0], self.turned(both, (layout.turns[0][here], layout.turns[1][here])))
+            values = layout.beside(text_read[1], values)
+            if image.shape[1] == layout.readings[0].n:
+                image = torch.cat([image] * len(layout.readings), dim=1)
+        text_mixed, image_mixed = torch.empty_like(text), torch.empty_like(image)
+        known, before = [], 0
+        for number, one in enumerate(layout.readings):
+            q, k = self.apart(both[:, one.rows])
+            v = _heads(values[:, one.rows], self.heads)
+            known.append((k, v))
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=one.mask)
+            _merge_into(text_mixed[:, before : before + one.t], mixed[:, :, : one.t])
+            _merge_into(image_mixed[:, number * one.n : (number + 1) * one.n], mixed[:, :, one.t :])
+            before += one.t
         if keep is not None:
-            keep.append((k, v))
-        mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
-        text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
+            keep.append(_joined_known(known))
+        text, image = text + self.text.out(text_mixed), image + self.image.out(image_mixed)
         return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
 
     def again(self, image: Tensor, renewed: Renewed) -> Tensor:
         """New activations "b r d" of some image tokens, all else as it was."""
-        both, values = self._read(self.image.qkv(self.image.norm1(image)), renewed.turns)
-        q, k = self.apart(both)
+        both, values = _split_linear(self.image.qkv, self.image.norm1(image), 2 * image.shape[-1])
+        q, k = self.apart(self.turned(both, renewed.turns))
         k, v = renewed.with_rows(k, _heads(values, self.heads))
         image = image + self.image.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=renewed.mask)))
         return image + self.image.mlp(self.image.norm2(image))
@@ -224,44 +293,52 @@ class SingleBlock(_QueriesAndKeys):
 
     def __init__(self, width: int, heads: int, ratio: int) -> None:
         super().__init__(width, heads)
-        self.split = (2 * width, width, ratio * width)
+        self.width = width
         self.norm = nn.LayerNorm(width)
-        self.into, self.out = nn.Linear(width, sum(self.split)), nn.Linear(width + ratio * width, width)
+        self.into, self.out = nn.Linear(width, (3 + ratio) * width), nn.Linear(width + ratio * width, width)
 
     def forward(
         self,
         x: Tensor,
-        key_mask: Tensor,
-        mask: Tensor,
-        turns: tuple[Tensor, Tensor],
-        t: int,
+        layout: Layout,
         image_only: bool = False,
         request: AttentionRequest | None = None,
         read: tuple[int, ...] = (),
         keep: list[Known] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
+        """New activations "b M d", queries and keys "b h m e" and the wanted attention "b h k n" of the first reading (None without
+        request).
 
         Args:
-            key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
-            mask: the same as what is added to the scores (see `additive_mask`).
-            turns: see `turns_after_text`.
-            t: number of text tokens at the front.
-            image_only: leave the text out of the new activations and the queries, where nobody reads them any more.
+            layout: of the rows.
+            image_only: leave the text out of the new activations, "b c*n d", and of the queries, where nobody reads it any more.
             request, read: what to read, and from which heads; nothing without either.
-            keep: keys and values are added to it.
+            keep: keys and values are added to it, "c*b ...".
         """
-        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
-        q, k = self.apart(self.turned(both, turns))
-        v = _heads(v, self.heads)
-        if keep is not None:
-            keep.append((k, v))
+        width = self.width
+        both, rest = _split_linear(self.into, self.norm(x), 2 * width)
+        both = self.turned(both, layout.turns)
+        hidden, left = rest[..., width:], x
         if image_only:
-            x, q, hidden = x[:, t:], q[:, :, t:], hidden[:, t:]
-            key_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
-            mask = mask[:, :, t:] if mask.shape[2] > 1 else mask
-        mixed, columns = _attend(q, k, v, key_mask, mask, slice(0 if image_only else t, None), request, read)
-        return self._joined(x, mixed, hidden), q, k, columns
+            hidden, left = (torch.cat([rows[:, one.image_rows] for one in layout.readings], dim=1) for rows in (hidden, x))
+        joined = x.new_empty(*left.shape[:2], self.out.in_features)
+        _gelu_into(joined[..., width:], hidden)
+        known, begin = [], 0
+        first: tuple[Tensor, Tensor, Tensor | None] | None = None
+        for one in layout.readings:
+            q, k = self.apart(both[:, one.rows])
+            v = _heads(rest[:, one.rows, :width], self.heads)
+            known.append((k, v))
+            q, one = (q[:, :, one.t :], one.of_image()) if image_only else (q, one)
+            wanted = request if first is None else None
+            mixed, columns = _attend(q, k, v, one.key_mask, one.mask, slice(0 if image_only else one.t, None), wanted, read)
+            _merge_into(joined[:, begin : begin + q.shape[2], :width], mixed)
+            begin += q.shape[2]
+            first = first or (q, k, columns)
+        if keep is not None:
+            keep.append(_joined_known(known))
+        assert first is not None
+        return self.out(joined).add_(left), *first
 
     def again(
         self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
@@ -271,14 +348,26 @@ class SingleBlock(_QueriesAndKeys):
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
         """
-        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        width = self.width
+        both, rest = _split_linear(self.into, self.norm(x), 2 * width)
         q, k = self.apart(self.turned(both, renewed.turns))
-        k, v = renewed.with_rows(k, _heads(v, self.heads))
+        k, v = renewed.with_rows(k, _heads(rest[..., :width], self.heads))
         mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
-        return self._joined(x, mixed, hidden), columns
+        joined = x.new_empty(*x.shape[:2], self.out.in_features)
+        _merge_into(joined[..., :width], mixed)
+        _gelu_into(joined[..., width:], rest[..., width:])
+        return self.out(joined).add_(x), columns
 
-    def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
-        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1))
+
+def _split_linear(layer: nn.Linear, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """The first outputs of a linear layer and the other ones, each in memory of its own: the same bits as both in one."""
+    return F.linear(x, layer.weight[:first], layer.bias[:first]), F.linear(x, layer.weight[first:], layer.bias[first:])
+
+
+def _joined_known(known: list[Known]) -> Known:
+    """Keys and values of all readings along the batch."""
+    keys, values = zip(*known, strict=True)
+    return torch.cat(keys), torch.cat(values)
 
 
 def _attend(
