@@ -316,9 +316,8 @@ class SingleBlock(_QueriesAndKeys):
             keep: keys and values are added to it, "c*b ...".
         """
         width = self.width
-        both, rest = _split_linear(self.into, self.norm(x), 2 * width)
-        both = self.turned(both, layout.turns)
-        hidden, left = rest[..., width:], x
+        both, values, hidden = self._read(x)
+        both, left = self.turned(both, layout.turns), x
         if image_only:
             hidden, left = (torch.cat([rows[:, one.image_rows] for one in layout.readings], dim=1) for rows in (hidden, x))
         joined = x.new_empty(*left.shape[:2], self.out.in_features)
@@ -327,7 +326,7 @@ class SingleBlock(_QueriesAndKeys):
         first: tuple[Tensor, Tensor, Tensor | None] | None = None
         for one in layout.readings:
             q, k = self.apart(both[:, one.rows])
-            v = _heads(rest[:, one.rows, :width], self.heads)
+            v = _heads(values[:, one.rows], self.heads)
             known.append((k, v))
             q, one = (q[:, :, one.t :], one.of_image()) if image_only else (q, one)
             wanted = request if first is None else None
@@ -349,19 +348,24 @@ class SingleBlock(_QueriesAndKeys):
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
         """
         width = self.width
-        both, rest = _split_linear(self.into, self.norm(x), 2 * width)
+        both, values, hidden = self._read(x)
         q, k = self.apart(self.turned(both, renewed.turns))
-        k, v = renewed.with_rows(k, _heads(rest[..., :width], self.heads))
+        k, v = renewed.with_rows(k, _heads(values, self.heads))
         mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
         joined = x.new_empty(*x.shape[:2], self.out.in_features)
         _merge_into(joined[..., :width], mixed)
-        _gelu_into(joined[..., width:], rest[..., width:])
+        _gelu_into(joined[..., width:], hidden)
         return self.out(joined).add_(x), columns
 
+    def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys side by side "b m 2d", values "b m d", and what the MLP is to make of "b m ratio*d"."""
+        return _split_linear(self.into, self.norm(x), 2 * self.width, 3 * self.width)
 
-def _split_linear(layer: nn.Linear, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """The first outputs of a linear layer and the other ones, each in memory of its own: the same bits as both in one."""
-    return F.linear(x, layer.weight[:first], layer.bias[:first]), F.linear(x, layer.weight[first:], layer.bias[first:])
+
+def _split_linear(layer: nn.Linear, x: Tensor, *places: int) -> tuple[Tensor, ...]:
+    """The outputs of a linear layer cut at some places, each part in memory of its own: the same bits as all in one."""
+    ends = (0, *places, layer.out_features)
+    return tuple(F.linear(x, layer.weight[a:b], layer.bias[a:b]) for a, b in zip(ends, ends[1:], strict=False))
 
 
 def _joined_known(known: list[Known]) -> Known:
