@@ -114,13 +114,22 @@ def attention(
 
 
 def fused_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, key_mask: torch.Tensor | None = None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    key_mask: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Output "b h n d" and log-sum-exp "b h n" float32 of the fused kernel that torch would choose; None where it has no LSE to give.
 
     Masked attention on CUDA returns None: those kernels want aligned masks of the full n x m size.
+
+    Args:
+        query, key, value, scale, key_mask: as `scaled_dot_product_with_columns`.
+        mask: what `additive_mask` makes of key_mask, where it is known already.
     """
-    mask = additive_mask(key_mask, query.dtype)
+    mask = additive_mask(key_mask, query.dtype) if mask is None else mask
     if query.requires_grad or key.requires_grad or value.requires_grad:
         return None  # the private kernels below are called for inference only
     aten = torch.ops.aten
@@ -154,7 +163,7 @@ def columns_from_logsumexp(
     key_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Softmax columns "b h k n" float32 from the rows' log-sum-exp "b h n": exp(scale q k_S - LSE)."""
-    wanted = list(columns)
+    wanted = column_slice(columns)
     logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)) * scale
     probabilities = (logits - lse.float()[:, :, None]).exp().clamp_(max=1.0)
     if key_mask is not None:
@@ -232,6 +241,12 @@ def pooled_rows(mask: torch.Tensor, grid: tuple[int, int], rows: int) -> torch.T
 def broadcast_mask(key_mask: torch.Tensor) -> torch.Tensor:
     """A mask of keys "b m", or of keys for each query row "b n m", as "b 1 1 m" or "b 1 n m"."""
     return key_mask[:, None, None] if key_mask.ndim == 2 else key_mask[:, None]
+
+
+def column_slice(columns: Sequence[int]) -> slice | list[int]:
+    """Indices without gaps as a slice, which costs no copy; others as a list."""
+    first, count = (columns[0] if columns else 0), len(columns)
+    return slice(first, first + count) if list(columns) == list(range(first, first + count)) else list(columns)
 
 
 def column_indices(columns: Columns, num_keys: int) -> list[int]:

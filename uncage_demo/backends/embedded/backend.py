@@ -249,7 +249,7 @@ class EmbeddedBackend:
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
         with one_thread(self.device):
             pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
-        return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        return (pictures.permute(0, 2, 3, 1) * 255).round_().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
     def encode_image(self, image: np.ndarray) -> np.ndarray:

@@ -7,13 +7,15 @@ Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import scaled_dot_product_with_columns
+from uncage_demo.backends.attention import column_slice, columns_from_logsumexp, fused_attention, onehot_columns
 
 # Keys and values "b h m e" of one block.
 Known = tuple[Tensor, Tensor]
@@ -131,6 +133,24 @@ class AttentionRequest:
         if self.full or self.layers is None:
             return tuple(range(count))
         return tuple(head for wanted, head in self.layers if wanted == layer)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Of one block, what the wanted columns of attention are made of: those of all blocks are computed at once.
+
+    Args:
+        queries: "b h n e" of the wanted rows and heads. keys: "b h k e" of the wanted columns.
+        sums: log-sum-exp "b h n" of the rows, or the columns "b h k n" themselves where these are `known`.
+        key_mask: "b k" or "b n k" bool, the columns that may be attended to.
+        known: see `sums`.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    sums: Tensor
+    key_mask: Tensor
+    known: bool = False
 
 
 class _Mlp(nn.Sequential):
@@ -305,9 +325,9 @@ class SingleBlock(_QueriesAndKeys):
         request: AttentionRequest | None = None,
         read: tuple[int, ...] = (),
         keep: list[Known] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """New activations "b M d", queries and keys "b h m e" and the wanted attention "b h k n" of the first reading (None without
-        request).
+    ) -> tuple[Tensor, Tensor, Tensor, Wanted | None]:
+        """New activations "b M d", queries and keys "b h m e" of the first reading, and what its wanted attention is made of
+        (None without request).
 
         Args:
             layout: of the rows.
@@ -323,7 +343,7 @@ class SingleBlock(_QueriesAndKeys):
         joined = x.new_empty(*left.shape[:2], self.out.in_features)
         _gelu_into(joined[..., width:], hidden)
         known, begin = [], 0
-        first: tuple[Tensor, Tensor, Tensor | None] | None = None
+        first: tuple[Tensor, Tensor, Wanted | None] | None = None
         for one in layout.readings:
             q, k = self.apart(both[:, one.rows])
             v = _heads(values[:, one.rows], self.heads)
@@ -341,8 +361,9 @@ class SingleBlock(_QueriesAndKeys):
 
     def again(
         self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor | None]:
-        """New activations "b r d" of some image tokens, all else as it was, and the wanted attention "b h k r" (None without request).
+    ) -> tuple[Tensor, Wanted | None]:
+        """New activations "b r d" of some image tokens, all else as it was, and what the wanted attention is made of (None without
+        request).
 
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
@@ -365,7 +386,7 @@ class SingleBlock(_QueriesAndKeys):
 def _split_linear(layer: nn.Linear, x: Tensor, *places: int) -> tuple[Tensor, ...]:
     """The outputs of a linear layer cut at some places, each part in memory of its own: the same bits as all in one."""
     ends = (0, *places, layer.out_features)
-    return tuple(F.linear(x, layer.weight[a:b], layer.bias[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(F.linear(x, layer.weight[a:b], layer.bias[a:b]) for a, b in itertools.pairwise(ends))
 
 
 def _joined_known(known: list[Known]) -> Known:
@@ -383,10 +404,25 @@ def _attend(
     rows: slice,
     request: AttentionRequest | None,
     read: tuple[int, ...],
-) -> tuple[Tensor, Tensor | None]:
-    """Attention "b h n e", and its wanted columns "b h k n'" of the query rows `rows` (None without request)."""
+) -> tuple[Tensor, Wanted | None]:
+    """Attention "b h n e", and of the query rows `rows` what its wanted columns are made of (None without request)."""
+    scale = q.shape[-1] ** -0.5
+    fused = fused_attention(q, k, v, scale, mask=mask) if request is not None and read else None
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask) if fused is None else fused[0]
     if request is None or not read:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask), None
-    return scaled_dot_product_with_columns(
-        q, k, v, request.columns, key_mask=key_mask, rows=rows, samples=slice(request.samples), heads=read
-    )
+        return mixed, None
+    samples, heads, columns = slice(request.samples), column_slice(read), column_slice(request.columns)
+    key_mask = key_mask[samples, rows] if key_mask.ndim == 3 else key_mask[samples]
+    queries, keys = q[samples, heads][:, :, rows], k[samples, heads]
+    if fused is None:
+        found = onehot_columns(queries, keys, request.columns, scale, key_mask)
+        return mixed, Wanted(queries, keys[:, :, columns], found, key_mask[..., columns], known=True)
+    return mixed, Wanted(queries, keys[:, :, columns], fused[1][samples, heads][:, :, rows], key_mask[..., columns])
+
+
+def columns_of(wanted: Sequence[Wanted]) -> Tensor:
+    """The wanted columns of some blocks, "b h k n" float32, heads of one block after the other."""
+    if wanted[0].known:
+        return torch.cat([one.sums for one in wanted], dim=1)
+    queries, keys, sums = (torch.cat([getattr(one, name) for one in wanted], dim=1) for name in ("queries", "keys", "sums"))
+    return columns_from_logsumexp(queries, keys, sums, range(keys.shape[2]), keys.shape[-1] ** -0.5, wanted[0].key_mask)

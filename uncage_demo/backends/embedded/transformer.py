@@ -30,6 +30,8 @@ from uncage_demo.backends.embedded.blocks import (
     SingleBlock,
     TextBlock,
     Texts,
+    Wanted,
+    columns_of,
     rotary_table,
     turns_after_text,
 )
@@ -298,7 +300,7 @@ class SceneTransformer(nn.Module):
         for number, block in enumerate(self.multi_blocks):
             text, image = block(text, image, layout, None if number else text_read, left)
         x = layout.beside(text, image)
-        collected: list[Tensor] = []
+        collected: list[Wanted] = []
         text_logits: list[Tensor] = []
         last, t = len(self.single_blocks) - 1, layout.readings[0].t
         for index, block in enumerate(self.single_blocks):
@@ -346,7 +348,7 @@ class SceneTransformer(nn.Module):
         renewed = [Renewed(known, rows, mask, (own[rows], partner[rows])) for known in features.known]
         for block, part in zip(self.multi_blocks, renewed, strict=False):
             x = block.again(x, part)  # type: ignore[operator]
-        collected: list[Tensor] = []
+        collected: list[Wanted] = []
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
             x, columns = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
@@ -361,11 +363,11 @@ class SceneTransformer(nn.Module):
         hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
         return TransformerOutput(F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias))
 
-    def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
+    def _reduce(self, request: AttentionRequest, collected: list[Wanted], output: TransformerOutput) -> None:
+        columns = columns_of(collected)
         if request.full:
-            output.attention_full = torch.stack(collected, dim=1)
-            pairs = request.layers or tuple((layer, head) for layer in range(len(collected)) for head in range(self.heads))
-            maps = [collected[layer][:, head] for layer, head in pairs]
-        else:
-            maps = [values[:, place] for values in collected for place in range(values.shape[1])]
-        output.attention = torch.stack(maps).mean(0)
+            output.attention_full = columns.unflatten(1, (len(collected), self.heads))
+            if request.layers is not None:
+                columns = columns[:, [layer * self.heads + head for layer, head in request.layers]]
+        # One map after the other, whatever the batch, so that their sums come about in one order.
+        output.attention = columns.transpose(0, 1).contiguous().mean(0)
