@@ -163,7 +163,7 @@ def columns_from_logsumexp(
     key_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Softmax columns "b h k n" float32 from the rows' log-sum-exp "b h n": exp(scale q k_S - LSE)."""
-    wanted = column_slice(columns)
+    wanted = list(columns)
     logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)) * scale
     probabilities = (logits - lse.float()[:, :, None]).exp().clamp_(max=1.0)
     if key_mask is not None:
@@ -241,12 +241,6 @@ def pooled_rows(mask: torch.Tensor, grid: tuple[int, int], rows: int) -> torch.T
 def broadcast_mask(key_mask: torch.Tensor) -> torch.Tensor:
     """A mask of keys "b m", or of keys for each query row "b n m", as "b 1 1 m" or "b 1 n m"."""
     return key_mask[:, None, None] if key_mask.ndim == 2 else key_mask[:, None]
-
-
-def column_slice(columns: Sequence[int]) -> slice | list[int]:
-    """Indices without gaps as a slice, which costs no copy; others as a list."""
-    first, count = (columns[0] if columns else 0), len(columns)
-    return slice(first, first + count) if list(columns) == list(range(first, first + count)) else list(columns)
 
 
 def column_indices(columns: Columns, num_keys: int) -> list[int]:

@@ -8,149 +8,15 @@ Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import column_slice, columns_from_logsumexp, fused_attention, onehot_columns
-
-# Keys and values "b h m e" of one block.
-Known = tuple[Tensor, Tensor]
-# Of some captions: activations "b t d"; queries and keys "b t 2 h e" and values "b t d" of the first multi-modal block.
-Texts = tuple[Tensor, Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a forward leaves for a later one that runs some image tokens only.
-
-    Args:
-        known: keys and values of every block, in order.
-        key_mask, mask: as `Reading`.
-    """
-
-    known: tuple[Known, ...]
-    key_mask: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One text with the image beside it, among the rows of a sample.
-
-    Args:
-        first: its first row in M.
-        t, n: tokens of the text, which comes first, and of the image.
-        key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
-        mask: the same as what is added to the scores (see `additive_mask`).
-    """
-
-    first: int
-    t: int
-    n: int
-    key_mask: Tensor
-    mask: Tensor
-
-    @property
-    def rows(self) -> slice:
-        """Its rows in M."""
-        return slice(self.first, self.first + self.t + self.n)
-
-    @property
-    def image_rows(self) -> slice:
-        """Those of the image."""
-        return slice(self.first + self.t, self.first + self.t + self.n)
-
-    def of_image(self) -> Reading:
-        """The same for queries of the image alone."""
-        key_mask = self.key_mask[:, self.t :] if self.key_mask.ndim == 3 else self.key_mask
-        return replace(self, key_mask=key_mask, mask=self.mask[:, :, self.t :] if self.mask.shape[2] > 1 else self.mask)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the rows "b M d" of a batch lie: readings one after the other. Whatever works row by row takes all of them at once.
-
-    Args:
-        readings: of every sample, the same ones.
-        turns: of all rows, "M 1 1 e" (see `turns_after_text`).
-    """
-
-    readings: tuple[Reading, ...]
-    turns: tuple[Tensor, Tensor]
-
-    def beside(self, texts: Tensor, images: Tensor) -> Tensor:
-        """Rows "b M ..." of those of the texts "b sum(t) ..." and of the images "b c*n ...", or "b n ..." where all read the same."""
-        shared, pieces, before = images.shape[1] == self.readings[0].n, [], 0
-        for number, one in enumerate(self.readings):
-            pieces += [texts[:, before : before + one.t], images if shared else images[:, number * one.n : (number + 1) * one.n]]
-            before += one.t
-        return torch.cat(pieces, dim=1)
-
-
-@dataclass(frozen=True)
-class Renewed:
-    """Which rows of a block are run, and what is known of all of them.
-
-    Args:
-        known: keys and values "b h m e" as they were; those of the rows are replaced.
-        rows: "r" places in m.
-        mask: of the rows, as `Reading`.
-        turns: of the rows (see `turns_after_text`).
-    """
-
-    known: Known
-    rows: Tensor
-    mask: Tensor
-    turns: tuple[Tensor, Tensor]
-
-    def with_rows(self, keys: Tensor, values: Tensor) -> Known:
-        """Keys and values of all rows, the new ones "b h r e" in their places."""
-        return self.known[0].index_copy(2, self.rows, keys), self.known[1].index_copy(2, self.rows, values)
-
-
-@dataclass(frozen=True)
-class AttentionRequest:
-    """Which attention to return from a forward.
-
-    Args:
-        layers: (layer, head) pairs of the single-modal blocks to average over; None = all of them.
-        columns: text token indices.
-        full: also return every layer and head.
-        samples: read only the first `samples` of the batch (the conditional half); None = all.
-    """
-
-    layers: tuple[tuple[int, int], ...] | None
-    columns: tuple[int, ...]
-    full: bool = False
-    samples: int | None = None
-
-    def heads(self, layer: int, count: int) -> tuple[int, ...]:
-        """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
-        if self.full or self.layers is None:
-            return tuple(range(count))
-        return tuple(head for wanted, head in self.layers if wanted == layer)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Of one block, what the wanted columns of attention are made of: those of all blocks are computed at once.
-
-    Args:
-        queries: "b h n e" of the wanted rows and heads. keys: "b h k e" of the wanted columns.
-        sums: log-sum-exp "b h n" of the rows, or the columns "b h k n" themselves where these are `known`.
-        key_mask: "b k" or "b n k" bool, the columns that may be attended to.
-        known: see `sums`.
-    """
-
-    queries: Tensor
-    keys: Tensor
-    sums: Tensor
-    key_mask: Tensor
-    known: bool = False
+from uncage_demo.backends.attention import fused_attention, onehot_columns
+from uncage_demo.backends.embedded.rows import AttentionRequest, Known, Layout, Renewed, Wanted
 
 
 class _Mlp(nn.Sequential):
@@ -168,17 +34,25 @@ def _merge(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(b, m, h * d)
 
 
-def _merge_into(rows: Tensor, x: Tensor) -> None:
-    """Heads "b h m e" side by side, written to rows "b m d"."""
-    rows.unflatten(-1, (x.shape[1], x.shape[3])).copy_(x.transpose(1, 2))
+def _merged(mixed: Sequence[Tensor]) -> Tensor:
+    """Heads side by side "b M d" of the attention "b h m e" of some readings, one after the other."""
+    return _merge(mixed[0]) if len(mixed) == 1 else torch.cat([_merge(one) for one in mixed], dim=1)
 
 
-def _gelu_into(rows: Tensor, x: Tensor) -> None:
-    """GELU of x, written to rows of the same shape."""
+def _side_by_side(mixed: Sequence[Tensor], hidden: Tensor) -> Tensor:
+    """Attention "b h m e" of some readings beside GELU of what goes through the MLP "b M c": "b M d+c"."""
     if torch.is_grad_enabled():
-        rows.copy_(F.gelu(x, approximate="tanh"))
-    else:
-        torch.ops.aten.gelu.out(x, approximate="tanh", out=rows)
+        return torch.cat([_merged(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)
+    # Written where it belongs at once: half a pass over the memory of the whole.
+    b, total, c = hidden.shape
+    _, h, _, e = mixed[0].shape
+    rows = hidden.new_empty(b, total, h * e + c)
+    first = 0
+    for one in mixed:
+        rows[:, first : first + one.shape[2], : h * e].unflatten(-1, (h, e)).copy_(one.transpose(1, 2))
+        first += one.shape[2]
+    torch.ops.aten.gelu.out(hidden, approximate="tanh", out=rows[..., h * e :])
+    return rows
 
 
 def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
@@ -200,8 +74,7 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Channels "b m 2 h e" turned in pairs (i, i + e/2): x cos - y sin, y cos + x sin."""
     own, partner = (factor.to(x.dtype) for factor in turns)
-    other = x.roll(x.shape[-1] // 2, dims=-1)
-    return (x * own).add_(other.mul_(partner))
+    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1).mul_(partner))
 
 
 class _QueriesAndKeys(nn.Module):
@@ -218,7 +91,7 @@ class _QueriesAndKeys(nn.Module):
         parts = read.view(b, m, 2, self.heads, -1)
         # A norm without weight, then the weight, has the bits of a norm with weight.
         normed = F.layer_norm(parts, parts.shape[-1:], eps=self.norm_q.eps)
-        return _turn(normed.mul_(torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None]), turns)
+        return _turn(normed * torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None], turns)
 
     def apart(self, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys "b h m e" of what `turned` gives."""
@@ -284,19 +157,16 @@ class MultiBlock(_QueriesAndKeys):
             values = layout.beside(text_read[1], values)
             if image.shape[1] == layout.readings[0].n:
                 image = torch.cat([image] * len(layout.readings), dim=1)
-        text_mixed, image_mixed = torch.empty_like(text), torch.empty_like(image)
-        known, before = [], 0
-        for number, one in enumerate(layout.readings):
+        known, mixed = [], []
+        for one in layout.readings:
             q, k = self.apart(both[:, one.rows])
-            v = _heads(values[:, one.rows], self.heads)
-            known.append((k, v))
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=one.mask)
-            _merge_into(text_mixed[:, before : before + one.t], mixed[:, :, : one.t])
-            _merge_into(image_mixed[:, number * one.n : (number + 1) * one.n], mixed[:, :, one.t :])
-            before += one.t
+            known.append((k, _heads(values[:, one.rows], self.heads)))
+            mixed.append(F.scaled_dot_product_attention(q, *known[-1], attn_mask=one.mask))
         if keep is not None:
             keep.append(_joined_known(known))
-        text, image = text + self.text.out(text_mixed), image + self.image.out(image_mixed)
+        of_text = [part[:, :, : one.t] for part, one in zip(mixed, layout.readings, strict=True)]
+        of_image = [part[:, :, one.t :] for part, one in zip(mixed, layout.readings, strict=True)]
+        text, image = text + self.text.out(_merged(of_text)), image + self.image.out(_merged(of_image))
         return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
 
     def again(self, image: Tensor, renewed: Renewed) -> Tensor:
@@ -335,14 +205,11 @@ class SingleBlock(_QueriesAndKeys):
             request, read: what to read, and from which heads; nothing without either.
             keep: keys and values are added to it, "c*b ...".
         """
-        width = self.width
         both, values, hidden = self._read(x)
         both, left = self.turned(both, layout.turns), x
         if image_only:
             hidden, left = (torch.cat([rows[:, one.image_rows] for one in layout.readings], dim=1) for rows in (hidden, x))
-        joined = x.new_empty(*left.shape[:2], self.out.in_features)
-        _gelu_into(joined[..., width:], hidden)
-        known, begin = [], 0
+        known, mixed = [], []
         first: tuple[Tensor, Tensor, Wanted | None] | None = None
         for one in layout.readings:
             q, k = self.apart(both[:, one.rows])
@@ -350,14 +217,13 @@ class SingleBlock(_QueriesAndKeys):
             known.append((k, v))
             q, one = (q[:, :, one.t :], one.of_image()) if image_only else (q, one)
             wanted = request if first is None else None
-            mixed, columns = _attend(q, k, v, one.key_mask, one.mask, slice(0 if image_only else one.t, None), wanted, read)
-            _merge_into(joined[:, begin : begin + q.shape[2], :width], mixed)
-            begin += q.shape[2]
+            own, columns = _attend(q, k, v, one.key_mask, one.mask, slice(0 if image_only else one.t, None), wanted, read)
+            mixed.append(own)
             first = first or (q, k, columns)
         if keep is not None:
             keep.append(_joined_known(known))
         assert first is not None
-        return self.out(joined).add_(left), *first
+        return left + self.out(_side_by_side(mixed, hidden)), *first
 
     def again(
         self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
@@ -368,15 +234,11 @@ class SingleBlock(_QueriesAndKeys):
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
         """
-        width = self.width
         both, values, hidden = self._read(x)
         q, k = self.apart(self.turned(both, renewed.turns))
         k, v = renewed.with_rows(k, _heads(values, self.heads))
         mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
-        joined = x.new_empty(*x.shape[:2], self.out.in_features)
-        _merge_into(joined[..., :width], mixed)
-        _gelu_into(joined[..., width:], hidden)
-        return self.out(joined).add_(x), columns
+        return x + self.out(_side_by_side([mixed], hidden)), columns
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys side by side "b m 2d", values "b m d", and what the MLP is to make of "b m ratio*d"."""
@@ -384,8 +246,10 @@ class SingleBlock(_QueriesAndKeys):
 
 
 def _split_linear(layer: nn.Linear, x: Tensor, *places: int) -> tuple[Tensor, ...]:
-    """The outputs of a linear layer cut at some places, each part in memory of its own: the same bits as all in one."""
+    """The outputs of a linear layer cut at some places; without gradients each part in memory of its own: the same bits."""
     ends = (0, *places, layer.out_features)
+    if torch.is_grad_enabled():
+        return layer(x).split([b - a for a, b in itertools.pairwise(ends)], dim=-1)
     return tuple(F.linear(x, layer.weight[a:b], layer.bias[a:b]) for a, b in itertools.pairwise(ends))
 
 
@@ -393,6 +257,12 @@ def _joined_known(known: list[Known]) -> Known:
     """Keys and values of all readings along the batch."""
     keys, values = zip(*known, strict=True)
     return torch.cat(keys), torch.cat(values)
+
+
+def _as_slice(indices: Sequence[int]) -> slice | list[int]:
+    """Indices without gaps as a slice, which costs no copy; others as a list."""
+    first, count = (indices[0] if indices else 0), len(indices)
+    return slice(first, first + count) if tuple(indices) == tuple(range(first, first + count)) else list(indices)
 
 
 def _attend(
@@ -406,23 +276,15 @@ def _attend(
     read: tuple[int, ...],
 ) -> tuple[Tensor, Wanted | None]:
     """Attention "b h n e", and of the query rows `rows` what its wanted columns are made of (None without request)."""
-    scale = q.shape[-1] ** -0.5
+    scale = 1.0 / math.sqrt(q.shape[-1])
     fused = fused_attention(q, k, v, scale, mask=mask) if request is not None and read else None
     mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask) if fused is None else fused[0]
     if request is None or not read:
         return mixed, None
-    samples, heads, columns = slice(request.samples), column_slice(read), column_slice(request.columns)
+    samples, heads, columns = slice(request.samples), _as_slice(read), _as_slice(request.columns)
     key_mask = key_mask[samples, rows] if key_mask.ndim == 3 else key_mask[samples]
     queries, keys = q[samples, heads][:, :, rows], k[samples, heads]
     if fused is None:
         found = onehot_columns(queries, keys, request.columns, scale, key_mask)
         return mixed, Wanted(queries, keys[:, :, columns], found, key_mask[..., columns], known=True)
     return mixed, Wanted(queries, keys[:, :, columns], fused[1][samples, heads][:, :, rows], key_mask[..., columns])
-
-
-def columns_of(wanted: Sequence[Wanted]) -> Tensor:
-    """The wanted columns of some blocks, "b h k n" float32, heads of one block after the other."""
-    if wanted[0].known:
-        return torch.cat([one.sums for one in wanted], dim=1)
-    queries, keys, sums = (torch.cat([getattr(one, name) for one in wanted], dim=1) for name in ("queries", "keys", "sums"))
-    return columns_from_logsumexp(queries, keys, sums, range(keys.shape[2]), keys.shape[-1] ** -0.5, wanted[0].key_mask)

@@ -19,22 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.backends.attention import additive_mask
-from uncage_demo.backends.embedded.blocks import (
-    AttentionRequest,
-    Features,
-    Known,
-    Layout,
-    MultiBlock,
-    Reading,
-    Renewed,
-    SingleBlock,
-    TextBlock,
-    Texts,
-    Wanted,
-    columns_of,
-    rotary_table,
-    turns_after_text,
-)
+from uncage_demo.backends.embedded.blocks import MultiBlock, SingleBlock, TextBlock, rotary_table, turns_after_text
+from uncage_demo.backends.embedded.rows import AttentionRequest, Features, Known, Layout, Reading, Renewed, Texts, Wanted, columns_of
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -219,8 +205,8 @@ class SceneTransformer(nn.Module):
         for number in range(len(parts)):
             own, length = rows[number * count : (number + 1) * count], text_ids.shape[1]
             if shorten and number:
-                spare = min(ids[::-1].index(next(filter(None, reversed(ids)))) for ids in own)
-                length -= spare // _LANES * _LANES
+                seen = max((place + 1 for ids in own for place, word in enumerate(ids) if word), default=0)
+                length -= (length - seen) // _LANES * _LANES
             lengths.append(length)
             known.append([[part[:, :length] for part in self._known_text(ids, kept)] for ids in own])
         return (
