@@ -242,7 +242,8 @@ class SingleBlock(_QueriesAndKeys):
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys side by side "b m 2d", values "b m d", and what the MLP is to make of "b m ratio*d"."""
-        return _split_linear(self.into, self.norm(x), 2 * self.width, 3 * self.width)
+        both, values, hidden = _split_linear(self.into, self.norm(x), 2 * self.width, 3 * self.width)
+        return both, values, hidden
 
 
 def _split_linear(layer: nn.Linear, x: Tensor, *places: int) -> tuple[Tensor, ...]:

@@ -199,7 +199,8 @@ class SceneTransformer(nn.Module):
         parts = text_ids.split(count)
         if kept is None:
             known = [self.read_text(part) for part in parts]
-            return list(parts), tuple(torch.cat(piece, dim=1) for piece in zip(*known, strict=True))
+            text, both, values = (torch.cat(piece, dim=1) for piece in zip(*known, strict=True))
+            return list(parts), (text, both, values)
         rows, lengths = text_ids.tolist(), []
         known = []
         for number in range(len(parts)):
@@ -209,10 +210,8 @@ class SceneTransformer(nn.Module):
                 length -= (length - seen) // _LANES * _LANES
             lengths.append(length)
             known.append([[part[:, :length] for part in self._known_text(ids, kept)] for ids in own])
-        return (
-            [part[:, :length] for part, length in zip(parts, lengths, strict=True)],
-            tuple(torch.cat([torch.cat([one[k] for one in reading]) for reading in known], dim=1) for k in range(3)),
-        )
+        text, both, values = (torch.cat([torch.cat([one[k] for one in reading]) for reading in known], dim=1) for k in range(3))
+        return [part[:, :length] for part, length in zip(parts, lengths, strict=True)], (text, both, values)
 
     def _layout(self, visible: Sequence[Tensor], n: int, dtype: torch.dtype, hidden: Tensor | None, kept: Kept | None) -> Layout:
         """The rows of readings whose texts "b t" are visible where it says so."""
