@@ -1,6 +1,7 @@
 """The measuring script's arithmetic: which task is the longest of the page's own thread, what is missed, what is told."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,10 +78,13 @@ def test_the_graphics_processor_in_words():
 
 
 def test_tokens_are_held_against_the_servers():
-    ones, other = ([SimpleNamespace(tokens=np.array(rows))] for rows in ([[1, 2], [3, 4]], [[1, 5], [6, 4]]))
+    def traces(rows: list[list[int]], kind: str = "int32") -> list[Any]:
+        return [SimpleNamespace(tokens=np.array(rows, dtype=kind))]
+
+    ones, other = traces([[1, 2], [3, 4]]), traces([[1, 5], [6, 4]])
     assert differences(ones, ones) == 0
     assert differences(ones, other) == 2
-    assert digest(ones) == digest([SimpleNamespace(tokens=np.array([[1, 2], [3, 4]], dtype=np.int64))])
+    assert digest(ones) == digest(traces([[1, 2], [3, 4]], "int64"))
     assert digest(ones) != digest(other)
 
 
