@@ -12,9 +12,10 @@ import pytest
 from tests.factories import make_prompt
 from tests.result_lines import make
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
-from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, gather_prompts, parse_shard
+from uncage_demo.bench.commands import add_parsers, choose_experiment, find_record, parse_shard
 from uncage_demo.bench.experiments import EXPERIMENTS, Setting, from_json, grid
 from uncage_demo.bench.export import ImageFolder, geneval_metadata
+from uncage_demo.bench.suites import gather_prompts
 from uncage_demo.config import DecodingConfig
 from uncage_demo.types import ModelInfo
 

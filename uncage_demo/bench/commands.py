@@ -17,7 +17,7 @@ from uncage_demo.backends.options import ModelOptions
 from uncage_demo.bench.experiments import EXPERIMENTS, Experiment, Setting, from_json, grid, only
 from uncage_demo.bench.export import LAYOUTS
 from uncage_demo.bench.records import JUDGE, SUFFIXES, UNJUDGED, Record, read_many, write_records
-from uncage_demo.bench.suites import SUITES, BenchPrompt, build_suites, load_prompts, split_prompts
+from uncage_demo.bench.suites import SUITES, BenchPrompt, gather_prompts
 from uncage_demo.decoding.presets import PRESETS, preset_with
 from uncage_demo.files import replacing, write_atomically
 from uncage_demo.shipped import RESULTS
@@ -323,20 +323,6 @@ def named_methods(text: str, known: Container[str]) -> list[str]:
     if text.strip() in known:
         return [text.strip()]
     return [name.strip() for name in text.split(";" if ";" in text else ",")]
-
-
-def gather_prompts(
-    suites: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None, suite_seed: int = 0
-) -> list[BenchPrompt]:
-    """All prompts asked for; attend-excite when nothing is."""
-    if suite_seed < 0:
-        raise ValueError(f"--suite-seed {suite_seed}: give a whole number from 0")
-    names = list(suites) if suites or files else ["attend-excite"]
-    prompts = build_suites(names, suite_seed, published=published) + [prompt for path in files for prompt in load_prompts(path)]
-    prompts = split_prompts(prompts, split)
-    if limit is not None and limit < 1:
-        raise ValueError(f"--limit {limit}: give a whole number from 1")
-    return prompts[:limit]
 
 
 def parse_numbers(text: str, name: str) -> list[int]:

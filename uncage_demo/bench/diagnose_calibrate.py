@@ -130,8 +130,8 @@ def files_of(model: str) -> tuple[Path, Path]:
 def _generate(args: argparse.Namespace) -> list[Judged]:
     """Traces and verdicts of the prompts asked for, several decoded together."""
     from uncage_demo.backends import load_backend
-    from uncage_demo.bench.commands import gather_prompts
     from uncage_demo.bench.run import own_seed
+    from uncage_demo.bench.suites import gather_prompts
     from uncage_demo.config import DecodingConfig, parse_seeds
     from uncage_demo.decoding.run import Run
     from uncage_demo.prompt.parse import parse_prompt

@@ -306,6 +306,27 @@ def split_prompts(prompts: Sequence[BenchPrompt], part: str, seed: int = 0) -> l
     return [p for p in prompts if ((p.suite, p.cluster) in chosen) == (part == "choose")]
 
 
+def gather_prompts(
+    names: Sequence[str], files: Sequence[Path], published: bool, split: str, limit: int | None, seed: int = 0
+) -> list[BenchPrompt]:
+    """All prompts that a command line asks for; attend-excite when it names none.
+
+    Args:
+        names: suites. files: prompt files. published: articles as in the published list. split: see `split_prompts`.
+        limit: only the first so many, >= 1; None = all. seed: of the suites' random colours and samples, >= 0.
+
+    Raises:
+        ValueError: a limit or a seed out of range; see also `build_suites`, `load_prompts` and `split_prompts`.
+    """
+    if seed < 0:
+        raise ValueError(f"--suite-seed {seed}: give a whole number from 0")
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: give a whole number from 1")
+    names = list(names) if names or files else ["attend-excite"]
+    prompts = build_suites(names, seed, published=published) + [prompt for path in files for prompt in load_prompts(path)]
+    return split_prompts(prompts, split)[:limit]
+
+
 def _suite(name: str, items: Sequence[tuple[str, str]]) -> list[BenchPrompt]:
     """BenchPrompts of (category, text); a text that comes twice is kept once."""
     seen: dict[str, BenchPrompt] = {}
