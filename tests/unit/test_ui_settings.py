@@ -10,6 +10,7 @@ import pytest
 
 from tests.factories import make_prompt, make_trace
 from uncage_demo.backends.embedded.vocab import VOCABULARY
+from uncage_demo.backends.options import TRACE_KEY
 from uncage_demo.config import DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset, preset
 from uncage_demo.prompt.parse import overrides_of, parse_prompt
@@ -126,6 +127,13 @@ def test_settings_come_back_from_traces():
     chosen = settings.settings_of_traces(traces)
     assert chosen.orders == ("meissonic", "uncage")
     assert [c.to_dict() for c in chosen.configs()] == [t.config for t in traces]
+
+
+def test_runs_of_several_ages_leave_the_whole_training_chosen():
+    whole = make_trace(steps=4)
+    young = dataclasses.replace(whole, versions={TRACE_KEY: json.dumps({"age": "1/20"})})
+    assert settings.settings_of_traces([young, young]).age == "1/20"
+    assert settings.settings_of_traces([young, whole]).age == ""
 
 
 def test_the_store_lets_the_oldest_run_go_and_never_the_newest(tmp_path):

@@ -134,13 +134,17 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
 
 
 def settings_of_traces(traces: Sequence[Any]) -> Settings:
-    """The settings that finished traces were made with (of the first, where they differ in more than the order)."""
+    """The settings that finished traces were made with (of the first, where they differ in more than the order).
+
+    Where they differ in the model's age it is the whole training's: the next run should not be one of a model that hardly draws.
+    """
     first = traces[0]
+    age = first.age if len({trace.age for trace in traces}) == 1 else ""
     shared = {k: v for k, v in first.config.items() if k in SHARED_FIELDS}
     orders = tuple(str(t.config.get("order", "meissonic")) for t in traces)[:MAX_STAGES]
     options = ModelOptions.from_json(first.versions.get(TRACE_KEY))
     shared = {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()}
-    return Settings(first.model.id, orders, shared, first.age, options, frames_told(first.versions))
+    return Settings(first.model.id, orders, shared, age, options, frames_told(first.versions))
 
 
 def option_value(name: str, text: str) -> Any:

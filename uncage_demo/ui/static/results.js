@@ -157,7 +157,11 @@
     });
 
     function sayChosen() {
-      for (const { menu, text } of said) text.textContent = menu.selectedOptions.length ? menu.selectedOptions[0].text : "";
+      for (const { menu, text } of said) {
+        const [option] = menu.selectedOptions;
+        const group = option && option.parentElement instanceof HTMLOptGroupElement ? `${option.parentElement.label}: ` : "";
+        text.textContent = option ? group + option.text : "";
+      }
     }
 
     function select() {
