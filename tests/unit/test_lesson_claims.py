@@ -127,11 +127,19 @@ def right(entry: Entry) -> bool:
     return bool(entry.verdict and entry.verdict.all_correct)
 
 
-def benches() -> tuple[int, int]:
-    """How many benches the prompt of lesson 9 asks for, and how many the detector finds on stage A."""
+def backpacks() -> tuple[int, int]:
+    """How many backpacks the prompt of lesson 9 asks for, and how many the detector finds on stage A."""
     entry = entries(9)[0]
     found = [one.noun for one in entry.verdict.detections]  # pyright: ignore[reportOptionalMemberAccess]
-    return sum(s.count for s in entry.trace.prompt.subjects if s.noun == "bench"), found.count("bench")
+    return sum(s.count for s in entry.trace.prompt.subjects if s.noun == "backpack"), found.count("backpack")
+
+
+def kept_in_backpacks(step: int) -> list[int]:
+    """How many cells of each backpack on stage A of lesson 9 are kept by a step (1-based)."""
+    entry = entries(9)[0]
+    kept = np.any([record.committed for record in entry.trace.steps[:step]], axis=0).reshape(entry.trace.grid)
+    boxes = [np.rint(np.multiply(one.box, 12)).astype(int) for one in judged(entry).detections if one.noun == "backpack"]
+    return [int(kept[top:bottom, left:right].sum()) for top, left, bottom, right in boxes]
 
 
 def spans(record: StepRecord, trace: Trace) -> bool:
@@ -192,8 +200,8 @@ CHECKED: dict[str, Callable[[], Any]] = {
         one.rival for one in judged(entries(3)[1]).detections
     ),
     "This is a missing object.": lambda: not all(judged(entries(3)[2]).objects_found),
-    "Most objects have their position by step 10, when few cells are decided.": lambda: (
-        positions_by(10)[0] > positions_by(10)[1] / 2 and all(sum(counts(t)[:10]) < t.tokens.size / 4 for t in traces(3))
+    "Most objects have their position by step 12, when less than a third of the cells are decided.": lambda: (
+        positions_by(12)[0] > positions_by(12)[1] / 2 and all(sum(counts(t)[:12]) < t.tokens.size / 3 for t in traces(3))
     ),
     "UNCAGE keeps the same guesses and changes only the order.": lambda: all(
         (a.sampled == b.sampled).all() for a, b in list(zip(traces(4)[0].steps, traces(4)[1].steps, strict=True))[: fork(traces(4)) + 1]
@@ -240,21 +248,18 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "The pictures differ, and neither is right.": lambda: (
         not any(right(entry) for entry in entries(6)) and not np.array_equal(traces(6)[0].tokens, traces(6)[1].tokens)
     ),
-    "Stage A has a mistake.": lambda: not right(entries(8)[0]),
-    "Stage B was drawn in the order “Draft and mend”, which opens wrong cells by itself.": lambda: (
-        traces(8)[1].config["order"] == "mend" and right(entries(8)[1])
+    "Stage A has colours on wrong objects.": lambda: shows("leaked", entries(8)[0]),
+    "Stage B was drawn in the order UNCAGE from the same seed, and is right.": lambda: (
+        traces(8)[1].config["order"] == "uncage" and traces(8)[0].config["seed"] == traces(8)[1].config["seed"] and right(entries(8)[1])
     ),
     "One word’s colour went to another object.": lambda: shows("leaked", entries(8)[0]),
-    "The prompt asks for one bench, and the detector finds two.": lambda: benches() == (1, 2),
-    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the bench.": lambda: (
+    "The prompt asks for one backpack, and the detector finds two.": lambda: backpacks() == (1, 2),
+    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the backpack.": lambda: (
         np.mean([spans(r, traces(9)[0]) for r in traces(9)[0].steps]) > 0.5
     ),
-    "Late steps keep many cells at once.": lambda: starts_few(traces(9)[0]) and min(counts(traces(9)[0])[17:]) >= 8,
-    "After step 16 “Draft and mend” keeps the few cells that attention vouches for and opens all the others, and now each place reads the words of its own object only.": lambda: (
-        opened_after_draft(traces(9)[1])[0] == 16
-        and 0.75 < traces(9)[1].steps[16].masked_before.mean() < 1
-        and (traces(9)[1].steps[16].sight[~traces(9)[1].steps[16].masked_before] > 0).all()  # pyright: ignore[reportOptionalSubscript]
-        and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
+    "Cells of both backpacks are kept by step 7.": lambda: min(kept_in_backpacks(7)) > 0,
+    "After step 16 “Draft and mend” opens every cell again, since attention vouches for no place here, and now each place reads the words of its own object only.": lambda: (
+        opened_after_draft(traces(9)[1]) == (16, 144) and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
     ),
     "The number of steps stays the same.": lambda: len(traces(9)[0].steps) == len(traces(9)[1].steps),
     "Stage B has each object once, in its colour.": lambda: right(entries(9)[1]),
@@ -263,14 +268,12 @@ CHECKED: dict[str, Callable[[], Any]] = {
     ),
     "The youngest model draws neither object.": lambda: not any(judged(entries(7)[0]).objects_found),
     "The oldest one draws both in their colours.": lambda: right(entries(7)[-1]),
-    "In the oldest model the cells of each object attend to their own colour more than to the other one.": lambda: (
+    "In the oldest model each object read its own colour more than the other one.": lambda: (
         colours_read()[-1][0, 0] > colours_read()[-1][0, 1] and colours_read()[-1][1, 1] > colours_read()[-1][1, 0]
     ),
-    "One age earlier the colours have changed places.": lambda: (
-        [one.color for one in sorted(judged(entries(7)[-2]).detections, key=lambda one: one.noun)] == ["blue", "yellow"]
-    ),
-    "The cells of both objects attended to “yellow” more than to “blue”, and still the bow turned blue: attention is a hint, not the whole story.": lambda: (
-        (colours_read()[-2][:, 0] > colours_read()[-2][:, 1]).all()
+    "One age earlier the bow turned blue, although its cells read “yellow” more than “blue”: attention is a hint, not the whole story.": lambda: (
+        [one.color for one in judged(entries(7)[-2]).detections if one.noun == "bow"] == ["blue"]
+        and colours_read()[-2][0, 0] > colours_read()[-2][0, 1]
     ),
 }
 
@@ -325,7 +328,7 @@ PLAIN = json.loads(
     "One prompt proves nothing: the model card counts every kind of failure at every age.",
     "A masked model needs no special training to edit.",
     "Mask some cells of a finished picture again, and it draws just these, with all the others in view.",
-    "Here you do that by hand.",
+    "Here you mend stage A by hand.",
     "All its cells must go; one that stays would tell the model to draw the same thing again.",
     "Painted cells are masked again.",
     "“Undo” takes a stroke back, and a stroke that starts on a painted cell takes cells away.",
@@ -333,15 +336,16 @@ PLAIN = json.loads(
     "Cells that are not painted keep their tokens, whatever is drawn.",
     "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
     "Another seed may draw something else: paint and press again.",
-    "Write another prompt beside “Draw again” to change an object: erase the car and ask for a green one.",
+    "Write another prompt beside “Draw again” to change an object: erase the chair and ask for a green one.",
     "The Results tab says how often that works in each order.",
     "A step keeps many cells at once.",
     "Each was drawn without seeing what the others drew, so two of them can be right alone and wrong together.",
     "In text this gives repeated words.", "In a picture it gives a double: one object, begun in two places.",
     "The research on parallel decoding (ParallelBench, 2510.04767) measures it on small tasks.",
     "Cells of one colour were kept in the same step.",
-    "The first way to mend it: keep fewer at a time, or keep them apart.",
-    "More steps, “Entropy budget”, “Distance in one step” and the order Halton do that; only more steps cost forward passes.",
+    "The first way to mend it: keep fewer cells at a time, or keep them apart.",
+    "More steps, “Distance in one step” and the order Halton do that; only more steps cost forward passes.",
+    "Maps of colour words are faint; the table “Which words each object read” under the player sums them up.",
     "The second way: settle early whose a cell is, and where.",
     "UNCAGE prefers cells that attend to one object; Anchored holds each object to one place.",
     "The attention is there already, so no forward pass is added.",

@@ -52,6 +52,7 @@ class Wanted:
         ages: the model's age of each stage, "" = the whole of its training; () = that everywhere.
         own_seeds: whether each stage has a seed of its own, to show several outcomes of one prompt; else all share one.
         seeds: how many seeds of a prompt are tried, from 0.
+        preferred: a seed each stage for the first prompt, taken where the runs are as wanted: the clearest to the eye of those tried.
         frames: of which steps the picture is kept, see `runner.parse_frames`; pictures are most of a file.
     """
 
@@ -64,6 +65,7 @@ class Wanted:
     ages: tuple[str, ...] = ()
     own_seeds: bool = False
     seeds: int = 24
+    preferred: tuple[int, ...] = ()
     frames: int = 1
 
     def config(self, stage: int, seed: int) -> DecodingConfig:
@@ -108,30 +110,32 @@ WANTED = {
     "embedded-web.mended": Wanted(
         "A binding failure, mended",
         "The baseline puts a colour on the wrong object. Draft and mend, from the same seed, draws both right.",
-        _TWO_THINGS,
+        ("a green backpack and an orange chair", *_TWO_THINGS),
         # The lesson on parallel drawing looks for the double.
         (("leaked", "duplicate"), True),
         MENDED,
         model="embedded-web",
         seeds=40,
+        preferred=(24, 24),
         frames=3,
     ),
     "embedded-web.failures": Wanted(
         "A leak, a mixture, a missing object",
         "One prompt, one order, three seeds: three ways in which binding fails.",
         (
+            "a white backpack and a green suitcase",
             "a green chair and a yellow clock",
             "a yellow chair and an orange suitcase",
             "a black chair and a yellow crown",
             "a green chair and a pink crown",
-            "a white backpack and a green suitcase",
         ),
         ("leaked", "mixture", "missing"),
         _BASELINES * 3,
         model="embedded-web",
         own_seeds=True,
         # Mixtures are rare: about one picture of a hundred.
-        seeds=64,
+        seeds=72,
+        preferred=(58, 27, 4),
         frames=6,
     ),
     "embedded-web.ages": Wanted(
@@ -220,6 +224,8 @@ def find(models: Models, wanted: Wanted, taken: set[tuple[str, int]]) -> Found:
             if not clear:
                 break
             chosen.append(max(clear, key=lambda seed: (clear[seed], -seed)))
+            if wanted.preferred and text == wanted.prompts[0] and wanted.preferred[stage] in clear:
+                chosen[-1] = wanted.preferred[stage]
             seeds = [seed for seed in seeds if seed != chosen[-1]] if wanted.own_seeds else list(clear)
         else:
             return Found(text, tuple(chosen) if wanted.own_seeds else (chosen[-1],) * len(chosen), tried, True)

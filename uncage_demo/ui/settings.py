@@ -142,7 +142,7 @@ def settings_of_traces(traces: Sequence[Any]) -> Settings:
     age = first.age if len({trace.age for trace in traces}) == 1 else ""
     shared = {k: v for k, v in first.config.items() if k in SHARED_FIELDS}
     orders = tuple(str(t.config.get("order", "meissonic")) for t in traces)[:MAX_STAGES]
-    options = ModelOptions.from_json(first.versions.get(TRACE_KEY))
+    options = replace(ModelOptions.from_json(first.versions.get(TRACE_KEY)), age=None)
     shared = {k: tuple(v) if isinstance(v, list) else v for k, v in shared.items()}
     return Settings(first.model.id, orders, shared, age, options, frames_told(first.versions))
 
