@@ -114,22 +114,13 @@ def attention(
 
 
 def fused_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scale: float,
-    key_mask: torch.Tensor | None = None,
-    mask: torch.Tensor | None = None,
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, key_mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Output "b h n d" and log-sum-exp "b h n" float32 of the fused kernel that torch would choose; None where it has no LSE to give.
 
     Masked attention on CUDA returns None: those kernels want aligned masks of the full n x m size.
-
-    Args:
-        query, key, value, scale, key_mask: as `scaled_dot_product_with_columns`.
-        mask: what `additive_mask` makes of key_mask, where it is known already.
     """
-    mask = additive_mask(key_mask, query.dtype) if mask is None else mask
+    mask = additive_mask(key_mask, query.dtype)
     if query.requires_grad or key.requires_grad or value.requires_grad:
         return None  # the private kernels below are called for inference only
     aten = torch.ops.aten

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector
-from uncage_demo.backends.embedded.rows import AttentionRequest
 from uncage_demo.backends.embedded.tokenizer import ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.browser.winograd import with_winograd

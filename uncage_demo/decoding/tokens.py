@@ -55,7 +55,7 @@ def apply_guidance(cond: Float[Tensor, "*n v"], uncond: Float[Tensor, "*n v"] | 
     if uncond is None:
         raise ValueError(f"guidance_scale={scale:g} needs the unconditional half of the logits")
     uncond = uncond.float()
-    return (cond.float() - uncond).mul_(scale).add_(uncond)
+    return uncond + scale * (cond.float() - uncond)
 
 
 def forbid_ids(logits: Float[Tensor, "n v"], forbidden: Mapping[int, Iterable[int]]) -> Float[Tensor, "n v"]:

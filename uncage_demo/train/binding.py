@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from uncage_demo.backends.embedded import vocab
-from uncage_demo.backends.embedded.rows import AttentionRequest
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.train.scenes import Mix, sample_scene
 from uncage_demo.train.token_scenes import TokenBatch, TokenScenes

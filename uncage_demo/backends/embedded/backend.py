@@ -17,9 +17,9 @@ from torch import nn
 from uncage_demo.backends.ages import WHOLE, parse_age
 from uncage_demo.backends.base import Capture, ForwardOutput, RandomStart, Reuse, check_picture
 from uncage_demo.backends.embedded import vocab
+from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
-from uncage_demo.backends.embedded.rows import AttentionRequest
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
@@ -249,7 +249,7 @@ class EmbeddedBackend:
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
         with one_thread(self.device):
             pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
-        return (pictures.permute(0, 2, 3, 1) * 255).round_().to(torch.uint8).cpu().numpy()
+        return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
     def encode_image(self, image: np.ndarray) -> np.ndarray:

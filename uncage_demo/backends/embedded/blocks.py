@@ -1,22 +1,81 @@
 """The blocks of the embedded transformer: text alone, text and image with weights of their own, both with the same weights.
 
-Shapes: b batch, n image tokens, t text tokens, m = t + n, d width, h heads, e width of a head. A sample's image may be read with several
-texts side by side (see `Layout`): c readings, M rows of all of them.
+Shapes: b batch, n image tokens, t text tokens, m = t + n, d width, h heads, e width of a head.
 Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import fused_attention, onehot_columns
-from uncage_demo.backends.embedded.rows import AttentionRequest, Known, Layout, Renewed, Wanted
+from uncage_demo.backends.attention import scaled_dot_product_with_columns
+
+# Keys and values "b h m e" of one block.
+Known = tuple[Tensor, Tensor]
+# Of some captions: activations "b t d"; queries and keys "b t 2 h e" and values "b t d" of the first multi-modal block.
+Texts = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a forward leaves for a later one that runs some image tokens only.
+
+    Args:
+        known: keys and values of every block, in order.
+        key_mask, mask: as `SingleBlock.forward`.
+    """
+
+    known: tuple[Known, ...]
+    key_mask: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """Which rows of a block are run, and what is known of all of them.
+
+    Args:
+        known: keys and values "b h m e" as they were; those of the rows are replaced.
+        rows: "r" places in m.
+        mask: of the rows, as `SingleBlock.forward`.
+        turns: of the rows (see `turns_after_text`).
+    """
+
+    known: Known
+    rows: Tensor
+    mask: Tensor
+    turns: tuple[Tensor, Tensor]
+
+    def with_rows(self, keys: Tensor, values: Tensor) -> Known:
+        """Keys and values of all rows, the new ones "b h r e" in their places."""
+        return self.known[0].index_copy(2, self.rows, keys), self.known[1].index_copy(2, self.rows, values)
+
+
+@dataclass(frozen=True)
+class AttentionRequest:
+    """Which attention to return from a forward.
+
+    Args:
+        layers: (layer, head) pairs of the single-modal blocks to average over; None = all of them.
+        columns: text token indices.
+        full: also return every layer and head.
+        samples: read only the first `samples` of the batch (the conditional half); None = all.
+    """
+
+    layers: tuple[tuple[int, int], ...] | None
+    columns: tuple[int, ...]
+    full: bool = False
+    samples: int | None = None
+
+    def heads(self, layer: int, count: int) -> tuple[int, ...]:
+        """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
+        if self.full or self.layers is None:
+            return tuple(range(count))
+        return tuple(head for wanted, head in self.layers if wanted == layer)
 
 
 class _Mlp(nn.Sequential):
@@ -32,27 +91,6 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 def _merge(x: Tensor) -> Tensor:
     b, h, m, d = x.shape
     return x.transpose(1, 2).reshape(b, m, h * d)
-
-
-def _merged(mixed: Sequence[Tensor]) -> Tensor:
-    """Heads side by side "b M d" of the attention "b h m e" of some readings, one after the other."""
-    return _merge(mixed[0]) if len(mixed) == 1 else torch.cat([_merge(one) for one in mixed], dim=1)
-
-
-def _side_by_side(mixed: Sequence[Tensor], hidden: Tensor) -> Tensor:
-    """Attention "b h m e" of some readings beside GELU of what goes through the MLP "b M c": "b M d+c"."""
-    if torch.is_grad_enabled():
-        return torch.cat([_merged(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)
-    # Written where it belongs at once: half a pass over the memory of the whole.
-    b, total, c = hidden.shape
-    _, h, _, e = mixed[0].shape
-    rows = hidden.new_empty(b, total, h * e + c)
-    first = 0
-    for one in mixed:
-        rows[:, first : first + one.shape[2], : h * e].unflatten(-1, (h, e)).copy_(one.transpose(1, 2))
-        first += one.shape[2]
-    torch.ops.aten.gelu.out(hidden, approximate="tanh", out=rows[..., h * e :])
-    return rows
 
 
 def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
@@ -74,7 +112,7 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Channels "b m 2 h e" turned in pairs (i, i + e/2): x cos - y sin, y cos + x sin."""
     own, partner = (factor.to(x.dtype) for factor in turns)
-    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1).mul_(partner))
+    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1) * partner)
 
 
 class _QueriesAndKeys(nn.Module):
@@ -130,49 +168,52 @@ class MultiBlock(_QueriesAndKeys):
 
     def read_text(self, text: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Queries and keys "b t 2 h e" and values "b t d" of the text alone."""
-        both, values = _split_linear(self.text.qkv, self.text.norm1(text), 2 * text.shape[-1])
-        return self.turned(both, turns), values
+        return self._read(self.text.qkv(self.text.norm1(text)), turns)
+
+    def _read(self, qkv: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        width = qkv.shape[-1] // 3
+        return self.turned(qkv[..., : 2 * width], turns), qkv[..., 2 * width :]
 
     def forward(
-        self, text: Tensor, image: Tensor, layout: Layout, text_read: tuple[Tensor, Tensor] | None = None, keep: list[Known] | None = None
+        self,
+        text: Tensor,
+        image: Tensor,
+        mask: Tensor,
+        turns: tuple[Tensor, Tensor],
+        text_read: tuple[Tensor, Tensor] | None = None,
+        keep: list[Known] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """New text and image activations, "b sum(t) d" and "b c*n d".
+        """New text and image activations, "c*b t d" and "c*b n d".
 
         Args:
-            text: "b sum(t) d", the texts of all readings one after the other.
-            image: "b c*n d", or "b n d" where all readings have the same, which needs `text_read`.
-            layout: of the rows.
+            image: "b n d" where every image is read with c texts, which needs `text_read`; the others are "c*b ...".
+            mask: what is added to the scores, "b 1 1 t+n", or "b 1 t+n t+n" where that differs by query (see `additive_mask`).
+            turns: of text and image (see `turns_after_text`).
             text_read: what `read_text` gives, where it is known already.
-            keep: keys and values are added to it, "c*b ...".
+            keep: keys and values are added to it.
         """
-        width = image.shape[-1]
-        both, values = _split_linear(self.image.qkv, self.image.norm1(image), 2 * width)
+        t = text.shape[1]
+        image_qkv = self.image.qkv(self.image.norm1(image))
         if text_read is None:
-            text_both, text_values = _split_linear(self.text.qkv, self.text.norm1(text), 2 * width)
-            both, values = self.turned(layout.beside(text_both, both), layout.turns), layout.beside(text_values, values)
+            both, values = self._read(torch.cat([self.text.qkv(self.text.norm1(text)), image_qkv], dim=1), turns)
         else:
-            # The first reading's image rows have the same turns as any other's.
-            here = layout.readings[0].image_rows
-            both = layout.beside(text_read[0], self.turned(both, (layout.turns[0][here], layout.turns[1][here])))
-            values = layout.beside(text_read[1], values)
-            if image.shape[1] == layout.readings[0].n:
-                image = torch.cat([image] * len(layout.readings), dim=1)
-        known, mixed = [], []
-        for one in layout.readings:
-            q, k = self.apart(both[:, one.rows])
-            known.append((k, _heads(values[:, one.rows], self.heads)))
-            mixed.append(F.scaled_dot_product_attention(q, *known[-1], attn_mask=one.mask))
+            copies = len(text) // len(image)
+            image_both, image_values = self._read(image_qkv, (turns[0][t:], turns[1][t:]))
+            both = torch.cat([text_read[0], torch.cat([image_both] * copies)], dim=1)
+            values = torch.cat([text_read[1], torch.cat([image_values] * copies)], dim=1)
+            image = torch.cat([image] * copies)
+        q, k = self.apart(both)
+        v = _heads(values, self.heads)
         if keep is not None:
-            keep.append(_joined_known(known))
-        of_text = [part[:, :, : one.t] for part, one in zip(mixed, layout.readings, strict=True)]
-        of_image = [part[:, :, one.t :] for part, one in zip(mixed, layout.readings, strict=True)]
-        text, image = text + self.text.out(_merged(of_text)), image + self.image.out(_merged(of_image))
+            keep.append((k, v))
+        mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
         return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
 
     def again(self, image: Tensor, renewed: Renewed) -> Tensor:
         """New activations "b r d" of some image tokens, all else as it was."""
-        both, values = _split_linear(self.image.qkv, self.image.norm1(image), 2 * image.shape[-1])
-        q, k = self.apart(self.turned(both, renewed.turns))
+        both, values = self._read(self.image.qkv(self.image.norm1(image)), renewed.turns)
+        q, k = self.apart(both)
         k, v = renewed.with_rows(k, _heads(values, self.heads))
         image = image + self.image.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=renewed.mask)))
         return image + self.image.mlp(self.image.norm2(image))
@@ -183,87 +224,61 @@ class SingleBlock(_QueriesAndKeys):
 
     def __init__(self, width: int, heads: int, ratio: int) -> None:
         super().__init__(width, heads)
-        self.width = width
+        self.split = (2 * width, width, ratio * width)
         self.norm = nn.LayerNorm(width)
-        self.into, self.out = nn.Linear(width, (3 + ratio) * width), nn.Linear(width + ratio * width, width)
+        self.into, self.out = nn.Linear(width, sum(self.split)), nn.Linear(width + ratio * width, width)
 
     def forward(
         self,
         x: Tensor,
-        layout: Layout,
+        key_mask: Tensor,
+        mask: Tensor,
+        turns: tuple[Tensor, Tensor],
+        t: int,
         image_only: bool = False,
         request: AttentionRequest | None = None,
         read: tuple[int, ...] = (),
         keep: list[Known] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Wanted | None]:
-        """New activations "b M d", queries and keys "b h m e" of the first reading, and what its wanted attention is made of
-        (None without request).
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
 
         Args:
-            layout: of the rows.
-            image_only: leave the text out of the new activations, "b c*n d", and of the queries, where nobody reads it any more.
+            key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
+            mask: the same as what is added to the scores (see `additive_mask`).
+            turns: see `turns_after_text`.
+            t: number of text tokens at the front.
+            image_only: leave the text out of the new activations and the queries, where nobody reads them any more.
             request, read: what to read, and from which heads; nothing without either.
-            keep: keys and values are added to it, "c*b ...".
+            keep: keys and values are added to it.
         """
-        both, values, hidden = self._read(x)
-        both, left = self.turned(both, layout.turns), x
-        if image_only:
-            hidden, left = (torch.cat([rows[:, one.image_rows] for one in layout.readings], dim=1) for rows in (hidden, x))
-        known, mixed = [], []
-        first: tuple[Tensor, Tensor, Wanted | None] | None = None
-        for one in layout.readings:
-            q, k = self.apart(both[:, one.rows])
-            v = _heads(values[:, one.rows], self.heads)
-            known.append((k, v))
-            q, one = (q[:, :, one.t :], one.of_image()) if image_only else (q, one)
-            wanted = request if first is None else None
-            own, columns = _attend(q, k, v, one.key_mask, one.mask, slice(0 if image_only else one.t, None), wanted, read)
-            mixed.append(own)
-            first = first or (q, k, columns)
+        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        q, k = self.apart(self.turned(both, turns))
+        v = _heads(v, self.heads)
         if keep is not None:
-            keep.append(_joined_known(known))
-        assert first is not None
-        return left + self.out(_side_by_side(mixed, hidden)), *first
+            keep.append((k, v))
+        if image_only:
+            x, q, hidden = x[:, t:], q[:, :, t:], hidden[:, t:]
+            key_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
+            mask = mask[:, :, t:] if mask.shape[2] > 1 else mask
+        mixed, columns = _attend(q, k, v, key_mask, mask, slice(0 if image_only else t, None), request, read)
+        return self._joined(x, mixed, hidden), q, k, columns
 
     def again(
         self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Wanted | None]:
-        """New activations "b r d" of some image tokens, all else as it was, and what the wanted attention is made of (None without
-        request).
+    ) -> tuple[Tensor, Tensor | None]:
+        """New activations "b r d" of some image tokens, all else as it was, and the wanted attention "b h k r" (None without request).
 
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
         """
-        both, values, hidden = self._read(x)
+        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
         q, k = self.apart(self.turned(both, renewed.turns))
-        k, v = renewed.with_rows(k, _heads(values, self.heads))
+        k, v = renewed.with_rows(k, _heads(v, self.heads))
         mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
-        return x + self.out(_side_by_side([mixed], hidden)), columns
+        return self._joined(x, mixed, hidden), columns
 
-    def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries and keys side by side "b m 2d", values "b m d", and what the MLP is to make of "b m ratio*d"."""
-        both, values, hidden = _split_linear(self.into, self.norm(x), 2 * self.width, 3 * self.width)
-        return both, values, hidden
-
-
-def _split_linear(layer: nn.Linear, x: Tensor, *places: int) -> tuple[Tensor, ...]:
-    """The outputs of a linear layer cut at some places; without gradients each part in memory of its own: the same bits."""
-    ends = (0, *places, layer.out_features)
-    if torch.is_grad_enabled():
-        return layer(x).split([b - a for a, b in itertools.pairwise(ends)], dim=-1)
-    return tuple(F.linear(x, layer.weight[a:b], layer.bias[a:b]) for a, b in itertools.pairwise(ends))
-
-
-def _joined_known(known: list[Known]) -> Known:
-    """Keys and values of all readings along the batch."""
-    keys, values = zip(*known, strict=True)
-    return torch.cat(keys), torch.cat(values)
-
-
-def _as_slice(indices: Sequence[int]) -> slice | list[int]:
-    """Indices without gaps as a slice, which costs no copy; others as a list."""
-    first, count = (indices[0] if indices else 0), len(indices)
-    return slice(first, first + count) if tuple(indices) == tuple(range(first, first + count)) else list(indices)
+    def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
+        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1))
 
 
 def _attend(
@@ -275,17 +290,10 @@ def _attend(
     rows: slice,
     request: AttentionRequest | None,
     read: tuple[int, ...],
-) -> tuple[Tensor, Wanted | None]:
-    """Attention "b h n e", and of the query rows `rows` what its wanted columns are made of (None without request)."""
-    scale = 1.0 / math.sqrt(q.shape[-1])
-    fused = fused_attention(q, k, v, scale, mask=mask) if request is not None and read else None
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask) if fused is None else fused[0]
+) -> tuple[Tensor, Tensor | None]:
+    """Attention "b h n e", and its wanted columns "b h k n'" of the query rows `rows` (None without request)."""
     if request is None or not read:
-        return mixed, None
-    samples, heads, columns = slice(request.samples), _as_slice(read), _as_slice(request.columns)
-    key_mask = key_mask[samples, rows] if key_mask.ndim == 3 else key_mask[samples]
-    queries, keys = q[samples, heads][:, :, rows], k[samples, heads]
-    if fused is None:
-        found = onehot_columns(queries, keys, request.columns, scale, key_mask)
-        return mixed, Wanted(queries, keys[:, :, columns], found, key_mask[..., columns], known=True)
-    return mixed, Wanted(queries, keys[:, :, columns], fused[1][samples, heads][:, :, rows], key_mask[..., columns])
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask), None
+    return scaled_dot_product_with_columns(
+        q, k, v, request.columns, key_mask=key_mask, rows=rows, samples=slice(request.samples), heads=read
+    )

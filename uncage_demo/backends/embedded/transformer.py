@@ -19,8 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.backends.attention import additive_mask
-from uncage_demo.backends.embedded.blocks import MultiBlock, SingleBlock, TextBlock, rotary_table, turns_after_text
-from uncage_demo.backends.embedded.rows import AttentionRequest, Features, Known, Layout, Reading, Renewed, Texts, Wanted, columns_of
+from uncage_demo.backends.embedded.blocks import (
+    AttentionRequest,
+    Features,
+    Known,
+    MultiBlock,
+    Renewed,
+    SingleBlock,
+    TextBlock,
+    Texts,
+    rotary_table,
+    turns_after_text,
+)
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -35,7 +45,6 @@ class TransformerOutput:
     features: Features | None = None
 
 
-_LANES = 16  # numbers that a kernel adds side by side, at most
 _KEPT_TEXTS = 256  # captions whose reading is kept: 75 KB each
 
 
@@ -48,14 +57,12 @@ class Kept:
         code_tables: "v+1 d", see `SceneTransformer.code_tables`.
         output_weight: "v d", see `SceneTransformer.output_weight`.
         texts: text ids -> what `SceneTransformer.read_text` gives.
-        turns: lengths of texts -> the turns of a sample's rows (see `Layout`).
     """
 
     state: tuple[Any, ...]
     code_tables: Tensor
     output_weight: Tensor
     texts: dict[tuple[int, ...], Texts]
-    turns: dict[tuple[int, ...], tuple[Tensor, Tensor]]
 
 
 class SceneTransformer(nn.Module):
@@ -176,65 +183,18 @@ class SceneTransformer(nn.Module):
             text = block(text, mask)
         return text, *self.multi_blocks[0].read_text(text, turns_after_text(self.table[:, :0], t))  # type: ignore[operator]
 
-    def _known_text(self, ids: Sequence[int], kept: Kept) -> Texts:
-        """As read_text of one caption, which is read once and alone, so that its bits do not hang on its company."""
-        key = tuple(ids)
-        if key not in kept.texts:
-            if len(kept.texts) >= _KEPT_TEXTS:
-                kept.texts.clear()
-            kept.texts[key] = self.read_text(torch.tensor([key], device=self.table.device))
-        return kept.texts[key]
-
-    def _read_side_by_side(self, text_ids: Tensor, count: int, shorten: bool, kept: Kept | None) -> tuple[list[Tensor], Texts]:
-        """The texts of all readings of some images, as `Layout` has them.
-
-        Args:
-            text_ids: "c*b t". count: b.
-            shorten: leave out padding that all texts of a reading have in common, from the second reading on. It goes by the number that
-                kernels add side by side, so that every other number stays in its lane: what is added in which order stays the same, too.
-
-        Returns:
-            Text ids "b t" of each reading, and what `read_text` gives for them, "b sum(t) ...".
-        """
-        parts = text_ids.split(count)
-        if kept is None:
-            known = [self.read_text(part) for part in parts]
-            text, both, values = (torch.cat(piece, dim=1) for piece in zip(*known, strict=True))
-            return list(parts), (text, both, values)
-        rows, lengths = text_ids.tolist(), []
-        known = []
-        for number in range(len(parts)):
-            own, length = rows[number * count : (number + 1) * count], text_ids.shape[1]
-            if shorten and number:
-                seen = max((place + 1 for ids in own for place, word in enumerate(ids) if word), default=0)
-                length -= (length - seen) // _LANES * _LANES
-            lengths.append(length)
-            known.append([[part[:, :length] for part in self._known_text(ids, kept)] for ids in own])
-        text, both, values = (torch.cat([torch.cat([one[k] for one in reading]) for reading in known], dim=1) for k in range(3))
-        return [part[:, :length] for part, length in zip(parts, lengths, strict=True)], (text, both, values)
-
-    def _layout(self, visible: Sequence[Tensor], n: int, dtype: torch.dtype, hidden: Tensor | None, kept: Kept | None) -> Layout:
-        """The rows of readings whose texts "b t" are visible where it says so."""
-        readings, first = [], 0
-        for number, part in enumerate(visible):
-            b, t = part.shape
-            key_mask = torch.cat([part, part.new_ones(b, n)], dim=1)
-            if hidden is not None:
-                # Text reads all visible tokens; an image token what is not hidden from it.
-                key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
-                key_mask[:, t:, :t] &= ~hidden[number * b : (number + 1) * b]
-            mask = additive_mask(key_mask, dtype)
-            assert mask is not None
-            readings.append(Reading(first, t, n, key_mask, mask))
-            first += t + n
-        lengths = tuple(one.t for one in readings)
-        turns = None if kept is None else kept.turns.get(lengths)
-        if turns is None:
-            each = [turns_after_text(self.table, t) for t in lengths]
-            turns = torch.cat([own for own, _ in each]), torch.cat([partner for _, partner in each])
-            if kept is not None:
-                kept.turns[lengths] = turns
-        return Layout(tuple(readings), turns)
+    def _known_text(self, text_ids: Tensor, kept: Kept) -> Texts:
+        """As read_text, each caption read once and alone, so that its bits do not hang on its company."""
+        rows = []
+        for ids, row in zip(text_ids.tolist(), text_ids.split(1), strict=True):
+            key = tuple(ids)
+            if key not in kept.texts:
+                if len(kept.texts) >= _KEPT_TEXTS:
+                    kept.texts.clear()
+                kept.texts[key] = self.read_text(row)
+            rows.append(kept.texts[key])
+        text, both, values = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return text, both, values
 
     def _kept(self) -> Kept | None:
         """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
@@ -245,7 +205,7 @@ class SceneTransformer(nn.Module):
         state = tuple((p.data_ptr(), p._version) for p in weights)
         kept = self._last_kept
         if kept is None or kept.state != state:
-            kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight(), {}, {})
+            kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight(), {})
         return kept
 
     def forward(
@@ -271,36 +231,38 @@ class SceneTransformer(nn.Module):
             return_text_logits: the grounded heads' attention logits to text, for training.
             keep: return the features that `again` reads.
         """
+        t, n = text_ids.shape[1], tokens.shape[1]
         kept = self._kept()
-        b, n = tokens.shape
-        captured = request is None or request.samples == b
-        shorten = captured and not keep and not suppress and hidden is None
-        ids, (text, *text_read) = self._read_side_by_side(text_ids, b, shorten, kept)
-        visible = [part != 0 for part in ids]
-        for part in visible if suppress else ():
-            part[:, list(suppress)] = False
+        text, *text_read = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
+        visible = text_ids != 0
+        if suppress:
+            visible = visible.clone()
+            visible[:, list(suppress)] = False
         image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
-        layout = self._layout(visible, n, image.dtype, hidden, kept)
+        key_mask = torch.cat([visible, visible.new_ones(len(text), n)], dim=1)
+        if hidden is not None:
+            # Text reads all visible tokens; an image token what is not hidden from it.
+            key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
+            key_mask[:, t:, :t] &= ~hidden
+        mask, turns = additive_mask(key_mask, image.dtype), turns_after_text(self.table, t)
+        assert mask is not None
         left: list[Known] | None = [] if keep else None
         for number, block in enumerate(self.multi_blocks):
-            text, image = block(text, image, layout, None if number else text_read, left)
-        x = layout.beside(text, image)
-        collected: list[Wanted] = []
+            text, image = block(text, image, mask, turns, None if number else text_read, left)
+        x = torch.cat([text, image], dim=1)
+        collected: list[Tensor] = []
         text_logits: list[Tensor] = []
-        last, t = len(self.single_blocks) - 1, layout.readings[0].t
+        last = len(self.single_blocks) - 1
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, q, k, columns = block(x, layout, index == last, request, read, left)
+            x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read, left)
             if columns is not None:
                 collected.append(columns)
             if return_text_logits:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, -n:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
-        x = torch.cat(x.split(n, dim=1)) if len(layout.readings) > 1 else x
         output = self._output(x, kept)
-        if left is not None:
-            masks = [torch.cat(part) for part in zip(*((one.key_mask, one.mask) for one in layout.readings), strict=True)]
-            output.features = Features(tuple(left), *masks)
+        output.features = None if left is None else Features(tuple(left), key_mask, mask)
         if return_text_logits:
             output.text_logits = torch.stack(text_logits)
         if request is not None:
@@ -333,7 +295,7 @@ class SceneTransformer(nn.Module):
         renewed = [Renewed(known, rows, mask, (own[rows], partner[rows])) for known in features.known]
         for block, part in zip(self.multi_blocks, renewed, strict=False):
             x = block.again(x, part)  # type: ignore[operator]
-        collected: list[Wanted] = []
+        collected: list[Tensor] = []
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
             x, columns = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
@@ -348,11 +310,11 @@ class SceneTransformer(nn.Module):
         hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
         return TransformerOutput(F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias))
 
-    def _reduce(self, request: AttentionRequest, collected: list[Wanted], output: TransformerOutput) -> None:
-        columns = columns_of(collected)
+    def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
         if request.full:
-            output.attention_full = columns.unflatten(1, (len(collected), self.heads))
-            if request.layers is not None:
-                columns = columns[:, [layer * self.heads + head for layer, head in request.layers]]
-        # One map after the other, whatever the batch, so that their sums come about in one order.
-        output.attention = columns.transpose(0, 1).contiguous().mean(0)
+            output.attention_full = torch.stack(collected, dim=1)
+            pairs = request.layers or tuple((layer, head) for layer in range(len(collected)) for head in range(self.heads))
+            maps = [collected[layer][:, head] for layer, head in pairs]
+        else:
+            maps = [values[:, place] for values in collected for place in range(values.shape[1])]
+        output.attention = torch.stack(maps).mean(0)
