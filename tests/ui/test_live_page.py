@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.browser import test_engine, test_whole_runs
+from tests.ui.player_page import FRAME
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.branching import branch
 from uncage_demo.browser.live_page import MAX_PAGE_BYTES, export_live
@@ -147,9 +148,11 @@ def test_the_lesson_on_mending_is_followed_to_its_end(file, open_page, tmp_path)
     grid = page.evaluate("() => window.uncageLive.manifest.model.grid")
     cells = page.evaluate("() => window.uncageLive.lessons.told.shown[0].double")
     assert 4 <= len(cells) < grid[0] * grid[1] / 2
-    box = page.locator(".live-lessons .up-canvas").first.bounding_box()
 
     def click(cell):
+        # Where the picture is now: a panel that opens moves it, a frame later.
+        page.evaluate(FRAME)
+        box = page.locator(".live-lessons .up-canvas").first.bounding_box()
         down, right = divmod(cell, grid[1])
         page.mouse.click(box["x"] + (right + 0.5) * box["width"] / grid[1], box["y"] + (down + 0.5) * box["height"] / grid[0])
 
@@ -159,7 +162,6 @@ def test_the_lesson_on_mending_is_followed_to_its_end(file, open_page, tmp_path)
     panel = page.locator(".live-lessons .up-edit")
     assert panel.locator("[data-edit=prompt]").is_hidden()
     assert panel.locator("[data-edit=order]").is_hidden()
-    box = page.locator(".live-lessons .up-canvas").first.bounding_box()
     for cell in cells:
         click(cell)
     page.wait_for_selector('.live-lessons[data-step="2"]')

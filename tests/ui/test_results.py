@@ -166,7 +166,9 @@ def test_a_closed_menu_says_all_of_a_long_title_on_a_phone(open_page: Callable[.
         }""",
         title,
     )
-    assert page.inner_text(".ur-said >> nth=0") == title
+    model = page.evaluate("() => document.querySelector('.ur-experiment').selectedOptions[0].parentElement.label")
+    assert model
+    assert page.inner_text(".ur-said >> nth=0") == f"{model}: {title}", "titles repeat from model to model"
     assert box >= said > 42, "several lines, inside the menu's frame"
     assert cut <= 0
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
