@@ -234,6 +234,16 @@ class TestLosses:
         bad = transformer_stage.grounding_loss(-own[None].float() * 5, batch, conditioned)
         assert good < blind < bad
 
+    def test_words_of_untold_owners_neither_help_nor_harm(self, token_scenes):
+        batch = token_scenes.batch(np.random.default_rng(0), 8, (0, 1, 0))
+        batch.word_owner[torch.isin(batch.text_ids, binding.COLOR_IDS)] = transformer_stage.UNTOLD
+        logits = torch.randn(1, 8, 144, vocab.TEXT_LENGTH, generator=torch.Generator().manual_seed(0))
+        untold = (batch.word_owner == transformer_stage.UNTOLD)[None, :, None].float()
+        assert untold.any()
+        conditioned = torch.ones(8, dtype=torch.bool)
+        plain, drawn = (transformer_stage.grounding_loss(logits + shift * untold, batch, conditioned) for shift in (0, 9))
+        assert torch.equal(plain, drawn)
+
     def test_dropped_captions_do_not_count(self, token_scenes):
         batch = token_scenes.batch(np.random.default_rng(0), 4, (0, 1, 0))
         logits = torch.randn(1, 4, 144, vocab.TEXT_LENGTH, generator=torch.Generator().manual_seed(0))

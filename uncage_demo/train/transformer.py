@@ -134,7 +134,7 @@ def train(
         rng = loop.batch_rng(seed, "transformer", step)
         examples = scenes.batch(rng, batch, scene_weights(fraction if curriculum else 1.0), world)
         if not world.grounds_colors:
-            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = UNTOLD if world.frees_colors else -1
+            examples.word_owner[torch.isin(examples.text_ids, COLOR_IDS)] = UNTOLD
         positioned = torch.isin(examples.text_ids, torch.tensor(POSITION_IDS)).any(dim=1)
         masked_tokens, masked = mask_tokens(examples.tokens, network.mask_id, rng, positioned)
         conditioned = torch.from_numpy(rng.random(batch) >= CONDITION_DROPOUT)

@@ -69,8 +69,7 @@ class World:
         uncolored_frac: how often the caption leaves out the colour of an object beside others, 0..1.
         overlap_frac: of pictures with two objects or more, how often they overlap, 0..1.
         overlap_cells: by how many cells at most, 1..SPRITE_CELLS - 1.
-        grounds_colors: whether the supervised heads are told whose colour a colour word is.
-        frees_colors: where they are not: whether colour words may draw any attention; else it is taught to go to the nouns alone.
+        grounds_colors: whether the supervised heads are told whose colour a colour word is; else such words may draw any attention.
         grounding_weight: of that supervision in the loss, 0..1.
         compact: whether its weights are shipped at half the size (see `files.compacted`).
         keeps_ages: whether younger weights of its model are shipped (see `backends.ages`).
@@ -95,7 +94,6 @@ class World:
     overlap_frac: float = 0.0
     overlap_cells: int = 2
     grounds_colors: bool = True
-    frees_colors: bool = False
     grounding_weight: float = 0.1
     compact: bool = False
     keeps_ages: bool = False
@@ -136,7 +134,6 @@ WEB = World(
     overlap_cells=3,
     # Nothing tells the attention whose a colour is, and nothing pulls it away from colours: what it says about them, it found by itself.
     grounds_colors=False,
-    frees_colors=True,
     grounding_weight=0.05,
     compact=True,
     keeps_ages=True,

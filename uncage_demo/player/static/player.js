@@ -69,13 +69,6 @@
       if (this.options.autoplay && !this.calm) this.clock.start();
     }
 
-    // The next frame's script now, in a piece of its own: the frame is left with laying out and painting.
-    renderNow() {
-      if (!this.frame) return;
-      cancelAnimationFrame(this.frame);
-      this.render();
-    }
-
     // --- data ---
     // Settings that this payload does not have fall back to ones it has.
     repair() {
@@ -334,7 +327,6 @@
       this.gone = true;
       this.clock.stop();
       cancelAnimationFrame(this.frame);
-      this.frame = 0;
       clearTimeout(this.later);
       this.observer.disconnect();
       for (const clean of this.cleanups) clean();

@@ -122,8 +122,6 @@
       const built = player.player;
       await page.pause();
       built.begin();
-      await page.pause();
-      built.renderNow();
       if (ticket !== wanted) return;
       giveBack(again ? host.querySelector(".up-seed") : built.stages[built.stages.length - 1].canvas);
       // what was asked for below is seen where the pictures are
