@@ -110,25 +110,33 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 
 
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """Channels "b m 2 h e" turned in pairs (i, i + e/2): x cos - y sin, y cos + x sin."""
+    """Channels "b m 2 h e" turned in pairs (i, i + e/2) in their place: x cos - y sin, y cos + x sin."""
     own, partner = (factor.to(x.dtype) for factor in turns)
-    return (x * own).add_(x.roll(x.shape[-1] // 2, dims=-1) * partner)
+    half = x.shape[-1] // 2
+    partners = torch.cat([x[..., half:], x[..., :half]], dim=-1).mul_(partner)
+    return x.mul_(own).add_(partners)
 
 
 class _QueriesAndKeys(nn.Module):
     """What queries and keys of an image block have in common: a norm each over a head's channels, then the turn by position."""
 
+    one: Tensor
+    zero: Tensor
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm_q, self.norm_k = nn.LayerNorm(width // heads, bias=False), nn.LayerNorm(width // heads, bias=False)
+        # A norm whose weight is 1 and whose bias is 0 has the bits of one without both, and a faster kernel.
+        self.register_buffer("one", torch.ones(width // heads), persistent=False)
+        self.register_buffer("zero", torch.zeros(width // heads), persistent=False)
 
     def turned(self, read: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         """Queries and keys "b m 2 h e", normalised and turned, of both side by side "b m 2d"; one pass over both."""
         b, m, _ = read.shape
         parts = read.view(b, m, 2, self.heads, -1)
         # A norm without weight, then the weight, has the bits of a norm with weight.
-        normed = F.layer_norm(parts, parts.shape[-1:], eps=self.norm_q.eps)
+        normed = F.layer_norm(parts, parts.shape[-1:], self.one, self.zero, self.norm_q.eps)
         return _turn(normed * torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None], turns)
 
     def apart(self, both: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,8 +155,8 @@ class TextBlock(nn.Module):
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm1(text)).chunk(3, dim=-1))
-        text = text + self.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
-        return text + self.mlp(self.norm2(text))
+        text = self.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))).add_(text)
+        return self.mlp(self.norm2(text)).add_(text)
 
 
 class Stream(nn.Module):
@@ -159,6 +167,11 @@ class Stream(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = _Mlp(width, ratio)
+
+    def joined(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """New activations "b m d" of the old ones and of what attention mixed, both "b m d"."""
+        x = self.out(mixed).add_(x)
+        return self.mlp(self.norm2(x)).add_(x)
 
 
 class MultiBlock(_QueriesAndKeys):
@@ -207,16 +220,14 @@ class MultiBlock(_QueriesAndKeys):
         if keep is not None:
             keep.append((k, v))
         mixed = _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
-        text, image = text + self.text.out(mixed[:, :t]), image + self.image.out(mixed[:, t:])
-        return text + self.text.mlp(self.text.norm2(text)), image + self.image.mlp(self.image.norm2(image))
+        return self.text.joined(text, mixed[:, :t]), self.image.joined(image, mixed[:, t:])
 
     def again(self, image: Tensor, renewed: Renewed) -> Tensor:
         """New activations "b r d" of some image tokens, all else as it was."""
         both, values = self._read(self.image.qkv(self.image.norm1(image)), renewed.turns)
         q, k = self.apart(both)
         k, v = renewed.with_rows(k, _heads(values, self.heads))
-        image = image + self.image.out(_merge(F.scaled_dot_product_attention(q, k, v, attn_mask=renewed.mask)))
-        return image + self.image.mlp(self.image.norm2(image))
+        return self.image.joined(image, _merge(F.scaled_dot_product_attention(q, k, v, attn_mask=renewed.mask)))
 
 
 class SingleBlock(_QueriesAndKeys):
@@ -278,7 +289,7 @@ class SingleBlock(_QueriesAndKeys):
         return self._joined(x, mixed, hidden), columns
 
     def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
-        return x + self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1))
+        return self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)).add_(x)
 
 
 def _attend(
