@@ -6,6 +6,7 @@ Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -111,7 +112,7 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Channels "b m 2 h e" turned in pairs (i, i + e/2) in their place: x cos - y sin, y cos + x sin."""
-    own, partner = (factor.to(x.dtype) for factor in turns)
+    own, partner = turns if turns[0].dtype == x.dtype else (factor.to(x.dtype) for factor in turns)
     half = x.shape[-1] // 2
     partners = torch.cat([x[..., half:], x[..., :half]], dim=-1).mul_(partner)
     return x.mul_(own).add_(partners)
@@ -130,6 +131,7 @@ class _QueriesAndKeys(nn.Module):
         # A norm whose weight is 1 and whose bias is 0 has the bits of one without both, and a faster kernel.
         self.register_buffer("one", torch.ones(width // heads), persistent=False)
         self.register_buffer("zero", torch.zeros(width // heads), persistent=False)
+        self._last_weights: tuple[tuple[tuple[int, int], ...], Tensor] | None = None
 
     def turned(self, read: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         """Queries and keys "b m 2 h e", normalised and turned, of both side by side "b m 2d"; one pass over both."""
@@ -137,7 +139,17 @@ class _QueriesAndKeys(nn.Module):
         parts = read.view(b, m, 2, self.heads, -1)
         # A norm without weight, then the weight, has the bits of a norm with weight.
         normed = F.layer_norm(parts, parts.shape[-1:], self.one, self.zero, self.norm_q.eps)
-        return _turn(normed * torch.stack([self.norm_q.weight, self.norm_k.weight])[:, None], turns)
+        return _turn(normed * self._weights(), turns)
+
+    def _weights(self) -> Tensor:
+        """Weights "2 1 e" of the two norms, put together once for a state of theirs; anew while gradients are wanted."""
+        both = self.norm_q.weight, self.norm_k.weight
+        if torch.is_grad_enabled():
+            return torch.stack(both)[:, None]
+        state = tuple((weight.data_ptr(), weight._version) for weight in both)
+        if self._last_weights is None or self._last_weights[0] != state:
+            self._last_weights = state, torch.stack(both)[:, None]
+        return self._last_weights[1]
 
     def apart(self, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys "b h m e" of what `turned` gives."""
@@ -262,7 +274,7 @@ class SingleBlock(_QueriesAndKeys):
             request, read: what to read, and from which heads; nothing without either.
             keep: keys and values are added to it.
         """
-        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        both, v, hidden = self._read(x)
         q, k = self.apart(self.turned(both, turns))
         v = _heads(v, self.heads)
         if keep is not None:
@@ -282,11 +294,18 @@ class SingleBlock(_QueriesAndKeys):
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
         """
-        both, v, hidden = self.into(self.norm(x)).split(self.split, dim=-1)
+        both, v, hidden = self._read(x)
         q, k = self.apart(self.turned(both, renewed.turns))
         k, v = renewed.with_rows(k, _heads(v, self.heads))
         mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
         return self._joined(x, mixed, hidden), columns
+
+    def _read(self, x: Tensor) -> Iterator[Tensor]:
+        """Queries and keys "b m 2d", values "b m d", and what the MLP begins with."""
+        normed = self.norm(x)
+        # Three products, so that what comes next reads each without gaps, and while it is still in the cache.
+        parts = zip(self.into.weight.split(self.split), self.into.bias.split(self.split), strict=True)
+        return (F.linear(normed, weight, bias) for weight, bias in parts)
 
     def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
         return self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)).add_(x)
