@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from uncage_demo.config import DecodingConfig
 
 # Rows of the float64 CDF held at once: bounds memory at 64x64 positions x 8,192 codes to 64 MB.
 _CDF_ROWS = 1024
 _LOG_OF_NOTHING = -1e4
+# Weights below e^-87 are denormal numbers, or next to them: their exponential takes twenty times as long as that of others.
+_LOG_OF_LEAST, _LEAST = -87.0, 1.7e-38
 
 
 def guidance_at(config: DecodingConfig, step: int) -> float:
@@ -55,7 +58,15 @@ def apply_guidance(cond: Float[Tensor, "*n v"], uncond: Float[Tensor, "*n v"] | 
     if uncond is None:
         raise ValueError(f"guidance_scale={scale:g} needs the unconditional half of the logits")
     uncond = uncond.float()
-    return uncond + scale * (cond.float() - uncond)
+    return (cond.float() - uncond).mul_(scale).add_(uncond)
+
+
+def _exponential(shifted: Tensor) -> Tensor:
+    """exp of values <= 0; where it would be below 1.7e-38, it is 0.
+
+    A row of weights holds a 1, so what is left out changes neither its float64 sum nor an id that is drawn: uniforms are 2^-53 or more.
+    """
+    return F.threshold_(shifted.clamp_min(_LOG_OF_LEAST).exp_(), _LEAST, 0.0)
 
 
 def forbid_ids(logits: Float[Tensor, "n v"], forbidden: Mapping[int, Iterable[int]]) -> Float[Tensor, "n v"]:
@@ -74,7 +85,7 @@ class TokenOpinion:
 
     Args:
         shifted: "n v" float32 logits minus their maximum of the row; forbidden ids far below 0.
-        weights: "n v" float32 exp(shifted); 0 for forbidden ids.
+        weights: "n v" float32 exp(shifted); 0 for forbidden ids and where it is below 1.7e-38.
         total: "n" float64 row sums of the weights, so that p = weights / total.
     """
 
@@ -88,7 +99,7 @@ class TokenOpinion:
         logits = logits.float()
         # A finite floor whose exponential is exactly 0: -inf would turn 0 log 0 into NaN. NaN itself passes through.
         shifted = (logits - logits.amax(dim=-1, keepdim=True)).clamp_min_(_LOG_OF_NOTHING)
-        weights = shifted.exp()
+        weights = _exponential(shifted)
         return cls(shifted, weights, weights.sum(dim=-1, dtype=torch.float64))
 
     def sample(self, uniforms: Float[np.ndarray, " n"], temperature: float | Float[np.ndarray, " n"] = 1.0) -> Int64[np.ndarray, " n"]:
@@ -106,11 +117,11 @@ class TokenOpinion:
         if isinstance(temperature, np.ndarray):
             cold = temperature == 0
             rows = torch.from_numpy(np.where(cold, 1, temperature)).to(self.shifted)[:, None]
-            return np.where(cold, self.sample(uniforms, 0.0), self._draw(uniforms, (self.shifted / rows).exp()))
+            return np.where(cold, self.sample(uniforms, 0.0), self._draw(uniforms, _exponential(self.shifted / rows)))
         if temperature == 0:
             # argmax of a tie is not the same on every device; the first index of the maximum is.
             return (self.shifted == 0).to(torch.uint8).argmax(dim=-1).cpu().numpy()
-        return self._draw(uniforms, self.weights if temperature == 1 else (self.shifted / temperature).exp())
+        return self._draw(uniforms, self.weights if temperature == 1 else _exponential(self.shifted / temperature))
 
     def _draw(self, uniforms: Float[np.ndarray, " n"], weights: Float[Tensor, "n v"]) -> Int64[np.ndarray, " n"]:
         """Ids by inverse CDF of weights that need not sum to 1."""
@@ -125,7 +136,7 @@ class TokenOpinion:
 
     def probabilities(self) -> Float[Tensor, "n v"]:
         """p, "n v" float32."""
-        return (self.weights / self.total[:, None]).float()
+        return (self.shifted.exp() / self.total[:, None]).float()
 
     def confidence(self, ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """F_c = log p of the given ids, "n" float32, before any token temperature."""
@@ -139,7 +150,10 @@ class TokenOpinion:
 
     def top(self, count: int) -> tuple[Int32[np.ndarray, "n a"], Float[np.ndarray, "n a"]]:
         """The `count` most probable ids "n a" int32 and their probabilities "n a" float32, most probable first."""
-        values, ids = self.weights.topk(min(count, self.weights.shape[-1]), dim=-1)
+        count = min(count, self.weights.shape[-1])
+        values, ids = self.weights.topk(count, dim=-1)
+        if not bool(values[:, -1:].all()):  # where the model is very sure, the others' order is among the smallest numbers
+            values, ids = self.shifted.exp().topk(count, dim=-1)
         return ids.to(torch.int32).cpu().numpy(), (values / self.total[:, None]).float().cpu().numpy()
 
     def margin(self) -> Float[np.ndarray, " n"]:
