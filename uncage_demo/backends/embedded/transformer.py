@@ -11,7 +11,8 @@ Source: 2410.08261 (block layout), 2309.15505 (codes as digits).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from uncage_demo.backends.embedded.blocks import (
     rotary_table,
     turns_after_text,
 )
+from uncage_demo.backends.embedded.replay import Replays
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -57,12 +59,16 @@ class Kept:
         code_tables: "v+1 d", see `SceneTransformer.code_tables`.
         output_weight: "v d", see `SceneTransformer.output_weight`.
         texts: text ids -> what `SceneTransformer.read_text` gives.
+        turns: number of text tokens -> what `turns_after_text` gives.
+        replays: of what is done for every image.
     """
 
     state: tuple[Any, ...]
     code_tables: Tensor
     output_weight: Tensor
-    texts: dict[tuple[int, ...], Texts]
+    texts: dict[tuple[int, ...], Texts] = field(default_factory=dict)
+    turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    replays: Replays = field(default_factory=Replays)
 
 
 class SceneTransformer(nn.Module):
@@ -135,18 +141,7 @@ class SceneTransformer(nn.Module):
         self.digit_output = nn.Embedding(num_digits, width)
         self.output_bias = nn.Parameter(torch.zeros(self.codebook_size))
         self.register_buffer("table", rotary_table(self.grid, width // heads), persistent=False)
-        read_before = (
-            self.word_embedding,
-            *self.text_blocks,
-            self.multi_blocks[0].text,
-            self.multi_blocks[0].norm_q,
-            self.multi_blocks[0].norm_k,
-            self.code_embedding,
-            self.digit_embedding,
-            self.code_output,
-            self.digit_output,
-        )
-        self._read_before = tuple(module for part in read_before for module in part.modules() if module._parameters)  # type: ignore[union-attr]
+        self._weighted = tuple(module for module in self.modules() if module._parameters)
         self._last_kept: Kept | None = None
         for embedding in (self.word_embedding, self.code_embedding, self.digit_embedding, self.code_output, self.digit_output):
             nn.init.normal_(embedding.weight, std=0.02)
@@ -201,11 +196,10 @@ class SceneTransformer(nn.Module):
         if torch.is_grad_enabled():
             return None
         # Every module's own weights, looked up each time: a weight may be replaced, a module is not.
-        weights = [self.word_position, *(p for part in self._read_before for p in part._parameters.values() if p is not None)]
-        state = tuple((p.data_ptr(), p._version) for p in weights)
+        state = tuple((p.data_ptr(), p._version) for part in self._weighted for p in part._parameters.values() if p is not None)
         kept = self._last_kept
         if kept is None or kept.state != state:
-            kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight(), {})
+            kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight())
         return kept
 
     def forward(
@@ -238,36 +232,66 @@ class SceneTransformer(nn.Module):
         if suppress:
             visible = visible.clone()
             visible[:, list(suppress)] = False
-        image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
         key_mask = torch.cat([visible, visible.new_ones(len(text), n)], dim=1)
         if hidden is not None:
             # Text reads all visible tokens; an image token what is not hidden from it.
             key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
             key_mask[:, t:, :t] &= ~hidden
-        mask, turns = additive_mask(key_mask, image.dtype), turns_after_text(self.table, t)
+        mask = additive_mask(key_mask, text.dtype)
         assert mask is not None
-        left: list[Known] | None = [] if keep else None
+        read = partial(self._read_images, kept=kept, request=request)
+        inputs = (tokens, text, *text_read, key_mask, mask)
+        if kept is not None and not keep and not return_text_logits:
+            logits, *collected = kept.replays.run(request, read, inputs)
+            output = TransformerOutput(logits)
+        else:
+            left: list[Known] | None = [] if keep else None
+            text_logits: list[Tensor] | None = [] if return_text_logits else None
+            logits, *collected = read(*inputs, left=left, text_logits=text_logits)
+            features = None if left is None else Features(tuple(left), key_mask, mask)
+            output = TransformerOutput(logits, features=features, text_logits=None if text_logits is None else torch.stack(text_logits))
+        if request is not None:
+            self._reduce(request, collected, output)
+        return output
+
+    def _read_images(
+        self,
+        tokens: Tensor,
+        text: Tensor,
+        text_both: Tensor,
+        text_values: Tensor,
+        key_mask: Tensor,
+        mask: Tensor,
+        *,
+        kept: Kept | None,
+        request: AttentionRequest | None,
+        left: list[Known] | None = None,
+        text_logits: list[Tensor] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Logits "c*b n v", and the wanted columns "b h k n" of every block that has some.
+
+        Args:
+            tokens: "b n". text, text_both, text_values: as `read_text` gives them, "c*b ...". key_mask, mask: see `SingleBlock.forward`.
+            kept: see `_kept`. request: which attention to return.
+            left, text_logits: what a later forward reads, and the grounded heads' attention logits to text, are added to them.
+        """
+        t, n = text.shape[1], tokens.shape[1]
+        turns = self._turns(t, kept)
+        image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
         for number, block in enumerate(self.multi_blocks):
-            text, image = block(text, image, mask, turns, None if number else text_read, left)
+            text, image = block(text, image, mask, turns, None if number else (text_both, text_values), left)
         x = torch.cat([text, image], dim=1)
         collected: list[Tensor] = []
-        text_logits: list[Tensor] = []
         last = len(self.single_blocks) - 1
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
             x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read, left)
             if columns is not None:
                 collected.append(columns)
-            if return_text_logits:
+            if text_logits is not None:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, -n:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
-        output = self._output(x, kept)
-        output.features = None if left is None else Features(tuple(left), key_mask, mask)
-        if return_text_logits:
-            output.text_logits = torch.stack(text_logits)
-        if request is not None:
-            self._reduce(request, collected, output)
-        return output
+        return self._logits(x, kept), *collected
 
     def again(self, tokens: Tensor, cells: Tensor, features: Features, *, request: AttentionRequest | None = None) -> TransformerOutput:
         """As forward, for some image tokens; text and the other image tokens are read as an earlier forward left them.
@@ -289,7 +313,7 @@ class SceneTransformer(nn.Module):
         by_query = features.mask.shape[2] > 1
         key_mask = features.key_mask[:, rows] if by_query else features.key_mask
         mask = features.mask[:, :, rows] if by_query else features.mask
-        own, partner = turns_after_text(self.table, t)
+        own, partner = self._turns(t, kept)
         x = self.embed_codes(tokens, None if kept is None else kept.code_tables)[:, cells]
         x = torch.cat([x] * (len(features.key_mask) // len(x)))
         renewed = [Renewed(known, rows, mask, (own[rows], partner[rows])) for known in features.known]
@@ -301,14 +325,21 @@ class SceneTransformer(nn.Module):
             x, columns = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
             if columns is not None:
                 collected.append(columns)
-        output = self._output(x, kept)
+        output = TransformerOutput(self._logits(x, kept))
         if request is not None:
             self._reduce(request, collected, output)
         return output
 
-    def _output(self, x: Tensor, kept: Kept | None) -> TransformerOutput:
+    def _turns(self, t: int, kept: Kept | None) -> tuple[Tensor, Tensor]:
+        if kept is None:
+            return turns_after_text(self.table, t)
+        if t not in kept.turns:
+            kept.turns[t] = turns_after_text(self.table, t)
+        return kept.turns[t]
+
+    def _logits(self, x: Tensor, kept: Kept | None) -> Tensor:
         hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
-        return TransformerOutput(F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias))
+        return F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias)
 
     def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
         if request.full:
