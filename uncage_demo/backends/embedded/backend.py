@@ -73,6 +73,8 @@ class EmbeddedBackend:
         self.transformer: SceneTransformer = parts["transformer"]  # type: ignore[assignment]
         self.detector: Detector = parts["detector"]  # type: ignore[assignment]
         self.tokenizer.decoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._nothing = torch.full((1, self.transformer.text_length), vocab.PAD, device=self.device)
+        self._nothing[:, 0], self._nothing[:, 1] = vocab.START, vocab.END
         self.config = config
         grid = self.transformer.grid
         self._heads = tuple((int(layer), int(head)) for layer, head in config.get("attention_heads", ()))
@@ -239,9 +241,7 @@ class EmbeddedBackend:
         return ForwardOutput(output.logits[:b], uncond if unconditional else None, output.attention, output.attention_full)
 
     def _null(self, count: int) -> torch.Tensor:
-        ids = torch.full((count, self.transformer.text_length), vocab.PAD, device=self.device)
-        ids[:, 0], ids[:, 1] = vocab.START, vocab.END
-        return ids
+        return self._nothing.expand(count, -1)
 
     @torch.no_grad()
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:

@@ -89,6 +89,11 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.view(b, m, heads, d // heads).transpose(1, 2)
 
 
+def _repeated(x: Tensor, copies: int) -> Tensor:
+    """All of x, then all of it again, and so on; of a single sample without copying it."""
+    return x.expand(copies, *x.shape).flatten(0, 1)
+
+
 def _merge(x: Tensor) -> Tensor:
     b, h, m, d = x.shape
     return x.transpose(1, 2).reshape(b, m, h * d)
@@ -224,9 +229,9 @@ class MultiBlock(_QueriesAndKeys):
         else:
             copies = len(text) // len(image)
             image_both, image_values = self._read(image_qkv, (turns[0][t:], turns[1][t:]))
-            both = torch.cat([text_read[0], torch.cat([image_both] * copies)], dim=1)
-            values = torch.cat([text_read[1], torch.cat([image_values] * copies)], dim=1)
-            image = torch.cat([image] * copies)
+            both = torch.cat([text_read[0], _repeated(image_both, copies)], dim=1)
+            values = torch.cat([text_read[1], _repeated(image_values, copies)], dim=1)
+            image = _repeated(image, copies)
         q, k = self.apart(both)
         v = _heads(values, self.heads)
         if keep is not None:

@@ -48,6 +48,9 @@ class TransformerOutput:
 
 
 _KEPT_TEXTS = 256  # captions whose reading is kept: 75 KB each
+_KEPT_ASKED = 32  # and for groups of captions that were read together
+# What a caption is to the images: see `SceneTransformer._read_images`.
+Asked = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Kept:
         code_tables: "v+1 d", see `SceneTransformer.code_tables`.
         output_weight: "v d", see `SceneTransformer.output_weight`.
         texts: text ids -> what `SceneTransformer.read_text` gives.
+        asked: texts of a forward, number of image tokens and what is suppressed -> what `SceneTransformer._asked` gives.
         turns: number of text tokens -> what `turns_after_text` gives.
         replays: of what is done for every image.
     """
@@ -67,6 +71,7 @@ class Kept:
     code_tables: Tensor
     output_weight: Tensor
     texts: dict[tuple[int, ...], Texts] = field(default_factory=dict)
+    asked: dict[Any, Asked] = field(default_factory=dict)
     turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     replays: Replays = field(default_factory=Replays)
 
@@ -183,11 +188,12 @@ class SceneTransformer(nn.Module):
         rows = []
         for ids, row in zip(text_ids.tolist(), text_ids.split(1), strict=True):
             key = tuple(ids)
-            if key not in kept.texts:
+            known = kept.texts.get(key)
+            if known is None:
                 if len(kept.texts) >= _KEPT_TEXTS:
                     kept.texts.clear()
-                kept.texts[key] = self.read_text(row)
-            rows.append(kept.texts[key])
+                known = kept.texts[key] = self.read_text(row)
+            rows.append(known)
         text, both, values = (torch.cat(parts) for parts in zip(*rows, strict=True))
         return text, both, values
 
@@ -225,22 +231,10 @@ class SceneTransformer(nn.Module):
             return_text_logits: the grounded heads' attention logits to text, for training.
             keep: return the features that `again` reads.
         """
-        t, n = text_ids.shape[1], tokens.shape[1]
         kept = self._kept()
-        text, *text_read = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
-        visible = text_ids != 0
-        if suppress:
-            visible = visible.clone()
-            visible[:, list(suppress)] = False
-        key_mask = torch.cat([visible, visible.new_ones(len(text), n)], dim=1)
-        if hidden is not None:
-            # Text reads all visible tokens; an image token what is not hidden from it.
-            key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
-            key_mask[:, t:, :t] &= ~hidden
-        mask = additive_mask(key_mask, text.dtype)
-        assert mask is not None
+        asked = self._asked(text_ids, tokens.shape[1], tuple(suppress), hidden, kept)
         read = partial(self._read_images, kept=kept, request=request)
-        inputs = (tokens, text, *text_read, key_mask, mask)
+        inputs = (tokens, *asked)
         if kept is not None and not keep and not return_text_logits:
             logits, *collected = kept.replays.run(request, read, inputs)
             output = TransformerOutput(logits)
@@ -248,11 +242,37 @@ class SceneTransformer(nn.Module):
             left: list[Known] | None = [] if keep else None
             text_logits: list[Tensor] | None = [] if return_text_logits else None
             logits, *collected = read(*inputs, left=left, text_logits=text_logits)
-            features = None if left is None else Features(tuple(left), key_mask, mask)
+            features = None if left is None else Features(tuple(left), *asked[3:])
             output = TransformerOutput(logits, features=features, text_logits=None if text_logits is None else torch.stack(text_logits))
         if request is not None:
             self._reduce(request, collected, output)
         return output
+
+    def _asked(self, text_ids: Tensor, n: int, suppress: tuple[int, ...], hidden: Tensor | None, kept: Kept | None) -> Asked:
+        """What `_read_images` is told beside the images; kept for texts that are asked again."""
+        key = (tuple(map(tuple, text_ids.tolist())), n, suppress) if kept is not None and hidden is None else None
+        known = None if kept is None else kept.asked.get(key)
+        if known is not None:
+            return known
+        t = text_ids.shape[1]
+        text = self.read_text(text_ids) if kept is None else self._known_text(text_ids, kept)
+        visible = text_ids != 0
+        if suppress:
+            visible = visible.clone()
+            visible[:, list(suppress)] = False
+        key_mask = torch.cat([visible, visible.new_ones(len(visible), n)], dim=1)
+        if hidden is not None:
+            # Text reads all visible tokens; an image token what is not hidden from it.
+            key_mask = key_mask[:, None].repeat(1, key_mask.shape[1], 1)
+            key_mask[:, t:, :t] &= ~hidden
+        mask = additive_mask(key_mask, text[0].dtype)
+        assert mask is not None
+        asked = (*text, key_mask, mask)
+        if kept is not None and key is not None:
+            if len(kept.asked) >= _KEPT_ASKED:
+                kept.asked.clear()
+            kept.asked[key] = asked
+        return asked
 
     def _read_images(
         self,
