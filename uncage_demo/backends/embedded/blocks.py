@@ -85,8 +85,7 @@ class _Mlp(nn.Sequential):
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    b, m, d = x.shape
-    return x.view(b, m, heads, d // heads).transpose(1, 2)
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def _repeated(x: Tensor, copies: int) -> Tensor:
@@ -95,8 +94,7 @@ def _repeated(x: Tensor, copies: int) -> Tensor:
 
 
 def _merge(x: Tensor) -> Tensor:
-    b, h, m, d = x.shape
-    return x.transpose(1, 2).reshape(b, m, h * d)
+    return x.transpose(1, 2).flatten(2)
 
 
 def rotary_table(grid: tuple[int, int], head_dim: int) -> Tensor:
@@ -118,8 +116,8 @@ def turns_after_text(table: Tensor, t: int) -> tuple[Tensor, Tensor]:
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Channels "b m 2 h e" turned in pairs (i, i + e/2) in their place: x cos - y sin, y cos + x sin."""
     own, partner = turns if turns[0].dtype == x.dtype else (factor.to(x.dtype) for factor in turns)
-    half = x.shape[-1] // 2
-    partners = torch.cat([x[..., half:], x[..., :half]], dim=-1).mul_(partner)
+    first, second = x.chunk(2, dim=-1)
+    partners = torch.cat([second, first], dim=-1).mul_(partner)
     return x.mul_(own).add_(partners)
 
 
@@ -140,10 +138,9 @@ class _QueriesAndKeys(nn.Module):
 
     def turned(self, read: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         """Queries and keys "b m 2 h e", normalised and turned, of both side by side "b m 2d"; one pass over both."""
-        b, m, _ = read.shape
-        parts = read.view(b, m, 2, self.heads, -1)
+        parts = read.unflatten(-1, (2, self.heads, -1))
         # A norm without weight, then the weight, has the bits of a norm with weight.
-        normed = F.layer_norm(parts, parts.shape[-1:], self.one, self.zero, self.norm_q.eps)
+        normed = F.layer_norm(parts, self.norm_q.normalized_shape, self.one, self.zero, self.norm_q.eps)
         return _turn(normed * self._weights(), turns)
 
     def _weights(self) -> Tensor:
@@ -194,6 +191,7 @@ class Stream(nn.Module):
 class MultiBlock(_QueriesAndKeys):
     def __init__(self, width: int, heads: int, ratio: int) -> None:
         super().__init__(width, heads)
+        self.split = (2 * width, width)
         self.text, self.image = Stream(width, ratio), Stream(width, ratio)
 
     def read_text(self, text: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -201,8 +199,8 @@ class MultiBlock(_QueriesAndKeys):
         return self._read(self.text.qkv(self.text.norm1(text)), turns)
 
     def _read(self, qkv: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        width = qkv.shape[-1] // 3
-        return self.turned(qkv[..., : 2 * width], turns), qkv[..., 2 * width :]
+        both, values = qkv.split(self.split, dim=-1)
+        return self.turned(both, turns), values
 
     def forward(
         self,
@@ -222,7 +220,7 @@ class MultiBlock(_QueriesAndKeys):
             text_read: what `read_text` gives, where it is known already.
             keep: keys and values are added to it.
         """
-        t = text.shape[1]
+        t = int(text.shape[1])
         image_qkv = self.image.qkv(self.image.norm1(image))
         if text_read is None:
             both, values = self._read(torch.cat([self.text.qkv(self.text.norm1(text)), image_qkv], dim=1), turns)
@@ -313,7 +311,14 @@ class SingleBlock(_QueriesAndKeys):
         return (F.linear(normed, weight, bias) for weight, bias in parts)
 
     def _joined(self, x: Tensor, mixed: Tensor, hidden: Tensor) -> Tensor:
-        return self.out(torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)).add_(x)
+        if torch.is_grad_enabled():
+            both = torch.cat([_merge(mixed), F.gelu(hidden, approximate="tanh")], dim=-1)
+        else:  # both written to where they are read: the same bits, and less that has to fit into the cache
+            both = hidden.new_empty((*hidden.shape[:2], self.out.in_features))
+            read, kept = both.split(self.split[1:], dim=-1)
+            read.copy_(_merge(mixed))
+            torch._C._nn.gelu(hidden, approximate="tanh", out=kept)
+        return self.out(both).add_(x)
 
 
 def _attend(

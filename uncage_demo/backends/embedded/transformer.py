@@ -295,7 +295,7 @@ class SceneTransformer(nn.Module):
             kept: see `_kept`. request: which attention to return.
             left, text_logits: what a later forward reads, and the grounded heads' attention logits to text, are added to them.
         """
-        t, n = text.shape[1], tokens.shape[1]
+        t, n = int(text.shape[1]), int(tokens.shape[1])
         turns = self._turns(t, kept)
         image = self.embed_codes(tokens, None if kept is None else kept.code_tables)
         for number, block in enumerate(self.multi_blocks):
