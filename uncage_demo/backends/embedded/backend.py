@@ -24,7 +24,7 @@ from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
 from uncage_demo.backends.options import ModelOptions
-from uncage_demo.backends.threads import one_thread
+from uncage_demo.backends.threads import one_thread, side_by_side
 from uncage_demo.config import DEFAULT_STEPS, parse_attention_source
 from uncage_demo.shipped import EMOJI_SCENES
 from uncage_demo.types import FoundObject, ModelInfo, Prompt, TextToken, Verdict, Vocabulary
@@ -247,8 +247,7 @@ class EmbeddedBackend:
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
         """Pictures "b H W 3" uint8 of token grids "b n" or "b y x"; the same bits with any number of threads."""
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
-        with one_thread(self.device):
-            pictures = torch.cat([self.tokenizer.decode(part) for part in grid.split(16)])
+        pictures = side_by_side(self.tokenizer.decode, grid, 16)
         return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
@@ -271,8 +270,7 @@ class EmbeddedBackend:
         from PIL import Image
 
         codes = torch.tensor(list(ids), device=self.device).reshape(-1, 1, 1).expand(-1, 3, 3)
-        with one_thread(self.device):
-            fields = torch.cat([self.tokenizer.decode(part) for part in codes.split(64)])
+        fields = side_by_side(self.tokenizer.decode, codes, 64)
         middle = fields[:, :, PATCH_PX : 2 * PATCH_PX, PATCH_PX : 2 * PATCH_PX].permute(0, 2, 3, 1)
         pictures = (middle * 255).round().to(torch.uint8).cpu().numpy()
         if size_px == PATCH_PX:

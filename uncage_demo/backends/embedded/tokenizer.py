@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uncage_demo.backends.embedded.replay import Replays, state_of
+
 PATCH_PX = 16
 
 
@@ -118,6 +120,8 @@ class ImageTokenizer(nn.Module):
             nn.Conv2d(narrow, 48, 3, padding=1),
             nn.PixelShuffle(4),
         )
+        self._weighted = tuple(module for module in self.decoder.modules() if module._parameters)
+        self._replays = Replays()
 
     def set_tile_codes(self, codes: Sequence[int]) -> None:
         """Record the codes of the background tiles.
@@ -149,7 +153,12 @@ class ImageTokenizer(nn.Module):
         """Images "b 3 H W" in 0..1 of codes "b y x"."""
         # channels last: the convolutions' own layout on a CPU, so that nothing is laid out anew between them
         values = self.code_values(codes).contiguous(memory_format=torch.channels_last)
-        return self.decode_values(values).clamp(0, 1)
+        if torch.is_grad_enabled():
+            return self._picture(values)[0]
+        return self._replays.run(state_of(self._weighted), self._picture, (values,))[0]
+
+    def _picture(self, values: Tensor) -> tuple[Tensor]:
+        return (self.decode_values(values).clamp(0, 1),)
 
     def code_values(self, codes: Tensor) -> Tensor:
         """Quantised values in -1..1, "b c y x" float32, of codes "b y x"."""

@@ -32,7 +32,7 @@ from uncage_demo.backends.embedded.blocks import (
     rotary_table,
     turns_after_text,
 )
-from uncage_demo.backends.embedded.replay import Replays
+from uncage_demo.backends.embedded.replay import Replays, state_of
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -201,8 +201,7 @@ class SceneTransformer(nn.Module):
         """What depends on the weights alone, computed anew when these have changed; None while gradients are wanted."""
         if torch.is_grad_enabled():
             return None
-        # Every module's own weights, looked up each time: a weight may be replaced, a module is not.
-        state = tuple((p.data_ptr(), p._version) for part in self._weighted for p in part._parameters.values() if p is not None)
+        state = state_of(self._weighted)
         kept = self._last_kept
         if kept is None or kept.state != state:
             kept = self._last_kept = Kept(state, self.code_tables(), self.output_weight())
