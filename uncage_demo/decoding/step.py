@@ -47,7 +47,7 @@ def advance(sample: Sample) -> Step:
     config, step = sample.phase
     at, sight, masked = sample.step, sample.sight, sample.tokens < 0
     order = ORDERS[config.order]
-    needs = order.needs | ({"entropy"} if config.how_many == ENTROPY or config.entropy_heat > 0 else set())
+    needs = frozenset(order.needs | ({"entropy"} if config.how_many == ENTROPY or config.entropy_heat > 0 else set()))
     first = at == sample.start.step
     sample.passes = 0.0
     yield from look_back(sample)
@@ -55,7 +55,7 @@ def advance(sample: Sample) -> Step:
     run = sample.group if sample.partial else None
     logits = yield from step_logits(sample, output, masked)
     with torch.inference_mode():
-        opinion = TokenOpinion.from_logits(forbid_ids(logits, sample.start.forbid))
+        opinion = TokenOpinion.from_logits(forbid_ids(logits, sample.start.forbid), masked if _masked_alone(sample, needs) else None)
         entropy = opinion.entropy() if sample.options.level == "full" or "entropy" in needs else None
         temperature = _temperature(sample, entropy)
         sampled = _choose_tokens(sample, opinion, temperature, masked, first)
@@ -118,6 +118,13 @@ def advance(sample: Sample) -> Step:
         renewed=run,
         passes=sample.passes,
     )
+
+
+def _masked_alone(sample: Sample, needs: frozenset[str]) -> bool:
+    """Whether nothing asks what the model thinks of positions that hold a token: nothing records it, scores it or takes tokens back."""
+    config = sample.config
+    recorded = sample.options.level == "full" or sample.sketched
+    return not (recorded or needs & {"entropy", "margin"} or config.revision is not None or config.differential > 0)
 
 
 def _temperature(sample: Sample, entropy: np.ndarray | None) -> float | np.ndarray:

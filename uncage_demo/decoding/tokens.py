@@ -6,11 +6,11 @@ Works on the logits of one sample, "n v" (n positions, v codebook). Knows nothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -87,20 +87,39 @@ class TokenOpinion:
         shifted: "n v" float32 logits minus their maximum of the row; forbidden ids far below 0.
         weights: "n v" float32 exp(shifted); 0 for forbidden ids and where it is below 1.7e-38.
         total: "n" float64 row sums of the weights, so that p = weights / total.
+        only: "m" bool with n True where only some of m positions were read. What `sample` and `confidence` are given and give is of all m
+            then, 0 where nothing was read.
     """
 
     shifted: Tensor
     weights: Tensor
     total: Tensor
+    only: Bool[np.ndarray, " m"] | None = None
 
     @classmethod
-    def from_logits(cls, logits: Float[Tensor, "n v"]) -> TokenOpinion:
-        """Read logits in float32 whatever the model's dtype; minus infinity means "never"."""
+    def from_logits(cls, logits: Float[Tensor, "m v"], only: Bool[np.ndarray, " m"] | None = None) -> TokenOpinion:
+        """Read logits in float32 whatever the model's dtype; minus infinity means "never".
+
+        Args:
+            logits: of m positions.
+            only: the positions that matter; None = all.
+        """
+        only = None if only is None or only.all() else only
+        if only is not None:
+            logits = logits[torch.from_numpy(np.flatnonzero(only)).to(logits.device)]
         logits = logits.float()
         # A finite floor whose exponential is exactly 0: -inf would turn 0 log 0 into NaN. NaN itself passes through.
         shifted = (logits - logits.amax(dim=-1, keepdim=True)).clamp_min_(_LOG_OF_NOTHING)
         weights = _exponential(shifted)
-        return cls(shifted, weights, weights.sum(dim=-1, dtype=torch.float64))
+        return cls(shifted, weights, weights.sum(dim=-1, dtype=torch.float64), only)
+
+    def _of_all(self, values: np.ndarray) -> np.ndarray:
+        """Values of all positions, 0 where nothing was read, of those of the positions that were."""
+        if self.only is None:
+            return values
+        every = np.zeros(len(self.only), values.dtype)
+        every[self.only] = values
+        return every
 
     def sample(self, uniforms: Float[np.ndarray, " n"], temperature: float | Float[np.ndarray, " n"] = 1.0) -> Int64[np.ndarray, " n"]:
         """Sample one id a position by inverse CDF: x0 ~ Cat(softmax(l / temperature)).
@@ -114,6 +133,9 @@ class TokenOpinion:
 
         Source: MaskGIT 2202.04200 (every token is sampled, the order decides which are kept).
         """
+        if self.only is not None:
+            of_some = temperature[self.only] if isinstance(temperature, np.ndarray) else temperature
+            return self._of_all(replace(self, only=None).sample(uniforms[self.only], of_some))
         if isinstance(temperature, np.ndarray):
             cold = temperature == 0
             rows = torch.from_numpy(np.where(cold, 1, temperature)).to(self.shifted)[:, None]
@@ -140,8 +162,8 @@ class TokenOpinion:
 
     def confidence(self, ids: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """F_c = log p of the given ids, "n" float32, before any token temperature."""
-        index = torch.from_numpy(ids).to(self.shifted.device)[:, None]
-        return (self.shifted.gather(1, index)[:, 0] - self.total.log()).float().cpu().numpy()
+        index = torch.from_numpy(ids if self.only is None else ids[self.only]).to(self.shifted.device)[:, None]
+        return self._of_all((self.shifted.gather(1, index)[:, 0] - self.total.log()).float().cpu().numpy())
 
     def entropy(self) -> Float[np.ndarray, " n"]:
         """Entropy of p, "n" float32, nats: log total - sum(p shifted)."""

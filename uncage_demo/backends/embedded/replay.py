@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,15 +18,18 @@ from torch import Tensor, nn
 
 Outputs = tuple[Tensor, ...]
 
+_VERSION = attrgetter("_version")
+
 # A recording costs as much as some 25 calls save, so a single picture is drawn without one.
 _CALLS_BEFORE = 32
 _KEPT = 16  # recordings: a few for each number of pictures that are drawn together
 
 
-def state_of(modules: Sequence[nn.Module]) -> tuple[tuple[int, int], ...]:
-    """Address and version of every weight that the modules themselves hold: equal as long as none is changed or replaced."""
+def state_of(modules: Sequence[nn.Module]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Addresses and versions of every weight that the modules themselves hold: equal as long as none is changed or replaced."""
     # Looked up each time: a weight may be replaced, a module is not.
-    return tuple((p.data_ptr(), p._version) for part in modules for p in part._parameters.values() if p is not None)
+    weights = [weight for part in modules for weight in part._parameters.values() if weight is not None]
+    return tuple(map(Tensor.data_ptr, weights)), tuple(map(_VERSION, weights))
 
 
 class Replays:
