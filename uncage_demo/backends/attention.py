@@ -92,7 +92,7 @@ def scaled_dot_product_with_columns(
     mask = None if key_mask is None else key_mask[samples]
     if mask is not None and mask.ndim == 3:
         mask = mask[:, rows]
-    chosen = heads if isinstance(heads, slice) else list(heads)
+    chosen = heads if isinstance(heads, slice) else _without_copy(heads)
     wanted_query, wanted_key = query[samples][:, chosen][:, :, rows], key[samples][:, chosen]
     if fused is None:
         output = attention(query, key, value, scale=factor, key_mask=key_mask)
@@ -154,12 +154,19 @@ def columns_from_logsumexp(
     key_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Softmax columns "b h k n" float32 from the rows' log-sum-exp "b h n": exp(scale q k_S - LSE)."""
-    wanted = list(columns)
-    logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)) * scale
-    probabilities = (logits - lse.float()[:, :, None]).exp().clamp_(max=1.0)
+    wanted = _without_copy(columns)
+    logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)).mul_(scale)
+    probabilities = logits.sub_(lse.float()[:, :, None]).exp_().clamp_(max=1.0)
     if key_mask is not None:
-        probabilities = probabilities * broadcast_mask(key_mask)[..., wanted].transpose(-1, -2)
+        probabilities.mul_(broadcast_mask(key_mask)[..., wanted].transpose(-1, -2))
     return probabilities
+
+
+def _without_copy(indices: Sequence[int]) -> Columns:
+    """Indices as a slice where they follow one another: what is read with a slice is not copied."""
+    chosen = list(indices)
+    ends = (chosen[0], chosen[0] + len(chosen)) if chosen else (0, 0)
+    return slice(*ends) if chosen == list(range(*ends)) else chosen
 
 
 def onehot_columns(
