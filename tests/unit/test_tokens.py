@@ -111,3 +111,35 @@ def test_large_half_precision_logits_stay_finite() -> None:
     opinion = TokenOpinion.from_logits(torch.tensor([[60000.0, -60000.0, 59990.0]], dtype=torch.float16))
     assert np.isfinite(opinion.entropy()).all()
     assert opinion.sample(np.array([0.3])).tolist() == [0]
+
+
+def test_weights_next_to_nothing_are_0_and_change_neither_sum_nor_draw() -> None:
+    row = torch.tensor([[-200.0, -100.0, 0.0, -88.0, -86.0, -1.0]])
+    opinion = TokenOpinion.from_logits(row)
+    assert opinion.weights[0, [0, 1, 3]].tolist() == [0.0, 0.0, 0.0]
+    assert torch.equal(opinion.weights[0, [2, 4, 5]], row[0, [2, 4, 5]].exp())
+    assert opinion.total[0] == row.exp().sum(dtype=torch.float64)
+    # 2^-53 is the smallest uniform there is; what is below it cannot be drawn
+    assert opinion.sample(np.array([2.0**-53])).tolist() == [2]
+    assert np.isnan(TokenOpinion.from_logits(torch.tensor([[float("nan"), 0.0]])).confidence(np.array([0]))).all()
+
+
+def test_the_most_probable_of_a_sure_row_are_told_apart_below_the_smallest_weight() -> None:
+    row = torch.tensor([[0.0, -95.0, -100.0, -90.0, -3.0]])
+    ids, probabilities = TokenOpinion.from_logits(row).top(5)
+    assert ids.tolist() == [[0, 4, 3, 1, 2]]
+    expected = row[0].double().softmax(-1)[[0, 4, 3, 1, 2]]
+    assert probabilities[0].tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+    assert (probabilities > 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, "each"])
+def test_a_look_at_some_positions_says_of_them_what_a_look_at_all_does(temperature: float | str) -> None:
+    scores = logits(6, 9)
+    uniforms = np.linspace(0.05, 0.95, 6)
+    heat = np.linspace(0.0, 2.0, 6) if temperature == "each" else float(temperature)
+    only = np.array([True, False, True, True, False, True])
+    whole, part = TokenOpinion.from_logits(scores), TokenOpinion.from_logits(scores, only)
+    drawn = whole.sample(uniforms, heat)
+    assert part.sample(uniforms, heat).tolist() == np.where(only, drawn, 0).tolist()
+    assert part.confidence(drawn).tolist() == np.where(only, whole.confidence(drawn), 0).tolist()

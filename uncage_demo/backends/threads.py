@@ -8,12 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import repeat
-from typing import TypeVar
 
 import torch
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @contextmanager

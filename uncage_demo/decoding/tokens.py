@@ -66,7 +66,7 @@ def _exponential(shifted: Tensor) -> Tensor:
 
     A row of weights holds a 1, so what is left out changes neither its float64 sum nor an id that is drawn: uniforms are 2^-53 or more.
     """
-    return F.threshold_(shifted.clamp_min(_LOG_OF_LEAST).exp_(), _LEAST, 0.0)
+    return F.threshold(shifted.clamp_min(_LOG_OF_LEAST).exp_(), _LEAST, 0.0, inplace=True)
 
 
 def forbid_ids(logits: Float[Tensor, "n v"], forbidden: Mapping[int, Iterable[int]]) -> Float[Tensor, "n v"]:

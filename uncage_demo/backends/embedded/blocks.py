@@ -317,7 +317,7 @@ class SingleBlock(_QueriesAndKeys):
             both = hidden.new_empty((*hidden.shape[:2], self.out.in_features))
             read, kept = both.split(self.split[1:], dim=-1)
             read.copy_(_merge(mixed))
-            torch._C._nn.gelu(hidden, approximate="tanh", out=kept)
+            torch.ops.aten.gelu.out(hidden, approximate="tanh", out=kept)
         return self.out(both).add_(x)
 
 

@@ -90,5 +90,6 @@ class Replays:
 
 
 def _played(recorded: Any, inputs: tuple[Tensor, ...]) -> Outputs:
-    with torch.jit.optimized_execution(False):  # run what was recorded, not something rewritten
+    # What was recorded is run, not something rewritten.
+    with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
         return tuple(recorded(*inputs))
