@@ -6,11 +6,14 @@ device, or resumed from step k. Position = index in the stream, so the first n v
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 # One number a purpose; never reuse one, traces recorded earlier depend on them.
 PURPOSES = {"token": 1, "order": 2, "halton": 3, "start": 4, "revise": 5, "hitting": 6, "logits": 7}
 _STEP_BITS = 32
+_own = threading.local()
 
 
 def uniforms(seed: int, step: int, purpose: str, count: int) -> np.ndarray:
@@ -39,8 +42,18 @@ def uniforms(seed: int, step: int, purpose: str, count: int) -> np.ndarray:
         raise ValueError(f"purpose={purpose!r}: choose one of {', '.join(PURPOSES)}")
     key = np.array([seed, (PURPOSES[purpose] << _STEP_BITS) | step], dtype=np.uint64)
     # random_raw, not Generator.random: only the raw stream is promised to stay the same between numpy versions.
-    raw = np.random.Philox(key=key).random_raw(count)
+    raw = _generator(key).random_raw(count)
     return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def _generator(key: np.ndarray) -> np.random.Philox:
+    """This thread's generator at the beginning of a key's stream; to make one anew takes five times as long."""
+    if not hasattr(_own, "generator"):
+        _own.generator = np.random.Philox(key=key)
+        _own.state = _own.generator.state
+    _own.state["state"]["key"] = key
+    _own.generator.state = _own.state
+    return _own.generator
 
 
 def gumbel(seed: int, step: int, count: int) -> np.ndarray:
