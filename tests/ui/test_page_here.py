@@ -185,6 +185,16 @@ def test_a_run_here_is_a_run_like_the_servers_and_the_server_decodes_nothing(vis
     assert here.forwards == before, "the server decoded"
 
 
+def test_it_draws_in_a_tab_that_nobody_sees(visit_here):
+    page = visit_here()
+    loaded(page, PROMPT)
+    few_steps(page)
+    page.evaluate("() => { window.frames_asked = 0; window.requestAnimationFrame = () => { window.frames_asked += 1; return 0; }; }")
+    page.click("#uc-generate")
+    page.wait_for_function("() => performance.getEntriesByName('uncage:first').length > 0")
+    assert page.evaluate("() => window.frames_asked") > 0, "the run is to wait for a frame where there are some"
+
+
 def test_it_draws_with_the_network_cut(visit_here, here):
     page = visit_here()
     loaded(page, PROMPT)

@@ -4,7 +4,7 @@
 
   const { shared, make, parse } = page;
   const STORE = "uncage-runs";
-  const PREPARE_MS = 300, EXPLAIN_MS = 900, FRAME_MS = 50;
+  const PREPARE_MS = 300, EXPLAIN_MS = 900, FRAME_MS = 50, UNSEEN_MS = 100;
   const UNTOLD = `${page.OUT_OF_REACH}: only the trace can be taken away.`;
 
   // The same seed is the same picture on one device; last digits are the device's own.
@@ -86,6 +86,12 @@
   // When what happened, for tools/measure_browser.py and a browser's own tools.
   const mark = (what) => performance.mark(`uncage:${what}`);
 
+  // Once the page has painted what was asked of it, and the player what followed from it; a page that nobody sees paints nothing.
+  const painted = () => new Promise((done) => {
+    const late = setTimeout(done, UNSEEN_MS);
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => (clearTimeout(late), done()), 0)));
+  });
+
   async function generate(values) {
     const mine = ++turn;
     let offer = false;
@@ -100,8 +106,10 @@
       awaited = mine;
       await model.open(asked.model, asked.age);
       if (mine !== turn) return;
-      work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       mark("asked");
+      await painted(); // the workers take every core: the page says first that it begins
+      if (mine !== turn) return;
+      work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       model.engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
     } catch (error) {
       if (mine === turn) refuse(error.message, offer);
