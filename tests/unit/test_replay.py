@@ -109,9 +109,18 @@ def test_recordings_are_bounded_and_each_shape_has_its_own() -> None:
     with torch.no_grad():
         for size in range(1, replay._KEPT + 4):
             for _ in range(OFTEN):
-                (doubled,) = replays.run("double", lambda x: (x * 2,), (torch.ones(size),))
-            assert doubled.tolist() == [2.0] * size
-            assert replays.recorded <= replay._KEPT
+                (doubled,) = replays.run("double", lambda x: (x * 2,), (torch.ones(1, size),))
+            assert doubled.tolist() == [[2.0] * size]
+            assert 0 < replays.recorded <= replay._KEPT
+
+
+def test_many_samples_are_not_recorded() -> None:
+    replays = Replays()
+    with torch.no_grad():
+        for samples in (replay._SAMPLES, replay._SAMPLES + 1):
+            for _ in range(OFTEN):
+                replays.run("double", lambda x: (x * 2,), (torch.ones(samples, 3),))
+    assert replays.recorded == 1
 
 
 def test_under_autocast_and_while_gradients_are_wanted_nothing_is_recorded(backend: EmbeddedBackend) -> None:

@@ -22,7 +22,8 @@ _VERSION = attrgetter("_version")
 
 # A recording costs as much as some 25 calls save, so a single picture is drawn without one.
 _CALLS_BEFORE = 32
-_KEPT = 16  # recordings: a few for each number of pictures that are drawn together
+_KEPT = 16
+_SAMPLES = 2  # where more are drawn together, Python's share is too small to be worth a recording
 
 
 def state_of(modules: Sequence[nn.Module]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -50,12 +51,12 @@ class Replays:
         Args:
             key: hashable; all that the function does beyond what its inputs say.
             function: of tensors alone; it may not ask for a value of theirs.
-            inputs: on one device, without gradients.
+            inputs: on one device, without gradients; the first one's first axis is that of the samples.
 
         Returns:
             The function's outputs, bit for bit.
         """
-        if inputs[0].device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if inputs[0].device.type != "cpu" or len(inputs[0]) > _SAMPLES or torch.is_autocast_enabled("cpu"):
             return function(*inputs)
         shape = (key, *((one.shape, one.dtype) for one in inputs))
         recorded = self._recorded.get(shape)
