@@ -104,6 +104,17 @@ def test_what_does_not_play_back_the_same_bits_is_not_kept() -> None:
     assert made == sorted(set(made))  # each call was a call
 
 
+def test_where_pytorch_does_not_record_everything_works_without(backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError("not on this version of Python")
+
+    monkeypatch.setattr(torch.jit, "trace", refused)
+    grid, text = torch.full((1, 36), backend.mask_id), [backend.encode_prompt(_prompt(backend, "a turtle"))]
+    made = [backend.forward(grid, 0, 4, text).cond for _ in range(OFTEN + 1)]
+    assert all(torch.equal(one, made[0]) for one in made)
+    assert recordings(backend) == 0
+
+
 def test_recordings_are_bounded_and_each_shape_has_its_own() -> None:
     replays = Replays()
     with torch.no_grad():

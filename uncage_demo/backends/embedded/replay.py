@@ -81,7 +81,10 @@ class Replays:
         with self._lock, warnings.catch_warnings():
             # What the recorder warns of, sizes taken as they are, is what the key is for.
             warnings.simplefilter("ignore")
-            recorded = torch.jit.trace(named, inputs, check_trace=False)
+            try:
+                recorded = torch.jit.trace(named, inputs, check_trace=False)
+            except RuntimeError:  # PyTorch records on some versions of Python only: the function is called as before
+                return
             again = _played(recorded, inputs)
             if all(torch.equal(one, other) for one, other in zip(made, again, strict=True)):
                 if len(self._recorded) >= _KEPT:
