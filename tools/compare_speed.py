@@ -126,13 +126,14 @@ def measure(other: Path, rounds: int, steps: int, threads: int, weights: Path = 
         weights: folder of the model that both draw with.
 
     Returns:
-        {"jobs": {name: {"time_ratio", "cpu_ratio", "this_s", "other_s", "this_cpu_s", "other_cpu_s", "same_bits"}}, ...}, JSON-able.
+        {"jobs": {name: {"time_ratio", "cpu_ratio", "this_s", "other_s", "this_cpu_s", "other_cpu_s", "same_bits",
+        "always_the_same": [this, other]}}, ...}, JSON-able.
     """
     load = os.getloadavg()[0]
     workers = [Worker(Path(__file__).parents[1], weights, steps, threads), Worker(other, weights, steps, threads)]
     try:
         names = workers[0].about["jobs"]
-        bits = {name: {worker.run(name)[2] for worker in workers} for name in names}
+        bits = {name: [{worker.run(name)[2]} for worker in workers] for name in names}
         times: dict[str, list[tuple[tuple[float, float], tuple[float, float]]]] = {name: [] for name in names}
         for turn in range(rounds):
             for name in names:
@@ -141,7 +142,7 @@ def measure(other: Path, rounds: int, steps: int, threads: int, weights: Path = 
                 for place in order:
                     seconds, worked, made = workers[place].run(name)
                     told[place] = (seconds, worked)
-                    bits[name].add(made)
+                    bits[name][place].add(made)
                 times[name].append((told[0], told[1]))
     finally:
         for worker in workers:
@@ -155,7 +156,8 @@ def measure(other: Path, rounds: int, steps: int, threads: int, weights: Path = 
             "other_s": statistics.median(theirs[0] for _, theirs in pairs),
             "this_cpu_s": statistics.median(ours[1] for ours, _ in pairs),
             "other_cpu_s": statistics.median(theirs[1] for _, theirs in pairs),
-            "same_bits": len(bits[name]) == 1,
+            "same_bits": len(set.union(*bits[name])) == 1,
+            "always_the_same": [len(made) == 1 for made in bits[name]],
         }
     return {
         "rounds": rounds,
@@ -180,7 +182,8 @@ def main() -> None:
     print("| | times faster | times less processor time | this | other | same bits |\n|---|---|---|---|---|---|")
     for name, job in told["jobs"].items():
         row = (f"{job['time_ratio']:.2f}", f"{job['cpu_ratio']:.2f}", f"{job['this_s']:.3f} s", f"{job['other_s']:.3f} s")
-        print("| " + " | ".join([name, *row, "yes" if job["same_bits"] else "NO"]) + " |")
+        varies = [name for name, always in zip(("this varies", "other varies"), job["always_the_same"], strict=True) if not always]
+        print("| " + " | ".join([name, *row, "yes" if job["same_bits"] else ", ".join(["NO", *varies])]) + " |")
     traced, plain = told["jobs"]["plain decode + full trace"], told["jobs"]["plain decode"]
     ratios = [traced[key] / plain[key] for key in ("this_s", "this_cpu_s")]
     print(f"full trace / plain decode: time {ratios[0]:.3f}, processor time {ratios[1]:.3f}")
