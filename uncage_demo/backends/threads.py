@@ -43,7 +43,7 @@ def side_by_side(compute: Callable[[torch.Tensor], torch.Tensor], batch: torch.T
         "b ...".
     """
     lanes = torch.get_num_threads() if batch.device.type == "cpu" else 1
-    parts = batch.split(min(at_most, -(-len(batch) // lanes)))
+    parts = batch.split(min(at_most, max(1, -(-len(batch) // lanes))))
     with one_thread(batch.device):
         if lanes == 1 or len(parts) == 1:
             return torch.cat([compute(part) for part in parts])
