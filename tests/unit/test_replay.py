@@ -18,6 +18,11 @@ from uncage_demo.types import Prompt
 OFTEN = replay._CALLS_BEFORE + 1
 
 
+@pytest.fixture(autouse=True)
+def nothing_recorded_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_made", 0)
+
+
 @pytest.fixture
 def backend() -> EmbeddedBackend:
     return EmbeddedBackend.tiny()
@@ -115,14 +120,15 @@ def test_where_pytorch_does_not_record_everything_works_without(backend: Embedde
     assert recordings(backend) == 0
 
 
-def test_recordings_are_bounded_and_each_shape_has_its_own() -> None:
-    replays = Replays()
+def test_a_process_makes_so_many_recordings_and_no_more() -> None:
+    both = Replays(), Replays()
     with torch.no_grad():
-        for size in range(1, replay._KEPT + 4):
-            for _ in range(OFTEN):
-                (doubled,) = replays.run("double", lambda x: (x * 2,), (torch.ones(1, size),))
-            assert doubled.tolist() == [[2.0] * size]
-            assert 0 < replays.recorded <= replay._KEPT
+        for size in range(1, replay._MOST):
+            for replays in both:
+                for _ in range(OFTEN):
+                    (doubled,) = replays.run("double", lambda x: (x * 2,), (torch.ones(1, size),))
+                assert doubled.tolist() == [[2.0] * size]
+    assert sum(replays.recorded for replays in both) == replay._MOST
 
 
 def test_many_samples_are_not_recorded() -> None:
