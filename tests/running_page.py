@@ -46,7 +46,10 @@ def serving(slot: ModelSlot, seen: SimpleNamespace | None = None) -> Iterator[Si
     try:
         yield seen
     finally:
-        demo.close()
+        try:
+            demo.close()
+        except RuntimeError:  # Gradio wakes who waits from this thread, while the server's own may be changing their list
+            demo.close()
 
 
 @contextmanager
