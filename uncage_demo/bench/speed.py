@@ -62,6 +62,7 @@ def time_paired(
     device: torch.device | None = None,
     *,
     min_seconds: float = 0.0,
+    ahead: int = 0,
     clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
 ) -> list[Timing]:
@@ -72,6 +73,7 @@ def time_paired(
         rounds: how many rounds, after one that is not counted.
         device: waited for before the clock is read.
         min_seconds: short variants are repeated within a round until the reference takes about this long.
+        ahead: further runs of each that are not counted, for what is kept of work that comes often; memory is measured before them.
         clock, cpu_clock: seconds that pass, and seconds of processor time.
 
     Raises:
@@ -87,6 +89,8 @@ def time_paired(
         with PeakMemory(device) as memory:
             variants[name]()
         peaks[name] = memory.peak_bytes
+    for name in names * ahead:
+        variants[name]()
     repeats = 1
     if min_seconds > 0:
         once, _ = _elapsed(variants[names[0]], 1, device, clock, cpu_clock)
@@ -203,10 +207,7 @@ def features(backend: Backend, num_steps: int, rounds: int, prompt_text: str = P
         "baseline and guided side by side, full traces, a picture per step": lambda: compare(backend, prompt, [plain, guided]),
         "the same + live view": live,
     }
-    for run in variants.values():  # what a backend keeps of calls that come often is to be there before the clock is read
-        for _ in range(_CALLS_AHEAD):
-            run()
-    return time_paired(variants, rounds, backend.device)
+    return time_paired(variants, rounds, backend.device, ahead=_CALLS_AHEAD)
 
 
 def throughput(

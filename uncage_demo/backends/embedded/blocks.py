@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uncage_demo.backends.attention import scaled_dot_product_with_columns
+from uncage_demo.backends.embedded.replay import State, state_of
 
 # Keys and values "b h m e" of one block.
 Known = tuple[Tensor, Tensor]
@@ -134,7 +135,7 @@ class _QueriesAndKeys(nn.Module):
         # A norm whose weight is 1 and whose bias is 0 has the bits of one without both, and a faster kernel.
         self.register_buffer("one", torch.ones(width // heads), persistent=False)
         self.register_buffer("zero", torch.zeros(width // heads), persistent=False)
-        self._last_weights: tuple[tuple[tuple[int, int], ...], Tensor] | None = None
+        self._last_weights: tuple[State, Tensor] | None = None
 
     def turned(self, read: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         """Queries and keys "b m 2 h e", normalised and turned, of both side by side "b m 2d"; one pass over both."""
@@ -148,7 +149,7 @@ class _QueriesAndKeys(nn.Module):
         both = self.norm_q.weight, self.norm_k.weight
         if torch.is_grad_enabled():
             return torch.stack(both)[:, None]
-        state = tuple((weight.data_ptr(), weight._version) for weight in both)
+        state = state_of((self.norm_q, self.norm_k))
         if self._last_weights is None or self._last_weights[0] != state:
             self._last_weights = state, torch.stack(both)[:, None]
         return self._last_weights[1]

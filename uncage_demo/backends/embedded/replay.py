@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 Outputs = tuple[Tensor, ...]
+# Addresses and versions of weights.
+State = tuple[tuple[int, ...], tuple[int, ...]]
 
 _VERSION = attrgetter("_version")
 
@@ -26,7 +28,7 @@ _MOST = 16  # recordings in the life of a process: 4 to 9 MB each, which PyTorch
 _SAMPLES = 2  # where more are drawn together, Python's share is too small to be worth a recording
 
 
-def state_of(modules: Sequence[nn.Module]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def state_of(modules: Sequence[nn.Module]) -> State:
     """Addresses and versions of every weight that the modules themselves hold: equal as long as none is changed or replaced."""
     # Looked up each time: a weight may be replaced, a module is not.
     weights = [weight for part in modules for weight in part._parameters.values() if weight is not None]

@@ -32,7 +32,7 @@ from uncage_demo.backends.embedded.blocks import (
     rotary_table,
     turns_after_text,
 )
-from uncage_demo.backends.embedded.replay import Replays, state_of
+from uncage_demo.backends.embedded.replay import Replays, State, state_of
 from uncage_demo.backends.embedded.tokenizer import FSQ
 
 
@@ -67,7 +67,7 @@ class Kept:
         replays: of what is done for every image.
     """
 
-    state: tuple[Any, ...]
+    state: State
     code_tables: Tensor
     output_weight: Tensor
     texts: dict[tuple[int, ...], Texts] = field(default_factory=dict)
