@@ -38,7 +38,7 @@ class ToyBackend:
         self.device = torch.device("cpu")
         self.options, self.max_batch, self.least_guidance = ModelOptions(), 8, 0.0
         self.random_start: RandomStart | None = None
-        self.keeps_features = False
+        self.keeps_features = self.one_thread_each = False
         self.leaky, self.calls = leaky, []
         n, width = grid[0] * grid[1], 16
         generator = torch.Generator().manual_seed(0)

@@ -15,7 +15,7 @@ from uncage_demo.backends.threads import side_by_side
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
-OFTEN = replay._CALLS_BEFORE + 1
+OFTEN = replay.CALLS_BEFORE + 1
 
 
 @pytest.fixture(autouse=True)

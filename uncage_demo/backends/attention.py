@@ -87,18 +87,52 @@ def scaled_dot_product_with_columns(
     """
     check_shapes(query, key, key_mask)
     wanted = column_indices(columns, key.shape[-2])
-    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    factor = default_scale(query) if scale is None else float(scale)
     fused = fused_attention(query, key, value, factor, key_mask)
     mask = None if key_mask is None else key_mask[samples]
     if mask is not None and mask.ndim == 3:
         mask = mask[:, rows]
-    chosen = heads if isinstance(heads, slice) else _without_copy(heads)
+    chosen = heads if isinstance(heads, slice) else without_copy(heads)
     wanted_query, wanted_key = query[samples][:, chosen][:, :, rows], key[samples][:, chosen]
     if fused is None:
         output = attention(query, key, value, scale=factor, key_mask=key_mask)
         return output, onehot_columns(wanted_query, wanted_key, wanted, factor, mask)
     output, lse = fused
     return output, columns_from_logsumexp(wanted_query, wanted_key, lse[samples][:, chosen][:, :, rows], wanted, factor, mask)
+
+
+def scaled_dot_product_with_logsumexp(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    key_mask: torch.Tensor | None,
+    mask: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scaled dot-product attention, and each row's log-sum-exp, of which `columns_from_logsumexp` makes columns of the softmax later.
+
+    Args:
+        query, key, value: "b h n d", "b h m d", "b h m d".
+        key_mask: "b m" or "b n m" bool, True where a key takes part.
+        mask: the same as what is added to the scores (see `additive_mask`).
+
+    Returns:
+        output "b h n d", bit for bit as `F.scaled_dot_product_attention`, and log-sum-exp "b h n" float32.
+
+    Raises:
+        ValueError: on shapes that do not fit.
+    """
+    check_shapes(query, key, key_mask)
+    scale = default_scale(query)
+    fused = _fused(query, key, value, scale, mask)
+    if fused is not None:
+        return fused
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask), eager_logsumexp(query, key, scale, key_mask)
+
+
+def default_scale(query: torch.Tensor) -> float:
+    """Factor of the dot products of queries "... d" where nothing else is said: 1/sqrt(d)."""
+    return 1.0 / math.sqrt(query.shape[-1])
 
 
 def attention(
@@ -120,7 +154,12 @@ def fused_attention(
 
     Masked attention on CUDA returns None: those kernels want aligned masks of the full n x m size.
     """
-    mask = additive_mask(key_mask, query.dtype)
+    return _fused(query, key, value, scale, additive_mask(key_mask, query.dtype))
+
+
+def _fused(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     if query.requires_grad or key.requires_grad or value.requires_grad:
         return None  # the private kernels below are called for inference only
     aten = torch.ops.aten
@@ -154,7 +193,7 @@ def columns_from_logsumexp(
     key_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Softmax columns "b h k n" float32 from the rows' log-sum-exp "b h n": exp(scale q k_S - LSE)."""
-    wanted = _without_copy(columns)
+    wanted = without_copy(columns)
     logits = (key[:, :, wanted].float() @ query.float().transpose(-1, -2)).mul_(scale)
     probabilities = logits.sub_(lse.float()[:, :, None]).exp_().clamp_(max=1.0)
     if key_mask is not None:
@@ -162,7 +201,7 @@ def columns_from_logsumexp(
     return probabilities
 
 
-def _without_copy(indices: Sequence[int]) -> Columns:
+def without_copy(indices: Sequence[int]) -> Columns:
     """Indices as a slice where they follow one another: what is read with a slice is not copied."""
     chosen = list(indices)
     ends = (chosen[0], chosen[0] + len(chosen)) if chosen else (0, 0)

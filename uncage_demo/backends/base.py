@@ -94,6 +94,8 @@ class Backend(Protocol):
     random_start: RandomStart | None
     # Whether a forward can keep its features and another one reuse them.
     keeps_features: bool
+    # Whether samples are computed on one thread each, as many at once as there are threads; one that is not may use all of them for one.
+    one_thread_each: bool
     # Guidance below this is none at all: 1 for models that their authors guide only above 1, else 0.
     least_guidance: float
 

@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 
 from uncage_demo.backends.base import Backend
 from uncage_demo.backends.options import model_facts
+from uncage_demo.backends.threads import in_lanes
 from uncage_demo.bench.best_of import candidates, placement
 from uncage_demo.bench.experiments import Experiment
 from uncage_demo.bench.records import SCHEMA_VERSION, Record, RecordFile, digest, image_key, record_key, same_bits
@@ -225,8 +227,8 @@ def _decoded(backend: Backend, runs: Sequence[Run]) -> tuple[np.ndarray, np.ndar
 def _draw(backend: Backend, tokens: np.ndarray) -> np.ndarray:
     """Pictures "b H W 3" uint8 of token grids "b n"."""
     # One at a time: in a batch, a convolution may differ in its last bit, and a picture must not depend on what is beside it.
-    ids = torch.from_numpy(tokens.astype(np.int64)).to(backend.device)
-    return np.concatenate([backend.decode_tokens(ids[i : i + 1]) for i in range(len(ids))])
+    jobs = [partial(backend.decode_tokens, one) for one in torch.from_numpy(tokens.astype(np.int64)).to(backend.device).split(1)]
+    return np.concatenate(in_lanes(jobs, backend.device) if backend.one_thread_each else [draw() for draw in jobs])
 
 
 def _make(backend: Backend, jobs: Sequence[Job], prompts: Sequence[Prompt]) -> tuple[list[Job], np.ndarray, np.ndarray, list[float]]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from uncage_demo.backends.base import Backend, Capture, ForwardOutput, Reuse
+from uncage_demo.backends.threads import lanes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -119,7 +120,7 @@ def in_batches(
     if len(items) < 2:
         return compute(items) if items else []
     known = _exact.setdefault(backend, {})
-    shape = (*key, len(items), torch.get_num_threads())
+    shape = (*key, len(items), lanes(backend.device))
     if known.get(shape, False):
         return compute(items)
     alone = [compute([item])[0] for item in items]
@@ -131,7 +132,8 @@ def in_batches(
 def found_exact(backend: Backend) -> bool:
     """Whether every batch that was measured so far, of this many threads, gave each sample the bits that it gets alone."""
     known = _exact.get(backend, {})
-    return all(exact for shape, exact in tuple(known.items()) if shape[-1] == torch.get_num_threads())
+    threads = lanes(backend.device)
+    return all(exact for shape, exact in tuple(known.items()) if shape[-1] == threads)
 
 
 def _forward(backend: Backend, requests: Sequence[Request]) -> ForwardOutput:

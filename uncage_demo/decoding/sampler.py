@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
-from uncage_demo.backends.base import Backend
-from uncage_demo.decoding.batching import forward_all
+from uncage_demo.backends.base import Backend, ForwardOutput
+from uncage_demo.backends.threads import in_lanes, lanes, one_thread
+from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.run import RecordOptions, Run, Start
-from uncage_demo.decoding.sample import begin
-from uncage_demo.decoding.step import advance
+from uncage_demo.decoding.sample import Sample, begin
+from uncage_demo.decoding.step import Step, advance
 from uncage_demo.trace.record import StepRecord
 
 __all__ = ["RecordOptions", "Run", "Start", "decode", "decode_many"]
@@ -65,18 +68,36 @@ def decode_many(
     conditionings: dict[Any, Any] = {}
     samples = [begin(backend, run, options, conditionings) for run in runs]
     latest: list[StepRecord | None] = [None] * len(samples)
+    # Where each lane has a sample, or half of one, no operator is shared out: threads that wait for a share keep the lanes' cores busy.
+    in_step = backend.one_thread_each and 2 * len(samples) >= lanes(backend.device)
     while any(not sample.finished for sample in samples):
-        steps = {i: advance(sample) for i, sample in enumerate(samples) if not sample.finished}
-        wanted = {i: next(step) for i, step in steps.items()}
-        while wanted:  # a step may ask for several forwards, one after the other
-            began = time.perf_counter()
-            outputs = forward_all(backend, list(wanted.values()))
-            if timings_s is not None:
-                timings_s["forward"] = timings_s.get("forward", 0.0) + time.perf_counter() - began
-            asked, wanted = list(wanted), {}
-            for i, output in zip(asked, outputs, strict=True):
-                try:
-                    wanted[i] = steps[i].send(output)
-                except StopIteration as done:
-                    latest[i] = done.value
+        with one_thread(backend.device) if in_step else nullcontext():
+            _advance(backend, samples, latest, timings_s)
         yield [one for one in latest if one is not None]
+
+
+def _advance(backend: Backend, samples: Sequence[Sample], latest: list[StepRecord | None], timings_s: dict[str, float] | None) -> None:
+    """One step of every sample that is not finished; its record takes its place in `latest`."""
+    steps = {i: advance(sample) for i, sample in enumerate(samples) if not sample.finished}
+    wanted = {i: next(step) for i, step in steps.items()}
+    while wanted:  # a step may ask for several forwards, one after the other
+        began = time.perf_counter()
+        outputs = forward_all(backend, list(wanted.values()))
+        if timings_s is not None:
+            timings_s["forward"] = timings_s.get("forward", 0.0) + time.perf_counter() - began
+        told = [partial(_told, steps[i], output) for i, output in zip(wanted, outputs, strict=True)]
+        answers = in_lanes(told, backend.device) if backend.one_thread_each and len(told) > 1 else [tell() for tell in told]
+        asked, wanted = list(wanted), {}
+        for i, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, StepRecord):
+                latest[i] = answer
+            else:
+                wanted[i] = answer
+
+
+def _told(step: Step, output: ForwardOutput) -> Request | StepRecord:
+    """What a step asks for next, or its record, when it is told what the model answered."""
+    try:
+        return step.send(output)
+    except StopIteration as done:
+        return done.value

@@ -20,11 +20,12 @@ from uncage_demo.backends.embedded import vocab
 from uncage_demo.backends.embedded.blocks import AttentionRequest
 from uncage_demo.backends.embedded.detector import Detector, peaks
 from uncage_demo.backends.embedded.files import PARTS, build_parts, load_parts
+from uncage_demo.backends.embedded.reading import Asked, Reader
 from uncage_demo.backends.embedded.tokenizer import PATCH_PX, ImageTokenizer
 from uncage_demo.backends.embedded.transformer import SceneTransformer
 from uncage_demo.backends.embedded.verdict import place_of, verdict_of
 from uncage_demo.backends.options import ModelOptions
-from uncage_demo.backends.threads import one_thread, side_by_side
+from uncage_demo.backends.threads import all_threads, one_thread, side_by_side
 from uncage_demo.config import DEFAULT_STEPS, parse_attention_source
 from uncage_demo.shipped import EMOJI_SCENES
 from uncage_demo.types import FoundObject, ModelInfo, Prompt, TextToken, Verdict, Vocabulary
@@ -66,13 +67,14 @@ class EmbeddedBackend:
         self.device = torch.device(device)
         self.options, self.max_batch, self.least_guidance = ModelOptions(age=str(age)), 8, 0.0
         self.random_start: RandomStart | None = None
-        self.keeps_features = True
+        self.keeps_features = self.one_thread_each = True
         for part in parts.values():
             part.requires_grad_(False).eval().to(self.device)
         self.tokenizer: ImageTokenizer = parts["tokenizer"]  # type: ignore[assignment]
         self.transformer: SceneTransformer = parts["transformer"]  # type: ignore[assignment]
         self.detector: Detector = parts["detector"]  # type: ignore[assignment]
         self.tokenizer.decoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._reader = Reader(self.transformer)
         self._nothing = torch.full((1, self.transformer.text_length), vocab.PAD, device=self.device)
         self._nothing[:, 0], self._nothing[:, 1] = vocab.START, vocab.END
         self.config = config
@@ -210,23 +212,12 @@ class EmbeddedBackend:
             columns = capture.columns if capture.columns is not None else tuple(range(n if capture.image else text_length))
             if capture.image:
                 columns = tuple(column + text_length for column in columns)
-            # Guidance runs double the batch; only its conditional half is read.
-            request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full, samples=len(tokens))
+            request = AttentionRequest(self._pairs(capture.source), tuple(columns), capture.full)
         if reuse is not None:
-            return self._again(tokens, reuse, unconditional, request)
-        text = torch.stack(tuple(conditioning))
-        if not unconditional or suppress or hidden is not None:
-            output = self.transformer(tokens, text, request=request, suppress=tuple(suppress), hidden=hidden, keep=keep)
-            uncond = self.transformer(tokens, self._null(len(tokens)), keep=keep) if unconditional else None
-            halves = (output,) if uncond is None else (output, uncond)
-            features = tuple(half.features for half in halves) if keep else None
-            return ForwardOutput(
-                output.logits, None if uncond is None else uncond.logits, output.attention, output.attention_full, features
-            )
-        both = self.transformer(tokens, torch.cat([text, self._null(len(tokens))]), request=request, keep=keep)
-        b = len(tokens)
-        features = (both.features,) if keep else None
-        return ForwardOutput(both.logits[:b], both.logits[b:], both.attention, both.attention_full, features)
+            with all_threads(self.device):
+                return self._again(tokens, reuse, unconditional, request)
+        nothing = self._nothing if unconditional else None
+        return self._reader.read(Asked(tokens, torch.stack(tuple(conditioning)), nothing, request, tuple(suppress), hidden, keep))
 
     def _again(self, tokens: torch.Tensor, reuse: Reuse, unconditional: bool, request: AttentionRequest | None) -> ForwardOutput:
         """Some positions only; the features are those of both halves together, or of each."""
@@ -240,15 +231,11 @@ class EmbeddedBackend:
             raise ValueError("the features are those of a forward without its unconditional half")
         return ForwardOutput(output.logits[:b], uncond if unconditional else None, output.attention, output.attention_full)
 
-    def _null(self, count: int) -> torch.Tensor:
-        return self._nothing.expand(count, -1)
-
     @torch.no_grad()
     def decode_tokens(self, tokens: torch.Tensor) -> np.ndarray:
         """Pictures "b H W 3" uint8 of token grids "b n" or "b y x"; the same bits with any number of threads."""
         grid = tokens.to(self.device).reshape(-1, *self.info.grid)
-        pictures = side_by_side(self.tokenizer.decode, grid, 16)
-        return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        return side_by_side(lambda part: _pixels(self.tokenizer.decode(part)), grid, 16).cpu().numpy()
 
     @torch.no_grad()
     def encode_image(self, image: np.ndarray) -> np.ndarray:
@@ -270,9 +257,8 @@ class EmbeddedBackend:
         from PIL import Image
 
         codes = torch.tensor(list(ids), device=self.device).reshape(-1, 1, 1).expand(-1, 3, 3)
-        fields = side_by_side(self.tokenizer.decode, codes, 64)
-        middle = fields[:, :, PATCH_PX : 2 * PATCH_PX, PATCH_PX : 2 * PATCH_PX].permute(0, 2, 3, 1)
-        pictures = (middle * 255).round().to(torch.uint8).cpu().numpy()
+        middle = slice(PATCH_PX, 2 * PATCH_PX)
+        pictures = side_by_side(lambda part: _pixels(self.tokenizer.decode(part)[..., middle, middle]), codes, 64).cpu().numpy()
         if size_px == PATCH_PX:
             return pictures
         return np.stack([np.asarray(Image.fromarray(picture).resize((size_px, size_px))) for picture in pictures])
@@ -312,6 +298,11 @@ class EmbeddedBackend:
             raise ValueError(f"{len(images)} pictures for {len(prompts)} prompts; give one prompt per picture")
         places = [place_of(image, self.papers) if self.papers else None for image in images]
         return [verdict_of(*seen) for seen in zip(self.detect(images), prompts, places, strict=True)]
+
+
+def _pixels(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures "b H W 3" uint8 of pictures "b 3 H W" in 0..1."""
+    return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
 
 
 def rival_of(probability: torch.Tensor, noun: int, _style: int, _score: float, y: int, x: int) -> str:

@@ -6,14 +6,19 @@ Source: 2410.08261 (block layout), 2104.09864 (rotary positions).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uncage_demo.backends.attention import scaled_dot_product_with_columns
+from uncage_demo.backends.attention import (
+    columns_from_logsumexp,
+    default_scale,
+    scaled_dot_product_with_logsumexp,
+    without_copy,
+)
 from uncage_demo.backends.embedded.replay import State, state_of
 
 # Keys and values "b h m e" of one block.
@@ -73,11 +78,48 @@ class AttentionRequest:
     full: bool = False
     samples: int | None = None
 
+    def pairs(self, layers: int, count: int) -> tuple[tuple[int, int], ...]:
+        """The (layer, head) pairs to average over, of `layers` layers with `count` heads."""
+        return self.layers or tuple((layer, head) for layer in range(layers) for head in range(count))
+
     def heads(self, layer: int, count: int) -> tuple[int, ...]:
         """The heads of this layer that are to be read, of `count`; reading no others is what keeps capture cheap."""
         if self.full or self.layers is None:
             return tuple(range(count))
         return tuple(head for wanted, head in self.layers if wanted == layer)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one block leaves of its attention, for columns to be made of later: see `columns_from_logsumexp`.
+
+    Args:
+        query, key: "b h n e" and "b h m e" of the wanted samples, heads and rows.
+        lse: "b h n".
+    """
+
+    query: Tensor
+    key: Tensor
+    lse: Tensor
+
+
+def attention_read(request: AttentionRequest, looked: Sequence[Looked], key_mask: Tensor, heads: int) -> tuple[Tensor, ...]:
+    """The wanted attention "b k n", and where it is asked for in full "b l h k n", too.
+
+    Args:
+        request: which.
+        looked: what every block left that `request.heads` wants something of, in order; of all blocks at once, because each by itself is
+            little work for many operators.
+        key_mask: "b m" bool, or "b n m" bool of the rows.
+        heads: h of a block.
+    """
+    query, key, lse = (torch.cat(parts, dim=1) for parts in zip(*((one.query, one.key, one.lse) for one in looked), strict=True))
+    columns = columns_from_logsumexp(query, key, lse, request.columns, default_scale(query), key_mask[: len(query)])
+    if not request.full:
+        return (columns.mean(1),)
+    full = columns.unflatten(1, (len(looked), heads))
+    wanted = [layer * heads + head for layer, head in request.pairs(len(looked), heads)]
+    return columns[:, wanted].mean(1), full
 
 
 class _Mlp(nn.Sequential):
@@ -266,8 +308,8 @@ class SingleBlock(_QueriesAndKeys):
         request: AttentionRequest | None = None,
         read: tuple[int, ...] = (),
         keep: list[Known] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """New activations "b m d", queries and keys "b h m e", and the wanted attention "b h k n" (None without request).
+    ) -> tuple[Tensor, Tensor, Tensor, Looked | None]:
+        """New activations "b m d", queries and keys "b h m e", and what the wanted attention is made of (None without request).
 
         Args:
             key_mask: "b m" bool, keys that may be attended to, or "b m m" bool where that differs by query.
@@ -287,13 +329,14 @@ class SingleBlock(_QueriesAndKeys):
             x, q, hidden = x[:, t:], q[:, :, t:], hidden[:, t:]
             key_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
             mask = mask[:, :, t:] if mask.shape[2] > 1 else mask
-        mixed, columns = _attend(q, k, v, key_mask, mask, slice(0 if image_only else t, None), request, read)
-        return self._joined(x, mixed, hidden), q, k, columns
+        mixed, looked = _attend(q, k, v, key_mask, mask, 0 if image_only else t, request, read)
+        return self._joined(x, mixed, hidden), q, k, looked
 
     def again(
         self, x: Tensor, key_mask: Tensor, renewed: Renewed, request: AttentionRequest | None = None, read: tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor | None]:
-        """New activations "b r d" of some image tokens, all else as it was, and the wanted attention "b h k r" (None without request).
+    ) -> tuple[Tensor, Looked | None]:
+        """New activations "b r d" of some image tokens, all else as it was, and what the wanted attention is made of
+        (None without request).
 
         Args:
             x: "b r d". key_mask, request, read: as `forward`, the mask of the rows. renewed: what is known.
@@ -301,8 +344,8 @@ class SingleBlock(_QueriesAndKeys):
         both, v, hidden = self._read(x)
         q, k = self.apart(self.turned(both, renewed.turns))
         k, v = renewed.with_rows(k, _heads(v, self.heads))
-        mixed, columns = _attend(q, k, v, key_mask, renewed.mask, slice(None), request, read)
-        return self._joined(x, mixed, hidden), columns
+        mixed, looked = _attend(q, k, v, key_mask, renewed.mask, 0, request, read)
+        return self._joined(x, mixed, hidden), looked
 
     def _read(self, x: Tensor) -> Iterator[Tensor]:
         """Queries and keys "b m 2d", values "b m d", and what the MLP begins with."""
@@ -328,13 +371,21 @@ def _attend(
     v: Tensor,
     key_mask: Tensor,
     mask: Tensor,
-    rows: slice,
+    first: int,
     request: AttentionRequest | None,
     read: tuple[int, ...],
-) -> tuple[Tensor, Tensor | None]:
-    """Attention "b h n e", and its wanted columns "b h k n'" of the query rows `rows` (None without request)."""
+) -> tuple[Tensor, Looked | None]:
+    """Attention "b h n e", and what it leaves of the query rows from `first` on (None without request)."""
     if request is None or not read:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask), None
-    return scaled_dot_product_with_columns(
-        q, k, v, request.columns, key_mask=key_mask, rows=rows, samples=slice(request.samples), heads=read
-    )
+    mixed, lse = scaled_dot_product_with_logsumexp(q, k, v, key_mask=key_mask, mask=mask)
+    samples = len(q) if request.samples is None else request.samples
+    query, key, rows = (_of_heads(part.narrow(0, 0, samples), read) for part in (q, k, lse))
+    count = int(q.shape[2]) - first
+    return mixed, Looked(query.narrow(2, first, count), key, rows.narrow(2, first, count))
+
+
+def _of_heads(x: Tensor, heads: tuple[int, ...]) -> Tensor:
+    """Heads of "b h ..."; without a copy where they follow one another."""
+    wanted = without_copy(heads)
+    return x.narrow(1, wanted.start, wanted.stop - wanted.start) if isinstance(wanted, slice) else x[:, list(wanted)]

@@ -23,7 +23,7 @@ State = tuple[tuple[int, ...], tuple[int, ...]]
 _VERSION = attrgetter("_version")
 
 # A recording costs as much as some 25 calls save, so a single picture is drawn without one.
-_CALLS_BEFORE = 32
+CALLS_BEFORE = 32
 _MOST = 16  # recordings in the life of a process: 4 to 9 MB each, which PyTorch never gives back
 _SAMPLES = 2  # where more are drawn together, Python's share is too small to be worth a recording
 
@@ -50,29 +50,34 @@ class Replays:
         """A recording belongs to the weights that it was made with: a copy begins with none."""
         return Replays()
 
-    def run(self, key: Any, function: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Outputs:
+    def run(self, key: Any, function: Callable[..., Outputs], inputs: tuple[Tensor, ...], *, at_once: bool = False) -> Outputs:
         """What the function makes of the inputs, from a recording where there is one.
 
         Args:
             key: hashable; all that the function does beyond what its inputs say.
             function: of tensors alone; it may not ask for a value of theirs.
             inputs: on one device, without gradients; the first one's first axis is that of the samples.
+            at_once: record it now, however often it has been asked.
 
         Returns:
             The function's outputs, bit for bit.
         """
         if inputs[0].device.type != "cpu" or len(inputs[0]) > _SAMPLES or torch.is_autocast_enabled("cpu"):
             return function(*inputs)
-        shape = (key, *((one.shape, one.dtype) for one in inputs))
+        shape = _shape(key, inputs)
         recorded = self._recorded.get(shape)
-        if recorded is None:
-            calls = self._calls[shape] = self._calls.get(shape, 0) + 1
-            if calls != _CALLS_BEFORE:
-                return function(*inputs)
-            made = function(*inputs)
-            self._record(shape, function, inputs, made)
-            return made
-        return _played(recorded, inputs)
+        if recorded is not None:
+            return _played(recorded, inputs)
+        calls = self._calls[shape] = self._calls.get(shape, 0) + 1
+        if calls != CALLS_BEFORE and not at_once:
+            return function(*inputs)
+        made = function(*inputs)
+        self._record(shape, function, inputs, made)
+        return made
+
+    def has(self, key: Any, inputs: tuple[Tensor, ...]) -> bool:
+        """Whether `run` has a recording for such inputs."""
+        return _shape(key, inputs) in self._recorded
 
     @property
     def recorded(self) -> int:
@@ -86,7 +91,7 @@ class Replays:
             return function(*tensors)
 
         with _recording, warnings.catch_warnings():
-            if _made >= _MOST:
+            if _made >= _MOST or shape in self._recorded:
                 return
             _made += 1
             # What the recorder warns of, sizes taken as they are, is what the key is for.
@@ -98,6 +103,10 @@ class Replays:
             again = _played(recorded, inputs)
             if all(torch.equal(one, other) for one, other in zip(made, again, strict=True)):
                 self._recorded[shape] = recorded
+
+
+def _shape(key: Any, inputs: tuple[Tensor, ...]) -> Any:
+    return (key, *((one.shape, one.dtype) for one in inputs))
 
 
 def _played(recorded: Any, inputs: tuple[Tensor, ...]) -> Outputs:

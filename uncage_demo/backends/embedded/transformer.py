@@ -24,11 +24,13 @@ from uncage_demo.backends.embedded.blocks import (
     AttentionRequest,
     Features,
     Known,
+    Looked,
     MultiBlock,
     Renewed,
     SingleBlock,
     TextBlock,
     Texts,
+    attention_read,
     rotary_table,
     turns_after_text,
 )
@@ -217,6 +219,7 @@ class SceneTransformer(nn.Module):
         hidden: Tensor | None = None,
         return_text_logits: bool = False,
         keep: bool = False,
+        at_once: bool = False,
     ) -> TransformerOutput:
         """Logits for every position, and attention on request; the logits are the same with and without.
 
@@ -229,23 +232,25 @@ class SceneTransformer(nn.Module):
             hidden: "c*b n t" bool, True where an image token may not attend to a text token in the image blocks; None = nowhere.
             return_text_logits: the grounded heads' attention logits to text, for training.
             keep: return the features that `again` reads.
+            at_once: see `Replays.run`.
         """
         kept = self._kept()
         asked = self._asked(text_ids, tokens.shape[1], tuple(suppress), hidden, kept)
         read = partial(self._read_images, kept=kept, request=request)
         inputs = (tokens, *asked)
         if kept is not None and not keep and not return_text_logits:
-            logits, *collected = kept.replays.run(request, read, inputs)
-            output = TransformerOutput(logits)
-        else:
-            left: list[Known] | None = [] if keep else None
-            text_logits: list[Tensor] | None = [] if return_text_logits else None
-            logits, *collected = read(*inputs, left=left, text_logits=text_logits)
-            features = None if left is None else Features(tuple(left), *asked[3:])
-            output = TransformerOutput(logits, features=features, text_logits=None if text_logits is None else torch.stack(text_logits))
-        if request is not None:
-            self._reduce(request, collected, output)
-        return output
+            made = kept.replays.run(request, read, inputs, at_once=at_once)
+            return TransformerOutput(*made)
+        left: list[Known] | None = [] if keep else None
+        text_logits: list[Tensor] | None = [] if return_text_logits else None
+        made = read(*inputs, left=left, text_logits=text_logits)
+        features = None if left is None else Features(tuple(left), *asked[3:])
+        return TransformerOutput(*made, features=features, text_logits=None if text_logits is None else torch.stack(text_logits))
+
+    def plays(self, tokens: Tensor, text_ids: Tensor, *, request: AttentionRequest | None = None, suppress: tuple[int, ...] = ()) -> bool:
+        """Whether such a forward is played back from a recording (arguments as `forward`)."""
+        kept = self._kept()
+        return kept is not None and kept.replays.has(request, (tokens, *self._asked(text_ids, tokens.shape[1], suppress, None, kept)))
 
     def _asked(self, text_ids: Tensor, n: int, suppress: tuple[int, ...], hidden: Tensor | None, kept: Kept | None) -> Asked:
         """What `_read_images` is told beside the images; kept for texts that are asked again."""
@@ -287,7 +292,7 @@ class SceneTransformer(nn.Module):
         left: list[Known] | None = None,
         text_logits: list[Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
-        """Logits "c*b n v", and the wanted columns "b h k n" of every block that has some.
+        """Logits "c*b n v", and the attention asked for: see `attention_read`.
 
         Args:
             tokens: "b n". text, text_both, text_values: as `read_text` gives them, "c*b ...". key_mask, mask: see `SingleBlock.forward`.
@@ -300,17 +305,18 @@ class SceneTransformer(nn.Module):
         for number, block in enumerate(self.multi_blocks):
             text, image = block(text, image, mask, turns, None if number else (text_both, text_values), left)
         x = torch.cat([text, image], dim=1)
-        collected: list[Tensor] = []
+        looked: list[Looked] = []
         last = len(self.single_blocks) - 1
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, q, k, columns = block(x, key_mask, mask, turns, t, index == last, request, read, left)
-            if columns is not None:
-                collected.append(columns)
+            x, q, k, left_here = block(x, key_mask, mask, turns, t, index == last, request, read, left)
+            if left_here is not None:
+                looked.append(left_here)
             if text_logits is not None:
                 grounded = list(self.grounded_heads)
                 text_logits.append((q[:, grounded, -n:] @ k[:, grounded, :t].transpose(-1, -2)).float().mean(1) * q.shape[-1] ** -0.5)
-        return self._logits(x, kept), *collected
+        rows_mask = key_mask[:, t:] if key_mask.ndim == 3 else key_mask
+        return self._logits(x, kept), *self._attention(request, looked, rows_mask)
 
     def again(self, tokens: Tensor, cells: Tensor, features: Features, *, request: AttentionRequest | None = None) -> TransformerOutput:
         """As forward, for some image tokens; text and the other image tokens are read as an earlier forward left them.
@@ -338,16 +344,13 @@ class SceneTransformer(nn.Module):
         renewed = [Renewed(known, rows, mask, (own[rows], partner[rows])) for known in features.known]
         for block, part in zip(self.multi_blocks, renewed, strict=False):
             x = block.again(x, part)  # type: ignore[operator]
-        collected: list[Tensor] = []
+        looked: list[Looked] = []
         for index, block in enumerate(self.single_blocks):
             read = request.heads(index, self.heads) if request is not None else ()
-            x, columns = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
-            if columns is not None:
-                collected.append(columns)
-        output = TransformerOutput(self._logits(x, kept))
-        if request is not None:
-            self._reduce(request, collected, output)
-        return output
+            x, left_here = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
+            if left_here is not None:
+                looked.append(left_here)
+        return TransformerOutput(self._logits(x, kept), *self._attention(request, looked, key_mask))
 
     def _turns(self, t: int, kept: Kept | None) -> tuple[Tensor, Tensor]:
         if kept is None:
@@ -360,11 +363,5 @@ class SceneTransformer(nn.Module):
         hidden = F.gelu(self.final(self.final_norm(x)), approximate="tanh")
         return F.linear(hidden, self.output_weight() if kept is None else kept.output_weight, self.output_bias)
 
-    def _reduce(self, request: AttentionRequest, collected: list[Tensor], output: TransformerOutput) -> None:
-        if request.full:
-            output.attention_full = torch.stack(collected, dim=1)
-            pairs = request.layers or tuple((layer, head) for layer in range(len(collected)) for head in range(self.heads))
-            maps = [collected[layer][:, head] for layer, head in pairs]
-        else:
-            maps = [values[:, place] for values in collected for place in range(values.shape[1])]
-        output.attention = torch.stack(maps).mean(0)
+    def _attention(self, request: AttentionRequest | None, looked: list[Looked], key_mask: Tensor) -> tuple[Tensor, ...]:
+        return () if request is None else attention_read(request, looked, key_mask, self.heads)

@@ -77,7 +77,7 @@ class LargeBackend:
         self.info, self.facts, self.device = info, facts, device
         self.text, self.network, self.pictures = text, network.eval(), pictures
         self.max_batch, self.random_start, self.least_guidance = max_batch, facts.random_start, 1.0
-        self.keeps_features = hasattr(network, "again")
+        self.keeps_features, self.one_thread_each = hasattr(network, "again"), False
         self.full_attention_limit_bytes = full_attention_limit_bytes
         self.options = options = options or ModelOptions()
         self.negative_prompt = info.default_negative_prompt if options.negative_prompt is None else options.negative_prompt
