@@ -35,7 +35,7 @@ def made(backend: EmbeddedBackend, threads: int) -> Trace:
 def test_a_run_is_the_same_with_one_two_and_three_threads(backend: EmbeddedBackend) -> None:
     """Pictures once differed by one grey level between one and two threads (findings: reliability, 8)."""
     one = made(backend, 1)
-    for threads in (2, 3):
+    for threads in (2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3):  # often enough for what two threads do to be recorded
         other = made(backend, threads)
         assert np.array_equal(one.tokens, other.tokens)
         assert np.array_equal(one.image, other.image)
@@ -83,5 +83,5 @@ def test_what_is_kept_of_the_weights_follows_them() -> None:
         assert not torch.equal(before, after)
         before = after
     with torch.enable_grad():
-        fresh = network.forward(torch.cat([tokens, tokens]), torch.stack([tiny.encode_prompt(prompt), tiny._null(1)[0]])).logits
+        fresh = network.forward(torch.cat([tokens, tokens]), torch.stack([tiny.encode_prompt(prompt), tiny._nothing[0]])).logits
     assert torch.equal(fresh[:1], before)

@@ -11,7 +11,6 @@ from uncage_demo.backends.base import Capture
 from uncage_demo.backends.embedded import replay
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.backends.embedded.replay import Replays
-from uncage_demo.backends.threads import side_by_side
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.types import Prompt
 
@@ -28,10 +27,11 @@ def backend() -> EmbeddedBackend:
     return EmbeddedBackend.tiny()
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On one thread a forward is one call of the transformer; what is different with more is in test_lanes."""
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -182,32 +182,6 @@ def test_threads_may_ask_at_the_same_time(backend: EmbeddedBackend) -> None:
         thread.join()
     assert wrong == []
     assert recordings(backend) == 1
-
-
-def test_parts_are_computed_side_by_side_in_order_on_one_thread_each(two_threads: None) -> None:
-    seen: list[tuple[str, int, bool]] = []
-    meeting = threading.Barrier(2, timeout=30)  # passed only if both parts are computed at the same time
-
-    def compute(part: torch.Tensor) -> torch.Tensor:
-        meeting.wait()
-        seen.append((threading.current_thread().name, torch.get_num_threads(), torch.is_grad_enabled()))
-        return part * 2
-
-    assert side_by_side(compute, torch.arange(5.0), 16).tolist() == [0, 2, 4, 6, 8]
-    assert len({name for name, *_ in seen}) == 2
-    assert [rest for _, *rest in seen] == [[1, False]] * 2
-    assert torch.get_num_threads() == 2
-
-
-def test_a_fault_in_one_part_is_told_and_leaves_the_threads_as_they_were(two_threads: None) -> None:
-    def compute(part: torch.Tensor) -> torch.Tensor:
-        if part[0] > 0:
-            raise ValueError("part 2")
-        return part
-
-    with pytest.raises(ValueError, match="part 2"):
-        side_by_side(compute, torch.arange(2.0), 16)
-    assert torch.get_num_threads() == 2
 
 
 def _prompt(backend: EmbeddedBackend, text: str) -> Prompt:

@@ -6,6 +6,7 @@ Weights are safetensors with a config.json beside them; see the model card in th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -223,7 +224,8 @@ class EmbeddedBackend:
         """Some positions only; the features are those of both halves together, or of each."""
         cells, b = torch.from_numpy(reuse.cells).to(self.device), len(tokens)
         first, *second = reuse.features
-        output = self.transformer.again(tokens, cells, first, request=request)
+        conditional = None if request is None else replace(request, samples=b)
+        output = self.transformer.again(tokens, cells, first, request=conditional)
         uncond = output.logits[b:] if len(output.logits) > b else None
         if second and unconditional:
             uncond = self.transformer.again(tokens, cells, second[0]).logits

@@ -239,13 +239,12 @@ class SceneTransformer(nn.Module):
         read = partial(self._read_images, kept=kept, request=request)
         inputs = (tokens, *asked)
         if kept is not None and not keep and not return_text_logits:
-            made = kept.replays.run(request, read, inputs, at_once=at_once)
-            return TransformerOutput(*made)
+            return _output(kept.replays.run(request, read, inputs, at_once=at_once))
         left: list[Known] | None = [] if keep else None
         text_logits: list[Tensor] | None = [] if return_text_logits else None
         made = read(*inputs, left=left, text_logits=text_logits)
         features = None if left is None else Features(tuple(left), *asked[3:])
-        return TransformerOutput(*made, features=features, text_logits=None if text_logits is None else torch.stack(text_logits))
+        return _output(made, features, None if text_logits is None else torch.stack(text_logits))
 
     def plays(self, tokens: Tensor, text_ids: Tensor, *, request: AttentionRequest | None = None, suppress: tuple[int, ...] = ()) -> bool:
         """Whether such a forward is played back from a recording (arguments as `forward`)."""
@@ -350,7 +349,7 @@ class SceneTransformer(nn.Module):
             x, left_here = block.again(x, key_mask, renewed[len(self.multi_blocks) + index], request, read)  # type: ignore[operator]
             if left_here is not None:
                 looked.append(left_here)
-        return TransformerOutput(self._logits(x, kept), *self._attention(request, looked, key_mask))
+        return _output((self._logits(x, kept), *self._attention(request, looked, key_mask)))
 
     def _turns(self, t: int, kept: Kept | None) -> tuple[Tensor, Tensor]:
         if kept is None:
@@ -365,3 +364,10 @@ class SceneTransformer(nn.Module):
 
     def _attention(self, request: AttentionRequest | None, looked: list[Looked], key_mask: Tensor) -> tuple[Tensor, ...]:
         return () if request is None else attention_read(request, looked, key_mask, self.heads)
+
+
+def _output(made: tuple[Tensor, ...], features: Features | None = None, text_logits: Tensor | None = None) -> TransformerOutput:
+    """Logits, and attention where there is some, put in their places."""
+    logits, *read = made
+    attention, full, *_ = (*read, None, None)
+    return TransformerOutput(logits, attention, full, text_logits, features)
