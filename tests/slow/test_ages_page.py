@@ -62,7 +62,12 @@ def test_one_prompt_at_all_ages(growing):
     alone = runner.generate(backend, traces[0].prompt, DecodingConfig(num_steps=3))
     assert all(np.array_equal(trace.tokens, alone.tokens) for trace in traces)
     titles = [run["title"] for run in build_payload(traces)["runs"]]
-    assert titles == [f"Baseline, {said(age)}" for age in ALL]
+    assert titles == [
+        "1/20 of its training · Baseline",
+        "1/5 of its training · Baseline",
+        "3/5 of its training · Baseline",
+        "All of its training · Baseline",
+    ]
 
 
 def test_models_without_ages_say_so(growing):

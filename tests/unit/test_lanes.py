@@ -1,5 +1,7 @@
 """Computations on one thread each, side by side: in order, as many at once as there are threads, and with the bits of one thread."""
 
+import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -86,6 +88,21 @@ def test_inside_one_thread_the_lanes_and_all_threads_are_still_there() -> None:
     with all_threads(CPU):
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_lanes_of_its_own() -> None:
+    assert in_lanes([lambda: 1, lambda: 2], CPU) == [1, 2]  # the threads are there
+    child = multiprocessing.get_context("fork").Process(target=_in_lanes)
+    child.start()
+    child.join(60)
+    code = child.exitcode
+    child.kill()
+    assert code == 0
+
+
+def _in_lanes() -> None:
+    assert in_lanes([lambda: 1, lambda: 2], CPU) == [1, 2]
 
 
 def test_elsewhere_than_on_a_cpu_there_is_one_lane_and_no_thread_is_taken_away() -> None:

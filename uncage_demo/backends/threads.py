@@ -133,3 +133,7 @@ def _in_turn(jobs: Sequence[Callable[[], T]], gradients: bool, inference: bool) 
 def _pool() -> ThreadPoolExecutor:
     """Threads that compute on one core each; they wait for work as long as the process lives."""
     return ThreadPoolExecutor(os.cpu_count(), "lane", initializer=lambda: torch.set_num_threads(1))
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of these threads, and makes its own
+    os.register_at_fork(after_in_child=_pool.cache_clear)

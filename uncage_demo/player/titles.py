@@ -11,14 +11,16 @@ from uncage_demo.trace.record import Trace
 
 
 def stage_titles(traces: Sequence[Trace]) -> list[str]:
-    """The order's name; what was changed for a branch; the model's age where ages differ; the seed where seeds differ."""
+    """The order's name, with what was changed for a branch, and the seed where seeds differ; where the model's ages differ, the age first,
+    because a narrow stage cuts the end of its title."""
     seeds, ages = (len({of(t) for t in traces}) > 1 for of in (lambda t: t.config["seed"], lambda t: t.age))
     names = []
     for t in traces:
-        order = order_of(t.config["order"]).title + (f", {t.age_said}" if ages else "")
+        order = order_of(t.config["order"]).title
         asked = t.origin is None or t.origin.kind not in ("picture", "sketch")  # neither asks the order
         order = " · ".join(filter(None, (order if asked else "", edit_made(t))))
         name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
+        name = f"{t.age_said.capitalize()} · {name}" if ages else name
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
 
