@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -103,6 +105,32 @@ def test_a_forked_process_has_lanes_of_its_own() -> None:
 
 def _in_lanes() -> None:
     assert in_lanes([lambda: 1, lambda: 2], CPU) == [1, 2]
+
+
+def test_a_thread_that_outlives_the_program_computes_by_itself() -> None:
+    """The interpreter starts no more threads by then, and a run that was not finished failed."""
+    code = """
+import threading, time
+import torch
+torch.set_num_threads(2)
+from uncage_demo.backends.threads import in_lanes
+
+def late():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    print(in_lanes([lambda: 1, lambda: 2], torch.device("cpu")), torch.get_num_threads())
+
+threading.Thread(target=late).start()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout.strip(), ended.stderr) == ("[1, 2] 2", "")
+
+
+def test_a_model_that_was_loaded_in_inference_mode_draws_the_same() -> None:
+    with torch.inference_mode():
+        backend = EmbeddedBackend.tiny()
+    grid, text = torch.full((1, 36), backend.mask_id), [backend.encode_prompt(parse_prompt("a turtle", backend))]
+    assert torch.equal(backend.forward(grid, 0, 4, text).cond, EmbeddedBackend.tiny().forward(grid, 0, 4, text).cond)
 
 
 def test_elsewhere_than_on_a_cpu_there_is_one_lane_and_no_thread_is_taken_away() -> None:

@@ -94,7 +94,10 @@ def in_lanes(jobs: Sequence[Callable[[], T]], device: torch.device) -> list[T]:
         whole, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
         # The caller's thread takes the first share itself; a share a lane, so that no more are busy than there are lanes.
         shares = [partial(_in_turn, jobs[lane::count], whole, inference) for lane in range(count)]
-        others = [_pool().submit(share) for share in shares[1:]]
+        try:
+            others = [_pool().submit(share) for share in shares[1:]]
+        except RuntimeError:  # the program is ending, and starts no more threads; this one goes on
+            return [job() for job in jobs]
         try:
             made = [shares[0]()]
         finally:

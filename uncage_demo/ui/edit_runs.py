@@ -16,6 +16,7 @@ from uncage_demo.ui import device_runs
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.jobs import Job, Shown, check_cost
+from uncage_demo.ui.listeners import while_heard
 from uncage_demo.ui.models import own_steps
 from uncage_demo.ui.runs import Made
 
@@ -62,6 +63,6 @@ def follow(handlers: Handlers, model: str, given: Given | None, request: EditReq
             gate=handlers.slot.gate(model),
         )
 
-    for item in handlers.line.follow(None, make):
+    for item in while_heard(handlers.line.follow(None, make)):
         # the runs on stage stay while an edit is decoded
         yield from handlers._news(replace(item, pictures=None) if isinstance(item, Shown) else item, (), {})

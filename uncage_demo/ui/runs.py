@@ -19,6 +19,7 @@ from uncage_demo.ui import device_runs
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.jobs import Job, Place, Shown, check_cost
 from uncage_demo.ui.line import Line
+from uncage_demo.ui.listeners import while_heard
 from uncage_demo.ui.messages import message, said_place
 from uncage_demo.ui.models import ModelSlot, own_steps
 from uncage_demo.ui.session import Entry, TraceStore
@@ -131,7 +132,7 @@ class RunHandlers:
                 hurried=(lambda together: device_runs.stream(self.slot_number, model, together, "final")) if may_hurry else None,
             )
 
-        for item in self.line.follow(key, make, visitor()):
+        for item in while_heard(self.line.follow(key, make, visitor())):
             for answer in self._news(item, labels, extra):
                 yield self._as_asked(answer, whole) if isinstance(answer, Made) else answer
 
@@ -169,7 +170,7 @@ class RunHandlers:
                 later=True,
             )
 
-        for _ in self.line.follow(("pictures", *(entry.id for entry in owing)), make):
+        for _ in while_heard(self.line.follow(("pictures", *(entry.id for entry in owing)), make)):
             yield ""
 
     def whole_entries(self, ids: Sequence[str]) -> list[Entry]:
@@ -256,7 +257,7 @@ class RunHandlers:
                 gate=self.slot.gate(model),
             )
 
-        for item in self.line.follow(None, make, visitor()):
+        for item in while_heard(self.line.follow(None, make, visitor())):
             if isinstance(item, Shown):  # the runs on stage stay while a branch is decoded
                 item = replace(item, pictures=None)
             yield from self._news(item, (), {"from_step": changes["at_step"]})

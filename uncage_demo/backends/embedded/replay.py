@@ -32,7 +32,11 @@ def state_of(modules: Sequence[nn.Module]) -> State:
     """Addresses and versions of every weight that the modules themselves hold: equal as long as none is changed or replaced."""
     # Looked up each time: a weight may be replaced, a module is not.
     weights = [weight for part in modules for weight in part._parameters.values() if weight is not None]
-    return tuple(map(Tensor.data_ptr, weights)), tuple(map(_VERSION, weights))
+    try:
+        versions = tuple(map(_VERSION, weights))
+    except RuntimeError:  # loaded in inference mode: PyTorch counts no changes of such tensors
+        versions = ()
+    return tuple(map(Tensor.data_ptr, weights)), versions
 
 
 _recording = threading.Lock()
