@@ -31,7 +31,8 @@ _here = _Here()
 def one_thread(device: torch.device) -> Iterator[None]:
     """Inside, the calling thread computes on one core, so that sums come out the same on every number of cores.
 
-    Convolutions on a CPU share the work out by the number of threads, and with it the order in which they add.
+    Convolutions on a CPU share the work out by the number of threads, and with it the order in which they add. A thread that is started
+    meanwhile begins with one, too: PyTorch gives new threads the number that was set last.
 
     Args:
         device: where the work runs; nothing changes for one that is not a CPU.
