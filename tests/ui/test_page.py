@@ -245,6 +245,17 @@ def test_a_lesson_asks_for_a_kept_cell_and_a_waiting_one(browser, site, examples
         assert page.get_attribute("#uc-learn [data-step]", "data-step") == "3", "two cells that wait are no comparison"
         click_cell(page, stage, np.flatnonzero(record.committed)[0], trace.grid)
         page.wait_for_selector("#uc-learn .uc-lesson-end")
+        page.wait_for_timeout(300)
+        onward = page.locator("#uc-learn .uc-next").bounding_box()
+        assert 0 <= onward["y"] <= WIDE["height"] - onward["height"], "the way on is in view"
+
+
+def test_the_scale_of_a_map_stands_above_the_clock(browser, site):
+    for page in visit(browser, site, WIDE):
+        page.locator("#uc-stage [data-layer=contrast]").click()
+        page.wait_for_selector("#uc-stage .up-scale", state="visible")
+        scale, clock = (page.locator(f"#uc-stage .{name}").bounding_box() for name in ("up-scale", "up-clock"))
+        assert scale["y"] + scale["height"] <= clock["y"] <= WIDE["height"]
 
 
 def test_phone_and_dark_theme(browser, site):

@@ -12,6 +12,7 @@
   const LEAST_PX = 160, MARGIN_PX = 20; // the smallest side of a stage; what stays free around the clock
   const SLIDE_PX = 44; // and more of it around caption and keys in presenter mode
   const VERDICT_PX = 32; // a verdict of one line
+  const LINE_PX = 30; // the first line of the legend: the scale of a map
   const WIDE_PX = 400, LEAST_SHARE = 0.5; // less room than this share of a stage's width is none
   const SHORT = 0.52; // stages of this share of the window stay in view as they are while "What if" is used
   const PRELOAD_MS = 8; // of unpacking pictures in one piece
@@ -283,7 +284,7 @@
       const bottom = (node) => node.getBoundingClientRect().bottom;
       const first = top(canvas) + window.scrollY;
       const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
-      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : 0);
+      const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : LINE_PX);
       const roomUnder = (above, words = below) => window.innerHeight - above - clock.offsetHeight - words - MARGIN_PX;
       const wide = Math.min(WIDE_PX, stages.clientWidth / Math.min(this.stages.length, 3));
       // By the shortest verdict: smaller pictures break it into more lines, and a decision by those would undo itself.
