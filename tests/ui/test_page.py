@@ -254,7 +254,7 @@ def test_the_scale_of_a_map_stands_above_the_clock(browser, site):
     for page in visit(browser, site, WIDE):
         page.locator("#uc-stage [data-layer=contrast]").click()
         page.wait_for_selector("#uc-stage .up-scale", state="visible")
-        scale, clock = (page.locator(f"#uc-stage .{name}").bounding_box() for name in ("up-scale", "up-clock"))
+        scale, clock = (page.locator(f"#uc-stage [data-up={name}]").bounding_box() for name in ("scale", "clock"))
         assert scale["y"] + scale["height"] <= clock["y"] <= WIDE["height"]
 
 
