@@ -91,7 +91,7 @@ def test_a_branch_joins_the_stages(page):
     page.locator("#uc-stage .up-branch select").nth(1).select_option("halton")
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 3")
     page.wait_for_function("() => document.querySelectorAll('#uc-stage .up-stage').length === 3")
-    assert page.inner_text("#uc-stage .up-stage >> nth=2").startswith("C\nSwitch from Baseline · step 7")
+    assert page.inner_text("#uc-stage .up-stage >> nth=2").startswith("C\nHalton · step 7 · switch from Baseline")
 
 
 def test_cancel_stops_and_keeps_the_last_run(page):

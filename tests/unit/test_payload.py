@@ -18,6 +18,7 @@ from uncage_demo.diagnosis.health import health
 from uncage_demo.player.page import one_file_page, player_script, script_json, standalone_html
 from uncage_demo.player.payload import build_payload
 from uncage_demo.player.run_view import score_terms
+from uncage_demo.player.titles import stage_titles
 from uncage_demo.types import Verdict
 
 
@@ -119,6 +120,19 @@ def test_health_of_a_branch_that_opened_a_cell_again():
     made = branch(backend, trace, 3, drop=(cell,))
     assert health(made).changed == 0
     assert health(made).counts_ok
+
+
+def test_titles_of_branches_begin_with_what_tells_them_apart():
+    backend = ToyBackend()
+    trace = runner.generate(backend, make_prompt(), DecodingConfig(num_steps=6))
+    cell = int(np.flatnonzero(~trace.steps[3].committed & trace.steps[3].masked_before)[0])
+    switched, delayed = branch(backend, trace, 3, order="halton"), branch(backend, trace, 3, keep=(cell,))
+    place = f"row {cell // trace.grid[1] + 1}, column {cell % trace.grid[1] + 1}"
+    assert stage_titles([trace, switched, delayed]) == [
+        "Baseline",
+        "Halton · step 4 · switch from Baseline",
+        f"Commit now at {place} · step 4 · Baseline",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.lineage import Edits
 from uncage_demo.trace.record import Trace
 
+_SWITCH = "Switch from"
+
 
 def stage_titles(traces: Sequence[Trace]) -> list[str]:
     """The order's name, with what was changed for a branch, and the seed where seeds differ; where the model's ages differ, the age first,
@@ -19,7 +21,10 @@ def stage_titles(traces: Sequence[Trace]) -> list[str]:
         order = order_of(t.config["order"]).title
         asked = t.origin is None or t.origin.kind not in ("picture", "sketch")  # neither asks the order
         order = " · ".join(filter(None, (order if asked else "", edit_made(t))))
-        name = f"{branch_change(t)} · step {t.lineage.at_step + 1} · {order}" if t.lineage else order
+        parts = [branch_change(t), f"step {t.lineage.at_step + 1}", order] if t.lineage else [order]
+        if parts[0].startswith(_SWITCH):  # the new order tells the branch from others
+            parts = [parts[2], parts[1], parts[0].replace("S", "s", 1)]
+        name = " · ".join(parts)
         name = f"{t.age_said.capitalize()} · {name}" if ages else name
         names.append(f"{name}, seed {t.config['seed']}" if seeds else name)
     return names
@@ -65,5 +70,5 @@ def branch_change(trace: Trace) -> str:
         changes.append(f"Without “{trace.prompt.words[hidden].text}”")
     before = lineage.parent_config.get("order")
     if before != trace.config["order"] and before in ORDERS:
-        changes.append(f"Switch from {ORDERS[before].title}")
+        changes.append(f"{_SWITCH} {ORDERS[before].title}")
     return " and ".join(changes) or "Other settings"

@@ -2,13 +2,17 @@
 
 /** @import { Manifest, Trace } from "../types" */
 
+const SWITCH = "Switch from";
+
 /** @param {Manifest} manifest @param {Trace[]} traces */
 export function titlesOf(manifest, traces) {
   const seeds = new Set(traces.map((trace) => String(trace.config.seed))).size > 1;
   return traces.map((trace) => {
     const { config, lineage } = trace;
     const order = (manifest.orders.find(({ name }) => name === config.order) || { title: config.order }).title + editMade(trace);
-    const name = lineage ? `${changed(manifest, trace)} · step ${lineage.at_step + 1} · ${order}` : order;
+    let parts = lineage ? [changed(manifest, trace), `step ${lineage.at_step + 1}`, order] : [order];
+    if (parts[0].startsWith(SWITCH)) parts = [parts[2], parts[1], parts[0].replace("S", "s")]; // the new order tells the branch from others
+    const name = parts.join(" · ");
     return seeds ? `${name}, seed ${config.seed}` : name;
   });
 }
@@ -37,6 +41,6 @@ function changed(manifest, { lineage, model, config, prompt }) {
   const hidden = edits.suppress_word;
   if (hidden !== null && hidden !== old.suppress_word) said.push(`Without “${prompt.words[hidden].text}”`);
   const before = manifest.orders.find(({ name }) => name === parent_config.order);
-  if (before && before.name !== config.order) said.push(`Switch from ${before.title}`);
+  if (before && before.name !== config.order) said.push(`${SWITCH} ${before.title}`);
   return said.join(" and ") || "Other settings";
 }
