@@ -126,7 +126,10 @@ def test_titles_of_branches_begin_with_what_tells_them_apart():
     backend = ToyBackend()
     trace = runner.generate(backend, make_prompt(), DecodingConfig(num_steps=6))
     cell = int(np.flatnonzero(~trace.steps[3].committed & trace.steps[3].masked_before)[0])
-    switched, delayed = branch(backend, trace, 3, order="halton"), branch(backend, trace, 3, keep=(cell,))
+    switched, delayed = (
+        branch(backend, trace, 3, config=DecodingConfig(num_steps=6, order="halton")),
+        branch(backend, trace, 3, keep=(cell,)),
+    )
     place = f"row {cell // trace.grid[1] + 1}, column {cell % trace.grid[1] + 1}"
     assert stage_titles([trace, switched, delayed]) == [
         "Baseline",
