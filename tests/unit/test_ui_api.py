@@ -78,6 +78,36 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
 
 
+def test_traces_of_one_request_share_what_memory_they_may_take(tmp_path, monkeypatch):
+    from tests.factories import make_trace
+    from uncage_demo.ui import api_files
+    from uncage_demo.ui.session import held_bytes
+
+    path = tmp_path / "run.npz"
+    run = make_trace(grid=(6, 6), steps=3, image_px=96)
+    run.save(path)
+    size = held_bytes(api_files.opened_trace(str(path)))
+    monkeypatch.setattr(api_files, "MAX_CONTENT_BYTES", 2 * size + 1000)
+    assert [one.id for one in api_files.opened_traces([str(path)] * 2)] == [run.id] * 2
+    with pytest.raises(ValueError, match=r"^traces, number 3: the run takes \d+ MiB .*all of one request together") as said:
+        api_files.opened_traces([str(path)] * 3)
+    assert len(str(said.value)) < 300
+    monkeypatch.setattr(api_files, "MAX_SENT_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"^trace: the run takes 0 MiB of memory; one may take 0 here\. Save it with fewer"):
+        api_files.opened_trace(str(path))
+    with pytest.raises(ValueError, match=r"^traces: give an \.npz file"):
+        api_files.opened_traces([None])
+
+
+def test_the_largest_run_that_a_model_makes_is_taken():
+    from uncage_demo.ui.api_files import MAX_SENT_BYTES
+
+    cells, steps, columns, alternatives = 64 * 64, 64, 77, 4
+    of_a_cell = 5 * 4 + 2 + 4 * columns + 8 * alternatives + (4 + 4 + 2 + 1 + 1)
+    pictures = (steps + 1) * 1024 * 1024 * 3 + (64 << 20)
+    assert 352 << 20 < cells * steps * of_a_cell + pictures < MAX_SENT_BYTES
+
+
 def test_the_documents_name_every_argument(tools):
     page = (Path(__file__).parents[2] / "docs/API.md").read_text()
     rows = dict(re.findall(r"^\| `/(\w+)` \| (.*?) \|", page, re.MULTILINE))

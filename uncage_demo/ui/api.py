@@ -15,7 +15,7 @@ from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file, summary
+from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, opened_traces, picture_file, summary
 from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
@@ -172,7 +172,7 @@ def add_api(handlers: Handlers) -> None:
         """
         if not traces or len(traces) > options.MAX_STAGES:
             raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
-        entries = [Entry(str(number), opened_trace(path)) for number, path in enumerate(traces)]
+        entries = [Entry(str(number), opened) for number, opened in enumerate(opened_traces(traces))]
         last = max(len(e.trace.steps) for e in entries) - 1
         if not -1 <= step <= last:
             raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")

@@ -20,6 +20,7 @@ from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.trace.wish import changed
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.api_files import opened_trace
 from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
@@ -246,7 +247,7 @@ class Handlers(PromptHandlers, RunHandlers):
         Raises:
             ValueError: naming what is wrong with the file.
         """
-        trace = Trace.load(path)
+        trace = opened_trace(path)
         edits = chips.corrections_of(trace)
         identity = self.store.add(trace, None, edits)
         try:
