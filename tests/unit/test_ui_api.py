@@ -78,6 +78,73 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
 
 
+ENDPOINTS = ("generate", "compare", "branch", "export", "edit", "extend", "remix", "sketch", "compose", "read_picture")
+WRONG = [[], {}, 1.5, 10**40, True, "\0", "x" * 100_000, ["x" * 100_000], [[1]], {"a": 1}]
+
+
+def test_a_wrong_choice_is_named_and_not_shown_whole():
+    """Gradio's own refusal names no argument and shows all of the value; a model of None came to the model slot."""
+    blocks = layout.build_ui()
+    refusals = 0
+    for function in blocks.fns.values():
+        if function.api_name not in ENDPOINTS:
+            continue
+        for component in function.inputs:
+            if type(component).__name__ != "Dropdown":
+                continue
+            name = component.label
+            blank = name in ("order", "orders", "preset")
+            for value in [*WRONG, *([] if blank else [None])]:
+                if (name, value) == ("orders", []):
+                    assert component.preprocess(value) == []
+                    continue
+                with pytest.raises(Exception, match=f"^['\"]?{name}=") as said:
+                    component.preprocess(value)
+                assert type(said.value).__name__ == "Error"
+                assert len(str(said.value)) < 300, said.value
+                refusals += 1
+    assert refusals > 150
+
+
+def test_a_folder_of_the_server_is_a_text(monkeypatch):
+    from uncage_demo.ui.inputs import model_input
+
+    monkeypatch.setenv("UNCAGE_FOLDERS", "1")
+    model = model_input()
+    assert model.preprocess("/some/folder") == "/some/folder"
+    for value in (None, [], "", 3):
+        with pytest.raises(Exception, match=r"model=.*give a name"):
+            model.preprocess(value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"at_step": -5}, "at_step=-5: give a whole number from 0 to 4"),
+        ({"at_step": None}, "at_step=None: give a whole number from 0 to 4"),
+        ({"at_step": 10**40}, "at_step=a number of about 39 digits"),
+        ({"change": None}, "change=None: choose one of keep, drop, forbid, order, knock_out"),
+        ({"change": "knock_out", "word": None}, "word=None: give a whole number from 0 to 5"),
+        ({"change": "order", "order": None}, "order=None: choose one of random"),
+        ({"change": "keep", "cell": None}, "cell=None: give a whole number from 0 to 35"),
+        ({"change": "forbid", "cell": 36}, "cell=36: give a whole number from 0 to 35"),
+    ],
+)
+def test_a_branch_names_the_argument_that_does_not_fit(asked, says):
+    from tests.factories import make_trace
+    from uncage_demo.ui.asked import branch_event
+
+    parent = make_trace(grid=(6, 6), steps=5, image_px=48)
+    usual = {"at_step": 1, "change": "keep", "cell": 0, "order": "halton", "word": 0}
+    with pytest.raises(ValueError, match=f"^{says}"):
+        branch_event(parent, **usual | asked)
+    # What the change does not need may be anything.
+    assert branch_event(parent, 1, "order", None, "halton", None) == {"step": 1, "order": "halton"}
+    assert branch_event(parent, 1, "knock_out", None, None, 2) == {"step": 1, "word": 2}
+    token = int(parent.steps[1].sampled[3])
+    assert branch_event(parent, 1, "drop", 3, None, None) == {"step": 1, "action": "drop", "cell": 3, "token": token}
+
+
 def test_traces_of_one_request_share_what_memory_they_may_take(tmp_path, monkeypatch):
     from tests.factories import make_trace
     from uncage_demo.ui import api_files

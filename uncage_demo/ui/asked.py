@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from uncage_demo.backends.options import OPTIONS, ModelOptions
-from uncage_demo.config import SETTINGS, DecodingConfig
+from uncage_demo.config import ORDER_NAMES, SETTINGS, DecodingConfig
 from uncage_demo.decoding.presets import NAMED, named_preset, preset_with
 from uncage_demo.orders.table import COMPARED
+from uncage_demo.setting import one_of, whole_number
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.settings import Settings
 
+# What a program may change of a run when it branches.
+BRANCH_CHANGES = ("keep", "drop", "forbid", "order", "knock_out")
 # Settings that have no argument of their own.
 _OF_THEIR_OWN = ("order", "seed", "num_steps", "contrast_weight", "contrast_steps", "contrast_mode", "guidance_scale")
 _FURTHER = tuple(name for name in SETTINGS if name not in _OF_THEIR_OWN)
@@ -66,6 +70,24 @@ def chosen_settings(
     if loaded.age and age:
         raise ValueError(f"age={age!r}: the model options name an age, too; give one of the two")
     return Settings(model, orders, shared, age or "", loaded, frames or "all")
+
+
+def branch_event(parent: Trace, at_step: Any, change: Any, cell: Any, order: Any, word: Any) -> dict[str, Any]:
+    """What a program asks for in a branch as the player would report it (see `runs.branch_arguments`); what `change` does not need is not
+    looked at.
+
+    Raises:
+        ValueError: naming the argument, the value and what is allowed.
+    """
+    step = whole_number("at_step", at_step, parent.steps[0].step, parent.steps[-1].step)
+    one_of("change", change, BRANCH_CHANGES)
+    if change == "order":
+        return {"step": step, "order": one_of("order", order, ORDER_NAMES)}
+    if change == "knock_out":
+        return {"step": step, "word": whole_number("word", word, 0, len(parent.prompt.words) - 1)}
+    at = whole_number("cell", cell, 0, parent.tokens.size - 1)
+    token = parent.steps[step - parent.steps[0].step].sampled[at]
+    return {"step": step, "action": change, "cell": at, "token": int(token)}
 
 
 def with_settings_named(function: Callable[..., Any]) -> Callable[..., Any]:
