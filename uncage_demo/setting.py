@@ -147,7 +147,7 @@ class Setting:
                 start, end = (float(part) for part in text.split(","))
                 return start, end
         except (ValueError, KeyError):
-            raise ValueError(f"{name}={text!r} is not a value that {name} can take") from None
+            raise ValueError(f"{name}={shortened(text)} is not a value that {name} can take") from None
         return text
 
     def to_text(self, value: Any) -> str:
@@ -193,6 +193,14 @@ def listed(names: Iterable[str], most: int = 200) -> str:
     """Names for a message, as many as fit into so many characters."""
     text = ", ".join(names)
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def retold(error: Exception, *values: Any) -> str:
+    """An error's message with these values in it shortened, for errors of rooms that say a value whole."""
+    text = str(error)
+    for value in values:
+        text = text.replace(repr(value), shortened(value, 40))
+    return text if len(text) < 300 else f"{text[:290]}..."
 
 
 def shortened(value: Any, most: int = 80) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from uncage_demo.backends.options import ModelOptions, named
+from uncage_demo.backends.options import named
 from uncage_demo.config import ORDER_NAMES, DecodingConfig
 from uncage_demo.editing.cells import cells_named, object_cells, object_named, regions_of
 from uncage_demo.editing.picture import encode_picture
@@ -20,6 +20,7 @@ from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file
+from uncage_demo.ui.asked import loaded_with
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
@@ -150,7 +151,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The pictures, the trace files and the summaries, one per order; the verdict says whether each region was obeyed.
         """
-        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        asked = named(model, loaded_with(model_options))
         read, backend = handlers.understood_prompt(prompt, "", asked)
         asked_for = _json_object(regions, "regions")
         boxes = regions_of(
@@ -187,7 +188,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture as it was fitted, what its tokens give; the trace; and a summary with the error of each cell (0 to 255).
         """
-        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        asked = named(model, loaded_with(model_options))
         read, backend = handlers.understood_prompt(prompt, "", asked)
         own = encode_picture(backend, picture)
         request = EditRequest("picture", read)
@@ -240,11 +241,11 @@ def _json_object(text: Any, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ValueError(f"{name}={str(text)[:200]!r}: give a JSON object, or nothing")
+        raise ValueError(f"{name}={shortened(text)}: give a JSON object, or nothing")
     return value
 
 
 def _box(name: str, box: Any) -> list[Any]:
     if not isinstance(box, list):
-        raise ValueError(f"region of {name}: give [top, left, bottom, right] in cells, not {shortened(box)}")
+        raise ValueError(f"region of {shortened(name)}: give [top, left, bottom, right] in cells, not {shortened(box)}")
     return box
