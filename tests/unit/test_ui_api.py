@@ -78,6 +78,20 @@ def test_files_of_a_run_are_made_once_for_everybody_who_asked_for_the_same(monke
     assert Trace.load(answers[0][0][1]).tokens.tolist() == trace.tokens.tolist()
 
 
+def test_rounds_and_edits_have_names_of_their_own():
+    from dataclasses import replace
+
+    from tests.factories import make_trace
+    from uncage_demo.trace.origin import Origin
+    from uncage_demo.ui.api_files import _saved
+
+    run = make_trace(grid=(6, 6), steps=3, image_px=48)
+    rounds = [replace(run, origin=Origin("remix", strength=0.5, round=number)) for number in (1, 2)]
+    runs = {"named-run": run, "named-edit": replace(run, origin=Origin("edit")), "named-1": rounds[0], "named-2": rounds[1]}
+    names = [Path(_saved(identity, one)[0]).name for identity, one in runs.items()]
+    assert names == ["uncage-seed0.png", "uncage-edit-seed0.png", "uncage-round-1-seed0.png", "uncage-round-2-seed0.png"]
+
+
 ENDPOINTS = ("generate", "compare", "branch", "export", "edit", "extend", "remix", "sketch", "compose", "read_picture")
 WRONG = [[], {}, 1.5, 10**40, True, "\0", "x" * 100_000, ["x" * 100_000], [[1]], {"a": 1}]
 

@@ -14,7 +14,7 @@ from uncage_demo.files import replacing
 from uncage_demo.trace.file import load_trace
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.layout import MAX_CONTENT_BYTES, TraceTooLarge
-from uncage_demo.trace.record import Trace
+from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.types import Verdict
 from uncage_demo.ui import scratch
 from uncage_demo.ui.runs import Made
@@ -52,7 +52,9 @@ def columns_of(made: list[tuple[str, str, dict[str, Any]]]) -> tuple[list[str], 
 @cached(TTLCache(256, scratch.KEPT_S / 2), key=lambda identity, trace: identity, condition=threading.Condition())
 def _saved(identity: str, trace: Trace) -> tuple[str, str]:
     """(picture, trace file) of a run; made once for everybody who asked for the same."""
-    stem = f"{trace.config['order']}-seed{trace.config['seed']}"
+    # A round by its number, another edit by its kind: runs of one answer, and a run and its edit, lie in one folder of the caller's.
+    kind = f"-{trace.origin.kind}" if trace.origin and not trace.origin.round else ""
+    stem = f"{stem_of(trace.config['order'], trace.age, trace.origin and trace.origin.round)}{kind}-seed{trace.config['seed']}"
     path = scratch.folder() / f"{stem}.npz"
     trace.save(path)
     return picture_file(trace.image, stem), str(path)
