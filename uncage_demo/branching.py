@@ -21,7 +21,7 @@ from uncage_demo.decoding.sampler import decode
 from uncage_demo.decoding.sight import hidden_tokens
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import OnStep, Progress, finish, stream
-from uncage_demo.setting import whole_number
+from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.frames import frames_told
 from uncage_demo.trace.lineage import Edits, Lineage, within_limit
 from uncage_demo.trace.record import Trace
@@ -294,7 +294,7 @@ def state_before(trace: Trace, at_step: int) -> tuple[np.ndarray, np.ndarray]:
     """
     first, last = trace.steps[0].step, trace.steps[-1].step
     if isinstance(at_step, bool) or not isinstance(at_step, (int, np.integer)) or not first <= at_step <= last:
-        raise ValueError(f"at_step={at_step!r}: this trace has steps {first} to {last}")
+        raise ValueError(f"at_step={shortened(at_step)}: this trace has steps {first} to {last}")
     at = trace.steps[at_step - first]
     tokens = np.where(at.masked_before, -1, at.sampled).astype(np.int64)
     since = np.where(trace.steps[0].masked_before, -1, trace.unmask_step.reshape(-1)).astype(np.int64)
@@ -312,7 +312,7 @@ def _edits_in_force(
     for name, positions in (("keep", keep), ("drop", drop), ("forbid", forbid)):
         wrong = [p for p in positions if isinstance(p, bool) or not isinstance(p, (int, np.integer)) or not 0 <= p < count]
         if wrong:
-            raise ValueError(f"{name}: position {wrong[0]!r} is not one of 0..{count - 1}")
+            raise ValueError(f"{name}: position {shortened(wrong[0])} is not one of 0..{count - 1}")
     kept, dropped = {int(p) for p in keep}, {int(p) for p in drop}
     if kept & dropped:
         raise ValueError(f"position {min(kept & dropped)} is both kept and dropped")

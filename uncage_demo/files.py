@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -49,6 +50,28 @@ def write_atomically(path: str | Path, data: bytes | str) -> Path:
     with replacing(path) as place:
         place.write_bytes(data.encode() if isinstance(data, str) else data)
     return Path(path)
+
+
+def append_whole(file: BinaryIO, data: bytes) -> None:
+    """Add bytes at the end of a file and wait until they are on disk: all of them or, after an error, none.
+
+    Args:
+        file: opened to append, without a buffer (`buffering=0`), by the only writer.
+        data: what is added.
+
+    Raises:
+        OSError: when the disk is full, say; the file then ends where it did.
+    """
+    before = os.fstat(file.fileno()).st_size
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        # Half a line would be glued to the next one that is added. Interrupted by a key is as bad as a full disk.
+        file.truncate(before)
+        raise
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
@@ -85,8 +85,8 @@ class Setting:
         """
         if value is None and self.left_open:
             return None
-        if self.kind == "choice" and (not isinstance(value, str) or value not in self.choices):
-            raise ValueError(f"{name}={shortened(value)}: choose one of {', '.join(self.choices)}")
+        if self.kind == "choice":
+            return one_of(name, value, self.choices)
         if self.kind == "whole":
             return whole_number(name, value, self.low, self.high)
         if self.kind == "number":
@@ -147,7 +147,7 @@ class Setting:
                 start, end = (float(part) for part in text.split(","))
                 return start, end
         except (ValueError, KeyError):
-            raise ValueError(f"{name}={text!r} is not a value that {name} can take") from None
+            raise ValueError(f"{name}={shortened(text)} is not a value that {name} can take") from None
         return text
 
     def to_text(self, value: Any) -> str:
@@ -177,14 +177,40 @@ def whole_number(name: str, value: Any, low: float, high: float) -> int:
     return value
 
 
-def shortened(value: Any) -> str:
-    """A value for a message: its beginning, or how long a number, list or object it is."""
+def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
+    """An untrusted value, if it is one of these names.
+
+    Raises:
+        ValueError: naming the value and what is allowed.
+    """
+    allowed = tuple(choices)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}={shortened(value, 40)}: choose one of {listed(allowed)}")
+    return value
+
+
+def listed(names: Iterable[str], most: int = 200) -> str:
+    """Names for a message, as many as fit into so many characters."""
+    text = ", ".join(names)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def retold(error: Exception, *values: Any) -> str:
+    """An error's message with these values in it shortened, for errors of rooms that say a value whole."""
+    text = str(error)
+    for value in values:
+        text = text.replace(repr(value), shortened(value, 40))
+    return text if len(text) < 300 else f"{text[:290]}..."
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """A value for a message, in so many characters at most: its beginning, or how long a number, list or object it is."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"a number of about {value.bit_length() * 3 // 10} digits"
     text = repr(value)
-    if len(text) > 80 and isinstance(value, (list, tuple, dict)):
+    if len(text) > most and isinstance(value, (list, tuple, dict)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def declare(default: Any, kind: Kind, help: str, label: str, **told: Any) -> Any:

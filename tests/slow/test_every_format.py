@@ -19,6 +19,11 @@ def test_attention_at_some_steps(tmp_path) -> None:
     assert_every_format(Trace.from_bytes(attention_at_some_steps()), tmp_path)
 
 
+@pytest.mark.parametrize("grid", [(256, 1), (40, 1), (1, 256), (1, 1)])
+def test_grids_of_any_shape(grid: tuple[int, int], tmp_path) -> None:
+    assert_every_format(make_trace(grid=grid, steps=min(2, grid[0] * grid[1]), image_px=grid[0]), tmp_path)
+
+
 @pytest.mark.parametrize("prompt", ["and with", "a turtle"])
 def test_few_subjects_are_every_format_too(prompt: str, tmp_path) -> None:
     trace = Trace.from_bytes(make_trace(grid=(6, 6), steps=2, image_px=48, prompt_text=prompt).to_bytes())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -28,6 +29,16 @@ def images(figure):
 def heights(axes):
     """The y values of every line."""
     return np.array([np.asarray(line.get_ydata()) for line in axes.lines])
+
+
+def test_a_large_picture_is_shown_no_larger_than_it_can_be_printed():
+    trace = replace(make_trace(steps=2, frames=False), image=np.full((4096, 2048, 3), 90, np.uint8))
+    (picture, _, _), _ = images(figures.order_figure([trace]))
+    assert picture.shape == (1024, 512, 3)
+    assert (picture == 90).all()
+    usual = make_trace(steps=2)
+    (picture, _, _), _ = images(figures.order_figure([usual]))
+    assert np.array_equal(picture, usual.image)
 
 
 def entries(axes):

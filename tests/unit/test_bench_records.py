@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.full_disk import no_file_beyond
 from tests.result_lines import make
 from uncage_demo.bench.records import (
     SUFFIXES,
@@ -57,6 +58,20 @@ def test_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> None:
         with RecordFile(path) as file:
             file.append([make(1)])
         assert path.read_bytes() == whole
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    lines = [make(seed) for seed in range(3)]
+    with RecordFile(path) as file:
+        file.append(lines[:1])
+        before = path.read_bytes()
+        with no_file_beyond(len(before) + 100), pytest.raises(OSError, match="too large"):
+            file.append(lines[1:2])
+        assert path.read_bytes() == before
+        assert len(file.records) == 1
+        file.append(lines[1:])
+    assert [record["seed"] for record in read_records(path)] == [0, 1, 2]
 
 
 def test_damage_inside_is_refused_not_skipped(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.full_disk import no_file_beyond
 from uncage_demo.bench.distributed import merge, read_lines, run_shared, share
 
 KEYS = [f"key{i}" for i in range(7)]
@@ -54,6 +55,17 @@ def test_an_interrupted_run_goes_on_with_another_number_of_processes(tmp_path: P
     assert [line["key"] for line in lines] == KEYS
     assert [line["square"] for line in lines] == [i**2 for i in range(7)]
     assert read_lines(tmp_path / "results.jsonl") == lines
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    def work(index: int, _: Any) -> dict[str, Any]:
+        return {"picture": str(index) * 60}
+
+    with no_file_beyond(100), pytest.raises(OSError, match="too large"):
+        run_shared(["a", "b"], work, tmp_path, state=process(0, 1))
+    (shard,) = tmp_path.glob("shard-*.jsonl")
+    assert [line["key"] for line in read_lines(shard)] == ["a"]
+    assert shard.read_bytes().endswith(b"}\n")
 
 
 def test_results_of_all_processes_come_together(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ GROUND = frozenset({"types", "orders", "setting", "config", "shipped", "files"})
 FLOOR = GROUND | {"prompt"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": frozenset(),
-    "orders": frozenset({"types"}),
+    "orders": frozenset({"types", "setting"}),
     "setting": frozenset(),
     "config": frozenset({"types", "orders", "setting"}),
     "shipped": frozenset(),

@@ -110,6 +110,17 @@ def test_one_frame_is_held():
     assert Timing().durations_ms(0) == []
 
 
+@pytest.mark.parametrize("ending", ["kill -XFSZ $$", "echo 'av_write: No space left on device' >&2; exit 1"])
+def test_mp4_says_that_the_disk_is_full(tmp_path, monkeypatch, ending):
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncat > /dev/null\n{ending}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("uncage_demo.render.animation.find_ffmpeg", lambda: str(program))
+    with pytest.raises(OSError, match=r"no room for the \.mp4 file: the disk is full"):
+        save_animation(make_frames(), tmp_path / "a.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
 def test_without_an_encoder_mp4_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(animation.shutil, "which", lambda name: None)
     monkeypatch.setattr(animation.importlib.util, "find_spec", lambda name: None)

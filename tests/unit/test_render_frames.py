@@ -34,6 +34,18 @@ def cells(picture):
     return pixels.reshape(12, CELL, 12, CELL, 3).transpose(0, 2, 1, 3, 4)
 
 
+@pytest.mark.parametrize("prompt", ["a turtle and a pink apple", "a turtle, a cat and a dog", "and with"])
+@pytest.mark.parametrize("grid", [(256, 1), (256, 2), (200, 3), (100, 1), (60, 1), (40, 1), (1, 1), (1, 256), (2, 256), (3, 200)])
+def test_grids_of_any_shape_are_drawn(grid, prompt):
+    odd = make_trace(grid=grid, steps=min(2, grid[0] * grid[1]), image_px=grid[0], prompt_text=prompt)
+    for stage_px in (96, 320):
+        style = FrameStyle(stage_px=stage_px, attention=True)
+        picture = compare_frame([odd, odd], 0, style)
+        assert picture.width >= 2 * 96
+        assert picture.height < max(stage_px, *grid) * 3 + 400
+        assert min(reveal_frame(odd, 0, style).size) >= 1
+
+
 def test_masks_follow_the_recorded_order(trace):
     assert masked_after(trace, -1).all()
     assert not masked_after(trace, 7).any()

@@ -30,6 +30,54 @@ def test_a_link_gives_back_the_very_number(value: float) -> None:
     assert to_query("a cat", Settings(shared={"contrast_weight": 4.0}))["contrast_weight"] == "4"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seed",
+        "num_steps",
+        "step",
+        "age",
+        "contrast_weight",
+        "contrast_steps",
+        "guidance_scale",
+        "noise_temperature",
+        "guidance_interval",
+        "orders",
+        "schedule",
+        "attention_source",
+        "frames",
+        "dtype",
+        "image_size_px",
+        "family",
+    ],
+)
+@pytest.mark.parametrize("value", ["a" * 100_000, "9" * 5000, "\0" * 5000, "," * 5000 + "x"])
+def test_a_link_with_a_huge_value_is_told_in_short(name: str, value: str) -> None:
+    """100,000 characters once came back in the message."""
+    with pytest.raises(ValueError, match=name.removesuffix("s")) as said:
+        from_query({"prompt": "a cat", name: value})
+    assert len(str(said.value)) < 300
+
+
+def test_huge_arguments_are_told_in_short() -> None:
+    from uncage_demo.editing.cells import cells_named
+    from uncage_demo.ui.asked import chosen_settings, further_settings, loaded_with
+
+    huge = "x" * 100_000
+    for call, says in (
+        (lambda: further_settings(huge), "settings='xxx"),
+        (lambda: loaded_with(huge), "model_options: 'xxx"),
+        (lambda: loaded_with(f'{{"dtype": "{huge}"}}'), "model_options: dtype='xxx"),
+        (lambda: loaded_with('{"quality": 1}'), "model_options: .*give an object with some of dtype"),
+        (lambda: chosen_settings("embedded", ("uncage",), {}, huge, "", "", "all"), "age 'xxx"),
+        (lambda: cells_named(huge, (12, 12), "cells"), "cells 'xxx"),
+        (lambda: parse_seeds(huge), 'seeds "xxx'),
+    ):
+        with pytest.raises(ValueError, match=says) as said:
+            call()
+        assert len(str(said.value)) < 300
+
+
 @pytest.mark.parametrize("digits", ["\u00b2", "\u0663", "1\u00b2", "-1", " "])
 def test_digits_of_other_scripts_are_no_numbers(digits: str) -> None:
     with pytest.raises(ValueError, match="step="):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from uncage_demo.files import replacing, write_atomically
+from uncage_demo.files import append_whole, replacing, write_atomically
 
 Line = dict[str, Any]
 SHARD = "shard-{index:05d}-of-{count:05d}.jsonl"
@@ -105,13 +105,11 @@ def run_shared(
     state.wait_for_everyone()
     left = [i for i, key in enumerate(keys) if key not in done]
     path = folder / SHARD.format(index=state.process_index, count=state.num_processes)
-    with path.open("ab") as file:
+    with path.open("ab", buffering=0) as file:
         _cut_torn_line(path)
         for i in share(left, state.process_index, state.num_processes):
             line = work(i, state.device) | {"key": keys[i]}
-            file.write(json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            append_whole(file, json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     state.wait_for_everyone()
     lines = None
     if state.is_main_process:

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import lzma
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from uncage_demo.files import in_order, write_atomically
+from uncage_demo.files import append_whole, in_order, write_atomically
 
 SCHEMA_VERSION = 1
 JUDGE = "detector"  # the scorer's name in the key of a line that the embedded models' detector judged
@@ -243,15 +242,16 @@ class RecordFile:
         self.records: dict[str, Record] = {record["key"]: record for record in records}
 
     def append(self, records: Sequence[Record]) -> None:
-        """Add a batch in one write and wait until it is on disk; a key that is there already is left out."""
+        """Add a batch in one write and wait until it is on disk; a key that is there already is left out.
+
+        Raises:
+            OSError: when the disk is full, say; then nothing of the batch is added, and it can be tried again.
+        """
         fresh: dict[str, Record] = {}
         for record in records:
             if record["key"] not in self.records:
                 fresh[record["key"]] = validate(record)
-        data = memoryview(b"".join(_encode(record) for record in fresh.values()))
-        while data:
-            data = data[self._file.write(data) :]
-        os.fsync(self._file.fileno())
+        append_whole(self._file, b"".join(_encode(record) for record in fresh.values()))
         self.records.update(fresh)
 
     def __iter__(self) -> Iterator[Record]:

@@ -24,7 +24,7 @@ from uncage_demo.orders.base import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.orders.counts import COUNTS
 from uncage_demo.orders.revise import REVISIONS, Revision
 from uncage_demo.orders.table import ORDERS
-from uncage_demo.setting import declared
+from uncage_demo.setting import declared, listed
 from uncage_demo.types import ModelDefaults
 
 __all__ = [
@@ -64,7 +64,7 @@ def parse_seeds(text: str, limit: int | None = None) -> tuple[int, ...]:
     for part in re.split("[,;]", re.sub(r"[,;]\s*$", "", str(text))):
         found = re.fullmatch(r"\s*(\d{1,19})(?:\s*-\s*(\d{1,19}))?\s*", part, re.ASCII)
         if not found:
-            raise ValueError(f'seeds "{text}": give whole numbers such as 0,1,7 or a range such as 0-3')
+            raise ValueError(f'seeds "{listed([text], 80)}": give whole numbers such as 0,1,7 or a range such as 0-3')
         low, high = int(found[1]), int(found[2] or found[1])
         if high > MAX_SEED:
             raise ValueError(f'seeds "{part}": a seed is at most {MAX_SEED}')
@@ -72,7 +72,7 @@ def parse_seeds(text: str, limit: int | None = None) -> tuple[int, ...]:
             raise ValueError(f'seeds "{part}": a range goes from low to high and has at most {most} seeds')
         seeds.update(dict.fromkeys(range(low, high + 1)))
     if not 1 <= len(seeds) <= most:
-        raise ValueError(f'seeds "{text}" are {len(seeds)}: give 1 to {most}')
+        raise ValueError(f'seeds "{listed([text], 80)}" are {len(seeds)}: give 1 to {most}')
     return tuple(seeds)
 
 
@@ -180,7 +180,7 @@ class DecodingConfig(LaboratorySettings):
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(data) - known)
         if unknown:
-            raise ValueError(f"unknown setting(s) {', '.join(unknown)}; allowed: {', '.join(sorted(known))}")
+            raise ValueError(f"unknown setting(s) {listed(unknown, 80)}; allowed: {listed(sorted(known), 160)}")
         return cls(**data)
 
     def _known(self, name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from uncage_demo.orders.base import CONTRAST_MODES, RESCALE_MODES
 from uncage_demo.orders.table import ORDERS
-from uncage_demo.setting import declare
+from uncage_demo.setting import declare, shortened
 
 ORDER_NAMES = tuple(ORDERS)
 # The orders that add w_a times a term read from attention.
@@ -44,7 +44,7 @@ def parse_attention_source(source: str) -> tuple[str, int, int]:
     band = re.fullmatch(r"layers:(\d{1,6})-(\d{1,6})", str(source), re.ASCII)
     if band and int(band[1]) <= int(band[2]):
         return "layers", int(band[1]), int(band[2])
-    raise ValueError(f'attention_source={source!r}: use "default", "all" or "layers:A-B" with A <= B')
+    raise ValueError(f'attention_source={shortened(source)}: use "default", "all" or "layers:A-B" with A <= B')
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.decoding.redraw import OWNED_CONTRAST, object_places
 from uncage_demo.orders.contrast import blur_in_cells, untokenized_words, word_matrix
-from uncage_demo.setting import shortened
+from uncage_demo.setting import listed, shortened
 from uncage_demo.trace.origin import Region
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import FoundObject, Prompt
@@ -63,7 +63,7 @@ def cells_named(text: str, grid: Grid, name: str) -> list[int]:
     try:
         return list(parse_seeds(text, count))
     except ValueError as error:
-        raise ValueError(f"{name} {text!r}: give cells from 0 to {count - 1} such as 0-5,14") from error
+        raise ValueError(f"{name} {shortened(text)}: give cells from 0 to {count - 1} such as 0-5,14") from error
 
 
 def told_cells(cells: Iterable[int]) -> str:
@@ -87,8 +87,8 @@ def object_named(text: str, prompt: Prompt, name: str) -> int:
     for index, subject in enumerate(prompt.subjects):
         if wanted in (subject.noun.lower(), subject.label.lower()):
             return index
-    known = ", ".join(subject.label for subject in prompt.subjects) or "no object"
-    raise ValueError(f"{name} {text!r}: the prompt {prompt.text!r} has {known}")
+    known = listed((subject.label for subject in prompt.subjects), 80) or "no object"
+    raise ValueError(f"{name} {shortened(text)}: the prompt {shortened(prompt.text)} has {known}")
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, grid: Grid) -> Bool[np.ndarray, " n"]:
@@ -194,9 +194,9 @@ def regions_of(regions: Mapping[int, Sequence[int]] | Iterable[Region], prompt: 
     made = []
     for subject, box in pairs:
         if isinstance(subject, bool) or not isinstance(subject, (int, np.integer)) or not 0 <= subject < len(prompt.subjects):
-            known = ", ".join(f"{i} ({one.label})" for i, one in enumerate(prompt.subjects)) or "none"
-            raise ValueError(f"region of object {subject!r}: this prompt has {known}")
-        made.append(Region(int(subject), check_box(box, grid, f"region of {prompt.subjects[subject].label}")))
+            known = listed(f"{i} ({one.label})" for i, one in enumerate(prompt.subjects)) or "none"
+            raise ValueError(f"region of object {shortened(subject)}: this prompt has {known}")
+        made.append(Region(int(subject), check_box(box, grid, f"region of {listed([prompt.subjects[subject].label], 60)}")))
     return tuple(sorted(made, key=lambda region: region.subject))
 
 
@@ -242,7 +242,7 @@ def object_cells(trace: Trace, subject: int, *, margin: int = 0) -> Bool[np.ndar
         ValueError: no such object, or a run that does not say which cells are whose.
     """
     if isinstance(subject, bool) or not isinstance(subject, int) or not 0 <= subject < len(trace.prompt.subjects):
-        raise ValueError(f"object {subject!r}: this prompt has objects 0 to {len(trace.prompt.subjects) - 1}")
+        raise ValueError(f"object {shortened(subject)}: this prompt has objects 0 to {len(trace.prompt.subjects) - 1}")
     contrasts = object_contrast(trace)
     own = (contrasts.argmax(axis=0) == subject) & (contrasts[subject] > OWNED_CONTRAST)
     return grown(own, trace.grid, margin)

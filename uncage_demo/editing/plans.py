@@ -21,7 +21,7 @@ from uncage_demo.decoding.run import SKETCH_SETTINGS, Run, Start
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, guidance_at
 from uncage_demo.editing.cells import MASKED, mask_of, moved, regions_of
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
-from uncage_demo.setting import whole_number
+from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.origin import Kind, Origin
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Prompt
@@ -117,7 +117,7 @@ def plan_sketch(
     Args, Raises: as `editing.sketch`.
     """
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
-        raise ValueError(f"strength={strength!r}: give a number from 0 to 1")
+        raise ValueError(f"strength={shortened(strength)}: give a number from 0 to 1")
     guide = tokens_of(backend, given, None)
     if (guide < 0).any():
         raise ValueError(f"tokens: {int((guide < 0).sum())} cells are masked; give a whole picture")
@@ -161,7 +161,7 @@ def plan_remix(
 def check_remix(strength: float, rounds: int) -> None:
     """Raises ValueError for a strength outside 0..1 (0 draws nothing) or a number of rounds that is not allowed."""
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 < strength <= 1:
-        raise ValueError(f"strength={strength!r}: give a number above 0, at most 1")
+        raise ValueError(f"strength={shortened(strength)}: give a number above 0, at most 1")
     whole_number("rounds", rounds, 1, MAX_ROUNDS)
 
 
@@ -230,7 +230,7 @@ def tokens_of(backend: Backend, given: Given, after_step: int | None) -> np.ndar
             return given.tokens.reshape(-1).astype(np.int64)
         return state_before(given, whole_number("after_step", after_step, given.steps[0].step, last) + 1)[0]
     if after_step is not None:
-        raise ValueError(f"after_step={after_step!r}: only a run has steps; these are tokens")
+        raise ValueError(f"after_step={shortened(after_step)}: only a run has steps; these are tokens")
     tokens = np.asarray(given)
     if tokens.shape not in (grid, (grid[0] * grid[1],)) or not np.issubdtype(tokens.dtype, np.integer):
         raise ValueError(f"tokens are {tokens.dtype} of shape {tokens.shape}: give whole numbers of shape {grid} or ({grid[0] * grid[1]},)")

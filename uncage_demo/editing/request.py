@@ -13,6 +13,7 @@ from uncage_demo.editing.edit import stream_remix
 from uncage_demo.editing.plans import Given, plan_compose, plan_edit, plan_extend, plan_picture, plan_sketch, prompt_of
 from uncage_demo.orders.table import order_of
 from uncage_demo.runner import Frames, Progress, stream
+from uncage_demo.setting import listed
 from uncage_demo.trace.origin import Kind
 from uncage_demo.types import Prompt
 
@@ -105,7 +106,7 @@ def stream_request(backend: Backend, given: Given | None, request: EditRequest, 
     if given is None:
         raise ValueError("remix needs a run or a picture to start from")
     if len(request.orders) > 1:
-        raise ValueError(f"orders={', '.join(request.orders)}: a remix is drawn in one order at a time, so give one")
+        raise ValueError(f"orders={listed(request.orders, 80)}: a remix is drawn in one order at a time, so give one")
     yield from stream_remix(
         backend,
         given,
@@ -138,5 +139,5 @@ def checked_orders(orders: Sequence[str], most: int) -> tuple[str, ...]:
     for order in orders:
         order_of(order)
     if len(set(orders)) < len(orders) or len(orders) > most:
-        raise ValueError(f"orders {', '.join(orders)}: give at most {most} different ones")
+        raise ValueError(f"orders {listed(orders, 80)}: give at most {most} different ones")
     return tuple(orders)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uncage_demo.orders.base import AttentionRead, Order, OrderSettings, StepContext, Term
+from uncage_demo.setting import one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,9 +202,7 @@ def order_of(name: str) -> Order:
     Raises:
         ValueError: naming the orders there are.
     """
-    if name not in ORDERS:
-        raise ValueError(f"order={name!r}: choose one of {', '.join(ORDERS)}")
-    return ORDERS[name]
+    return ORDERS[one_of("order", name, ORDERS)]
 
 
 def order_choices() -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from uncage_demo.prompt.lexicon import COLORS
 from uncage_demo.prompt.subjects import make_subject
 from uncage_demo.prompt.words import lowered
+from uncage_demo.setting import shortened
 from uncage_demo.types import Prompt, Subject, Vocabulary, Word, WordKind
 
 
@@ -177,11 +178,11 @@ def _group(prompt: Prompt, value: object, name: str, used: set[int]) -> tuple[in
 
 def _check_word(prompt: Prompt, word: int) -> Word:
     if isinstance(word, bool) or not isinstance(word, int) or not 0 <= word < len(prompt.words):
-        raise ValueError(f"word {word!r}: this prompt has words 0 to {len(prompt.words) - 1}")
+        raise ValueError(f"word {shortened(word)}: this prompt has words 0 to {len(prompt.words) - 1}")
     return prompt.words[word]
 
 
 def _check_subject(prompt: Prompt, subject: int) -> Subject:
     if isinstance(subject, bool) or not isinstance(subject, int) or not 0 <= subject < len(prompt.subjects):
-        raise ValueError(f"subject {subject!r}: this prompt has {len(prompt.subjects)} subject(s), counted from 0")
+        raise ValueError(f"subject {shortened(subject)}: this prompt has {len(prompt.subjects)} subject(s), counted from 0")
     return prompt.subjects[subject]

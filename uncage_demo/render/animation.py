@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -106,6 +109,7 @@ def save_animation(
     Raises:
         ValueError: for no frames, too many or too large ones, different sizes, another suffix, or a bound that even small pictures miss.
         EncoderMissing: for .mp4 where no ffmpeg is installed.
+        OSError: the disk is full.
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
@@ -253,5 +257,8 @@ def _save_mp4(pictures: Sequence[Image.Image], path: Path, durations_ms: list[in
         pass  # the encoder stopped early; its message below says why
     message = process.stderr.read().decode(errors="replace").strip()
     process.stderr.close()
-    if process.wait() != 0:
+    ended = process.wait()
+    if ended == -signal.SIGXFSZ or (ended and any(os.strerror(code) in message for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))):
+        raise OSError(errno.ENOSPC, f"no room for the {path.suffix} file: the disk is full, or no file may be this large")
+    if ended != 0:
         raise RuntimeError(f"{Path(encoder).name} could not write a {path.suffix} file: {message or 'no message'}")

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from PIL import Image
 
 from uncage_demo.files import replacing
 from uncage_demo.render.figure_parts import (
@@ -41,6 +42,7 @@ from uncage_demo.trace.record import Trace
 FIGURE_FORMATS = ("png", "svg")
 MAX_COLUMNS = 12
 MAX_PAIRS = 6
+MAX_PRINTED_PX = 1024  # a place of 1.7 inches at the 600 pixels an inch that a figure may have
 MARKERS = ("o", "^", "s", "D", "v", "P")
 _SAVING = threading.Lock()  # two settings of the SVG writer can only be given through matplotlib's process-wide table
 
@@ -177,7 +179,7 @@ def order_figure(traces: Sequence[Trace], labels: Sequence[str] | None = None) -
     for index, trace in enumerate(traces):
         picture = image_axes(figure, spec[0, index])
         axes = image_axes(figure, spec[1, index] if runs > 1 else spec[0, 1])
-        picture.imshow(trace.image)
+        picture.imshow(_as_printed(trace.image))
         axes.imshow(maps[index], cmap=ORDER_MAP, vmin=order.low, vmax=order.high)
         bars[1] = axes
         if runs == 1:
@@ -305,6 +307,15 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
         with replacing(path) as place:
             figure.savefig(place, format=kind, dpi=dpi, metadata=metadata)
     return path
+
+
+def _as_printed(picture: np.ndarray) -> np.ndarray:
+    """A picture "H W 3" uint8 with no more pixels than its place in a figure can print; one of 4096 px took 300 MB in each place."""
+    if max(picture.shape[:2]) <= MAX_PRINTED_PX:
+        return picture
+    image = Image.fromarray(picture)
+    image.thumbnail((MAX_PRINTED_PX, MAX_PRINTED_PX), Image.Resampling.BOX)
+    return np.asarray(image)
 
 
 def _names(traces: Sequence[Trace], labels: Sequence[str] | None) -> list[str]:

@@ -23,6 +23,7 @@ from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
 MAX_TRACES = 6
+MIN_BLOCK_PX = 96  # of a stage with its labels: the least that a square stage has
 MAX_OBJECT_ROWS = 4  # small attention maps under a stage
 
 
@@ -220,17 +221,19 @@ def _stage_block(
     theme, s = THEMES[style.theme], style.scale
     stage = _rounded(reveal_frame(trace, step, style), 8 * s, theme)
     subjects = trace.prompt.subjects[:MAX_OBJECT_ROWS] if limits is not None else ()
-    small_gap = 10 * s
-    small = (stage.width - small_gap) // 2 if len(subjects) < 3 else (stage.width - 2 * small_gap) // 3
-    small_height = round(small * stage.height / stage.width)
+    small_gap, width = 10 * s, max(stage.width, MIN_BLOCK_PX * s)
+    small = (width - small_gap) // 2 if len(subjects) < 3 else (width - 2 * small_gap) // 3
+    small_width, small_height = small, max(1, round(small * stage.height / stage.width))
+    if small_height > stage.height:  # of a grid that is tall and narrow
+        small_width, small_height = max(1, round(small * stage.height / small_height)), stage.height
     small_rows = math.ceil(len(subjects) / (2 if len(subjects) < 3 else 3))
     head, count_line = 46 * s, 30 * s
     verdict_height = 24 * s * (len(trace.prompt.subjects) + len(verdict.wishes)) + 30 * s if verdict is not None else 0
     height = head + stage.height + count_line + small_rows * (small_height + 26 * s + small_gap) + verdict_height
-    block = Image.new("RGB", (stage.width, height), theme.background)
+    block = Image.new("RGB", (width, height), theme.background)
     draw = ImageDraw.Draw(block)
-    draw_text(draw, 0, 17 * s, fit(name, 18 * s, stage.width), 18 * s, theme.ink)
-    draw_text(draw, 0, 36 * s, fit(settings, 12 * s, stage.width), 12 * s, theme.muted)
+    draw_text(draw, 0, 17 * s, fit(name, 18 * s, width), 18 * s, theme.ink)
+    draw_text(draw, 0, 36 * s, fit(settings, 12 * s, width), 12 * s, theme.muted)
     block.paste(stage, (0, head))
     y = head + stage.height
     left = int(masked_after(trace, step).sum())
@@ -238,10 +241,10 @@ def _stage_block(
     draw_text(draw, 0, y + 20 * s, f"{total - left} of {total} cells", 12 * s, theme.muted)
     fresh = int(fresh_at(trace, step).sum())
     if fresh:
-        draw_text(draw, stage.width, y + 20 * s, f"+{fresh}", 12 * s, theme.muted, "right")
+        draw_text(draw, width, y + 20 * s, f"+{fresh}", 12 * s, theme.muted, "right")
     y += count_line
     if verdict is not None:
-        _verdict_lines(draw, trace, verdict, step >= len(trace.steps) - 1, y, stage.width, theme, s)
+        _verdict_lines(draw, trace, verdict, step >= len(trace.steps) - 1, y, width, theme, s)
         y += verdict_height
     if subjects and limits is not None:
         per_row = 2 if len(subjects) < 3 else 3
@@ -250,7 +253,7 @@ def _stage_block(
         for index, subject in enumerate(subjects):
             x = index % per_row * (small + small_gap)
             top = y + index // per_row * (small_height + 26 * s + small_gap)
-            picture = map_picture(maps[index] * (step >= 0), limits, (small_height, small), smooth=True)
+            picture = map_picture(maps[index] * (step >= 0), limits, (small_height, small_width), smooth=True)
             block.paste(_rounded(Image.fromarray(picture), 6 * s, theme), (x, top + 20 * s))
             draw_text(draw, x, top + 13 * s, fit(subject.noun or subject.label, 12 * s, small), 12 * s, colors[index])
     return block

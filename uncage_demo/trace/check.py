@@ -39,6 +39,10 @@ MAX_CELL_STEPS = 1 << 21
 MAX_WORD_MAPS = 1 << 26  # x words, or x the text tokens that they are made of
 MAX_SUBJECT_MAPS = 1 << 24  # x the words of objects and attributes
 
+# Of scores and what they are sums of. Log-probabilities end at -1e4, noise and weighted contrast at some thousands; what is larger would
+# overflow where it is added up, multiplied or drawn in float32.
+MAX_SCORE = 1e9
+
 # Settings that a run is told apart and made again by; one from before another setting was invented has its default.
 _STATED = ("order", "seed", "num_steps")
 
@@ -60,7 +64,7 @@ def value_range(name: str, codebook: int) -> tuple[float, float]:
     if name == "reopened":
         return 0, len(REASONS) - 1
     if name == "likelihood":
-        return -np.inf, _PROBABILITY_SLACK
+        return -MAX_SCORE, _PROBABILITY_SLACK
     return (-_PROBABILITY_SLACK, 64) if name == "entropy" else (0, 1 + _PROBABILITY_SLACK)
 
 
@@ -291,6 +295,12 @@ def _check_pictures(trace: Trace) -> None:
         check_array(f"token picture {token}", picture, np.uint8, first.shape)
 
 
+def _check_sane(name: str, values: np.ndarray) -> None:
+    """What scores are made of is finite, and small enough to be computed with in float32."""
+    wrong = values[~(np.abs(values) <= MAX_SCORE)]  # not-a-number is never below
+    require(not wrong.size, f"{name}={wrong[0] if wrong.size else 0:g}: give numbers from {-MAX_SCORE:g} to {MAX_SCORE:g}")
+
+
 def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -> None:
     where = f"step {record.step}: "
     check_array(where + "sampled", record.sampled, np.int32, (count,), 0, codebook - 1)
@@ -299,10 +309,11 @@ def _check_record(record: StepRecord, count: int, codebook: int, columns: int) -
     check_array(where + "scores", record.scores, np.float32, (count,))
     for name in ("confidence", "noise", "contrast"):
         check_array(where + name, getattr(record, name), np.float32, (count,))
-        require(bool(np.isfinite(getattr(record, name)).all()), f"{where}{name} is not finite everywhere")
-    require(bool(np.isfinite(record.weight)), f"{where}weight={record.weight}: give a finite number")
-    require(not np.isnan(record.cutoff), f"{where}cutoff is not a number")
-    require(bool(np.isfinite(record.scores[record.masked_before]).all()), f"{where}scores of masked positions are not all finite")
+        _check_sane(where + name, getattr(record, name))
+    _check_sane(where + "weight", np.array([record.weight]))
+    # Infinite where a step committed nothing.
+    _check_sane(where + "cutoff", np.array([0.0 if record.cutoff == np.inf else record.cutoff]))
+    _check_sane(f"{where}scores of masked positions", record.scores[record.masked_before])
     require(bool((record.scores[~record.masked_before] == -np.inf).all()), f"{where}scores of committed positions must be -inf")
     require(not (record.committed & ~record.masked_before).any(), f"{where}a position that was not masked is committed")
     require(

@@ -21,7 +21,7 @@ def parse_frames(value: Frames) -> int:
     if text in named:
         return named[text]
     count = text.removeprefix("every ").strip()
-    if count.isascii() and count.isdigit() and 1 <= int(count) <= 256:
+    if count.isascii() and count.isdigit() and len(count) <= 3 and 1 <= int(count) <= 256:
         return int(count)
     raise ValueError(f'frames={str(value)[:40]!r}: give "all", "final" (or "none") or "every K" with K from 1 to 256')
 

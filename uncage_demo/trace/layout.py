@@ -20,6 +20,15 @@ _NPY_HEADER_BYTES = 4096
 _END_OF_ARCHIVE = b"PK\x05\x06"
 _END_BYTES = 22
 
+
+class TraceTooLarge(TraceFormatError):
+    """A trace of more bytes than are taken; `size_bytes` says how many it has."""
+
+    def __init__(self, what: str, size_bytes: int, most: int) -> None:
+        super().__init__(f"the {what} has {size_bytes} bytes; a trace has at most {most}")
+        self.size_bytes = size_bytes
+
+
 STEP_ARRAYS = {
     "sampled": np.int32,
     "committed": np.bool_,
@@ -186,10 +195,10 @@ def limit(what: str, size: int, most: int) -> None:
     """Refuse what is larger than a trace's.
 
     Raises:
-        TraceFormatError: naming both sizes.
+        TraceTooLarge: naming both sizes.
     """
     if size > most:
-        raise TraceFormatError(f"the {what} has {size} bytes; a trace has at most {most}")
+        raise TraceTooLarge(what, size, most)
 
 
 def _check_present(present: dict[str, list[int]], members: set[str], steps: int) -> None:

@@ -13,13 +13,14 @@ from uncage_demo.config import ORDER_NAMES
 from uncage_demo.decoding.presets import PRESETS
 from uncage_demo.orders.base import CONTRAST_MODES
 from uncage_demo.orders.table import COMPARED
+from uncage_demo.setting import whole_number
 from uncage_demo.ui import exports, scratch
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file, summary
-from uncage_demo.ui.asked import chosen_settings, further_settings, shared_settings, with_settings_named
+from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, opened_traces, picture_file, summary
+from uncage_demo.ui.asked import BRANCH_CHANGES, branch_event, chosen_settings, further_settings, shared_settings, with_settings_named
 from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.inputs import checked_number, model_input
+from uncage_demo.ui.inputs import checked_choice, checked_number, model_input
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, about, default_model, folders_allowed, model_choices
 from uncage_demo.ui.runs import Made, branch_arguments, checked_steps
 from uncage_demo.ui.session import Entry
@@ -127,16 +128,7 @@ def add_api(handlers: Handlers) -> None:
             The picture, the trace file of the whole branch, and a summary with verdict and settings.
         """
         parent = opened_trace(trace)
-        event: dict[str, Any] = {"step": at_step}
-        if change == "order":
-            event["order"] = order
-        elif change == "knock_out":
-            event["word"] = word
-        else:
-            event |= {"action": change, "cell": cell}
-            step = parent.steps[min(max(at_step - parent.steps[0].step, 0), len(parent.steps) - 1)]
-            event["token"] = int(step.sampled[min(max(cell, 0), step.sampled.size - 1)])
-        changes = branch_arguments(parent, event)
+        changes = branch_arguments(parent, branch_event(parent, at_step, change, cell, order, word))
         handlers.check_same_model(parent)
         for answer in handlers.branching(parent, changes):
             yield files_of(answer)[0] if isinstance(answer, Made) else nothing_yet(3)
@@ -172,33 +164,33 @@ def add_api(handlers: Handlers) -> None:
         """
         if not traces or len(traces) > options.MAX_STAGES:
             raise ValueError(f"{len(traces or ())} traces: give 1 to {options.MAX_STAGES}")
-        entries = [Entry(str(number), opened_trace(path)) for number, path in enumerate(traces)]
+        entries = [Entry(str(number), opened) for number, opened in enumerate(opened_traces(traces))]
         last = max(len(e.trace.steps) for e in entries) - 1
-        if not -1 <= step <= last:
-            raise ValueError(f"step={step}: give 0 to {last}, or -1 for the last one")
-        return str(exports.make_file(entries, kind, last if step < 0 else step, scratch.folder()))
+        if whole_number("step", step, -1, last) == -1:
+            step = last
+        return str(exports.make_file(entries, kind, step, scratch.folder()))
 
     with gr.Group(visible=False):
         prompt = gr.Textbox("a turtle and a pink apple", label="prompt")
-        order = gr.Dropdown(list(ORDER_NAMES), value=COMPARED[-1], label="order")
-        orders = gr.Dropdown(list(ORDER_NAMES), value=list(COMPARED), multiselect=True, label="orders")
+        order = checked_choice(ORDER_NAMES, value=COMPARED[-1], label="order", blank=True)
+        orders = checked_choice(ORDER_NAMES, value=list(COMPARED), label="orders", several=True, blank=True)
         seed = checked_number(0, precision=0, minimum=0, maximum=BROWSER_MAX, label="seed")
         steps = checked_number(-1, precision=0, label="num_steps")
         further = gr.Textbox("", label="settings")
         weight = checked_number(3.0, label="contrast_weight")
         guided = checked_number(-1, precision=0, label="contrast_steps")
-        mode = gr.Dropdown(list(CONTRAST_MODES), value="both", label="contrast_mode")
+        mode = checked_choice(CONTRAST_MODES, value="both", label="contrast_mode")
         scale = checked_number(-1, label="guidance_scale")
         age = gr.Textbox("", label="age")
-        named = gr.Dropdown(["", *PRESETS], value="", label="preset")
+        named = checked_choice(["", *PRESETS], value="", label="preset", blank=True)
         loaded, pictured = gr.Textbox("", label="model_options"), gr.Textbox("all", label="frames")
         model = model_input()
         given = gr.File(label="trace", type="filepath", file_types=[".npz"])
         several = gr.Files(label="traces", type="filepath", file_types=[".npz"])
         at_step = checked_number(0, precision=0, label="at_step")
-        change = gr.Dropdown(["keep", "drop", "forbid", "order", "knock_out"], value="knock_out", label="change")
+        change = checked_choice(BRANCH_CHANGES, value="knock_out", label="change")
         cell, word = checked_number(0, precision=0, label="cell"), checked_number(0, precision=0, label="word")
-        kind = gr.Dropdown([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
+        kind = checked_choice([name for name in exports.KINDS if name != "npz"], value="html", label="kind")
         step, file = checked_number(-1, precision=0, label="step"), gr.File(label="file")
         picture, trace_file, said = gr.Image(label="picture", type="filepath"), gr.File(label="trace"), gr.JSON(label="summary")
         pictures, trace_files, many_said = gr.Gallery(label="pictures"), gr.Files(label="traces"), gr.JSON(label="summaries")

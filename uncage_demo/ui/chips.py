@@ -14,6 +14,7 @@ from uncage_demo.prompt.caption import plural_of
 from uncage_demo.prompt.parse import UndrawableError, attach, check_drawable, detach, make_object, overrides_of
 from uncage_demo.prompt.words import lowered
 from uncage_demo.render.palette import subject_colors
+from uncage_demo.setting import shortened
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import correction_of
 from uncage_demo.types import Prompt, Vocabulary
@@ -70,7 +71,7 @@ def edit(prompt: Prompt, vocabulary: Vocabulary | None, action: Any, word: Any, 
         return attach(prompt, word, subject, vocabulary)
     if action == "detach":
         return detach(prompt, word, vocabulary)
-    raise ValueError(f"action={action!r}: use make_object, attach or detach")
+    raise ValueError(f"action={shortened(action)}: use make_object, attach or detach")
 
 
 def chips_value(prompt: Prompt, vocabulary: Vocabulary | None, model: str, edits: str = "", message: str = "") -> str:
@@ -183,7 +184,7 @@ def add_word(text: str, kind: Any, word: Any, vocabulary: Vocabulary | None) -> 
     """
     known = {} if vocabulary is None else {entry["kind"]: {w["word"] for w in entry["words"]} for entry in word_lists(vocabulary)}
     if vocabulary is None or not isinstance(kind, str) or word not in known.get(kind, ()):
-        raise ValueError(f"{word!r} is not a word of this model")
+        raise ValueError(f"{shortened(word)} is not a word of this model")
     text, where = _cut_place(text.strip(), vocabulary)
     if kind == "place":
         where = vocabulary.places[word]

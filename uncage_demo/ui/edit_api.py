@@ -9,21 +9,22 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from uncage_demo.backends.options import ModelOptions, named
+from uncage_demo.backends.options import named
 from uncage_demo.config import ORDER_NAMES, DecodingConfig
 from uncage_demo.editing.cells import cells_named, object_cells, object_named, regions_of
 from uncage_demo.editing.picture import encode_picture
-from uncage_demo.editing.plans import Given
+from uncage_demo.editing.plans import Given, check_remix
 from uncage_demo.editing.request import EditRequest, checked_orders
 from uncage_demo.orders.table import COMPARED
 from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api_files import columns_of, files_of, nothing_yet, opened_trace, picture_file
+from uncage_demo.ui.asked import loaded_with
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.errors import explained
 from uncage_demo.ui.handlers import Handlers
-from uncage_demo.ui.inputs import checked_number, model_input
+from uncage_demo.ui.inputs import checked_choice, checked_number, model_input
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE
 from uncage_demo.ui.runs import Made
 
@@ -87,7 +88,11 @@ def add_api(handlers: Handlers) -> None:
             The pictures, the trace files and the summaries, one per order.
         """
         given = opened_trace(trace)
-        yield from finished(handlers.slot.of_trace(given), given, changed(given, "extend", prompt, orders, seed, shift=(down, right)))
+        rows, columns = given.grid
+        shift = whole_number("down", down, 1 - rows, rows - 1), whole_number("right", right, 1 - columns, columns - 1)
+        if not any(shift):
+            raise ValueError("down=0, right=0: move the picture by at least one row or column")
+        yield from finished(handlers.slot.of_trace(given), given, changed(given, "extend", prompt, orders, seed, shift=shift))
 
     @explained
     def remix(
@@ -107,6 +112,7 @@ def add_api(handlers: Handlers) -> None:
             The pictures, the trace files and the summaries, one per round; the last one is the result.
         """
         given = opened_trace(trace)
+        check_remix(strength, rounds)
         request = changed(given, "remix", prompt, orders, seed, strength=strength, rounds=rounds)
         yield from finished(handlers.slot.of_trace(given), given, request)
 
@@ -145,7 +151,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The pictures, the trace files and the summaries, one per order; the verdict says whether each region was obeyed.
         """
-        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        asked = named(model, loaded_with(model_options))
         read, backend = handlers.understood_prompt(prompt, "", asked)
         asked_for = _json_object(regions, "regions")
         boxes = regions_of(
@@ -182,7 +188,7 @@ def add_api(handlers: Handlers) -> None:
         Returns:
             The picture as it was fitted, what its tokens give; the trace; and a summary with the error of each cell (0 to 255).
         """
-        asked = named(model, ModelOptions.from_json((model_options or "").strip()))
+        asked = named(model, loaded_with(model_options))
         read, backend = handlers.understood_prompt(prompt, "", asked)
         own = encode_picture(backend, picture)
         request = EditRequest("picture", read)
@@ -197,7 +203,7 @@ def add_api(handlers: Handlers) -> None:
         trace = gr.File(label="trace", type="filepath", file_types=[".npz"])
         picture = gr.File(label="picture", type="filepath")
         cells, prompt = gr.Textbox("", label="cells"), gr.Textbox("", label="prompt")
-        orders = gr.Dropdown(list(ORDER_NAMES), value=[], multiselect=True, label="orders")
+        orders = checked_choice(ORDER_NAMES, value=[], label="orders", several=True, blank=True)
         seed, after = checked_number(-1, precision=0, label="seed"), checked_number(-1, precision=0, label="after_step")
         down, right = checked_number(0, precision=0, label="down"), checked_number(0, precision=0, label="right")
         strength, rounds = checked_number(0.5, label="strength"), checked_number(3, precision=0, label="rounds")
@@ -235,11 +241,11 @@ def _json_object(text: Any, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ValueError(f"{name}={str(text)[:200]!r}: give a JSON object, or nothing")
+        raise ValueError(f"{name}={shortened(text)}: give a JSON object, or nothing")
     return value
 
 
 def _box(name: str, box: Any) -> list[Any]:
     if not isinstance(box, list):
-        raise ValueError(f"region of {name}: give [top, left, bottom, right] in cells, not {shortened(box)}")
+        raise ValueError(f"region of {shortened(name)}: give [top, left, bottom, right] in cells, not {shortened(box)}")
     return box

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from uncage_demo.setting import listed, shortened
 from uncage_demo.shipped import EXAMPLES
 from uncage_demo.trace.header import read_json
 from uncage_demo.trace.record import Trace
@@ -89,7 +90,7 @@ class Examples:
         for example in self.all:
             if example.name == name:
                 return example
-        raise ValueError(f"no shipped example is called {name!r}; there are: {', '.join(e.name for e in self.all) or 'none'}")
+        raise ValueError(f"no shipped example is called {shortened(name)}; there are: {listed(e.name for e in self.all) or 'none'}")
 
     def entry(self, stem: str) -> Entry:
         """The run of one file, for the trace store.
@@ -101,7 +102,7 @@ class Examples:
             for path in example.files:
                 if path.stem == stem:
                     return self._entry(path, example.verdicts.get(stem))
-        raise ValueError(f"no shipped example is called {stem!r}")
+        raise ValueError(f"no shipped example is called {shortened(stem)}")
 
     def pictures(self) -> dict[str, str]:
         """Example -> small JPEG data URL of its last stage's finished picture; those that cannot be read are left out."""

@@ -27,6 +27,7 @@ from uncage_demo.files import replacing, write_atomically
 from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
+from uncage_demo.setting import one_of, shortened
 from uncage_demo.trace.check import check_notes
 from uncage_demo.trace.header import read_json
 from uncage_demo.trace.notes import Note, tidy
@@ -144,11 +145,10 @@ def told_file(entries: list[Entry], asked: dict[str, Any], folder: Path) -> dict
         ValueError: naming what is wrong with the request, or why this file cannot be made.
     """
     kind, step = asked.get("kind"), asked.get("step", 0)
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
+    kind = one_of("kind", kind, KINDS)
     last = max(len(e.trace.steps) for e in entries) - 1
     if not isinstance(step, int) or isinstance(step, bool):
-        raise ValueError(f"step={step!r}: give a whole number from 0 to {last}")
+        raise ValueError(f"step={shortened(step)}: give a whole number from 0 to {last}")
     theme = "dark" if asked.get("theme") == "dark" else "light"
     path = make_file(entries, kind, min(max(step, 0), last), folder, theme)
     return {"name": path.name, "mime": _MIME[path.suffix[1:]], "data": base64.b64encode(path.read_bytes()).decode()}

@@ -15,11 +15,13 @@ from uncage_demo.backends.ages import ages_of, said
 from uncage_demo.backends.large.download import is_folder
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.orders.table import order_of
+from uncage_demo.setting import shortened
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.trace.wish import changed
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.api_files import opened_trace
 from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
@@ -178,7 +180,7 @@ class Handlers(PromptHandlers, RunHandlers):
         entries = self.whole_entries(ids[: options.MAX_STAGES])
         number = event.get("run")
         if not isinstance(number, int) or not 0 <= number < len(entries):
-            raise ValueError(f"run={number!r}: choose one of the {len(entries)} runs on stage")
+            raise ValueError(f"run={shortened(number)}: choose one of the {len(entries)} runs on stage")
         parent = entries[number]
         changes = branch_arguments(parent.trace, event)
         self.check_same_model(parent.trace)
@@ -246,7 +248,7 @@ class Handlers(PromptHandlers, RunHandlers):
         Raises:
             ValueError: naming what is wrong with the file.
         """
-        trace = Trace.load(path)
+        trace = opened_trace(path)
         edits = chips.corrections_of(trace)
         identity = self.store.add(trace, None, edits)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from uncage_demo.backends.zero_gpu import borrows_gpu
 from uncage_demo.branching import attention_at, attention_of_cell, attention_to_other
 from uncage_demo.player.head_maps import packed, word_rows
-from uncage_demo.setting import whole_number
+from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import device_runs
 from uncage_demo.ui.exports import answered
@@ -45,7 +45,7 @@ def heads_function(handlers: Handlers) -> Callable[[Any], str]:
         word = -1 if other or cell is not None else whole_number("word", data.get("word"), 0, len(trace.prompt.words) - 1)
         rows = word_rows(trace, word) if word >= 0 else []
         if not rows and word >= 0:
-            raise ValueError(f"attention to {trace.prompt.words[word].text!r} was not recorded")
+            raise ValueError(f"attention to {shortened(trace.prompt.words[word].text)} was not recorded")
         if not room.acquire(blocking=False):
             raise ValueError(BUSY)
         try:

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from uncage_demo.browser.served import SHELF, Shelf, check_parts
 from uncage_demo.config import SETTINGS
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
+from uncage_demo.setting import shortened
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.header import read_json
 from uncage_demo.trace.record import Trace
@@ -112,7 +113,7 @@ def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[An
         name, age = str(_dict(data).get("model")), str(_dict(data).get("age") or "")
         entry_of(name)
         if is_embedded(name) and age and age not in kept_ages(name):
-            raise ValueError(f"age={age!r}: this model keeps {', '.join(kept_ages(name)) or 'no weights of its training'}")
+            raise ValueError(f"age={shortened(age)}: this model keeps {', '.join(kept_ages(name)) or 'no weights of its training'}")
         build = str(_dict(data).get("build") or "wasm")
         return {"files": _with_parts(lambda: shelf.model(name, age, build))}
 
@@ -120,7 +121,7 @@ def functions(handlers: Handlers, shelf: Shelf = SHELF) -> Sequence[Callable[[An
         given = _dict(data)
         text, edits, model = str(given.get("text") or "").strip(), str(given.get("edits") or ""), str(given.get("model"))
         if not is_embedded(model):
-            raise ValueError(f"model {model!r} is drawn on the server only; in a browser: {', '.join(EMBEDDED)}")
+            raise ValueError(f"model {shortened(model)} is drawn on the server only; in a browser: {', '.join(EMBEDDED)}")
         return {"prompt": asdict(read_prompt(handlers, text, edits, model))}
 
     def here_told(data: Any) -> dict[str, Any]:

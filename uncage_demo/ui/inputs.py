@@ -1,12 +1,14 @@
-"""Numbers that programs send: checked, and named when they do not fit."""
+"""Numbers and names that programs send: checked, and named when they do not fit."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from uncage_demo.setting import one_of, shortened
 from uncage_demo.ui.models import default_model, folders_allowed, model_choices
 
 
@@ -48,11 +50,47 @@ def check_number(given: Any, name: str, *, whole: bool, low: float | None = None
     return int(given) if whole else float(given)
 
 
+def checked_choice(choices: Sequence[str], *, label: str, value: Any, several: bool = False, blank: bool = False) -> Any:
+    """A gr.Dropdown that names its argument when what is sent is not among its choices, and shows no more than the value's beginning.
+
+    Args:
+        choices: what is allowed.
+        label: the argument's name.
+        value: at first.
+        several: takes a list of choices.
+        blank: None may be sent for it.
+    """
+    dropdown = gr.Dropdown(list(choices), value=value, multiselect=several or None, label=label)
+
+    def preprocess(payload: Any) -> Any:
+        if payload is None and blank:
+            return None
+        try:
+            if not several:
+                return one_of(label, payload, choices)
+            if not isinstance(payload, list):
+                raise ValueError(f"{label}={shortened(payload)}: give a list")
+            return [one_of(label, one, choices) for one in payload]
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    dropdown.preprocess = preprocess  # type: ignore[method-assign]
+    return dropdown
+
+
 def model_input() -> Any:
     """Where a program names a model: one of those on offer, or any text where it may also be a folder of the server.
 
     A list of choices would refuse a folder before anything of ours could look at it.
     """
-    if folders_allowed():
-        return gr.Textbox(default_model(), label="model")
-    return gr.Dropdown([name for _, name in model_choices()], value=default_model(), label="model")
+    if not folders_allowed():
+        return checked_choice([name for _, name in model_choices()], value=default_model(), label="model")
+    model = gr.Textbox(default_model(), label="model")
+
+    def preprocess(payload: Any) -> str:
+        if not isinstance(payload, str) or not payload.strip():
+            raise gr.Error(f"model={shortened(payload)}: give a name (see list_models) or a folder of the server", print_exception=False)
+        return payload
+
+    model.preprocess = preprocess  # type: ignore[method-assign]
+    return model

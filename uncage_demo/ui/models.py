@@ -19,6 +19,7 @@ from uncage_demo.backends.large.download import is_folder
 from uncage_demo.backends.options import TRACE_KEY, ModelOptions, OptionFact, named, options_for, recorded, without_options
 from uncage_demo.backends.zero_gpu import on_zero_gpu
 from uncage_demo.prompt.words import WordReader
+from uncage_demo.setting import listed, shortened
 from uncage_demo.shipped import EMBEDDED
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import ModelDefaults, TextToken
@@ -148,7 +149,7 @@ def entry_of(model: str, family: str | None = None) -> CatalogEntry:
         folder = Path(model).expanduser()
         return replace(find(model), draws=f"What the checkpoint in {folder} draws.", folder_settings=settings_in(folder, family))
     more = "; or a folder of this server" if folders_allowed() else ""
-    raise ValueError(f"model {model!r} is not offered here; choose one of {', '.join(e.id for e in offered())}{more}")
+    raise ValueError(f"model {shortened(model, 40)} is not offered here; choose one of {listed(e.id for e in offered())}{more}")
 
 
 def option_facts(model: str) -> tuple[OptionFact, ...]:
@@ -177,7 +178,7 @@ def check_options(model: str, options: ModelOptions) -> None:
     allowed = [one.name for one in option_facts(model)]
     refused = {name: value for name, value in options.given().items() if name not in (*allowed, "age")}
     if refused:
-        said = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in refused.items())
+        said = listed((f"{name}={shortened(value, 40)}" for name, value in refused.items()), 120)
         raise ValueError(f"{said}: not an option of {title_of(model)} here; it has {', '.join(allowed) or 'none'}")
 
 

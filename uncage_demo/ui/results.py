@@ -20,6 +20,7 @@ from uncage_demo.bench.titles import method_title
 from uncage_demo.config import DecodingConfig
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import Run
+from uncage_demo.setting import shortened
 from uncage_demo.shipped import RESULTS
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import exports, live, memory, theme
@@ -139,7 +140,7 @@ def server_functions(drawn: Drawn) -> list[Callable[[Any], str]]:
         found = drawn.shipped().find(**dict(zip(names, _texts(data, *names), strict=True)))
         first = data.get("first", 0)
         if not isinstance(first, int) or first < 0:
-            raise ValueError(f"first={first!r}: give a whole number from 0")
+            raise ValueError(f"first={shortened(first)}: give a whole number from 0")
         return {"count": len(found), "rows": [pair_view(*pair) for pair in found[first : first + PAGE_ROWS]]}
 
     def results_payload(data: Any) -> dict[str, Any]:

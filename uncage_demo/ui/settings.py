@@ -13,6 +13,7 @@ from typing import Any
 from uncage_demo.backends.options import NEGATIVE_PROMPTS, OPTIONS, TRACE_KEY, ModelOptions, named
 from uncage_demo.config import SETTINGS, DecodingConfig
 from uncage_demo.orders.table import COMPARED
+from uncage_demo.setting import listed, retold, shortened
 from uncage_demo.trace.frames import frames_said, frames_told
 
 MAX_STAGES = 6
@@ -51,7 +52,7 @@ class Settings:
     frames: str = "all"
 
     def __post_init__(self) -> None:
-        age = ModelOptions(age=self.age or None).age or self.options.age
+        age = _options(age=self.age or None).age or self.options.age
         object.__setattr__(self, "age", age or "")
         object.__setattr__(self, "options", replace(self.options, age=None))
         object.__setattr__(self, "frames", frames_said(self.frames))
@@ -59,7 +60,7 @@ class Settings:
             raise ValueError(f"{len(self.orders)} orders: choose 1 to {MAX_STAGES}")
         unknown = sorted(set(self.shared) - set(SHARED_FIELDS))
         if unknown:
-            raise ValueError(f"unknown setting(s) {', '.join(unknown)}; allowed: {', '.join(SHARED_FIELDS)}")
+            raise ValueError(f"unknown setting(s) {listed(unknown, 80)}; allowed: {listed(SHARED_FIELDS, 160)}")
         self.configs()
 
     @property
@@ -126,10 +127,10 @@ def from_query(query: Mapping[str, str]) -> tuple[str, Settings, int | None, str
     orders = tuple(given) or Settings().orders
     step = query.get("step", "")
     if step and not _WHOLE.fullmatch(str(step)):
-        raise ValueError(f"step={step!r} in the link: give a whole number from 0")
+        raise ValueError(f"step={shortened(step)} in the link: give a whole number from 0")
     loaded = {one.name: option_value(one.name, str(query[one.name])) for one in OPTIONS if one.name in query}
     model, age, frames = str(query.get("model", "embedded")), str(query.get("age", "")), str(query.get("frames", "all"))
-    settings = Settings(model, orders, shared, age, ModelOptions(**loaded), frames)
+    settings = Settings(model, orders, shared, age, _options(**loaded), frames)
     return prompt, settings, int(step) if step else None, str(query.get("edits", ""))
 
 
@@ -171,6 +172,18 @@ def option_text(name: str, value: Any) -> str:
     if name == "negative_prompt":
         return next((known for known, text in NEGATIVE_PROMPTS.items() if text == value), value)
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _options(**given: Any) -> ModelOptions:
+    """ModelOptions of untrusted values.
+
+    Raises:
+        ValueError: naming the option, the beginning of its value and what is allowed.
+    """
+    try:
+        return ModelOptions(**given)
+    except ValueError as error:
+        raise ValueError(retold(error, *given.values())) from None
 
 
 def _from_link(name: str, text: str) -> Any:
