@@ -203,6 +203,24 @@ def test_a_link_restores_prompt_settings_and_step(browser, site):
         assert "seed=5" in link
 
 
+def test_an_address_of_runs_restores_their_settings(browser, site):
+    for page in visit(browser, site, WIDE):
+        page.click("#uc-settings > button")
+        page.fill("#uc-seed input", "77")
+        page.keyboard.press("Tab")
+        page.get_by_label("Guided steps").first.fill("3")
+        page.keyboard.press("Tab")
+        run_to_end(page)
+        ids = shared(page, "ids")
+        for guided, run in (("3", ",".join(ids)), ("", "example:rescue.meissonic,example:rescue.uncage")):
+            page.goto(f"{site}?runs={run}", wait_until="domcontentloaded")
+            page.wait_for_selector("#uc-stage [data-ready]", state="attached")
+            page.click("#uc-settings > button")
+            page.get_by_label("Guided steps").first.wait_for()
+            assert page.get_by_label("Guided steps").first.input_value() == guided, "left open stays blank"
+            assert page.input_value("#uc-seed input") == ("77" if guided else "0")
+
+
 def test_lessons_work_on_a_phone_without_a_model(browser, site):
     for page in visit(browser, site + "?lesson=1", PHONE, has_touch=True, is_mobile=True):
         page.wait_for_selector("#uc-learn .uc-now")

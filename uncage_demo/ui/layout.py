@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import html
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from uncage_demo.backends.options import without_options
 from uncage_demo.decoding.presets import named_preset
+from uncage_demo.trace.record import Trace
 from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, late_pictures, own_picture, pages, theme
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.api import add_api
@@ -19,9 +22,10 @@ from uncage_demo.ui.errors import beside_the_field, explained, short_reason
 from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import message
-from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, model_choices
+from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, entry_of, model_choices
 from uncage_demo.ui.panel import Panel, build_panel
 from uncage_demo.ui.results import read_ahead
+from uncage_demo.ui.settings import Settings
 
 # Files that visitors were given are deleted a day after they were made; looked at every hour.
 KEPT_FILES_S = (3600, 24 * 3600)
@@ -315,13 +319,26 @@ def restored_example(handlers: Handlers, panel: Panel, name: str, **extra: Any) 
     )
 
 
+def panel_values(handlers: Handlers, panel: Panel, traces: Sequence[Trace]) -> tuple[list[Any] | None, str]:
+    """(what fills the panel so that Generate draws as some runs were drawn, or None; what to say of None)."""
+    try:
+        model, _ = without_options(handlers.slot.of_trace(traces[0]))
+        entry_of(model)
+        return panel.values(replace(options.settings_of_traces(traces), model=model)), ""
+    except ValueError:  # a file of a model that is not offered here, or with settings of another version
+        return None, "The settings are not those of these runs, which cannot be drawn again here."
+
+
 def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr.Tabs, lesson: gr.HTML) -> None:
     """On load: a link's prompt, settings and step; a lesson's tab; otherwise the first shipped example, playing."""
     panel: Panel = page["panel"]
     outputs = [page["stage"], page["prompt"], page["edits"], page["chips"], *panel.inputs, tabs, lesson, page["model"]]
 
+    # The panel is filled in every case: a number field that was never told its blank value shows 0, and would be read so.
     def nothing() -> list[Any]:
-        return [gr.skip()] * len(outputs)
+        filled = [gr.skip()] * len(outputs)
+        filled[4 : 4 + len(panel.inputs)] = panel.values(Settings(default_model()))
+        return filled
 
     @functools.partial(beside_the_field, answers=len(outputs))
     def restore(request: gr.Request) -> list[Any]:
@@ -353,7 +370,10 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
         elif "runs" in query:
             entries = handlers.store.get_many(query["runs"].split(",")[: options.MAX_STAGES])
             text, kept = entries[0].trace.prompt.text, entries[0].edits
-            filled[0] = handlers.shown([entry.id for entry in entries], None, kept)
+            values, note = panel_values(handlers, panel, [entry.trace for entry in entries])
+            if values:
+                filled[4 : 4 + len(panel.inputs)] = values
+            filled[0] = handlers.shown([entry.id for entry in entries], None, kept, note=note)
             filled[1:4] = [text, chips.keep(text, kept), handlers.chips_for(text, kept, entries[0].trace.model.id)[0]]
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
