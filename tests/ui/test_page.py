@@ -154,8 +154,16 @@ def test_runs_can_be_taken_away_and_opened_again(page, tmp_path):
     drop(page, "#uc-stage .uc-stage", tmp_path / names[1])
     page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
     assert page.locator("#uc-stage .up-stage").count() == 1
+    drop(page, "#uc-stage .uc-stage", tmp_path / "runs.zip")
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 2")
+    drop(page, "#uc-stage .uc-stage", tmp_path / names[1])
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
+    page.set_input_files("input[accept*='.npz']", [tmp_path / name for name in names])
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 2")
+    drop(page, "#uc-stage .uc-stage", tmp_path / names[1])
+    page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not a trace")
-    page.set_input_files("input[accept='.npz']", tmp_path / "broken.npz")
+    page.set_input_files("input[accept*='.npz']", tmp_path / "broken.npz")
     page.wait_for_function("() => document.body.innerText.includes('not a readable trace file')")
     assert len(shared(page, "ids")) == 1, "the run on stage stays"
 
@@ -332,7 +340,7 @@ def test_an_opened_trace_is_never_markup(browser, site, tmp_path):
     path = tmp_path / "hostile.npz"
     make_trace(3, steps=4, prompt_text=HOSTILE).save(path)
     for page in visit(browser, site, WIDE):
-        page.set_input_files("input[accept='.npz']", path)
+        page.set_input_files("input[accept*='.npz']", path)
         page.wait_for_function("() => window.UncagePage.shared.ids.length === 1")
         page.wait_for_function("() => document.querySelector('#uc-stage').innerText.includes('onerror')")
         assert page.evaluate("() => window.hacked") is None

@@ -21,13 +21,13 @@ from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.trace.wish import changed
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
-from uncage_demo.ui.api_files import opened_trace
 from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
 from uncage_demo.ui.device_runs import Finished
 from uncage_demo.ui.examples import Example, Examples
 from uncage_demo.ui.line import Line
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import ModelSlot, default_model, is_embedded
+from uncage_demo.ui.opened import read_traces
 from uncage_demo.ui.prompting import PromptHandlers
 from uncage_demo.ui.runs import Made, RunHandlers, branch_arguments, checked_steps
 from uncage_demo.ui.session import TraceStore
@@ -242,20 +242,27 @@ class Handlers(PromptHandlers, RunHandlers):
         chosen = options.settings_of_traces([e.trace for e in entries])
         return self.shown([e.id for e in entries], chosen, example=example.name, about=example.about, **extra)
 
-    def open_trace(self, path: str) -> tuple[str, Trace]:
-        """Load an untrusted trace file; (message for the stage, trace).
+    def open_traces(self, paths: Sequence[str], **extra: Any) -> tuple[str, list[Trace]]:
+        """Load untrusted trace files; (message for the stage, traces).
 
         Raises:
-            ValueError: naming what is wrong with the file.
+            ValueError: naming what is wrong with the files.
         """
-        trace = opened_trace(path)
-        edits = chips.corrections_of(trace)
-        identity = self.store.add(trace, None, edits)
-        try:
-            chosen = options.settings_of_traces([trace])
-        except ValueError:
-            chosen = None
-        return self.shown([identity], chosen, edits, opened=True), trace
+        traces = read_traces(paths)
+        edits = [chips.corrections_of(trace) for trace in traces]
+        ids = [self.store.add(trace, None, kept) for trace, kept in zip(traces, edits, strict=True)]
+        return self.shown(ids, _made_by(traces), edits[0], opened=True, **extra), traces
+
+
+def _made_by(traces: Sequence[Trace]) -> Settings | None:
+    """The settings that make all of these runs side by side; None where no settings do."""
+    try:
+        chosen = options.settings_of_traces(traces)
+        alike = [config.to_dict() for config in chosen.configs()] == [DecodingConfig.from_dict(t.config).to_dict() for t in traces]
+    except ValueError:
+        return None
+    same = all((t.prompt.text, t.age, t.model.id) == (traces[0].prompt.text, traces[0].age, traces[0].model.id) for t in traces)
+    return chosen if len(traces) == 1 or (alike and same) else None
 
 
 def _counts(titles: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from uncage_demo.ui.examples import Examples
 from uncage_demo.ui.handlers import Handlers
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.models import DEVICE_QUEUE, MOST_IN_LINE, ModelSlot, default_model, entry_of, model_choices
+from uncage_demo.ui.opened import KINDS
 from uncage_demo.ui.panel import Panel, build_panel
 from uncage_demo.ui.results import read_ahead
 from uncage_demo.ui.settings import Settings
@@ -113,7 +114,7 @@ def _play(handlers: Handlers) -> dict[str, Any]:
             elem_id="uc-examples",
             apply_default_css=False,
         )
-        opened = gr.UploadButton("Open a trace", file_types=[".npz"], elem_id="uc-open", size="sm", scale=0)
+        opened = gr.UploadButton("Open a trace", file_count="multiple", file_types=KINDS, elem_id="uc-open", size="sm", scale=0)
         own = own_picture.upload_button()
     in_browser.build(handlers, panel, prompt)
     place = gr.HTML("", html_template="<span></span>", elem_id="uc-queue")
@@ -148,16 +149,23 @@ def _play(handlers: Handlers) -> dict[str, Any]:
     )
     panel.model.change(explained(exports.model_facts), panel.model, about_model, api_visibility="private", show_progress="hidden")
 
-    @functools.partial(beside_the_field, answers=4)
-    def open_file(path: str) -> tuple[Any, ...]:
-        shown, trace = handlers.open_trace(path)
-        vocabulary = pages.shipped_vocabulary(trace.model.id)
-        corrections = chips.corrections_of(trace)
-        kept = chips.keep(trace.prompt.text, corrections)
-        return shown, trace.prompt.text, kept, chips.chips_value(trace.prompt, vocabulary, trace.model.title, corrections)
+    @functools.partial(beside_the_field, answers=4 + len(panel.inputs))
+    def open_files(paths: list[str]) -> tuple[Any, ...]:
+        shown, traces = handlers.open_traces(paths)
+        first = traces[0]
+        corrections = chips.corrections_of(first)
+        kept = chips.keep(first.prompt.text, corrections)
+        said = chips.chips_value(first.prompt, pages.shipped_vocabulary(first.model.id), first.model.title, corrections)
+        values, _ = panel_values(handlers, panel, traces)
+        return shown, first.prompt.text, kept, said, *(values or [gr.skip()] * len(panel.inputs))
 
     opened.upload(
-        open_file, opened, [stage, prompt, edits, chip_line], api_visibility="private", show_progress="hidden", concurrency_limit=2
+        open_files,
+        opened,
+        [stage, prompt, edits, chip_line, *panel.inputs],
+        api_visibility="private",
+        show_progress="hidden",
+        concurrency_limit=2,
     )
 
     @functools.partial(beside_the_field, answers=4 + len(panel.inputs))

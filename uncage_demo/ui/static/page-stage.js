@@ -199,7 +199,7 @@
       }
     }
 
-    // A trace file or a picture dropped on the stage takes the same way as one chosen with its button.
+    // Trace files or a picture dropped on the stage take the same way as those chosen with the buttons.
     element.addEventListener("dragover", (event) => {
       if (![...event.dataTransfer.types].includes("Files")) return;
       event.preventDefault();
@@ -209,12 +209,12 @@
     element.addEventListener("drop", (event) => {
       event.preventDefault();
       element.classList.remove("uc-drop");
-      const file = event.dataTransfer.files[0];
-      const kind = file && file.type.startsWith("image/") ? "png" : "npz";
-      const field = document.querySelector(`#uc-bar input[type="file"][accept*=".${kind}"]`);
-      if (!field || !file) return;
+      const dropped = [...event.dataTransfer.files];
+      const picture = dropped.length && dropped[0].type.startsWith("image/");
+      const field = document.querySelector(`#uc-bar input[type="file"][accept*=".${picture ? "png" : "npz"}"]`);
+      if (!field || !dropped.length) return;
       const files = new DataTransfer();
-      files.items.add(file);
+      for (const file of picture ? dropped.slice(0, 1) : dropped) files.items.add(file);
       field.files = files.files;
       field.dispatchEvent(new Event("change", { bubbles: true }));
     });

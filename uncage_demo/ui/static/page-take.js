@@ -73,7 +73,7 @@
     row.append(
       make("span", "uc-take-title", "Take it away"),
       file("Player", "html", "This player as one HTML file that opens offline, notes included"),
-      file("Trace", "npz", "The whole run of every stage with its notes; open it here again or in Python"),
+      file("Trace", "npz", "The whole run of every stage with its notes, as one .zip where there are several; open it here again, or the files in it in Python"),
       make("span", "uc-take-title uc-muted", "Film"),
       file("WebP", "webp", "The stages as an animated picture"),
       file("MP4", "mp4", "The stages as a video"),
