@@ -58,6 +58,15 @@ def test_a_fresh_page_makes_the_branches_again(backend, branched, tmp_path):
     assert again["query"] == told["query"]
 
 
+def test_a_seventh_run_says_whose_place_it_takes_and_keeps_the_run_it_continues(branched):
+    handlers, told = branched
+    assert told["note"] == ""
+    more = last(handlers.branch(told["ids"], {"run": 5, "step": 3, "order": "random"}))
+    kept = [identity for letter, identity in zip("ABCDEF", told["ids"], strict=True) if letter != "E"]
+    assert more["ids"][:5] == kept
+    assert more["note"] == "6 runs are the most on stage: E made room for the branch."
+
+
 def test_branches_of_an_example_have_the_examples_link(backend, branched, tmp_path):
     handlers, told = branched
     for order, identity in zip(("meissonic", "uncage"), told["ids"], strict=False):

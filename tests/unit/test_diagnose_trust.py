@@ -23,6 +23,13 @@ def test_a_statement_just_past_its_threshold_says_that_its_evidence_is_weak() ->
     assert not between.text.startswith("Perhaps")
 
 
+def test_a_map_that_is_weaker_on_another_object_is_not_said_to_be_wrong() -> None:
+    trace = painted("a turtle and a pink apple", lambda _: {"turtle": LEFT, "apple": RIGHT, "pink": RIGHT})
+    found = of_kind(diagnose(trace, thresholds=replace(EXACT, leak_share=0.1)), "leak")[0]
+    assert found.evidence["share"] < 0.5
+    assert "attends to another object, too: it belongs to “apple”, but its map is 0.2 times as strong" in found.text
+
+
 def test_thresholds_of_other_weights_give_no_strong_evidence(tmp_path: Path) -> None:
     trace = painted("a turtle and an apple", lambda _: {"turtle": LEFT, "apple": RIGHT})
     assert calibration().model != (trace.model.id, trace.model.weight_hash)

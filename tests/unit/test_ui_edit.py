@@ -16,7 +16,7 @@ from uncage_demo.editing.picture import encode_picture
 from uncage_demo.player.payload import build_payload
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.runner import generate
-from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.handlers import Handlers, kept_beside
 from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings
 
@@ -80,7 +80,7 @@ def test_another_prompt_stands_beside_the_run_that_it_comes_from(handlers: Handl
     [(0, 2, 5, [0, 1]), (1, 2, 1, [1]), (3, 6, 5, [0, 1, 2, 3, 4]), (5, 6, 5, [0, 1, 2, 3, 5]), (0, 6, 0, [])],
 )
 def test_the_edited_run_makes_room_last(edited: int, count: int, room: int, kept: list[int]) -> None:
-    assert edit.kept_beside(edited, count, room) == kept
+    assert kept_beside(edited, count, room) == kept
 
 
 def test_moves_and_places(handlers: Handlers, ids: list[str]) -> None:

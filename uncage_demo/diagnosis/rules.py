@@ -216,7 +216,7 @@ def leak_score(evidence: Evidence, owner: int, attribute: int, other: int) -> fl
 
 
 def leaks(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
-    """Attributes whose map is stronger on another object's cells than on their own object's."""
+    """Attributes of whose map another object's cells have more than is usual for the model."""
     findings = []
     for owner, subject in enumerate(trace.prompt.subjects):
         for number, group in enumerate(subject.attributes):
@@ -230,8 +230,10 @@ def leaks(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
             cells = tuple(np.flatnonzero(evidence.cells == other).tolist())
             attribute = "“" + " ".join(trace.prompt.words[w].text for w in group) + "”"
             name = "“" + " ".join(trace.prompt.words[w].text for w in subject.object) + "”"
+            # A model that leaks at a small share is calibrated to it: there most of the map still lies on the own object.
+            where = "to the wrong object" if readable[other] > 0.5 else "to another object, too"
             text = (
-                f"{attribute} attends to the wrong object: it belongs to {name}, but its map is "
+                f"{attribute} attends {where}: it belongs to {name}, but its map is "
                 f"{readable[other] / max(1 - readable[other], 1e-6):.1f} times as strong on the cells of {name_of(trace, other)}."
             )
             step = _reading_step(trace, evidence, cells)

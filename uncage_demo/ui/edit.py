@@ -18,7 +18,7 @@ from uncage_demo.ui import chips
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.edit_runs import follow
 from uncage_demo.ui.errors import beside_the_field
-from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.handlers import Handlers, kept_beside
 from uncage_demo.ui.messages import message
 from uncage_demo.ui.own_picture import own_picture
 from uncage_demo.ui.panel import Panel
@@ -99,16 +99,6 @@ def edit_on_stage(handlers: Handlers, ids: Any, event: Any) -> Iterator[str]:
         # an edit may have fewer steps than its source; the clock goes to where all of them are finished
         last = max(trace.steps[-1].step for trace in (*(entries[i].trace for i in kept), *answer.finished.traces))
         yield message("traces", **told, step=last, edit=request.kind, note=note)
-
-
-def kept_beside(edited: int, count: int, room: int) -> list[int]:
-    """Which runs on stage stay beside new ones: the edited one first of all, then the earlier ones, in the order in which they stand.
-
-    Args:
-        edited: index of the edited run; count: runs on stage; room: stages that are left for them.
-    """
-    others = (number for number in range(count) if number != edited)
-    return sorted([edited, *others][: max(0, room)])
 
 
 def wire(

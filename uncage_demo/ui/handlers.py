@@ -193,8 +193,11 @@ class Handlers(PromptHandlers, RunHandlers):
                 yield answer
         assert made is not None  # a branch ends with its trace or raises
         (identity,) = made.ids
-        kept = ids if len(ids) < options.MAX_STAGES else ids[: options.MAX_STAGES - 1]
-        yield message("traces", **self.told([*kept, identity], None, parent.edits), step=changes["at_step"], branch=identity)
+        kept = kept_beside(number, len(entries), options.MAX_STAGES - 1)
+        gone = next((chr(ord("A") + place) for place in range(len(entries)) if place not in kept), "")
+        note = f"{options.MAX_STAGES} runs are the most on stage: {gone} made room for the branch." if gone else ""
+        told = self.told([*(entries[place].id for place in kept), identity], None, parent.edits)
+        yield message("traces", **told, step=changes["at_step"], branch=identity, note=note)
 
     def branch_again(self, ids: Any, branches: Any) -> Iterator[str]:
         """Make the branches of a link again, one after the other; they join the stages.
@@ -263,6 +266,16 @@ def _made_by(traces: Sequence[Trace]) -> Settings | None:
         return None
     same = all((t.prompt.text, t.age, t.model.id) == (traces[0].prompt.text, traces[0].age, traces[0].model.id) for t in traces)
     return chosen if len(traces) == 1 or (alike and same) else None
+
+
+def kept_beside(edited: int, count: int, room: int) -> list[int]:
+    """Which runs on stage stay beside new ones: the edited one first of all, then the earlier ones, in the order in which they stand.
+
+    Args:
+        edited: index of the edited run; count: runs on stage; room: stages that are left for them.
+    """
+    others = (number for number in range(count) if number != edited)
+    return sorted([edited, *others][: max(0, room)])
 
 
 def _counts(titles: Sequence[str], finished: Finished, columns: int) -> list[dict[str, Any]]:

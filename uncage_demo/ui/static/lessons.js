@@ -262,8 +262,8 @@
       // in a column of its own the text follows: what was just done stays in view above what comes next
       const done = left ? now.previousElementSibling || now : now;
       text.scrollTop += done.getBoundingClientRect().top - text.getBoundingClientRect().top - 12;
-      // ... and the column is as high as the window, but begins below the page's head
-      if (current && getComputedStyle(bar).display === "none") (left ? now : text.lastElementChild).scrollIntoView({ block: "nearest" });
+      // ... and the column is as high as the window, but begins below the page's head: its end would stay out of view
+      if (!left && getComputedStyle(bar).display === "none") text.lastElementChild.scrollIntoView({ block: "nearest" });
     }
 
     function receive() {

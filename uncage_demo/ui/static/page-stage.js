@@ -84,6 +84,7 @@
       live.hide();
       progress.hide();
       setRunning(false);
+      page.problem(""); // of another try
       note.textContent = message.problem || "";
       note.hidden = !message.problem;
       tell([message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" "));

@@ -71,15 +71,19 @@
     render();
   }
 
-  // What is wrong stands beside the prompt until the next try, and where there is another way, a button that takes it.
+  // What is wrong stands beside the prompt until the next try or another prompt, and where there is another way, a button that takes it.
   function problem(context) {
     const node = context.element.querySelector(".uc-problem");
-    page.problem = (text, offer) => {
+    const tell = (text, offer = null) => {
       node.hidden = !text;
       node.textContent = text || "";
       if (text && offer) node.append(" ", button("uc-small", offer.label, offer.act));
       if (text) node.scrollIntoView({ block: "nearest" });
     };
+    document.addEventListener("input", ({ target }) => {
+      if (target instanceof Element && target.closest("#uc-prompt")) tell("");
+    });
+    page.problem = tell;
   }
 
   const page = (window.UncagePage = {
