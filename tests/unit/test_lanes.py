@@ -177,6 +177,21 @@ def test_a_forward_has_the_same_bits_in_one_piece_and_in_lanes(samples: int, ask
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("suppress", [(), (2,)])
+def test_many_samples_go_few_at_a_time_with_the_bits_of_each_alone(monkeypatch: pytest.MonkeyPatch, suppress: tuple[int, ...]) -> None:
+    torch.set_num_threads(1)
+    backend, sizes = EmbeddedBackend.tiny(), []
+    text = [backend.encode_prompt(parse_prompt(words, backend)) for words in ("a turtle", "a red apple", "a cat", "a dog", "a bow")]
+    grid = torch.randint(0, backend.mask_id + 1, (5, 36), generator=torch.Generator().manual_seed(0))
+    alone = [backend.forward(grid[i : i + 1], 0, 4, text[i : i + 1], capture=CAPTURES[1], suppress=suppress) for i in range(5)]
+    forward = backend.transformer.forward
+    monkeypatch.setattr(backend.transformer, "forward", lambda tokens, *a, **k: (sizes.append(len(tokens)), forward(tokens, *a, **k))[1])
+    made = backend.forward(grid, 0, 4, text, capture=CAPTURES[1], suppress=suppress)
+    assert sizes == [2, 2, 1] * (2 if suppress else 1)
+    for name in ("cond", "uncond", "attention"):
+        assert torch.equal(getattr(made, name), torch.cat([getattr(one, name) for one in alone]))
+
+
 def test_what_is_asked_often_goes_in_lanes_until_the_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:
     backend, threads = EmbeddedBackend.tiny(), []
     forward = backend.transformer.forward

@@ -134,7 +134,7 @@ def test_a_process_makes_so_many_recordings_and_no_more() -> None:
 def test_many_samples_are_not_recorded() -> None:
     replays = Replays()
     with torch.no_grad():
-        for samples in (replay._SAMPLES, replay._SAMPLES + 1):
+        for samples in (replay.MOST_SAMPLES, replay.MOST_SAMPLES + 1):
             for _ in range(OFTEN):
                 replays.run("double", lambda x: (x * 2,), (torch.ones(samples, 3),))
     assert replays.recorded == 1

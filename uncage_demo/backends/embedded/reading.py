@@ -19,7 +19,7 @@ from torch import Tensor
 
 from uncage_demo.backends.base import ForwardOutput
 from uncage_demo.backends.embedded.blocks import AttentionRequest
-from uncage_demo.backends.embedded.replay import CALLS_BEFORE
+from uncage_demo.backends.embedded.replay import CALLS_BEFORE, MOST_SAMPLES
 from uncage_demo.backends.embedded.transformer import SceneTransformer, TransformerOutput
 from uncage_demo.backends.threads import all_threads, in_lanes, lanes, one_thread
 
@@ -58,8 +58,8 @@ class Asked:
         return [self._both(self.tokens, self.text)]
 
     def shared(self, count: int) -> list[_Reading]:
-        """Some of the samples for each of `count` lanes, halves apart where there are lanes enough; empty where some would be left idle."""
-        share = -(-len(self.tokens) // count)
+        """Few samples at a time for `count` lanes, halves apart where there are lanes enough; empty where some would be left idle."""
+        share = min(-(-len(self.tokens) // count), MOST_SAMPLES)
         samples = list(zip(self.tokens.split(share), self.text.split(share), strict=True))
         if self.nothing is None or self.suppress or count >= 2 * len(samples):
             apart = [self._halves(*some) for some in samples]
@@ -118,8 +118,12 @@ class Reader:
         """
         device = asked.tokens.device
         count = lanes(device)
-        readings = asked.shared(count) if count > 1 and not asked.keep and asked.hidden is None else []
-        if readings:
+        whole = asked.keep or asked.hidden is not None or device.type != "cpu"
+        readings = [] if whole else asked.shared(count)
+        if count == 1 and len(asked.tokens) > MOST_SAMPLES and readings:
+            # Few at a time stay in the cache, and have recordings: a tenth less time than all at once.
+            return _joined(readings, [reading.made(self.transformer) for reading in readings])
+        if count > 1 and readings:
             if all(reading.plays(self.transformer) for reading in readings):
                 with one_thread(device):
                     return _joined(readings, in_lanes([partial(reading.made, self.transformer) for reading in readings], device))

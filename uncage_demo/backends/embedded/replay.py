@@ -25,7 +25,7 @@ _VERSION = attrgetter("_version")
 # A recording costs as much as some 25 calls save, so a single picture is drawn without one.
 CALLS_BEFORE = 32
 _MOST = 16  # recordings in the life of a process: 4 to 9 MB each, which PyTorch never gives back
-_SAMPLES = 2  # where more are drawn together, Python's share is too small to be worth a recording
+MOST_SAMPLES = 2  # where more are drawn together, Python's share is too small to be worth a recording
 
 
 def state_of(modules: Sequence[nn.Module]) -> State:
@@ -66,7 +66,7 @@ class Replays:
         Returns:
             The function's outputs, bit for bit.
         """
-        if inputs[0].device.type != "cpu" or len(inputs[0]) > _SAMPLES or torch.is_autocast_enabled("cpu"):
+        if inputs[0].device.type != "cpu" or len(inputs[0]) > MOST_SAMPLES or torch.is_autocast_enabled("cpu"):
             return function(*inputs)
         shape = _shape(key, inputs)
         recorded = self._recorded.get(shape)
