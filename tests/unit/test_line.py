@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -128,7 +129,7 @@ def test_nobody_is_overtaken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         assert in_the_end(bench, asked) == ["crowd 0", "new 0", "new 1", "crowd 1", "new 2", "new 3"]
 
 
-def test_a_crowd_is_told_of_fewer_steps_and_of_the_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_and_who_waits_for_later_are_told_of_fewer_steps_and_of_the_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_CROWD_WAIT_S", "_WAIT_S", "_LONGEST_WAIT_S"):
         monkeypatch.setattr(lines, name, 3600.0)
     walk = threading.Semaphore(0)
@@ -140,19 +141,26 @@ def test_a_crowd_is_told_of_fewer_steps_and_of_the_end_at_once(monkeypatch: pyte
         walk.acquire()
         yield Finished([], [])
 
-    def told(crowd: int) -> list[Any]:
+    def told(crowd: int, later: bool = False) -> list[Any]:
         monkeypatch.setattr(lines, "_CROWD", crowd)
         line = Line(workers=1)
-        items = line.follow("same", lambda: Job(work=work, runs=(), cost=3, grid=(2, 2), keep=lambda finished: []))
+        items = line.follow("same", lambda: Job(work=work, runs=(), cost=3, grid=(2, 2), keep=lambda finished: [], later=later))
         found = [next(items)]
+        listener = threading.Thread(target=lambda: found.extend(items))
+        if later:
+            listener.start()
         for _ in range(3):
             walk.release()
-            if crowd:
+            if later:
+                time.sleep(0.02)  # long enough to be told of a step, if anybody were
+            elif crowd:
                 found.append(next(items))
         walk.release()
+        if later:
+            listener.join()
         return [type(item) for item in (*found, *items) if item is not None]
 
     assert told(4).count(Shown) == 3
-    alone = told(0)
-    assert alone.count(Shown) == 0
-    assert alone[-1] is Job
+    for few in (told(0), told(4, later=True)):
+        assert few.count(Shown) == 0
+        assert few[-1] is Job

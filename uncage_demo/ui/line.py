@@ -83,6 +83,7 @@ class Line:
 
         Yields:
             Places while waiting, then steps, then the finished job; None where there is nothing new: once a second, every four far back.
+            Of what can be done later nobody is told more than that, every four seconds.
 
         Raises:
             Exception: whatever ended the run.
@@ -135,9 +136,10 @@ class Line:
         place = self._place(job)
         crowd = self._crowded or len(job.waiting_for) > _CROWD
         may = said_at + (_CROWD_WAIT_S if crowd else 0.0)
-        must = said_at + min(_LONGEST_WAIT_S, _WAIT_S * (1 + (place.ahead if place else 0) / _FAR))
+        far = (place.ahead if place else 0) / _FAR
+        must = said_at + (_LONGEST_WAIT_S if job.later else min(_LONGEST_WAIT_S, _WAIT_S * (1 + far)))
         while not job.over:
-            at = must if job.latest is seen else min(may, must)
+            at = must if job.later or job.latest is seen else min(may, must)
             left = at - time.perf_counter()
             if left <= 0:
                 return
