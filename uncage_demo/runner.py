@@ -289,7 +289,7 @@ def compare_ages(
     on_step: OnStep | None = None,
     frames: Frames = True,
 ) -> list[Trace]:
-    """Generate one picture at every age of a model: the same prompt and seed after ever more of its training, on one clock.
+    """Generate one picture at every age of a model: the same prompt and seed at several points of its training, on one clock.
 
     Args:
         name: an embedded model that keeps ages, such as "embedded-web", or its folder (see `load_backend`).

@@ -343,3 +343,13 @@ test("cells of an edit: boxes, lines, margins, what moving frees, whose cells", 
   assert.ok(whose.every((o, i) => !(own[i] && o > 0)), "a margin leaves other objects alone");
   assert.ok(whose.every((o, i) => o !== 0 || own[i]));
 });
+
+test("one cell is said as one", () => {
+  const { announced, knockedOut } = parts.phrases;
+  const run = { local: (step) => step, counts: [1, 2], unmask: Int32Array.of(0, 5, 5), raw: { lineage: { at_step: 1, edits: { suppress_word: 0 } } } };
+  const small = { runs: [run], steps: 2, words: [{ text: "cat" }] };
+  assert.equal(announced(small, 0), "Step 1 of 2; 1 cell committed.");
+  assert.equal(announced(small, 1), "Step 2 of 2; 2 cells committed.");
+  assert.match(knockedOut(small, run), /1 cell was decided before and stays as it is\./);
+  assert.match(knockedOut(small, { ...run, unmask: Int32Array.of(0, 0, 5) }), /2 cells were decided before and stay as they are\./);
+});

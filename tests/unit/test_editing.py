@@ -320,6 +320,7 @@ def test_an_origin_that_does_not_fit_is_named(parent: Trace, origin: Origin, mes
         (lambda t: compose(TINY, PAIR, regions={0: (0, 0, 0, 1)}), "region of turtle"),
         (lambda t: cells.patch_of(t.tokens.reshape(-1), (0, 0, 2, 2), (5, 5), GRID), "place of the patch"),
         (lambda t: look(TINY, np.where(ERASED, -1, 0), PAIR), "12 cells are masked"),
+        (lambda t: look(TINY, np.r_[-1, np.zeros(35, int)], PAIR), "1 cell is masked"),
         (lambda t: cells.object_cells(t, 2), "objects 0 to 1"),
     ],
 )

@@ -107,6 +107,18 @@ def positions_by(step: int) -> tuple[int, int]:
     return sum(at is not None and at < step for at in found), len(found)
 
 
+def overlaps(*words: str) -> list[float]:
+    """How much the maps of two words overlap, 0..1, in each run of lesson 3 and each step from step 8 (1-based) on."""
+    found = []
+    for trace in traces(3):
+        columns = [trace.columns.index(w.tokens[0]) for text in words for w in trace.prompt.words if w.text == text]
+        for record in trace.steps[7:]:
+            assert record.attention is not None
+            a, b = (record.attention[column] / record.attention[column].sum() for column in columns)
+            found.append(float(np.minimum(a, b).sum()))
+    return found
+
+
 def kinds(entry: Entry) -> set[str]:
     found = failures(judged(entry), entry.trace.prompt.subjects)
     return {kind for kind, some in found.items() if some and kind != "duplicate"}
@@ -170,25 +182,28 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "What is kept is never changed, unless a method opens cells again.": lambda: health(step_of(1)).changed == 0,
     "Outlined cells are the ones kept in that step: few at first, more later.": lambda: starts_few(step_of(1)),
     "The model already has a guess for every cell.": lambda: all((r.sampled >= 0).all() for r in step_of(1).steps[:3]),
-    "More guesses stay the same from step to step than at the start, because each of them sees what was kept.": lambda: settles(step_of(1)),
-    "One colour per step: dark cells were settled early, bright ones late.": brightens,
-    "The usual order adds two numbers: confidence, the log-probability of the guess, and random noise.": lambda: all(
+    "More guesses now stay the same from step to step than at the start, because the model sees the cells that were kept.": lambda: settles(
+        step_of(1)
+    ),
+    "One colour per step: dark cells were kept early, bright ones late.": brightens,
+    "The usual order adds two numbers: confidence, the log-probability of the guess (0 means certain), and random noise.": lambda: all(
         np.allclose((r.confidence + r.noise)[r.masked_before], r.scores[r.masked_before], atol=1e-5) and r.confidence.max() <= 0
         for r in step_of(2).steps
     ),
-    "The noise fades: early it decides most picks, at the end almost none.": lambda: (
+    "The noise fades: early it decides most choices, at the end almost none.": lambda: (
         np.mean([without_noise(r) for r in step_of(2).steps[: len(step_of(2).steps) // 3]]) > 0.5
         and np.mean([without_noise(r) for r in step_of(2).steps[-2:]]) < 0.1
         and step_of(2).steps[0].noise.std() > 20 * step_of(2).steps[-1].noise[step_of(2).steps[-1].masked_before].std()
     ),
-    "The cosine schedule begins with few, while little is known.": lambda: (
+    "The schedule used here, a cosine, begins with few, while little is known.": lambda: (
         step_of(2).config["schedule"].startswith("cosine") and starts_few(step_of(2))
     ),
-    "Confidence plus noise is its score.": lambda: (
+    "The score of a cell is confidence plus noise.": lambda: (
         score_terms(step_of(2)) == [{"confidence": True, "noise": True, "contrast": False}] * len(step_of(2).steps)
     ),
-    "At or above the cutoff a cell is kept in this step; below it, it waits.": lambda: all(
-        ((r.scores >= r.cutoff) == r.committed)[r.masked_before].all() for r in step_of(2).steps
+    "The cutoff is the lowest score that is kept in this step; cells below it wait.": lambda: all(
+        ((r.scores >= r.cutoff) == r.committed)[r.masked_before].all() and np.isclose(r.scores[r.committed].min(), r.cutoff)
+        for r in step_of(2).steps
     ),
     "Here it draws one prompt three times, from three seeds.": lambda: (
         len({t.prompt.text for t in traces(3)}) == 1 and len({t.config["seed"] for t in traces(3)}) == 3
@@ -203,14 +218,16 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "Most objects have their position by step 12, when less than a third of the cells are decided.": lambda: (
         positions_by(12)[0] > positions_by(12)[1] / 2 and all(sum(counts(t)[:12]) < t.tokens.size / 3 for t in traces(3))
     ),
-    "UNCAGE keeps the same guesses and changes only the order.": lambda: all(
-        (a.sampled == b.sampled).all() for a, b in list(zip(traces(4)[0].steps, traces(4)[1].steps, strict=True))[: fork(traces(4)) + 1]
+    "From step 8 on the two maps hardly overlap: the model tells the objects apart.": lambda: max(overlaps("backpack", "suitcase")) < 0.3,
+    "The maps of “white” and “green” overlap far more: it does not tell the colours apart.": lambda: (
+        min(np.divide(overlaps("white", "green"), overlaps("backpack", "suitcase"))) > 2
     ),
-    "Until this step both runs held the same cells.": lambda: (
-        traces(4)[0].steps[fork(traces(4))].masked_before == traces(4)[1].steps[fork(traces(4))].masked_before
-    ).all(),
-    "In this step they keep different ones, and from then on each run builds on its own cells.": lambda: (
-        committed(traces(4)[0].steps[fork(traces(4))]) != committed(traces(4)[1].steps[fork(traces(4))])
+    "They begin this step with the same masked cells and the same guesses, but keep different cells.": lambda: (
+        all(
+            (a.sampled == b.sampled).all() for a, b in list(zip(traces(4)[0].steps, traces(4)[1].steps, strict=True))[: fork(traces(4)) + 1]
+        )
+        and (traces(4)[0].steps[fork(traces(4))].masked_before == traces(4)[1].steps[fork(traces(4))].masked_before).all()
+        and committed(traces(4)[0].steps[fork(traces(4))]) != committed(traces(4)[1].steps[fork(traces(4))])
     ),
     "The same confidence, the same noise: only the weighted contrast differs, and it decides on which side of the cutoff the cell falls.": lambda: (
         all(
@@ -219,17 +236,17 @@ CHECKED: dict[str, Callable[[], Any]] = {
         )
         and traces(4)[0].steps[fork(traces(4))].weight == 0 != traces(4)[1].steps[fork(traces(4))].weight
     ),
-    "Same seed, same guesses up to the first difference, another order: another picture.": lambda: (
+    "Same model, same seed, another order: another picture.": lambda: (
         len({t.config["seed"] for t in traces(4)}) == 1 and not np.array_equal(traces(4)[0].tokens, traces(4)[1].tokens)
     ),
     "Weight 0 is the baseline, exactly: on stage A, which was made without contrast, no pick changes.": lambda: all(
         at_weight(r, 0) == committed(r) for r in traces(5)[0].steps
     ),
-    "On stage B contrast now differs more between cells than confidence does, so it wins.": lambda: (
+    "On stage B contrast now differs more between cells than confidence does, so contrast decides.": lambda: (
         8 * last_guided(traces(5)[1]).contrast[last_guided(traces(5)[1]).masked_before].std()
         > last_guided(traces(5)[1]).confidence[last_guided(traces(5)[1]).masked_before].std()
     ),
-    "The new picks are clearer about their object than those they replace, which owed their place to the noise.": lambda: all(
+    "The new picks attend more clearly to one object; the cells that they replace were picked because of the noise.": lambda: all(
         new_picks_are_clear(trace) for trace in traces(5)
     ),
     "Without noise, nothing is left to chance: at weight 8 the cells with the most contrast win, at weight 0 the surest ones would.": lambda: (
@@ -244,34 +261,38 @@ CHECKED: dict[str, Callable[[], Any]] = {
     "After that both runs choose by the same rule.": lambda: all(
         r.weight == 0 and at_weight(r, 0) == committed(r) for t in traces(5) for r in t.steps[len(t.steps) // 4 :]
     ),
-    "Here is a run where it does not help.": lambda: not right(entries(6)[1]),
+    "Here is a prompt where guidance does not help.": lambda: not right(entries(6)[1]),
     "The pictures differ, and neither is right.": lambda: (
         not any(right(entry) for entry in entries(6)) and not np.array_equal(traces(6)[0].tokens, traces(6)[1].tokens)
     ),
     "Stage A has colours on wrong objects.": lambda: shows("leaked", entries(8)[0]),
-    "Stage B was drawn in the order UNCAGE from the same seed, and is right.": lambda: (
+    "Stage B was drawn from the same seed with the order UNCAGE, and is right.": lambda: (
         traces(8)[1].config["order"] == "uncage" and traces(8)[0].config["seed"] == traces(8)[1].config["seed"] and right(entries(8)[1])
     ),
     "One word’s colour went to another object.": lambda: shows("leaked", entries(8)[0]),
     "The prompt asks for one backpack, and the detector finds two.": lambda: backpacks() == (1, 2),
-    "Most steps keep cells from opposite ends of the picture, which cannot agree on who draws the backpack.": lambda: (
+    "Most steps keep cells that are far apart, and these cannot agree on which of them draw the backpack.": lambda: (
         np.mean([spans(r, traces(9)[0]) for r in traces(9)[0].steps]) > 0.5
     ),
     "Cells of both backpacks are kept by step 7.": lambda: min(kept_in_backpacks(7)) > 0,
-    "After step 16 “Draft and mend” opens every cell again, since attention vouches for no place here, and now each place reads the words of its own object only.": lambda: (
-        opened_after_draft(traces(9)[1]) == (16, 144) and len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
+    "After step 16, “Draft and mend” masks again every cell whose place the attention does not confirm: here all of them.": lambda: (
+        opened_after_draft(traces(9)[1]) == (16, 144)
+    ),
+    "In the steps that follow, each place reads only the words of its own object.": lambda: (
+        len(set(traces(9)[1].steps[16].sight.tolist())) > 1  # pyright: ignore[reportOptionalMemberAccess]
     ),
     "The number of steps stays the same.": lambda: len(traces(9)[0].steps) == len(traces(9)[1].steps),
     "Stage B has each object once, in its colour.": lambda: right(entries(9)[1]),
-    "Here the same prompt is drawn from the same seed at each of these ages, youngest first.": lambda: (
+    "During training, the model’s weights were saved at four ages.": lambda: len({t.age for t in traces(7)}) == 4,
+    "Here each age draws the same prompt from the same seed, youngest first.": lambda: (
         len({(t.prompt.text, t.config["seed"]) for t in traces(7)}) == 1 and [t.age for t in traces(7)] == ["1/20", "1/5", "3/5", ""]
     ),
     "The youngest model draws neither object.": lambda: not any(judged(entries(7)[0]).objects_found),
     "The oldest one draws both in their colours.": lambda: right(entries(7)[-1]),
-    "In the oldest model each object read its own colour more than the other one.": lambda: (
+    "In the oldest model, each object read its own colour word more than the other one.": lambda: (
         colours_read()[-1][0, 0] > colours_read()[-1][0, 1] and colours_read()[-1][1, 1] > colours_read()[-1][1, 0]
     ),
-    "One age earlier the bow turned blue, although its cells read “yellow” more than “blue”: attention is a hint, not the whole story.": lambda: (
+    "One age earlier, the bow turned blue, although its cells read “yellow” more than “blue”: attention is a hint, not the whole story.": lambda: (
         [one.color for one in judged(entries(7)[-2]).detections if one.noun == "bow"] == ["blue"]
         and colours_read()[-2][0, 0] > colours_read()[-2][0, 1]
     ),
@@ -283,55 +304,58 @@ PLAIN = json.loads(
     "So the order in which cells are kept decides what the picture can still become.",
     "All but the outlined ones are thrown away again.",
     "You have seen the three things that every run here is made of: a guess for each cell, a choice of cells to keep, and the order in which they are kept.",
-    "Two rules run each step.", "The schedule says how many cells are kept.", "The order says which.",
+    "Two rules decide each step.", "The schedule says how many cells are kept.", "The order says which.",
     "Each bar is the number of cells kept in a step.", "Bright cells are ones where the model is sure of its guess.",
     "Cells already kept have no value any more.",
     "The rank says how far a cell was from being chosen; “score − cutoff” says by how much.",
-    "Nothing here is hidden: every choice is a sum you can read off.", "What the sum leaves out is the next lesson.",
+    "Every choice is a sum that you can read off.", "The next lesson shows what this sum leaves out.",
     "Binding means that each colour goes to its own object.",
-    "This model learnt it from captions that are as careless as the web’s, so it often fails.",
+    "This model learnt it from captions with the mistakes that captions on the web have: colours on the wrong object, objects that are not in the picture.",
+    "So it often fails.",
     "A sure guess is not the same as a good decision.",
-    "Once cells are kept that fit no single object, later ones have to fit them.",
-    "The detector that judges here is a model, too, and can be wrong.",
-    "Each cell has the colour of the object it attends to most, the stronger the fuller.",
-    "If two maps look alike, the model does not tell the two words apart.",
-    "The diagnosis under the player puts it into words.", "Of the first run it says: {diagnosis}",
+    "Once cells are kept that fit no single object, later cells have to fit them.",
+    "The detector can be wrong.",
+    "Attention is how much a cell looks at each word of the prompt.",
+    "Each cell has the colour of the object that it attends to most: the fuller the colour, the stronger the attention.",
+    "The diagnosis under the player says in words what it finds.", "Of the first run it says: {diagnosis}",
     "Leaked colours, mixtures and missing objects are the three failures of binding.",
     "The next lesson changes the order in which cells are kept.",
-    "The diagnosis only reads the trace and can be wrong; how often is measured.",
+    "The diagnosis reads only the trace, the record of the run, and can be wrong; how often has been measured.",
+    "UNCAGE changes only the order in which cells are kept.", "The runs differ from step {fork} on.", "From then on each run builds on its own.",
     "It prefers cells that attend to the words of one object and not to those of another.",
-    "For each object it takes the weakest of its own words and subtracts the strongest word of all others.", "That is the contrast.",
+    "For each object it takes a cell’s attention to the weakest of the object’s own words, and subtracts the attention to the strongest word of all other objects.",
+    "The largest of these differences is the cell’s contrast.", "Adding it to the score, times a weight, is called guidance.",
     "Orange, above zero: the cell attends to every word of one object more than to any word of another.",
-    "Purple, below zero: no object has it to itself.",
-    "The diagnosis says of the two runs: A: {diagnosis} B: {diagnosis_guided}",
-    "{guidance} No extra pass through the model was needed: the attention was already computed; guidance only reads it.",
+    "Purple, below zero: no object has the cell to itself.",
+    "Of the two pictures the diagnosis says: A: {diagnosis} B: {diagnosis_guided}",
+    "{guidance} No extra pass through the model was needed: guidance only reads attention that was computed anyway.",
     "The score of a cell is confidence + noise + weight × contrast.",
     "In “What if” you can change the weight for one step and see at once which cells it would pick.",
-    "Dashed outlines are those picks.", "Nothing is decoded; the numbers are the recorded ones.",
+    "These picks have dashed outlines.", "Nothing is drawn anew; the numbers are those of the recorded runs.",
     "The slider “noise ×” shows what half or twice the noise would pick.",
-    "On the first tab you can let the model go on from such a change: pin a cell there and choose “Branch from here”.",
-    "Guidance is as good as the attention it reads.",
-    "When the model’s attention does not separate two words, or habit is stronger than the prompt, another order cannot repair it.",
+    "On the first tab you can let the model go on from such a change: click a cell there and choose “Branch from here”.",
+    "Guidance is only as good as the attention that it reads.",
+    "When the attention does not separate two words, or when what the model usually draws is stronger than the prompt, another order does not help.",
     "The diagnosis says: A: {diagnosis} B: {diagnosis_guided}",
     "Where the objects’ maps cover the same cells, contrast has little to choose by.",
-    "Where they differ and the object still fails, look for the cause elsewhere: in what the model draws, not in when.",
+    "Where the maps differ and an object still fails, the cause is elsewhere: in what the model draws, not in the order.",
     "Both stages and all steps share one scale, with zero in the middle.", "Pale cells have a contrast near zero: nothing to go by.",
-    "This is all that the other order changed.", "Beside the layers, the field “of” compares the maps instead of the pictures.",
+    "This is all that the other order changed.", "The field “of” beside the layers compares maps instead of pictures.",
     "One example proves nothing, for or against.",
-    "Averages over many prompts and seeds, with intervals, are what the benchmark is for.",
-    "Training keeps the model’s weights now and then.", "Only the weights differ.",
+    "The benchmark gives averages over many prompts and seeds, with 95 % intervals.",
+    "Only the weights differ.",
     "Look for what comes first: things of any kind, the things that were asked for, or their colours.",
     "An object must be learnt before a colour can be bound to it.",
     "Here the detector finds both objects, each in the colour that the prompt gives it.",
-    "On the first tab, choose this model and how much it has learnt.",
+    "On the first tab you can choose this model and how much it has learnt.",
     "“All ages” on the tab “Compare” draws your own prompt at every age.",
     "One prompt proves nothing: the model card counts every kind of failure at every age.",
     "A masked model needs no special training to edit.",
     "Mask some cells of a finished picture again, and it draws just these, with all the others in view.",
     "Here you mend stage A by hand.",
-    "All its cells must go; one that stays would tell the model to draw the same thing again.",
+    "All cells of this object must go; any cell that stays would tell the model to draw the same thing again.",
     "Painted cells are masked again.",
-    "“Undo” takes a stroke back, and a stroke that starts on a painted cell takes cells away.",
+    "“Undo” takes a stroke back, and a stroke that starts on a painted cell removes paint.",
     "The margin gives the new tokens room to fit what stays.",
     "Cells that are not painted keep their tokens, whatever is drawn.",
     "The model of this run draws the painted cells with the next seed; the first tab shows the result beside these two.",
@@ -339,19 +363,19 @@ PLAIN = json.loads(
     "Write another prompt beside “Draw again” to change an object: erase the chair and ask for a green one.",
     "The Results tab says how often that works in each order.",
     "A step keeps many cells at once.",
-    "Each was drawn without seeing what the others drew, so two of them can be right alone and wrong together.",
+    "The token of each was drawn without seeing the others, so two tokens can be right alone and wrong together.",
     "In text this gives repeated words.", "In a picture it gives a double: one object, begun in two places.",
-    "The research on parallel decoding (ParallelBench, 2510.04767) measures it on small tasks.",
+    "ParallelBench (arXiv 2510.04767) measures such mistakes on small tasks.",
     "Cells of one colour were kept in the same step.",
-    "The first way to mend it: keep fewer cells at a time, or keep them apart.",
-    "More steps, “Distance in one step” and the order Halton do that; only more steps cost forward passes.",
+    "The first way to mend this: keep fewer cells at a time (more steps), or cells further apart (the setting “Distance in one step”, or the order Halton).",
+    "Only more steps need more passes through the model.",
     "Maps of colour words are faint; the table “Which words each object read” under the player sums them up.",
-    "The second way: settle early whose a cell is, and where.",
-    "UNCAGE prefers cells that attend to one object; Anchored holds each object to one place.",
-    "The attention is there already, so no forward pass is added.",
+    "The second way: decide early which object a cell belongs to, and where that object goes.",
+    "UNCAGE prefers cells that attend to one object; Anchored UNCAGE also holds each object to one place.",
+    "Both only read the attention, so no pass is added.",
     "The third way: take back what does not fit.",
-    "Under “More settings” the methods stand by the decision that they change, each with its cost.",
-    "Which of them helps, on which model and at what cost, is a matter of many prompts: see the results."
+    "“More settings” lists the methods by the decision that they change, each with its cost.",
+    "One run cannot show which method helps on which model: the Results tab compares them over many prompts."
     ]"""
 )
 

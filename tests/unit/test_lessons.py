@@ -56,6 +56,16 @@ def test_what_a_lesson_lets_find_is_there(lesson):
         assert not all(len(one[kind]) == entries[0].trace.tokens.size for one in shown), kind
 
 
+@pytest.mark.parametrize("lesson", all_lessons(), ids=lambda lesson: lesson["title"])
+def test_words_that_a_lesson_asks_for_are_in_its_text_and_its_prompt(lesson):
+    examples, found = shipped(lesson)
+    for step in (step for step in lesson["steps"] if "words" in step["goal"]):
+        assert all(f"“{word}”" in step["do"] for word in step["goal"]["words"])
+        if found is not None:
+            prompt = examples.entry(found.files[0].stem).trace.prompt
+            assert set(step["goal"]["words"]) <= {word.text for word in prompt.words}
+
+
 def test_the_lesson_of_failures_shows_one_kind_a_stage():
     examples, found = shipped(all_lessons()[2])
     if found is None:

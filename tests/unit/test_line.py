@@ -86,6 +86,11 @@ def test_a_full_line_tells_how_long_and_keeps_the_visitor(monkeypatch: pytest.Mo
         )
 
 
+def test_one_run_is_said_as_one() -> None:
+    assert said_place(Place(1, None, False)) == "Waiting: 1 run before yours"
+    assert said_place(Place(1, None, True)).startswith("The line is full: 1 run is before yours.")
+
+
 def in_the_end(bench: Bench, asked: list[Any]) -> list[str]:
     """Who was served, in order."""
     for one in asked:

@@ -41,7 +41,7 @@ def test_what_cannot_be_shown_is_said() -> None:
     trace = make_trace(steps=2)
     with pytest.raises(ValueError, match="0 traces"):
         ud.show([])
-    with pytest.raises(ValueError, match="1 verdicts of 2 traces"):
+    with pytest.raises(ValueError, match="1 verdict of 2 traces"):
         ud.show([trace, trace], verdicts=[None])
     with pytest.raises(ValueError, match="height_px=10"):
         ud.show(trace, height_px=10)

@@ -226,7 +226,7 @@ def test_runs_that_do_not_belong_together(pair, change, message):
 
 
 def test_lists_of_another_length(pair):
-    with pytest.raises(ValueError, match="titles has 1 entries for 2 runs"):
+    with pytest.raises(ValueError, match="titles has 1 entry for 2 runs"):
         build_payload(pair, titles=["one"])
 
 

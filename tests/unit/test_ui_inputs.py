@@ -14,6 +14,7 @@ import pytest
 
 from tests.late import late
 from uncage_demo.config import parse_seeds
+from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui import scratch
 from uncage_demo.ui.settings import Settings, from_query, to_query
 
@@ -112,6 +113,11 @@ def test_what_the_system_says_names_no_path_of_the_server() -> None:
         Path("/no/such/secret").read_text()
     assert errors.short_reason(found.value) == "Something went wrong on the server (FileNotFoundError). Nothing was lost; try again."
     assert errors.short_reason(FileNotFoundError("name a folder")) == "Name a folder"
+
+
+def test_a_prompt_that_cannot_be_drawn_points_to_the_words_that_the_model_knows() -> None:
+    said = errors.short_reason(UndrawableError("This model does not know “zebra”.", "This model draws turtle, apple."))
+    assert said == "This model does not know “zebra”. The words that this model knows are listed under the prompt."
 
 
 def test_scratch_goes_at_sigterm(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def run_bench(args: argparse.Namespace) -> int:
     )
     print(file=sys.stderr)
     print(
-        f"{out}: {summary.made} images made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
+        f"{out}: {summary.made} image{'s' * (summary.made != 1)} made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
         f"{summary.reused} taken over from equal ones, {summary.kept} there before"
     )
     return 0

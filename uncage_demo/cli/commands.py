@@ -18,7 +18,7 @@ from uncage_demo.cli.branches import branched
 from uncage_demo.config import DecodingConfig, parse_seeds
 from uncage_demo.export import Look, check_formats, check_free, planned_files, view_formats, write_run, write_view
 from uncage_demo.orders.table import COMPARED, order_of
-from uncage_demo.prompt.judging import too_many
+from uncage_demo.prompt.judging import counted, too_many
 from uncage_demo.trace.frames import frames_said
 from uncage_demo.trace.record import Trace, stem_of
 from uncage_demo.trace.reproduce import command_line, python_snippet
@@ -149,7 +149,7 @@ def _decode(options: argparse.Namespace, orders: tuple[str, ...], ages: tuple[st
             findings = _diagnose(traces, verdicts) if "html" in formats else None
             files = write_run(folders[seed], traces, verdicts, formats, look=look, findings=findings, facts=facts, on_file=told.name)
         if not options.quiet:
-            print(f"wrote {len(files)} files to {folders[seed]}: {', '.join(f.name for f in files)}")
+            print(f"wrote {counted(len(files), 'file')} to {folders[seed]}: {', '.join(f.name for f in files)}")
         everything += [_without_arrays(trace) for trace in traces]
     print("\nto do this again:\n" + command_line(everything, subjects=options.subjects, out=str(options.out), **asked))
     if not branches:

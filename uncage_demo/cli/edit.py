@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncage_demo.backends.arguments import add_model_arguments
 from uncage_demo.cli.arguments import MAX_ORDERS, add_settings, parse_orders
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.frames import frames_said
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
     if own is not None:
         files += _write_own(options.out, own)
     if not options.quiet:
-        print(f"wrote {len(files)} files to {options.out}: {', '.join(f.name for f in files)}")
+        print(f"wrote {counted(len(files), 'file')} to {options.out}: {', '.join(f.name for f in files)}")
     return 0
 
 

@@ -161,7 +161,7 @@ def _add_compare(commands: Any) -> None:
     command.add_argument(
         "--ages",
         action="store_true",
-        help="one order (default: the baseline) at every age of the model, such as embedded-web: after ever more of its training",
+        help="one order (default: the baseline) at every age of the model (points of its training), such as of embedded-web",
     )
     _add_run_options(command)
 

@@ -12,6 +12,7 @@ from uncage_demo.backends.base import Backend
 from uncage_demo.config import DecodingConfig, parse_attention_source
 from uncage_demo.orders.contrast import untokenized_words
 from uncage_demo.orders.table import ORDERS
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.origin import Origin
 from uncage_demo.types import Prompt
 
@@ -148,7 +149,7 @@ def resolve(backend: Backend, run: Run) -> DecodingConfig:
         config = config.with_(redraw_steps=0)  # nothing tells which cells to keep
     if config.varies and config.redrawn_steps:
         raise ValueError(
-            f'how_many="{config.how_many}" with {config.redrawn_steps} steps of redraw: a draft has a fixed number of steps; '
+            f'how_many="{config.how_many}" with {counted(config.redrawn_steps, "step")} of redraw: a draft has a fixed number of steps; '
             'give how_many="schedule" or redraw_steps=0'
         )
     if run.start is not None and run.start.origin is not None and run.start.origin.kind == "sketch":
@@ -230,7 +231,7 @@ def _check_sketch(config: DecodingConfig) -> None:
     """A sketch decides by itself what is taken back, and in one run of a fixed length."""
     given = next((f"{name}={getattr(config, name)!r}" for name, value in SKETCH_SETTINGS.items() if getattr(config, name) != value), None)
     if config.redrawn_steps:
-        given = f"{config.redrawn_steps} steps of redraw"
+        given = f"{counted(config.redrawn_steps, 'step')} of redraw"
     if given is not None:
         raise ValueError(f"{given} in a run after the structure of a picture: it takes cells back itself; leave this at its usual value")
 

@@ -163,7 +163,7 @@ def twice(trace: Trace, evidence: Evidence, thresholds: Thresholds) -> list[Find
         joined = largest_patch(evidence.cells == index, trace.grid) >= len(larger) + len(smaller)
         areas = "two areas, which touch," if joined else "two separate areas"
         text = f"{name_of(trace, index)} seems to be drawn twice: {areas} attend mostly to this word "
-        text += f"({len(larger)} and {len(smaller)} cells)."
+        text += f"({len(larger)} and {counted(len(smaller), 'cell')})."
         if since < len(seen):
             text += f" Both are there from step {step + 1} on."
         level = evidence_level(evidence, thresholds, _past(apart, thresholds.twice_spread, 2 * thresholds.twice_spread))
@@ -279,10 +279,11 @@ def guidance(trace: Trace) -> list[Finding]:
     span = counted(len(changes), "guided step")
     if changed == 0:
         steps = "one guided step" if len(changes) == 1 else span
-        text = f"Guidance made no difference: all {picks} picks of the {steps} would have been the same without it."
+        same = "the one pick" if picks == 1 else f"all {picks} picks"
+        text = f"Guidance made no difference: {same} of the {steps} would have been the same without it."
         return [Finding("guidance", text, "warning", step=trace.steps[min(changes)].step, layer="contrast", evidence=numbers)]
     first = next(k for k, count in changes.items() if count)
-    text = f"Guidance changed {changed} of {picks} picks in {span}, the first at step {trace.steps[first].step + 1}."
+    text = f"Guidance changed {changed} of {counted(picks, 'pick')} in {span}, the first at step {trace.steps[first].step + 1}."
     return [Finding("guidance", text, "info", step=trace.steps[first].step, layer="contrast", evidence=numbers)]
 
 

@@ -20,6 +20,7 @@ from uncage_demo.decoding.batching import Request, forward_all
 from uncage_demo.decoding.run import SKETCH_SETTINGS, Run, Start
 from uncage_demo.decoding.tokens import TokenOpinion, apply_guidance, guidance_at
 from uncage_demo.editing.cells import MASKED, mask_of, moved, regions_of
+from uncage_demo.prompt.judging import counted
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
 from uncage_demo.setting import shortened, whole_number
 from uncage_demo.trace.origin import Kind, Origin
@@ -92,6 +93,11 @@ def plan_compose(
     return _run(backend, None, tokens, prompt, config, "compose", regions=regions)
 
 
+def _check_whole(tokens: np.ndarray) -> None:
+    if masked := int((tokens < 0).sum()):
+        raise ValueError(f"tokens: {counted(masked, 'cell')} {'is' if masked == 1 else 'are'} masked; give a whole picture")
+
+
 def plan_picture(backend: Backend, tokens: np.ndarray, prompt: Prompt | str, config: DecodingConfig | None = None) -> Run:
     """The run of one step in which a model reads a whole picture and draws nothing: what each cell attends to.
 
@@ -103,8 +109,7 @@ def plan_picture(backend: Backend, tokens: np.ndarray, prompt: Prompt | str, con
         ValueError: as `editing.edit`.
     """
     whole = tokens_of(backend, tokens, None)
-    if (whole < 0).any():
-        raise ValueError(f"tokens: {int((whole < 0).sum())} cells are masked; give a whole picture")
+    _check_whole(whole)
     one_step = _fitted((config or DecodingConfig()).with_(num_steps=None, contrast_steps=None, redraw_steps=None), 1)
     return _run(backend, tokens, whole, prompt, one_step, "picture")
 
@@ -119,8 +124,7 @@ def plan_sketch(
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise ValueError(f"strength={shortened(strength)}: give a number from 0 to 1")
     guide = tokens_of(backend, given, None)
-    if (guide < 0).any():
-        raise ValueError(f"tokens: {int((guide < 0).sum())} cells are masked; give a whole picture")
+    _check_whole(guide)
     settings = _settings(given, config)
     if config is None:  # a run's own settings for taking cells back give way: a sketch does this itself
         settings = settings.with_(**SKETCH_SETTINGS)

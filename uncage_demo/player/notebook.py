@@ -12,6 +12,7 @@ from uncage_demo.files import write_atomically
 from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import build_payload
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace.record import Trace
 from uncage_demo.types import Verdict
 
@@ -73,7 +74,7 @@ def show(traces: Trace | Sequence[Trace], *, verdicts: Sequence[Verdict | None] 
     if not runs:
         raise ValueError("0 traces: give at least one")
     if verdicts is not None and len(verdicts) != len(runs):
-        raise ValueError(f"{len(verdicts)} verdicts of {len(runs)} traces: give one for each, or None")
+        raise ValueError(f"{counted(len(verdicts), 'verdict')} of {counted(len(runs), 'trace')}: give one for each, or None")
     if isinstance(height_px, bool) or not isinstance(height_px, int) or not 200 <= height_px <= 4000:
         raise ValueError(f"height_px={height_px!r}: give a whole number from 200 to 4000")
     judged = list(zip(runs, verdicts or [None] * len(runs), strict=True))

@@ -19,7 +19,7 @@ from uncage_demo.player.packing import array, plain
 from uncage_demo.player.prompts import placed, prompts_view, shared_prompt
 from uncage_demo.player.run_view import CANDIDATE_MAPS, LARGE_CANDIDATES, Detail, mark_maps, run_view
 from uncage_demo.player.titles import stage_titles
-from uncage_demo.prompt.judging import match, too_many
+from uncage_demo.prompt.judging import counted, match, too_many
 from uncage_demo.render import heatmaps
 from uncage_demo.render.palette import (
     DIVERGING_MAP,
@@ -176,7 +176,7 @@ def _check(traces: Sequence[Trace], **lists: Sequence[Any] | None) -> None:
         raise ValueError(f"{len(traces)} runs: the player shows 1 to {MAX_RUNS}")
     for name, values in lists.items():
         if values is not None and len(values) != len(traces):
-            raise ValueError(f"{name} has {len(values)} entries for {len(traces)} runs")
+            raise ValueError(f"{name} has {'1 entry' if len(values) == 1 else f'{len(values)} entries'} for {counted(len(traces), 'run')}")
     first = traces[0]
     for trace in traces:
         if not trace.steps:

@@ -20,6 +20,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
 from uncage_demo.files import replacing
+from uncage_demo.prompt.judging import counted
 from uncage_demo.render.figure_parts import (
     INK,
     MUTED,
@@ -325,7 +326,7 @@ def _names(traces: Sequence[Trace], labels: Sequence[str] | None) -> list[str]:
     if different > 1:
         raise ValueError(f"the traces have {different} different prompts: a figure shows runs of one prompt; a film or a player shows both")
     if labels is not None and len(labels) != len(traces):
-        raise ValueError(f"{len(labels)} labels for {len(traces)} traces: give one for each")
+        raise ValueError(f"{counted(len(labels), 'label')} for {counted(len(traces), 'trace')}: give one for each")
     names = [run_label(t)[0] for t in traces] if labels is None else list(labels)
     if labels is None and len(set(names)) < len(names):
         names = [f"{name}\nseed {t.config.get('seed', '?')}" for name, t in zip(names, traces, strict=True)]

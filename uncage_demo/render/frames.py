@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.table import order_of
-from uncage_demo.prompt.judging import too_many
+from uncage_demo.prompt.judging import counted, too_many
 from uncage_demo.render.heatmaps import map_limits, map_picture, object_maps
 from uncage_demo.render.palette import DARK, MAPS, THEMES, Limits, Theme, apply_map, readable, rgb, subject_colors
 from uncage_demo.render.text import draw_spans, draw_text, fit, prompt_spans, text_width, wrap_spans
@@ -63,9 +63,9 @@ def run_label(trace: Trace) -> tuple[str, str]:
     """Name of a run and its settings in short: ("UNCAGE", "weight 3, 8 guided steps, seed 0")."""
     config = DecodingConfig.from_dict(trace.config)
     order, seed = order_of(config.order), f"seed {config.seed}" + (f", {trace.age_said}" if trace.age else "")
-    redraw = f"{config.draft_steps} steps draft, {config.redrawn_steps} redraw" if config.redrawn_steps else ""
+    redraw = f"{counted(config.draft_steps, 'step')} draft, {config.redrawn_steps} redraw" if config.redrawn_steps else ""
     if order.guided:
-        guided = f"weight {config.contrast_weight:g}, {min(len(trace.steps), config.guided_steps)} guided steps"
+        guided = f"weight {config.contrast_weight:g}, {counted(min(len(trace.steps), config.guided_steps), 'guided step')}"
         return order.title, ", ".join(filter(None, (guided, redraw, seed)))
     return order.title, f"{redraw or f'{order.name} order'}, {seed}"
 
@@ -379,6 +379,6 @@ def _rounded_shape(width: int, height: int, radius: int) -> Image.Image:
 def _check_traces(traces: Sequence[Trace], labels: Sequence[str] | None, verdicts: Sequence[Verdict | None] | None) -> None:
     if not 1 <= len(traces) <= MAX_TRACES:
         raise ValueError(f"{len(traces)} traces: give 1 to {MAX_TRACES}")
-    for name, values in (("labels", labels), ("verdicts", verdicts)):
+    for name, values in (("label", labels), ("verdict", verdicts)):
         if values is not None and len(values) != len(traces):
-            raise ValueError(f"{len(values)} {name} for {len(traces)} traces: give one for each")
+            raise ValueError(f"{counted(len(values), name)} for {counted(len(traces), 'trace')}: give one for each")

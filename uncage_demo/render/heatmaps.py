@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from uncage_demo.prompt.judging import counted
 from uncage_demo.render.palette import LIGHT, Limits, Theme, apply_map, diverging_limits, rgb, sequential_limits
 from uncage_demo.render.text import draw_text
 from uncage_demo.trace.record import Trace
@@ -55,7 +56,7 @@ def step_map(trace: Trace, kind: MapKind, step: int = 0, subject: int = 0) -> np
     record = trace.steps[step]
     if kind == "attention":
         if not 0 <= subject < len(trace.prompt.subjects):
-            raise ValueError(f"subject={subject}: this prompt has {len(trace.prompt.subjects)} object(s), counted from 0")
+            raise ValueError(f"subject={subject}: this prompt has {counted(len(trace.prompt.subjects), 'object')}, counted from 0")
         return object_maps(trace, step)[subject]
     if kind == "contrast":
         return record.contrast.reshape(trace.grid).astype(np.float32)

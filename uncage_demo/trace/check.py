@@ -12,6 +12,7 @@ import numpy as np
 
 from uncage_demo.config import DecodingConfig
 from uncage_demo.orders.revise import REASONS
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace import notes
 from uncage_demo.trace.lineage import MAX_LINES, Lineage
 from uncage_demo.trace.origin import Kind, Origin
@@ -131,7 +132,7 @@ def check_prompt(prompt: Prompt) -> None:
             require(fits, f"subject {subject.label[:40]!r} has the word group {group[:8]}: give different words of {len(prompt.words)}")
     require(len(prompt.unknown) <= MAX_WORDS, f"{len(prompt.unknown)} unknown words: at most {MAX_WORDS}")
     for unknown in prompt.unknown:
-        require(0 <= unknown.word < len(prompt.words), f"unknown word {unknown.word}; there are {len(prompt.words)} words")
+        require(0 <= unknown.word < len(prompt.words), f"unknown word {unknown.word}; the prompt has {counted(len(prompt.words), 'word')}")
 
 
 def check_array(name: str, values: Any, dtype: Any, shape: tuple[int, ...], low: float | None = None, high: float | None = None) -> None:
@@ -231,7 +232,7 @@ def _check_lineage(trace: Trace) -> None:
         fits = all(_distinct(ids, codebook) for _, ids in edits.forbid)
         require(fits, f"lineage.edits.forbid: give different token ids 0..{codebook - 1} for each position")
         word = edits.suppress_word
-        require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: there are {words} words")
+        require(word is None or 0 <= word < words, f"lineage.edits.suppress_word={word!r}: the prompt has {counted(words, 'word')}")
 
 
 def _check_origin(trace: Trace) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uncage_demo.prompt.judging import counted
 from uncage_demo.trace import check
 from uncage_demo.trace.header import Header
 from uncage_demo.trace.record import TraceFormatError
@@ -187,7 +188,7 @@ def check_layout(header: Header, members: dict[str, Member]) -> None:
     _check_token_pictures(members)
     for name, expected in shapes.items():
         if name in members and members[name].shape != expected:
-            hint = ": it is not the model's grid" if name in ("tokens", "unmask_step") else f" for {steps} steps"
+            hint = ": it is not the model's grid" if name in ("tokens", "unmask_step") else f" for {counted(steps, 'step')}"
             raise TraceFormatError(f"{name} has shape {members[name].shape}, expected {expected}{hint}")
 
 

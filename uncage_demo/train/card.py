@@ -253,7 +253,7 @@ def card_text(folder: Path, metrics: dict[str, Any], notes: dict[str, Any]) -> s
         "## What goes wrong",
         f"![Kinds of failure with their rates and pictures]({FAILURES})",
         "",
-        "Pictures of the runs above, drawn at random from all that show the failure; the detector counts, and what it saw stands in red. Rates are"
+        "Pictures of the runs above, drawn at random from all that show the failure; the detector counts, and what it saw is written in red. Rates are"
         " percent of all pictures of a suite, with 95 % intervals clustered by prompt.",
         "",
         "## Is binding readable in attention?",

@@ -19,6 +19,7 @@ from uncage_demo.bench.run import make_images
 from uncage_demo.bench.scorers_detector import failures
 from uncage_demo.config import DecodingConfig
 from uncage_demo.files import write_atomically
+from uncage_demo.prompt.judging import counted
 from uncage_demo.prompt.parse import parse_prompt
 from uncage_demo.render.animation import Timing, save_animation
 from uncage_demo.render.frames import FrameStyle, compare_frames
@@ -140,7 +141,7 @@ WANTED = {
     ),
     "embedded-web.ages": Wanted(
         "One prompt, four ages",
-        "The same prompt and seed after ever more of the training: first blots, then objects, then the right colours.",
+        "The same prompt and seed at four points of the training: first blots, then objects, then the right colours.",
         _TWO_COLORS,
         ("missing", None, None, True),
         _BASELINES * (len(AGES) + 1),
@@ -279,7 +280,7 @@ def write_examples(folder: Path = EXAMPLES, only: Sequence[str] = ()) -> dict[st
 
 def _write_example(models: Models, name: str, wanted: Wanted, found: Found, folder: Path) -> dict[str, Any]:
     """Decode and write the runs of an example; returns its entry of the index."""
-    picked = f"Picked from {found.tried} seeds to show this effect." if found.fits else "Not picked: the first seed."
+    picked = f"Picked from {counted(found.tried, 'seed')} to show this effect." if found.fits else "Not picked: the first seed."
     verdicts: dict[str, Any] = {}
     for stage, stem in enumerate(wanted.stems(name, found.seeds)):
         backend = models(wanted.model, wanted.age(stage))

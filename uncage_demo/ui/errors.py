@@ -69,13 +69,13 @@ def _answering(function: Callable[..., Any], told: Callable[[Exception], Any]) -
 
 
 def short_reason(error: Exception) -> str:
-    """What a visitor reads of an error: one or two sentences, without the list of all words, which stands under the prompt.
+    """What a visitor reads of an error: one or two sentences, without the list of all words, which is under the prompt.
 
     Args:
         error: any; what is no mistake of the visitor's is logged.
     """
     if isinstance(error, UndrawableError):
-        return f"{error.reason} Its words are listed under the prompt."
+        return f"{error.reason} The words that this model knows are listed under the prompt."
     text = str(_told(error).message)
     first = text.split(maxsplit=1)[0] if text.split() else ""
     return text[0].upper() + text[1:] if first.isalpha() else text  # "seed=-1: ..." keeps its name as it is

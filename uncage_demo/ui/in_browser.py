@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from uncage_demo.browser.served import SHELF, Shelf, check_parts
 from uncage_demo.config import SETTINGS
+from uncage_demo.prompt.judging import counted
 from uncage_demo.prompt.parse import check_drawable, parse_prompt
 from uncage_demo.setting import shortened
 from uncage_demo.shipped import EMBEDDED
@@ -184,7 +185,9 @@ def given_runs(data: Any) -> list[Entry]:
             raise ValueError(f"trace file {number + 1} is damaged: {error}") from None
         verdict = None if said is None else read_json(_VERDICT, json.dumps(said), "the verdict")
         if verdict is not None and not len(verdict.objects_found) == len(verdict.colors_right) == len(trace.prompt.subjects):
-            raise ValueError(f"the verdict judges {len(verdict.objects_found)} objects, the prompt has {len(trace.prompt.subjects)}")
+            raise ValueError(
+                f"the verdict judges {counted(len(verdict.objects_found), 'object')}, the prompt has {len(trace.prompt.subjects)}"
+            )
         entries.append(Entry(f"here:{number}", trace, verdict))
     return entries
 

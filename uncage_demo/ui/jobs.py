@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from uncage_demo.prompt.judging import counted
 from uncage_demo.runner import Progress
 from uncage_demo.ui.device_runs import Finished
 
@@ -30,7 +31,7 @@ def check_cost(orders: int, seeds: int, num_steps: int) -> None:
     steps = orders * seeds * num_steps
     if steps > MAX_STEPS:
         raise ValueError(
-            f"{orders} order{'s' * (orders != 1)} × {seeds} seed{'s' * (seeds != 1)} × {num_steps} steps are {steps} decoding steps: "
+            f"{counted(orders, 'order')} × {counted(seeds, 'seed')} × {counted(num_steps, 'step')} are {steps} decoding steps: "
             f"one request may take at most {MAX_STEPS}. Choose fewer steps, orders or seeds."
         )
 

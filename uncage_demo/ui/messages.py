@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import Any
 
+from uncage_demo.prompt.judging import counted
 from uncage_demo.ui.jobs import Place
 
 _sequence = itertools.count(1)
@@ -19,12 +20,13 @@ def message(kind: str, **data: Any) -> str:
 def said_place(place: Place) -> str:
     """A waiting run's place and the time left, in words."""
     time_left = "" if place.seconds is None else f", about {_said_time(place.seconds)}"
+    runs = counted(place.ahead, "run")
     if place.full:
         kept = "Your prompt is kept, and you are let in as soon as there is room."
-        return f"The line is full: {place.ahead} runs are before yours{time_left}. {kept}"
+        return f"The line is full: {runs} {'is' if place.ahead == 1 else 'are'} before yours{time_left}. {kept}"
     if not place.ahead:
         return "Starting…"
-    return f"Waiting: {place.ahead} run{'s' * (place.ahead != 1)} before yours{time_left}"
+    return f"Waiting: {runs} before yours{time_left}"
 
 
 def _said_time(seconds: float) -> str:

@@ -306,7 +306,7 @@
       if (!past.length) return;
       this.goTo = past[0].past;
       const who = model.runs.length > 1 ? ` (${past.map((c) => c.run.letter).join(", ")})` : "";
-      this.noteText.textContent = `Decided before${who}: the numbers are those of the step that decided. `;
+      this.noteText.textContent = `This cell was decided earlier${who}. The numbers are those of the step that decided it. `;
     }
   }
 

@@ -9,7 +9,7 @@
     { key: "extend", name: "Extend", send: "Draw the border", about: "Makes room on one side: the picture moves, what leaves on the other side is lost, and the new border is drawn." },
     { key: "remix", name: "Remix", send: "Draw", about: "No mask: write another prompt. In each round the cells that fit it least are opened and drawn again." },
     { key: "sketch", name: "Structure", send: "Draw", about: "A new picture with the structure of this one: each cell is to attend to the other cells as it does here. Write what to draw instead. Costs half as many forward passes again." },
-    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Painted cells can be kept." },
+    { key: "compose", name: "Place objects", send: "Generate", about: "A new picture of the same prompt, from an empty canvas: drag a box for each object. Cells that you painted under Erase can keep their tokens: tick “Keep” below." },
   ];
   const TOOLS = [
     ["brush", "Brush", "Paint cells; start on a painted cell to take cells back. Keys: arrows move, Enter or Space paints, Shift and arrows paint on."],

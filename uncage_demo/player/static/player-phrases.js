@@ -24,7 +24,7 @@
     const hidden = lineage && lineage.edits ? lineage.edits.suppress_word : null;
     if (hidden === null || hidden === undefined) return "";
     const before = Array.from(run.unmask).filter((when) => when < lineage.at_step).length;
-    const stays = before ? `${plural(before, "cell was", "cells were")} decided before and stay as they are. ` : "";
+    const stays = before ? `${plural(before, "cell was decided before and stays as it is", "cells were decided before and stay as they are")}. ` : "";
     return `From step ${lineage.at_step + 1} on nothing attends to “${model.words[hidden].text}”. ${stays}If it still shows, other words may carry it: the text encoder reads the prompt as a whole.`;
   }
 
@@ -59,6 +59,12 @@
     if (state.layer !== "picture") said.push(about);
     return said.join(" ");
   }
+
+  // A step in one sentence, for those who listen.
+  const announced = (model, step) => {
+    const run = model.runs[0];
+    return `Step ${step + 1} of ${model.steps}; ${plural(run.counts[run.local(step)], "cell", "cells")} committed.`;
+  };
 
   // How a cell stands at a step, and what a branch did to it. `data` is of Run.candidate.
   function standing(data) {
@@ -151,5 +157,5 @@
     return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
   }
 
-  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly, inRegion, madeFrom };
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, announced, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly, inRegion, madeFrom };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

@@ -258,8 +258,7 @@
     announce() {
       const { state, model } = this;
       if (state.playing) return;
-      const counts = model.runs.slice(0, 2).map((run) => run.counts[run.local(state.step)]);
-      this.say(`Step ${state.step + 1} of ${model.steps}; ${counts[0]} cells committed.`);
+      this.say(parts.phrases.announced(model, state.step));
     }
 
     // Into the live region, for those who listen.

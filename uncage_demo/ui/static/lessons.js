@@ -32,7 +32,7 @@
     pins_both: ({ seen }) => seen.kept && seen.waits,
     object: ({ wanted, state }) => (wanted === true ? state.object >= 0 : state.object === wanted),
     word: ({ state }) => state.word >= 0 && state.layer === "word",
-    words: ({ wanted, seen }) => seen.words.size >= wanted,
+    words: ({ wanted, seen }) => wanted.every((word) => seen.words.has(word)),
     at_fork: ({ state, seen }) => seen.fork !== null && state.step === seen.fork,
     pin_differs: ({ state, seen }) => state.pin >= 0 && seen.differs(state.step, state.pin),
     unguided: ({ state, seen }) => state.step >= seen.guided,
@@ -52,35 +52,40 @@
     return Object.entries(goal).every(([name, wanted]) => (GOALS[name] ? GOALS[name]({ wanted, state, seen }) : false));
   }
 
-  const isProblem = (finding) => finding.severity !== "info" || finding.kind === "clear" || finding.kind === "weak";
+  // The findings that judge a run: its problems, or that there is none, or that nothing can be said.
+  const JUDGING = ["clear", "weak", "detector"];
+  const judges = (finding) => finding.severity !== "info" || JUDGING.includes(finding.kind);
+  const findingsOf = (run) => (run && run.raw.findings) || [];
+  const first = (findings, wanted) => findings.filter(wanted).map((finding) => finding.text)[0];
+
+  // What a lesson says of a run's diagnosis: the first finding that judges it, as the list under the player has it.
+  const judgement = (findings) => first(findings, judges) || "Nothing wrong was found.";
 
   // Every {word} that a lesson's text may hold. What it says comes from the run itself: a step, a count, a sentence of the diagnosis.
   const WORDS = {
     steps: ({ model }) => String(model.steps),
     guided: ({ guided }) => String(guided),
-    diagnosis: ({ sentence, one }) => sentence(one, isProblem),
-    diagnosis_guided: ({ sentence, two }) => sentence(two, isProblem),
-    guidance: ({ sentence, two }) => sentence(two, (finding) => finding.kind === "guidance"),
+    fork: ({ fork }) => String((fork || 0) + 1),
+    diagnosis: ({ one }) => judgement(findingsOf(one)),
+    diagnosis_guided: ({ two }) => judgement(findingsOf(two)),
+    guidance: ({ two }) => first(findingsOf(two), (finding) => finding.kind === "guidance") || "",
   };
 
   function facts(model, payload) {
     const forks = payload.runs.map((r) => r.divergence).filter((v) => v !== null && v !== undefined);
     const guidedSteps = (run) => run.weight.reduce((last, w, s) => (w !== 0 ? run.firstStep + s + 1 : last), 0);
-    const sentence = (run, wanted) => {
-      const found = ((run && run.raw.findings) || []).filter(wanted);
-      return found.length ? found[0].text : "It found nothing to say.";
-    };
     const guided = Math.max(0, ...model.runs.map(guidedSteps));
+    const fork = forks.length ? Math.min(...forks) : null;
     const [one, two] = [model.runs[0], model.runs[1]];
     const kept = (run, step, cell) => Boolean(run.committed(run.local(step), cell));
     return {
-      fork: forks.length ? Math.min(...forks) : null,
+      fork,
       guided,
       last: model.done - 1,
       keeps: (step, cell) => kept(one, step, cell),
       leaves: (step, cell) => one.hidden(one.local(step), cell),
       differs: (step, cell) => Boolean(two) && kept(one, step, cell) !== kept(two, step, cell),
-      words: Object.fromEntries(Object.entries(WORDS).map(([name, say]) => [name, say({ model, guided, one, two, sentence })])),
+      words: Object.fromEntries(Object.entries(WORDS).map(([name, say]) => [name, say({ model, guided, fork, one, two })])),
     };
   }
 
@@ -217,7 +222,7 @@
         seen.layers.add(state.layer);
         seen.kept = seen.kept || (state.pin >= 0 && seen.keeps(state.step, state.pin));
         seen.waits = seen.waits || (state.pin >= 0 && seen.leaves(state.step, state.pin));
-        if (state.layer === "word" && state.word >= 0) seen.words.add(state.word);
+        if (state.layer === "word" && state.word >= 0) seen.words.add(player.player.model.words[state.word].text);
         if (!met(lesson.steps[current].goal, state, seen)) return;
         current += 1;
         forget();
@@ -280,5 +285,5 @@
     receive();
   }
 
-  window.UncageLessons = { attach, goals: Object.keys(GOALS), words: Object.keys(WORDS) };
+  window.UncageLessons = { attach, judgement, goals: Object.keys(GOALS), words: Object.keys(WORDS) };
 })();

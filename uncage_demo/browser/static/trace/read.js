@@ -92,7 +92,7 @@ function assembled(header, config, take, manifest) {
   if (model.grid.join() !== manifest.model.grid.join()) throw new Error(`its grid is ${model.grid.join(" x ")}`);
   const tokens = take("tokens", model.grid);
   const [count] = take.named("sampled").shape;
-  if (!(count >= 1 && first >= 0 && first + count <= config.num_steps)) throw new Error(`it has ${count} steps from step ${first} on, of ${config.num_steps}`);
+  if (!(count >= 1 && first >= 0 && first + count <= config.num_steps)) throw new Error(`it has ${count} ${count === 1 ? "step" : "steps"} from step ${first} on, of ${config.num_steps}`);
   if (tokens.some((/** @type {number} */ id) => id < 0 || id >= model.codebook_size)) throw new Error("a token is not of this model");
   /** @type {Record<string, any>} */
   const all = { weight: take("weight", [count]), cutoff: take("cutoff", [count]), passes: take.has("passes") ? take("passes", [count]) : [] };
