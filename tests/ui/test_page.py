@@ -117,6 +117,26 @@ def test_cancel_stops_and_keeps_the_last_run(page):
     assert shared(page, "ids") != ids
 
 
+@pytest.mark.parametrize("prompt", ["three", "red", "a cat and a cat and a cat and a cat", "!!!", "a zebra and a cat"])
+def test_what_is_wrong_with_the_words_is_said_once_beside_them(page, prompt):
+    set_prompt(page, prompt)
+    page.press("#uc-prompt textarea, #uc-prompt input", "Enter")  # before the words have been read again
+    page.wait_for_selector("#uc-chips .uc-note[role=alert]")
+    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    page.wait_for_timeout(500)
+    assert page.locator("#uc-chips .uc-note").count() == 1
+    assert page.inner_text("#uc-chips .uc-note[role=alert]").startswith("Nothing was drawn: ")
+    assert page.locator(".uc-problem, .uc-stage-note, .toast-wrap").locator("visible=true").count() == 0
+    set_prompt(page, prompt + " ")
+    assert page.locator("#uc-chips .uc-note").count() == 1
+
+
+def test_an_empty_prompt_has_no_words_and_is_told_of_beside_the_field(page):
+    set_prompt(page, "")
+    page.click("#uc-generate")
+    page.wait_for_selector(".uc-problem:has-text('The prompt is empty') >> visible=true")
+
+
 def test_unknown_words_are_named_and_replaced_by_a_click(page):
     set_prompt(page, "a blue tutle and a cat")
     page.wait_for_selector("#uc-chips .uc-unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.late import late
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import parse_seeds
 from uncage_demo.ui import scratch
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings, from_query, to_query
 
 errors, pages = late("uncage_demo.ui.errors"), late("uncage_demo.ui.pages")
@@ -57,6 +61,17 @@ def test_a_link_with_a_huge_value_is_told_in_short(name: str, value: str) -> Non
     with pytest.raises(ValueError, match=name.removesuffix("s")) as said:
         from_query({"prompt": "a cat", name: value})
     assert len(str(said.value)) < 300
+
+
+@pytest.mark.parametrize("prompt", ["three", "red", "two cats and two dogs", "a zebra", "!!!", "a red and blue cat"])
+def test_what_the_chips_say_of_the_words_is_marked_as_said(prompt: str) -> None:
+    """It was said twice: once among the chips, once above them."""
+    handlers = Handlers(ModelSlot(lambda name, allowed: EmbeddedBackend.tiny()))
+    drawn = errors.beside_the_field(lambda text: handlers.understood_prompt(text, "", "embedded"), chips=True)
+    shown = json.loads(handlers.chips_for(prompt, "", "embedded")[0])
+    assert json.loads(drawn(prompt))["words"]
+    assert shown["message"] or any(word["role"] == "unknown" for word in shown["words"])
+    assert not json.loads(drawn(""))["words"], "no chip says that there is no prompt"
 
 
 def test_huge_arguments_are_told_in_short() -> None:

@@ -186,7 +186,7 @@
       } else if (message.kind === "problem") {
         settle();
         if (page.edits.problem(message.text)) return;
-        if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
+        if (message.words) document.dispatchEvent(new CustomEvent("uc-refused")); // said beside them
         else page.problem(message.text, message.offer);
       } else if (message.kind === "restored") {
         shared.branches = message.branches || null;
