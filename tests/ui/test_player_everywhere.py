@@ -30,6 +30,48 @@ def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
     assert len(set(pictures)) >= 4
 
 
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    """Address of a player with six runs, a cell pinned after all of them decided it."""
+    orders = ("meissonic", "uncage", "confidence", "random", "halton", "maskgit")
+    traces = [make_trace(0, steps=6, order=order) for order in orders]
+    return save(tmp_path_factory.mktemp("six"), build_payload(traces, [VERDICTS[0]] * 6), {"step": 2, "pin": 40})
+
+
+@pytest.mark.parametrize("width", [1280, 1060, 900, 768])
+def test_the_card_of_six_runs_shows_every_column(open_page, six, width):
+    page = open_page(six, width, 900, reduced_motion="reduce")
+    page.evaluate(FRAME)
+    box = page.locator(".up-card > .up-scroll").bounding_box()
+    last = page.locator(".up-sum .up-col").last.bounding_box()
+    assert last["x"] + last["width"] <= box["x"] + box["width"] + 1
+
+
+def test_on_a_phone_the_card_of_six_runs_scrolls_and_says_so(open_page, six):
+    page = open_page(six, 390, 844, reduced_motion="reduce")
+    page.evaluate(FRAME)
+    scroll = page.locator(".up-card > .up-scroll")
+    assert "gradient" in scroll.evaluate("(node) => getComputedStyle(node).backgroundImage"), "a shadow where more is hidden"
+    label, column = page.locator(".up-row-score th"), page.locator(".up-sum .up-col").last
+    before = label.bounding_box()["x"]
+    scroll.evaluate("(node) => node.scrollBy(1000, 0)")
+    assert label.bounding_box()["x"] == before, "the rows keep their names"
+    assert column.bounding_box()["x"] + column.bounding_box()["width"] <= 390
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    values = page.locator(".up-attends .up-attend-value").last.bounding_box()
+    assert values["x"] + values["width"] <= 380
+
+
+def test_the_way_to_the_step_that_decided_is_named(open_page, six):
+    page = open_page(six, 1280, 900, reduced_motion="reduce")
+    put(page, step=5)
+    name = page.locator(".up-card .up-hint button").inner_text()
+    found = re.fullmatch(r"Go to step ([1-6])(, of [A-F])?", name)
+    assert found, name
+    page.get_by_role("button", name=name).click()
+    assert state(page)["step"] == int(found[1]) - 1
+
+
 def test_an_unfinished_run_opens_at_its_last_record(open_page, tmp_path, pair):
     part = copy.copy(pair[1])
     part.steps, part.frames = pair[1].steps[:3], pair[1].frames[:3]
