@@ -62,6 +62,19 @@ def test_on_a_phone_the_card_of_six_runs_scrolls_and_says_so(open_page, six):
     assert values["x"] + values["width"] <= 380
 
 
+@pytest.mark.parametrize("width", [390, 320])
+def test_on_a_phone_the_row_of_tools_fades_out_where_there_is_more(open_page, player_url, width):
+    page = open_page(player_url, width, 844, reduced_motion="reduce")
+    put(page, layer="word")
+    row = page.locator(".up-options")
+    assert row.evaluate("(node) => node.scrollWidth - node.clientWidth") > 0, "there is more"
+    found = re.search(r"100% - ([0-9]+)px", row.evaluate("(node) => getComputedStyle(node).maskImage"))
+    assert found, "it fades out"
+    row.evaluate("(node) => node.scrollBy(1000, 0)")
+    box, last = row.bounding_box(), row.locator("> *").locator("visible=true").last.bounding_box()
+    assert last["x"] + last["width"] <= box["x"] + box["width"] - float(found[1]) + 1, "at its end nothing is faded"
+
+
 def test_the_way_to_the_step_that_decided_is_named(open_page, six):
     page = open_page(six, 1280, 900, reduced_motion="reduce")
     put(page, step=5)
