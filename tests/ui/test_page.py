@@ -1,6 +1,7 @@
 """The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,6 +319,19 @@ def test_phone_and_dark_theme(browser, site):
         page.click(".uc-theme")
         dark = page.evaluate("() => getComputedStyle(document.querySelector('.uc-lesson-card, .uc-small')).backgroundColor")
         assert light != dark
+
+
+def test_on_a_phone_the_row_of_tools_fades_out_where_there_is_more(browser, site):
+    for page in visit(browser, site, PHONE, reduced_motion="reduce"):
+        page.locator("#uc-stage [data-layer=word]").click()
+        page.wait_for_selector("#uc-stage [data-up=word] >> visible=true")
+        row = page.locator("#uc-stage .up-options")
+        assert row.evaluate("(node) => node.scrollWidth - node.clientWidth") > 0, "there is more"
+        found = re.search(r"100% - ([0-9]+)px", row.evaluate("(node) => getComputedStyle(node).maskImage"))
+        assert found, "it fades out"
+        row.evaluate("(node) => node.scrollBy(1000, 0)")
+        box, last = row.bounding_box(), row.locator("> :visible").last.bounding_box()
+        assert last["x"] + last["width"] <= box["x"] + box["width"] - float(found[1]) + 1, "at its end nothing is faded"
 
 
 def test_on_a_phone_texts_are_read_whole(browser, site):

@@ -12,6 +12,15 @@ from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
 
+# The player of a page that draws edits.
+MOUNTED_FOR_EDITS = """() => {
+    const { model } = window.uncage.player, root = window.uncage.player.root;
+    window.uncage.destroy();
+    root.replaceChildren();
+    window.uncage = window.UncagePlayer.mount(root, model, { actions: ["edit"] });
+}"""
+
+
 def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
     traces = [
         make_trace(seed, steps=6, order=order)
@@ -62,17 +71,20 @@ def test_on_a_phone_the_card_of_six_runs_scrolls_and_says_so(open_page, six):
     assert values["x"] + values["width"] <= 380
 
 
-@pytest.mark.parametrize("width", [390, 320])
-def test_on_a_phone_the_row_of_tools_fades_out_where_there_is_more(open_page, player_url, width):
-    page = open_page(player_url, width, 844, reduced_motion="reduce")
-    put(page, layer="word")
-    row = page.locator(".up-options")
-    assert row.evaluate("(node) => node.scrollWidth - node.clientWidth") > 0, "there is more"
-    found = re.search(r"100% - ([0-9]+)px", row.evaluate("(node) => getComputedStyle(node).maskImage"))
-    assert found, "it fades out"
-    row.evaluate("(node) => node.scrollBy(1000, 0)")
-    box, last = row.bounding_box(), row.locator("> *").locator("visible=true").last.bounding_box()
-    assert last["x"] + last["width"] <= box["x"] + box["width"] - float(found[1]) + 1, "at its end nothing is faded"
+@pytest.mark.parametrize("size", [(1280, 800), (768, 900)], ids=str)
+def test_the_edited_one_of_six_pictures_and_its_panel_are_seen_together(open_page, six, size):
+    width, height = size
+    page = open_page(six, width, height, reduced_motion="reduce")
+    page.evaluate(MOUNTED_FOR_EDITS)
+    page.evaluate(FRAME)
+    page.locator(".up-edit-open").click()
+    for run in (0, 5, 2):
+        page.locator("[data-edit=picture]").select_option(str(run))
+        page.evaluate(FRAME)
+        canvas, panel = page.locator(".up-edited .up-canvas").bounding_box(), page.locator(".up-edit").bounding_box()
+        assert canvas["y"] >= 0
+        assert canvas["y"] + canvas["height"] <= panel["y"]
+        assert panel["y"] + panel["height"] <= height
 
 
 def test_the_way_to_the_step_that_decided_is_named(open_page, six):
