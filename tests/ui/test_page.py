@@ -151,6 +151,21 @@ def test_unknown_words_are_named_and_replaced_by_a_click(page):
     page.wait_for_function("() => document.querySelectorAll('#uc-chips .uc-object').length === 2")
 
 
+@pytest.mark.parametrize("focus", ["chip", "menu", "nowhere"])
+def test_escape_closes_the_menu_of_a_word(page, focus):
+    chip = page.locator('#uc-chips [data-word="1"]')
+    chip.click()
+    page.wait_for_selector("#uc-chips .uc-editor")
+    if focus == "menu":
+        page.locator("#uc-chips .uc-editor button").first.focus()
+    elif focus == "nowhere":
+        page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    assert page.locator("#uc-chips .uc-editor").count() == 0
+    assert chip.evaluate("(node) => node === document.activeElement")
+    assert chip.get_attribute("aria-expanded") == "false"
+
+
 def test_a_corrected_attribute_is_what_guidance_uses(page):
     page.locator('#uc-chips [data-word="1"]').click()
     page.locator("#uc-chips .uc-editor button", has_text="Attach to cat").click()

@@ -11,7 +11,6 @@ from tests.ui.player_page import FRAME, PICTURES_READY, VERDICTS, put, save, sta
 from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
-
 # The player of a page that draws edits.
 MOUNTED_FOR_EDITS = """() => {
     const { model } = window.uncage.player, root = window.uncage.player.root;

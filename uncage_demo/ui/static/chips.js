@@ -69,7 +69,7 @@
       }
       if (word.role === "unused" && state.vocabulary) {
         row.append(make("span", "uc-muted", `${state.model} has no word for it. Nothing else changes.`));
-        return closable(row, index);
+        return row;
       }
       if (word.role !== "object" && word.role !== "unknown") {
         row.append(button("uc-small", "Make it an object", () => send("word_edit", { action: "make_object", word: index }, index)));
@@ -89,17 +89,6 @@
         row.append(button("uc-small", word.role === "object" ? "Not an object" : "Detach", () =>
           send("word_edit", { action: "detach", word: index }, index)));
       }
-      return closable(row, index);
-    }
-
-    function closable(row, index) {
-      row.addEventListener("keydown", (event) => {
-        if (event.key === "Escape") {
-          open = -1;
-          focusWord = index;
-          render();
-        }
-      });
       return row;
     }
 
@@ -194,6 +183,15 @@
       }
     }
 
+    // The focus stays on the chip that opened the menu, or is nowhere after a click beside it.
+    document.addEventListener("keydown", (event) => {
+      const { target } = event;
+      if (event.key !== "Escape" || event.defaultPrevented || open < 0 || !(target === document.body || (target instanceof Node && element.contains(target)))) return;
+      event.preventDefault();
+      focusWord = open;
+      open = -1;
+      render();
+    });
     const field = () => document.querySelector("#uc-prompt textarea, #uc-prompt input").value.trim();
     document.addEventListener("uc-refused", () => {
       tried = field();
