@@ -7,7 +7,7 @@ import pytest
 
 from tests.ui.axe import violations
 from tests.ui.player_page import FRAME
-from tests.ui.visitor import shared, visit
+from tests.ui.visitor import run_to_end, shared, visit
 
 pytest.importorskip("gradio")
 
@@ -150,6 +150,32 @@ def test_an_error_stays_beside_the_prompt_until_the_next_try(page):
     page.wait_for_function("() => window.UncagePage.shared.query && window.UncagePage.shared.query.seed === '5'")
     assert page.locator(".uc-problem").is_hidden()
     assert "seed=5" in page.url
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?model=zzz&order=x", "model 'zzz' is not offered here"),
+        ("?layer=<b>", "layer='<b>': choose one of picture"),
+        ("?lesson=99", "lesson='99'"),
+    ],
+)
+def test_what_is_left_out_of_an_address_is_told_above_the_pictures(browser, site, query, says):
+    for page in visit(browser, site + query, DESK, reduced_motion="reduce"):
+        note = page.locator("#uc-stage .uc-stage-note")
+        assert note.is_visible()
+        assert note.inner_text().startswith("Left out of the address: ")
+        assert says in note.inner_text()
+        assert note.locator("*").count() == 0, "text only"
+        assert shared(page, "ids")[0].startswith("example:"), "the page opens as it does without"
+
+
+def test_what_is_left_out_beside_a_prompt_is_told_with_its_runs(browser, site):
+    for page in visit(browser, site + "?prompt=a+cat+and+a+dog&num_steps=2&steps=abc", DESK, reduced_motion="reduce"):
+        assert page.inner_text("#uc-stage .uc-stage-note") == "Left out of the address: 'steps' (is step or num_steps meant?)."
+        assert page.locator("#uc-stage .up-stage").count() == 2
+        run_to_end(page)
+        assert page.locator("#uc-stage .uc-stage-note").is_hidden(), "once"
 
 
 def test_another_seed_is_looked_at_as_the_one_before(page):
