@@ -167,6 +167,7 @@ def test_what_is_left_out_of_an_address_is_told_above_the_pictures(browser, site
         assert note.inner_text().startswith("Left out of the address: ")
         assert says in note.inner_text()
         assert note.locator("*").count() == 0, "text only"
+        assert note.evaluate("(node) => node.scrollWidth <= node.clientWidth")
         assert shared(page, "ids")[0].startswith("example:"), "the page opens as it does without"
 
 

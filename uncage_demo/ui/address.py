@@ -56,15 +56,15 @@ def _wrong(name: str, value: str, query: Mapping[str, str]) -> str:
     if name not in _KNOWN:
         near = sorted(((SequenceMatcher(None, name.lower(), known).ratio(), known) for known in _KNOWN), reverse=True)
         names = [known for likeness, known in near if likeness >= _PERHAPS][:2]
-        return f"{shortened(name)} (is {' or '.join(names)} meant?)" if near[0][0] >= _ALIKE else ""
+        return f"{shortened(name, _LONGEST_NAME)} (is {' or '.join(names)} meant?)" if near[0][0] >= _ALIKE else ""
     if not value:
         return ""
     if name in _CHOICES and value not in _CHOICES[name]:
-        return f"{name}={shortened(value)}: choose one of {listed(_CHOICES[name])}"
+        return f"{name}={shortened(value, _LONGEST_NAME)}: choose one of {listed(_CHOICES[name])}"
     if name in _VIEW and not re.fullmatch(_VIEW[name][0], value, re.ASCII) and not (name == "step" and "prompt" in query):
-        return f"{name}={shortened(value)}: give {_VIEW[name][1]}"
+        return f"{name}={shortened(value, _LONGEST_NAME)}: give {_VIEW[name][1]}"
     if name == "lesson" and not lesson_number(value):
-        return f"lesson={shortened(value)}: give a whole number from 1 to {len(lessons.all_lessons())}"
+        return f"lesson={shortened(value, _LONGEST_NAME)}: give a whole number from 1 to {len(lessons.all_lessons())}"
     if name in _SETTINGS and "prompt" not in query:
         return _setting(name, value)
     if name == "orders" and len(value.split(",")) > _ON_STAGE:
@@ -82,7 +82,7 @@ def _setting(name: str, value: str) -> str:
         from_query({name: value})
     except ValueError as error:
         return str(error).removeprefix("in the link: ").rstrip(".")
-    return f"{name}={shortened(value)}: a link has settings beside its prompt"
+    return f"{name}={shortened(value, _LONGEST_NAME)}: a link has settings beside its prompt"
 
 
 def lesson_number(text: object) -> int:
