@@ -110,9 +110,8 @@ def test_table_plot_and_filters_show_what_the_lines_say(tab: Any, folder: Path) 
     assert "a difference is bold and its dot filled where its interval excludes zero. p (Holm) is another test" in tab.inner_text(
         ".ur-caption"
     )
-    weights = tab.evaluate(
-        "() => [...document.querySelectorAll('.ur-row:not(.ur-head, .ur-base) .ur-difference-text')].map((n) => getComputedStyle(n).fontWeight)"
-    )
+    differences = tab.locator(".ur-row:not(.ur-head, .ur-base) .ur-difference-text")
+    weights = differences.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).fontWeight)")
     others = [row.comparison.difference for row in table.rows if row.comparison is not None]
     assert [weight == "650" for weight in weights] == [one.low > 0 or one.high < 0 for one in others]
     assert "here it has" in tab.inner_text(".ur-warning")  # these weights are not the shipped ones
