@@ -179,6 +179,29 @@ def test_what_is_left_out_beside_a_prompt_is_told_with_its_runs(browser, site):
         assert page.locator("#uc-stage .uc-stage-note").is_hidden(), "once"
 
 
+def test_a_notice_moves_the_pictures_and_leaves_them_their_size(browser, site):
+    for page in visit(browser, site, DESK, reduced_motion="reduce"):
+        before = page.locator("#uc-stage .up-canvas").last.bounding_box()
+        page.fill("#uc-prompt textarea, #uc-prompt input", "")
+        page.press("#uc-prompt textarea, #uc-prompt input", "Enter")
+        page.wait_for_selector(".uc-problem >> visible=true")
+        after = settled(page)
+        assert after["y"] > before["y"]
+        assert (after["width"], after["height"]) == (before["width"], before["height"])
+        page.set_viewport_size({"width": 1400, "height": 900})
+        assert settled(page)["width"] > before["width"], "another window lays everything out anew"
+        page.set_viewport_size(DESK)
+        assert settled(page)["width"] < before["width"]
+        first_screen(page, (DESK["width"], DESK["height"]))
+
+
+def settled(page: Any) -> dict[str, float]:
+    """Where the last picture is, once what moved it has been drawn."""
+    for _ in range(3):
+        page.evaluate(FRAME)
+    return page.locator("#uc-stage .up-canvas").last.bounding_box()
+
+
 def test_another_seed_is_looked_at_as_the_one_before(page):
     page.evaluate("() => window.UncagePage.shared.stage.setState({ layer: 'order', step: 3 })")
     page.click("#uc-stage .up-seed")
