@@ -19,6 +19,7 @@ from uncage_demo.setting import shortened
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.trace.wish import changed
+from uncage_demo.types import Verdict
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
