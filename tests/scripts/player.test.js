@@ -248,7 +248,10 @@ test("colours: values run through the table, what has none stays clear", () => {
 });
 
 test("sentences say numbers as people do", () => {
-  const { number, specialShare, picksChanged, spoken } = parts.phrases;
+  const { number, significant, specialShare, picksChanged, spoken } = parts.phrases;
+  const shown = { 0: "0", 0.00004: "0", 0.00006: "0.0001", 0.0123456: "0.0123", 0.123456: "0.123", 1.5: "1.50", 9.996: "10.0", 99.96: "100", 1234.5: "1235" };
+  for (const [value, text] of Object.entries(shown)) assert.equal(significant(Number(value)), text);
+  assert.deepEqual([-0.00001, -1.234, NaN, null, -Infinity].map(significant), ["0", "−1.23", "–", "–", "−∞"]);
   assert.equal(number(-0.0001, 2), "0.00");
   assert.equal(number(-1.5, 1), "−1.5");
   assert.equal(number(Infinity, 1), "∞");

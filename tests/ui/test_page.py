@@ -1,6 +1,7 @@
 """The page in a real browser, with the tiny real model and shipped-style example runs: what a visitor does, and what then is there."""
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,26 @@ def test_cancel_stops_and_keeps_the_last_run(page):
     assert shared(page, "ids") != ids
 
 
+@pytest.mark.parametrize("prompt", ["three", "red", "a cat and a cat and a cat and a cat", "!!!", "a zebra and a cat"])
+def test_what_is_wrong_with_the_words_is_said_once_beside_them(page, prompt):
+    set_prompt(page, prompt)
+    page.press("#uc-prompt textarea, #uc-prompt input", "Enter")  # before the words have been read again
+    page.wait_for_selector("#uc-chips .uc-note[role=alert]")
+    page.wait_for_function("() => !document.body.classList.contains('uc-running')")
+    page.wait_for_timeout(500)
+    assert page.locator("#uc-chips .uc-note").count() == 1
+    assert page.inner_text("#uc-chips .uc-note[role=alert]").startswith("Nothing was drawn: ")
+    assert page.locator(".uc-problem, .uc-stage-note, .toast-wrap").locator("visible=true").count() == 0
+    set_prompt(page, prompt + " ")
+    assert page.locator("#uc-chips .uc-note").count() == 1
+
+
+def test_an_empty_prompt_has_no_words_and_is_told_of_beside_the_field(page):
+    set_prompt(page, "")
+    page.click("#uc-generate")
+    page.wait_for_selector(".uc-problem:has-text('The prompt is empty') >> visible=true")
+
+
 def test_unknown_words_are_named_and_replaced_by_a_click(page):
     set_prompt(page, "a blue tutle and a cat")
     page.wait_for_selector("#uc-chips .uc-unknown")
@@ -128,6 +149,21 @@ def test_unknown_words_are_named_and_replaced_by_a_click(page):
     page.locator("#uc-chips .uc-suggest", has_text="turtle").first.click()
     page.wait_for_function("() => document.querySelector('#uc-prompt textarea, #uc-prompt input').value === 'a blue turtle and a cat'")
     page.wait_for_function("() => document.querySelectorAll('#uc-chips .uc-object').length === 2")
+
+
+@pytest.mark.parametrize("focus", ["chip", "menu", "nowhere"])
+def test_escape_closes_the_menu_of_a_word(page, focus):
+    chip = page.locator('#uc-chips [data-word="1"]')
+    chip.click()
+    page.wait_for_selector("#uc-chips .uc-editor")
+    if focus == "menu":
+        page.locator("#uc-chips .uc-editor button").first.focus()
+    elif focus == "nowhere":
+        page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    assert page.locator("#uc-chips .uc-editor").count() == 0
+    assert chip.evaluate("(node) => node === document.activeElement")
+    assert chip.get_attribute("aria-expanded") == "false"
 
 
 def test_a_corrected_attribute_is_what_guidance_uses(page):
@@ -298,6 +334,19 @@ def test_phone_and_dark_theme(browser, site):
         page.click(".uc-theme")
         dark = page.evaluate("() => getComputedStyle(document.querySelector('.uc-lesson-card, .uc-small')).backgroundColor")
         assert light != dark
+
+
+def test_on_a_phone_the_row_of_tools_fades_out_where_there_is_more(browser, site):
+    for page in visit(browser, site, PHONE, reduced_motion="reduce"):
+        page.locator("#uc-stage [data-layer=word]").click()
+        page.wait_for_selector("#uc-stage [data-up=word] >> visible=true")
+        row = page.locator("#uc-stage .up-options")
+        assert row.evaluate("(node) => node.scrollWidth - node.clientWidth") > 0, "there is more"
+        found = re.search(r"100% - ([0-9]+)px", row.evaluate("(node) => getComputedStyle(node).maskImage"))
+        assert found, "it fades out"
+        row.evaluate("(node) => node.scrollBy(1000, 0)")
+        box, last = row.bounding_box(), row.locator("> :visible").last.bounding_box()
+        assert last["x"] + last["width"] <= box["x"] + box["width"] - float(found[1]) + 1, "at its end nothing is faded"
 
 
 def test_on_a_phone_texts_are_read_whole(browser, site):

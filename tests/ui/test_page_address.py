@@ -7,7 +7,7 @@ import pytest
 
 from tests.ui.axe import violations
 from tests.ui.player_page import FRAME
-from tests.ui.visitor import shared, visit
+from tests.ui.visitor import run_to_end, shared, visit
 
 pytest.importorskip("gradio")
 
@@ -150,6 +150,56 @@ def test_an_error_stays_beside_the_prompt_until_the_next_try(page):
     page.wait_for_function("() => window.UncagePage.shared.query && window.UncagePage.shared.query.seed === '5'")
     assert page.locator(".uc-problem").is_hidden()
     assert "seed=5" in page.url
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("?model=zzz&order=x", "model 'zzz' is not offered here"),
+        ("?layer=<b>", "layer='<b>': choose one of picture"),
+        ("?lesson=99", "lesson='99'"),
+    ],
+)
+def test_what_is_left_out_of_an_address_is_told_above_the_pictures(browser, site, query, says):
+    for page in visit(browser, site + query, DESK, reduced_motion="reduce"):
+        note = page.locator("#uc-stage .uc-stage-note")
+        assert note.is_visible()
+        assert note.inner_text().startswith("Left out of the address: ")
+        assert says in note.inner_text()
+        assert note.locator("*").count() == 0, "text only"
+        assert note.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+        assert shared(page, "ids")[0].startswith("example:"), "the page opens as it does without"
+
+
+def test_what_is_left_out_beside_a_prompt_is_told_with_its_runs(browser, site):
+    for page in visit(browser, site + "?prompt=a+cat+and+a+dog&num_steps=2&steps=abc", DESK, reduced_motion="reduce"):
+        assert page.inner_text("#uc-stage .uc-stage-note") == "Left out of the address: 'steps' (is step or num_steps meant?)."
+        assert page.locator("#uc-stage .up-stage").count() == 2
+        run_to_end(page)
+        assert page.locator("#uc-stage .uc-stage-note").is_hidden(), "once"
+
+
+def test_a_notice_moves_the_pictures_and_leaves_them_their_size(browser, site):
+    for page in visit(browser, site, DESK, reduced_motion="reduce"):
+        before = page.locator("#uc-stage .up-canvas").last.bounding_box()
+        page.fill("#uc-prompt textarea, #uc-prompt input", "")
+        page.press("#uc-prompt textarea, #uc-prompt input", "Enter")
+        page.wait_for_selector(".uc-problem >> visible=true")
+        after = settled(page)
+        assert after["y"] > before["y"]
+        assert (after["width"], after["height"]) == (before["width"], before["height"])
+        page.set_viewport_size({"width": 1400, "height": 900})
+        assert settled(page)["width"] > before["width"], "another window lays everything out anew"
+        page.set_viewport_size(DESK)
+        assert settled(page)["width"] < before["width"]
+        first_screen(page, (DESK["width"], DESK["height"]))
+
+
+def settled(page: Any) -> dict[str, float]:
+    """Where the last picture is, once what moved it has been drawn."""
+    for _ in range(3):
+        page.evaluate(FRAME)
+    return page.locator("#uc-stage .up-canvas").last.bounding_box()
 
 
 def test_another_seed_is_looked_at_as_the_one_before(page):

@@ -213,6 +213,16 @@ def test_it_draws_with_the_network_cut(visit_here, here):
     page.wait_for_selector(".uc-problem >> visible=true")
 
 
+def test_what_is_wrong_with_the_words_is_said_once_beside_them(visit_here):
+    page = visit_here()
+    loaded(page, PROMPT)
+    set_prompt(page, "three")
+    page.click("#uc-generate")
+    page.wait_for_selector("#uc-chips .uc-note[role=alert]:has-text('Nothing was drawn')")
+    assert page.locator("#uc-chips .uc-note").count() == 1
+    assert page.locator(".uc-problem").is_hidden()
+
+
 def test_a_second_visit_loads_nothing_of_the_model_again(visit_here, here):
     first = visit_here()
     loaded(first)

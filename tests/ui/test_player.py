@@ -121,18 +121,20 @@ def test_first_difference_is_marked_and_one_click_away(player, pair):
 
 
 def numbers(page: Any, run: int) -> dict[str, float]:
-    """The numbers of one run's column of the card, as shown."""
+    """The numbers of one run's column of the card; what is shown of them is checked: three significant digits, at most four decimals."""
     texts = page.evaluate(
         """(run) => Object.fromEntries([...document.querySelectorAll(`.up-value[data-run="${run}"]`)]
-          .map((n) => [n.dataset.term, n.textContent]))""",
+          .map((n) => [n.dataset.term, [n.textContent, n.dataset.value]]))""",
         run,
     )
     weight = page.locator(f'.up-value[data-run="{run}"][data-term=contrast]')
-    found = {
-        k: float(v.replace("−", "-")) for k, v in texts.items() if k in ("confidence", "noise", "contrast", "score", "cutoff", "margin")
-    }
+    found = {}
+    for term in ("confidence", "noise", "contrast", "score", "cutoff", "margin"):
+        shown, found[term] = texts[term][0].replace("−", "-"), float(texts[term][1])
+        assert abs(float(shown) - found[term]) <= max(5e-5, 5.01e-3 * abs(found[term])), term
+        assert re.fullmatch(r"0|-?([0-9]{3,}|[0-9]{2}\.[0-9]|[0-9]\.[0-9]{2}|0\.[0-9]{3,4})", shown), shown
     found["weight"], found["F_a"] = float(weight.get_attribute("data-weight")), float(weight.get_attribute("data-contrast"))
-    found["rank"] = float(texts["rank"].split()[0])
+    found["rank"] = float(texts["rank"][0].split()[0])
     return found
 
 

@@ -11,6 +11,14 @@ from tests.ui.player_page import FRAME, PICTURES_READY, VERDICTS, put, save, sta
 from uncage_demo.player.payload import build_payload
 from uncage_demo.types import Verdict
 
+# The player of a page that draws edits.
+MOUNTED_FOR_EDITS = """() => {
+    const { model } = window.uncage.player, root = window.uncage.player.root;
+    window.uncage.destroy();
+    root.replaceChildren();
+    window.uncage = window.UncagePlayer.mount(root, model, { actions: ["edit"] });
+}"""
+
 
 def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
     traces = [
@@ -28,6 +36,64 @@ def test_grid_of_24_runs_on_one_clock(open_page, tmp_path):
     page.evaluate(FRAME)
     pictures = page.evaluate("() => [...document.querySelectorAll('.up-canvas')].map((c) => c.toDataURL())")
     assert len(set(pictures)) >= 4
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    """Address of a player with six runs, a cell pinned after all of them decided it."""
+    orders = ("meissonic", "uncage", "confidence", "random", "halton", "maskgit")
+    traces = [make_trace(0, steps=6, order=order) for order in orders]
+    return save(tmp_path_factory.mktemp("six"), build_payload(traces, [VERDICTS[0]] * 6), {"step": 2, "pin": 40})
+
+
+@pytest.mark.parametrize("width", [1280, 1060, 900, 768])
+def test_the_card_of_six_runs_shows_every_column(open_page, six, width):
+    page = open_page(six, width, 900, reduced_motion="reduce")
+    page.evaluate(FRAME)
+    box = page.locator(".up-card > .up-scroll").bounding_box()
+    last = page.locator(".up-sum .up-col").last.bounding_box()
+    assert last["x"] + last["width"] <= box["x"] + box["width"] + 1
+
+
+def test_on_a_phone_the_card_of_six_runs_scrolls_and_says_so(open_page, six):
+    page = open_page(six, 390, 844, reduced_motion="reduce")
+    page.evaluate(FRAME)
+    scroll = page.locator(".up-card > .up-scroll")
+    assert "gradient" in scroll.evaluate("(node) => getComputedStyle(node).backgroundImage"), "a shadow where more is hidden"
+    label, column = page.locator(".up-row-score th"), page.locator(".up-sum .up-col").last
+    before = label.bounding_box()["x"]
+    scroll.evaluate("(node) => node.scrollBy(1000, 0)")
+    assert label.bounding_box()["x"] == before, "the rows keep their names"
+    assert column.bounding_box()["x"] + column.bounding_box()["width"] <= 390
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    values = page.locator(".up-attends .up-attend-value").last.bounding_box()
+    assert values["x"] + values["width"] <= 380
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (768, 900)], ids=str)
+def test_the_edited_one_of_six_pictures_and_its_panel_are_seen_together(open_page, six, size):
+    width, height = size
+    page = open_page(six, width, height, reduced_motion="reduce")
+    page.evaluate(MOUNTED_FOR_EDITS)
+    page.evaluate(FRAME)
+    page.locator(".up-edit-open").click()
+    for run in (0, 5, 2):
+        page.locator("[data-edit=picture]").select_option(str(run))
+        page.evaluate(FRAME)
+        canvas, panel = page.locator(".up-edited .up-canvas").bounding_box(), page.locator(".up-edit").bounding_box()
+        assert canvas["y"] >= 0
+        assert canvas["y"] + canvas["height"] <= panel["y"]
+        assert panel["y"] + panel["height"] <= height
+
+
+def test_the_way_to_the_step_that_decided_is_named(open_page, six):
+    page = open_page(six, 1280, 900, reduced_motion="reduce")
+    put(page, step=5)
+    name = page.locator(".up-card .up-hint button").inner_text()
+    found = re.fullmatch(r"Go to step ([1-6])(, of [A-F])?", name)
+    assert found, name
+    page.get_by_role("button", name=name).click()
+    assert state(page)["step"] == int(found[1]) - 1
 
 
 def test_an_unfinished_run_opens_at_its_last_record(open_page, tmp_path, pair):

@@ -107,6 +107,13 @@ def test_table_plot_and_filters_show_what_the_lines_say(tab: Any, folder: Path) 
     rates = [row.estimates["correct"].value for row in table.rows]
     assert sorted(range(3), key=lambda i: places[i]) == sorted(range(3), key=lambda i: rates[i])
     assert table.caption in tab.inner_text(".ur-caption")
+    assert "a difference is bold and its dot filled where its interval excludes zero. p (Holm) is another test" in tab.inner_text(
+        ".ur-caption"
+    )
+    differences = tab.locator(".ur-row:not(.ur-head, .ur-base) .ur-difference-text")
+    weights = differences.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).fontWeight)")
+    others = [row.comparison.difference for row in table.rows if row.comparison is not None]
+    assert [weight == "650" for weight in weights] == [one.low > 0 or one.high < 0 for one in others]
     assert "here it has" in tab.inner_text(".ur-warning")  # these weights are not the shipped ones
 
     for filters in ({"outcome": "wrong"}, {"outcome": "better"}, {"outcome": "", "method": "halton"}, {"prompt": "DOG"}):

@@ -39,6 +39,10 @@ def test_every_seed_is_judged_once_and_can_be_put_on_the_stage():
     chosen = Settings("embedded", ("meissonic", "halton"), {"num_steps": 4})
     told = [json.loads(text) for text in how_often(handlers, "a cat and a dog", "", chosen, SEEDS_AT_ONCE + 1) if text]
     counts = [one for one in told if one["kind"] == "often"]
+    shares = [one["share"] for one in told if one["kind"] == "progress" and "seeds drawn" in one["phase"]]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert len(set(shares)) > len(counts) + 1, "the bar moves with every step, not with every part alone"
     assert [len(one["rows"]) for one in counts] == [SEEDS_AT_ONCE, SEEDS_AT_ONCE + 1]
     last = counts[-1]
     assert [row["seed"] for row in last["rows"]] == [0, 1, 2, 3, 4]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import hostile_traces as hostile
 from tests.factories import make_trace
-from uncage_demo.trace.record import TraceFormatError
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
+from uncage_demo.config import DecodingConfig
+from uncage_demo.prompt.parse import parse_prompt
+from uncage_demo.runner import generate
+from uncage_demo.trace.record import Trace, TraceFormatError
 from uncage_demo.ui import opened
 from uncage_demo.ui.exports import make_file
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.opened import read_traces
 from uncage_demo.ui.session import Entry
 
@@ -81,3 +90,49 @@ def test_the_runs_together_are_bounded_as_one_is(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(opened, "MAX_CONTENT_BYTES", 2 * size - 10_000)
     with pytest.raises(TraceFormatError, match=r"b\.npz: the content has"):
         read_traces([path])
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[EmbeddedBackend, Trace]:
+    """A model and a finished run of it."""
+    backend = EmbeddedBackend.tiny()
+    return backend, generate(backend, parse_prompt("a cat on the left and a red dog at night", backend), DecodingConfig(num_steps=3))
+
+
+def verdict_on_opened(backend: EmbeddedBackend, trace: Trace, folder: Path) -> object:
+    """What the page keeps of a run that was opened as a file."""
+    handlers = Handlers(ModelSlot(lambda name, allowed: backend))
+    trace.save(folder / "run.npz")
+    told, _ = handlers.open_traces([str(folder / "run.npz")])
+    return handlers.store.get(json.loads(told)["ids"][0]).verdict
+
+
+def test_an_opened_run_of_the_same_weights_is_judged_as_a_drawn_one(drawn: tuple[EmbeddedBackend, Trace], tmp_path: Path) -> None:
+    backend, trace = drawn
+    assert verdict_on_opened(backend, trace, tmp_path) == backend.judge(trace, trace.prompt)
+
+
+UNJUDGED: dict[str, Callable[[Trace], Trace]] = {
+    "other weights": lambda trace: replace(trace, model=replace(trace.model, weight_hash="0" * 16)),
+    "another model": lambda trace: replace(trace, model=replace(trace.model, id="amused-256")),
+    "not offered": lambda trace: replace(trace, model=replace(trace.model, id="mine")),
+    "an age that is not kept": lambda trace: replace(trace, versions={**trace.versions, "model_options": '{"age": "1/20"}'}),
+    "a picture of another size": lambda trace: replace(trace, image=trace.image[:-8], frames=None),
+}
+
+
+@pytest.mark.parametrize("why", UNJUDGED)
+def test_other_opened_runs_are_left_unjudged(drawn: tuple[EmbeddedBackend, Trace], tmp_path: Path, why: str) -> None:
+    backend, trace = drawn
+    assert verdict_on_opened(backend, UNJUDGED[why](trace), tmp_path) is None
+
+
+def test_to_judge_an_opened_run_no_large_model_is_let_go(drawn: tuple[EmbeddedBackend, Trace]) -> None:
+    backend, _ = drawn
+    slot = ModelSlot(lambda name, allowed: backend)
+    assert slot.at_hand("embedded")
+    slot._backends["amused-256"] = backend
+    assert not slot.at_hand("embedded")
+    slot._backends["embedded"] = backend
+    assert slot.at_hand("embedded")
+    assert not slot.at_hand("amused-512")

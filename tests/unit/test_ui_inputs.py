@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,12 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.late import late
+from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.config import parse_seeds
 from uncage_demo.prompt.parse import UndrawableError
 from uncage_demo.ui import scratch
+from uncage_demo.ui.handlers import Handlers
+from uncage_demo.ui.models import ModelSlot
 from uncage_demo.ui.settings import Settings, from_query, to_query
 
-errors, pages = late("uncage_demo.ui.errors"), late("uncage_demo.ui.pages")
+address, errors = late("uncage_demo.ui.address"), late("uncage_demo.ui.errors")
+PACKAGE = Path(__file__).parents[2] / "uncage_demo"
 
 
 @pytest.mark.parametrize("value", [2.1234567, 0.99999999, 5.0, 1e-05, 12.5])
@@ -60,6 +66,69 @@ def test_a_link_with_a_huge_value_is_told_in_short(name: str, value: str) -> Non
     assert len(str(said.value)) < 300
 
 
+@pytest.mark.parametrize("prompt", ["three", "red", "two cats and two dogs", "a zebra", "!!!", "a red and blue cat"])
+def test_what_the_chips_say_of_the_words_is_marked_as_said(prompt: str) -> None:
+    """It was said twice: once among the chips, once above them."""
+    handlers = Handlers(ModelSlot(lambda name, allowed: EmbeddedBackend.tiny()))
+    drawn = errors.beside_the_field(lambda text: handlers.understood_prompt(text, "", "embedded"), chips=True)
+    shown = json.loads(handlers.chips_for(prompt, "", "embedded")[0])
+    assert json.loads(drawn(prompt))["words"]
+    assert shown["message"] or any(word["role"] == "unknown" for word in shown["words"])
+    assert not json.loads(drawn(""))["words"], "no chip says that there is no prompt"
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"model": "zzz"}, "model 'zzz' is not offered here; choose one of embedded"),
+        ({"model": "embedded-web"}, "model='embedded-web': a link has settings beside its prompt"),
+        ({"order": "zzz"}, "'order' (is orders"),
+        ({"steps": "abc"}, "'steps' (is step or num_steps meant?)"),
+        ({"orders": "zzz"}, "order='zzz'"),
+        ({"seed": "abc"}, "seed="),
+        ({"num_steps": "abc"}, "num_steps="),
+        ({"tab": "zzz"}, "tab='zzz': choose one of play, compare"),
+        ({"lesson": "99"}, "lesson='99': give a whole number from 1 to 9"),
+        ({"layer": "zzz"}, "layer='zzz': choose one of picture, guess"),
+        ({"of": "difference"}, "of='difference': choose one of picture"),
+        ({"step": "abc"}, "step='abc': give a whole number from 0"),
+        ({"word": "0"}, "word='0': give a whole number from 1"),
+        ({"cell": "3"}, "cell='3': give ROW-COLUMN"),
+        ({"region": "1-2-3"}, "region='1-2-3': give TOP"),
+        ({"stage": "zz"}, "stage='zz': give the letter"),
+        ({"embed": "yes"}, "embed='yes': give 1"),
+        ({"branches": "[]"}, "branches: a link has them beside"),
+        ({"prompt": "a cat", "orders": "uncage,mend,halton"}, "orders after the first 2"),
+        ({"prompt": "a cat", "sede": "1", "layer": "x"}, "'sede' (is seed meant?); layer='x'"),
+    ],
+)
+def test_what_an_address_says_in_vain_is_told(query: dict[str, str], says: str) -> None:
+    assert says in address.misunderstood(query)
+    long = address.misunderstood({name: value * 10_000 for name, value in query.items()} | {f"{name}s" * 500: "x" for name in query})
+    assert len(long) < 1200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"utm_source": "letter", "fbclid": "1", "__theme": "dark", "ref": "x", "source": "y"},
+        {"prompt": "a cat", **to_query("a cat", Settings(shared={"contrast_weight": 5.0}))},
+        {"prompt": "a cat", "seed": "abc", "step": "abc"},  # refused as a whole
+        {"example": "failure", "step": "4", "layer": "word", "word": "2", "cell": "3-5", "region": "2-3-4-5", "stage": "B", "embed": "1"},
+        {"tab": "results", "lesson": "2", "of": "guess", "object": "1", "model": ""},
+    ],
+)
+def test_what_an_address_says_rightly_is_not(query: dict[str, str]) -> None:
+    assert address.misunderstood(query) == ""
+
+
+def test_addresses_know_the_layers_of_the_player_and_the_tabs_of_the_page() -> None:
+    source = (PACKAGE / "player/static/player-layers.js").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'^ +key: "([a-z]+)"', source, re.MULTILINE)) == address.LAYERS
+    assert tuple(re.findall(r'gr\.Tab\("[^"]+", id="([a-z]+)"', (PACKAGE / "ui/layout.py").read_text(encoding="utf-8"))) == address.TABS
+
+
 def test_huge_arguments_are_told_in_short() -> None:
     from uncage_demo.editing.cells import cells_named
     from uncage_demo.ui.asked import chosen_settings, further_settings, loaded_with
@@ -85,7 +154,7 @@ def test_digits_of_other_scripts_are_no_numbers(digits: str) -> None:
         from_query({"prompt": "a cat", "step": digits})
     with pytest.raises(ValueError, match="seeds"):
         parse_seeds(digits)
-    assert pages.lesson_number(digits) == 0
+    assert address.lesson_number(digits) == 0
 
 
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from uncage_demo.prompt.words import HYPHENS, Span, lowered, split
 from uncage_demo.types import Prompt, Subject, TextToken, Vocabulary, Word, WordKind
 
 __all__ = [
+    "PromptError",
     "UndrawableError",
     "attach",
     "check_drawable",
@@ -69,7 +70,7 @@ def parse_prompt(text: str, backend: TextModel, overrides: Sequence[dict[str, An
     tokens = tuple(tokens)
     plain = [span for span in spans if not span.stop]
     if not plain:
-        raise ValueError(f"the prompt {_shorten(text)} has no words; describe what to draw, for example: a turtle and a pink apple")
+        raise PromptError(f"the prompt {_shorten(text)} has no words; describe what to draw, for example: a turtle and a pink apple")
     aligned = align(plain, tokens)
     meanings = None if vocabulary is None else _meanings(spans, plain, aligned, tokens, vocabulary)
     reading = read(spans, meanings)
@@ -119,18 +120,21 @@ def negatives(prompt: Prompt, subject_index: int) -> Groups:
     return tuple(group for i, subject in enumerate(prompt.subjects) if i != subject_index for group in subject.groups)
 
 
-class UndrawableError(ValueError):
+class PromptError(ValueError):
+    """What is wrong with the words of a prompt: whoever shows the words says it beside them."""
+
+
+class UndrawableError(PromptError):
     """A prompt that a model cannot draw. Its text says why and what the model can draw.
 
     Args:
         reason: why, one or two sentences.
         can: what the model can draw, one long sentence.
-        words: whether the reason is words that the model does not know.
     """
 
-    def __init__(self, reason: str, can: str, words: bool = False) -> None:
+    def __init__(self, reason: str, can: str) -> None:
         super().__init__(f"{reason} {can}")
-        self.reason, self.words = reason, words
+        self.reason = reason
 
 
 def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None:
@@ -141,7 +145,7 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
     two, and nothing may be cut off.
 
     Raises:
-        UndrawableError: names the words, near words that the model knows, and what it can draw.
+        PromptError: names the words, near words that the model knows, and what it can draw.
     """
     vocabulary = model if model is None or isinstance(model, Vocabulary) else model.vocabulary
     if vocabulary is None:
@@ -155,7 +159,7 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
         near = f" (near: {', '.join(unknown.suggestions)})" if unknown.suggestions else ""
         problems.setdefault(word.lower(), f"“{_shorten(word)}”{use}{near}")
     if problems:
-        raise UndrawableError(f"This model does not know {_list(list(problems.values()))}.", can, words=True)
+        raise UndrawableError(f"This model does not know {_list(list(problems.values()))}.", can)
     in_subjects = {i for subject in prompt.subjects for group in subject.groups for i in group}
     strange = [f"“{subject.label}”" for subject in prompt.subjects if subject.noun not in vocabulary.objects]
     if strange:
@@ -172,11 +176,11 @@ def check_drawable(prompt: Prompt, model: TextModel | Vocabulary | None) -> None
     total = sum(subject.count for subject in prompt.subjects)
     if vocabulary.most_objects and total > vocabulary.most_objects:
         asked = [_counted(subject, vocabulary) for subject in prompt.subjects]
-        raise ValueError(
+        raise PromptError(
             f"{_list(asked)} {'is' if total == 1 else 'are'} {total} objects; this model draws at most {vocabulary.most_objects}."
         )
     if prompt.truncated.strip():
-        raise ValueError(f"The prompt is too long for this model: it would not read “{_shorten(prompt.truncated)}”. Shorten it.")
+        raise PromptError(f"The prompt is too long for this model: it would not read “{_shorten(prompt.truncated)}”. Shorten it.")
 
 
 def _check_text(text: str) -> None:
@@ -189,7 +193,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(f"the prompt is not valid Unicode text at character {error.start}") from None
+        raise PromptError(f"the prompt is not valid Unicode text at character {error.start}") from None
 
 
 def _meanings(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uncage_demo.ui.models import ModelSlot
 
 _SLOTS: list[ModelSlot] = []
+JUDGE_S = 20  # of a borrowed GPU, for one picture; loading counts
 
 
 def register(slot: ModelSlot) -> int:
@@ -107,6 +108,21 @@ def stream_pictures(
     """runner.stream_pictures on the slot's model; the verdicts stay."""
     for item in runner.stream_pictures(_SLOTS[slot].get(model), traces):
         yield item if item.traces is None else Finished(item.traces, list(verdicts))
+
+
+@borrows_gpu(JUDGE_S)
+def verdict_on(slot: int, model: str, trace: Trace) -> Verdict | None:
+    """What the slot's model says of a run from a file, as it would of its own; None where the run is of other weights.
+
+    Args:
+        slot: number of the slot.
+        model: what the slot knows the run's model by.
+        trace: untrusted. A picture of another size than the model's is not looked at.
+    """
+    backend = _SLOTS[slot].get(model)
+    known, said = backend.info, trace.model
+    same = (known.id, known.weight_hash, known.grid) == (said.id, said.weight_hash, trace.grid)
+    return backend.judge(trace, trace.prompt) if same and trace.image.shape[:2] == tuple(known.image_size_px) else None
 
 
 def judged(backend: Backend, items: Iterator[runner.Progress]) -> Iterator[runner.Progress | Finished]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -120,7 +121,7 @@ def wire(
         for news in edit_on_stage(handlers, event._data.get("ids"), event._data.get("event")):
             yield news or gr.skip()
 
-    @beside_the_field
+    @functools.partial(beside_the_field, chips=True)
     def read(path: str, text: str, kept: str, *values: Any) -> Any:
         for news in own_picture(handlers, path, text, chips.edits_for(kept, text), panel.settings(values)):
             yield news or gr.skip()

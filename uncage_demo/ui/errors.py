@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from uncage_demo.backends.options import OUT_OF_MEMORY
-from uncage_demo.prompt.parse import UndrawableError
+from uncage_demo.prompt.parse import PromptError, UndrawableError
 from uncage_demo.ui.messages import message
 
 log = logging.getLogger(__name__)
@@ -34,12 +34,11 @@ def beside_the_field(function: Callable[..., Any], answers: int = 1, chips: bool
     Args:
         function: returns, or generates, messages, or tuples that begin with one.
         answers: how many outputs it has.
-        chips: whether the prompt's words stand beside the field, and say by themselves which of them the model does not know.
+        chips: whether the prompt's words stand beside the field, and say by themselves what is wrong with them.
     """
 
     def told(error: Exception) -> Any:
-        words = chips and isinstance(error, UndrawableError) and error.words
-        text = message("problem", text=short_reason(error), words=words)
+        text = message("problem", text=short_reason(error), words=chips and isinstance(error, PromptError))
         return text if answers == 1 else (text, *[gr.skip()] * (answers - 1))
 
     return _answering(function, told)

@@ -27,6 +27,7 @@ from uncage_demo.files import replacing, write_atomically
 from uncage_demo.player.head_maps import recorded_heads
 from uncage_demo.player.page import standalone_html
 from uncage_demo.player.payload import MAX_RUNS, build_payload
+from uncage_demo.prompt.parse import PromptError
 from uncage_demo.setting import one_of, shortened
 from uncage_demo.trace.check import check_notes
 from uncage_demo.trace.header import read_json
@@ -69,7 +70,7 @@ def answered(function: Callable[[Any], dict[str, Any]]) -> Callable[[Any], str]:
         try:
             return json.dumps(function(data))
         except ValueError as error:
-            return json.dumps({"error": str(error)})
+            return json.dumps({"error": str(error), "words": isinstance(error, PromptError)})
         except Exception as error:
             log.exception("%s failed", function.__name__)
             return json.dumps({"error": f"Something went wrong on the server ({type(error).__name__})."})

@@ -19,6 +19,7 @@ from uncage_demo.setting import shortened
 from uncage_demo.trace.record import Trace
 from uncage_demo.trace.reproduce import command_line, python_snippet
 from uncage_demo.trace.wish import changed
+from uncage_demo.types import Verdict
 from uncage_demo.ui import chips, device_runs
 from uncage_demo.ui import settings as options
 from uncage_demo.ui.branch_links import branches_text, parse_branches, roots_of
@@ -253,8 +254,19 @@ class Handlers(PromptHandlers, RunHandlers):
         """
         traces = read_traces(paths)
         edits = [chips.corrections_of(trace) for trace in traces]
-        ids = [self.store.add(trace, None, kept) for trace, kept in zip(traces, edits, strict=True)]
+        ids = [self.store.add(trace, self._verdict_on(trace), kept) for trace, kept in zip(traces, edits, strict=True)]
         return self.shown(ids, _made_by(traces), edits[0], opened=True, **extra), traces
+
+    def _verdict_on(self, trace: Trace) -> Verdict | None:
+        """What the model of a run from a file says of it, where that very model is at hand."""
+        try:
+            model = self.slot.of_trace(trace)
+            if not self.slot.at_hand(model):
+                return None
+            with self.slot.gate(model):
+                return device_runs.verdict_on(self.slot_number, model, trace)
+        except ValueError:  # a model or an age that is not offered here
+            return None
 
 
 def _made_by(traces: Sequence[Trace]) -> Settings | None:

@@ -16,6 +16,7 @@ from uncage_demo.decoding.presets import named_preset
 from uncage_demo.trace.record import Trace
 from uncage_demo.ui import chips, edit, edit_api, exports, head_requests, in_browser, late_pictures, own_picture, pages, theme
 from uncage_demo.ui import settings as options
+from uncage_demo.ui.address import lesson_number, misunderstood
 from uncage_demo.ui.api import add_api
 from uncage_demo.ui.branch_links import parse_branches
 from uncage_demo.ui.errors import beside_the_field, explained, short_reason
@@ -351,17 +352,19 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
     @functools.partial(beside_the_field, answers=len(outputs))
     def restore(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
+        left_out = misunderstood(query)
         try:
-            return restored(query)
+            return restored(query, problem=left_out)
         except ValueError as error:  # a link with a mistake in it: say so, and show what a visitor without a link sees
             kept = {name: query[name] for name in ("tab", "lesson") if name in query}
-            return restored(kept, problem=f"The link cannot be opened as it is: {error}")
+            return restored(kept, problem=f"The link cannot be opened as it is: {error} {left_out}".strip())
 
     def restored(query: dict[str, str], **extra: Any) -> list[Any]:
         filled = nothing()
         filled[-1] = exports.model_facts(default_model())
-        if "lesson" in query:
-            filled[-3], filled[-2] = gr.Tabs(selected="learn"), message("lesson", number=pages.lesson_number(query["lesson"]))
+        number = lesson_number(query.get("lesson"))
+        if number:
+            filled[-3], filled[-2] = gr.Tabs(selected="learn"), message("lesson", number=number)
         elif query.get("tab") in ("compare", "learn", "results"):
             filled[-3] = gr.Tabs(selected=query["tab"])
         if "prompt" in query:
@@ -374,23 +377,23 @@ def _restore(demo: gr.Blocks, handlers: Handlers, page: dict[str, Any], tabs: gr
             ]
             if "branches" in query:
                 parse_branches(query["branches"], len(chosen.orders))  # a mistake in it is said before anything is drawn
-            filled[0] = message("restored", restore_step=step, run=bool(text), branches=query.get("branches"))
+            filled[0] = message("restored", restore_step=step, run=bool(text), branches=query.get("branches"), **extra)
         elif "runs" in query:
             entries = handlers.store.get_many(query["runs"].split(",")[: options.MAX_STAGES])
             text, kept = entries[0].trace.prompt.text, entries[0].edits
             values, note = panel_values(handlers, panel, [entry.trace for entry in entries])
             if values:
                 filled[4 : 4 + len(panel.inputs)] = values
-            filled[0] = handlers.shown([entry.id for entry in entries], None, kept, note=note)
+            filled[0] = handlers.shown([entry.id for entry in entries], None, kept, note=note, **extra)
             filled[1:4] = [text, chips.keep(text, kept), handlers.chips_for(text, kept, entries[0].trace.model.id)[0]]
         elif handlers.examples.all:
             name = query.get("example") or handlers.examples.all[0].name
             if "example" in query and "branches" in query:
                 parse_branches(query["branches"], len(handlers.examples.get(name).ids[: options.MAX_STAGES]))
                 extra["branches"] = query["branches"]
-            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay="lesson" not in query, **extra)
+            filled[: 4 + len(panel.inputs)] = restored_example(handlers, panel, name, autoplay=not number, **extra)
         else:
-            filled[0] = message("idle", text=extra.get("problem", "No finished example is installed; press Generate."))
+            filled[0] = message("idle", text=extra.get("problem") or "No finished example is installed; press Generate.")
         return filled
 
     demo.load(restore, None, outputs, api_visibility="private", show_progress="hidden", queue=False)

@@ -59,6 +59,10 @@ class ModelSlot:
         """Whether get(name) returns at once."""
         return name in self._backends
 
+    def at_hand(self, name: str) -> bool:
+        """Whether get(name) is quick and takes no large model's place: for what nobody has asked to be computed."""
+        return name in self._backends or (is_embedded(name) and all(map(is_embedded, self._backends)))
+
     def get(self, name: str, allow_download: bool = False) -> Backend:
         """The backend of that name, loaded when needed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -94,11 +95,14 @@ def how_often(handlers: Handlers, text: str, edits: str, chosen: Settings, seeds
     rows: list[dict[str, Any]] = []
     for first in range(0, seeds, SEEDS_AT_ONCE):
         part = range(first, min(seeds, first + SEEDS_AT_ONCE))
-        yield message("progress", phase=f"{first} of {seeds} seeds drawn…")
+        said = f"{first} of {seeds} seeds drawn…"
+        yield message("progress", phase=said, share=first / seeds)
         alone = [replace(chosen, orders=(order,)).with_shared(seed=seed) for order in chosen.orders for seed in part]
         for answer in handlers.decode(chosen.backend, [runner.Run(prompt, one.configs()[0]) for one in alone], titles, edits):
             if isinstance(answer, str):
-                yield ""
+                told = json.loads(answer or "{}")
+                steps = (told["step"] + 1) / told["num_steps"] if "step" in told else None  # None while it waits in line
+                yield "" if steps is None else message("progress", phase=said, share=(first + steps * len(part)) / seeds)
                 continue
             judged = [None if verdict is None else verdict.all_correct for verdict in answer.finished.verdicts]
             if all(value is None for value in judged):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import gradio as gr
@@ -134,11 +133,6 @@ def learn(handlers: Handlers) -> gr.HTML:
         elem_id="uc-learn",
         apply_default_css=False,
     )
-
-
-def lesson_number(text: Any) -> int:
-    """Lesson of a link, 1-based; 0 for the list. Anything else than a number of a lesson shows the list."""
-    return int(text) if re.fullmatch(r"[0-9]{1,3}", str(text)) and 1 <= int(text) <= len(lessons.all_lessons()) else 0
 
 
 def shipped_vocabulary(model: str) -> Vocabulary | None:

@@ -3,9 +3,8 @@
   "use strict";
 
   const { make, button } = parts.dom;
-  const { inRegion, number, percent, place, readOnly, standing, takenBack } = parts.phrases;
+  const { inRegion, number, percent, place, readOnly, significant, standing, takenBack } = parts.phrases;
   const SHOWN_ALTERNATIVES = 5;
-  const DIGITS = 5; // rounded to this, the numbers of a card still add up to 1e-4
 
   const ROWS = [
     ["status", "at this step"], ["confidence", "confidence", "log-probability"], ["noise", "+ noise"], ["contrast", "+ wₐ × contrast"], ["score", "= score"],
@@ -92,22 +91,22 @@
       const used = data.terms || { confidence: false, noise: false, contrast: false };
       const weighted = data.weight * data.contrast;
       for (const [key, value] of [["confidence", data.confidence], ["noise", data.noise]]) {
-        this.put(key, number(value, DIGITS), used[key] ? value : 0, used[key] ? "" : "not in the score");
+        this.put(key, significant(value), used[key] ? value : 0, used[key] ? "" : "not in the score");
         this.cells[key].cell.classList.toggle("up-off", !used[key]);
       }
       const off = data.weight === 0;
-      const weight = number(data.weight, data.weight % 1 ? 2 : 0);
-      this.put("contrast", number(weighted, DIGITS), weighted, `${weight} × ${number(data.contrast, 6)}`);
+      const weight = data.weight % 1 ? significant(data.weight) : number(data.weight, 0);
+      this.put("contrast", significant(weighted), weighted, `${weight} × ${significant(data.contrast)}`);
       this.cells.contrast.value.dataset.weight = String(data.weight);
       this.cells.contrast.value.dataset.contrast = String(data.contrast);
       this.cells.contrast.cell.classList.toggle("up-off", off);
-      this.put("score", number(data.score, DIGITS), data.score, data.terms ? "" : `by the order “${this.run.raw.order}”`);
+      this.put("score", significant(data.score), data.score, data.terms ? "" : `by the order “${this.run.raw.order}”`);
     }
 
     updateRank(data) {
       this.put("rank", `${data.rank} of ${data.candidates}`, data.rank, `${data.count} picked`);
-      this.put("cutoff", number(data.cutoff, DIGITS), data.cutoff, "");
-      this.put("margin", number(data.margin, DIGITS), data.margin, standing(data).margin);
+      this.put("cutoff", significant(data.cutoff), data.cutoff, "");
+      this.put("margin", significant(data.margin), data.margin, standing(data).margin);
       this.cells.margin.cell.classList.toggle("up-enough", data.margin >= 0);
     }
 
@@ -191,7 +190,7 @@
           if (!on) continue;
           const value = said ? run.wordAt(run.local(step), word, cell) : NaN;
           fill.style.transform = `scaleX(${Math.min(1, (value || 0) / high).toFixed(4)})`;
-          text.textContent = number(value, 3);
+          text.textContent = significant(value);
         }
       }
     }
@@ -222,7 +221,7 @@
       const scroll = make("div", "up-scroll");
       scroll.append(this.table());
       this.note = make("p", "up-hint");
-      this.noteGo = button("up-link", "Go to that step", () => this.player.clock.go(this.goTo));
+      this.noteGo = button("up-link", "", () => this.player.clock.go(this.goTo));
       this.noteText = make("span", "");
       this.note.append(this.noteText, this.noteGo);
       this.sight = make("p", "up-sight");
@@ -236,7 +235,7 @@
     }
 
     table() {
-      const table = make("table", "up-sum");
+      const table = make("table", `up-sum${this.columns.length > 3 ? " up-sum-many" : ""}`);
       table.append(make("caption", "up-hidden", "Score of this cell on every stage"));
       const head = make("tr", "");
       head.append(make("td", ""), ...this.columns.map((c) => c.head));
@@ -305,6 +304,8 @@
       this.note.hidden = !past.length;
       if (!past.length) return;
       this.goTo = past[0].past;
+      const alike = past.every((c) => c.past === this.goTo);
+      this.noteGo.textContent = `Go to step ${this.goTo + 1}${alike ? "" : `, of ${past[0].run.letter}`}`;
       const who = model.runs.length > 1 ? ` (${past.map((c) => c.run.letter).join(", ")})` : "";
       this.noteText.textContent = `This cell was decided earlier${who}. The numbers are those of the step that decided it. `;
     }

@@ -28,7 +28,10 @@
       this.picture.dataset.edit = "picture";
       for (const run of this.player.model.runs) this.picture.append(new Option(`${run.letter}: ${run.title}`, String(run.index)));
       this.picture.hidden = this.player.model.runs.length < 2;
-      this.picture.addEventListener("change", () => brush.pick(Number(this.picture.value)));
+      this.picture.addEventListener("change", () => {
+        brush.pick(Number(this.picture.value));
+        brush.show();
+      });
       this.undoEdit = button("up-pill", "Undo last edit", () => this.player.emit("unedit", {}));
       this.undoEdit.hidden = !(this.player.options.edit || {}).undo;
       this.undoEdit.dataset.edit = "unedit";

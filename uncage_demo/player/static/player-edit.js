@@ -3,6 +3,7 @@
   "use strict";
 
   const MOST_UNDO = 50;
+  const PANEL_GAP_PX = 24; // between the edited picture, with what is said below it, and the panel
 
   class Brush {
     constructor(player) {
@@ -99,9 +100,13 @@
       for (const { canvas } of this.player.stages) canvas.style.touchAction = this.paints ? "none" : "";
     }
 
-    // The panel comes into view, with as much of the pictures above it as fits.
+    // The panel comes into view, with as much of the pictures above it as fits; where it stays in view by itself, the edited picture does.
     show() {
-      this.player.hook.edit.scrollIntoView({ block: "nearest", behavior: this.player.calm ? "auto" : "smooth" });
+      const { hook, stages, calm } = this.player;
+      const stays = getComputedStyle(hook.edit).position === "sticky";
+      const { box } = stages[this.run];
+      box.style.scrollMarginBottom = `${hook.edit.offsetHeight + PANEL_GAP_PX}px`;
+      (stays ? box : hook.edit).scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
     }
 
     // The page keeps how the brush stands for the next player.

@@ -9,6 +9,14 @@
     return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"); // never a minus nought
   }
 
+  const MOST_DECIMALS = 4;
+
+  // To three significant digits: whole from 100 on, and no more than four decimals.
+  function significant(value) {
+    const size = Math.abs(Number(Number(value).toPrecision(3)));
+    return number(value, size < 0.5 * 10 ** -MOST_DECIMALS ? 0 : Math.max(0, Math.min(MOST_DECIMALS, 2 - Math.floor(Math.log10(size)))));
+  }
+
   const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
   function place(cell, columns) {
@@ -157,5 +165,5 @@
     return `Opened again at the end of step ${found.step + 1}: ${found.why}${chance}`;
   }
 
-  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, plural, place, area, caption, announced, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly, inRegion, madeFrom };
+  parts.phrases = { KNOCKOUT, knockedOut, takenBack, number, significant, plural, place, area, caption, announced, standing, spoken, specialShare, picksChanged, percent, readTimes, drawnAfter, committedBy, readOnly, inRegion, madeFrom };
 })((window.UncagePlayerParts = window.UncagePlayerParts || /** @type {any} */ ({})));

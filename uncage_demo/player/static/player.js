@@ -61,6 +61,7 @@
     begin() {
       if (this.gone) return;
       this.begun = true;
+      this.used = false;
       this.resized();
       this.setState({}, ["model", ...Object.keys(this.state)]);
       this.observer.observe(this.hook.root);
@@ -272,6 +273,16 @@
       this.hook.stages.scrollIntoView({ block: "start", behavior: this.calm ? "auto" : "smooth" });
     }
 
+    // Where the player begins on its page, for the size of its pictures. Once somebody uses the page, what comes to stand above it (a
+    // notice) moves the pictures and leaves them their size; a window of another size lays everything out anew.
+    begins(top) {
+      const shape = `${window.innerWidth} ${window.innerHeight}`;
+      if (shape !== this.shape) this.used = false;
+      if (!this.used || top < this.top) this.top = top;
+      this.shape = shape;
+      return this.top;
+    }
+
     // Stages grow with the window as far as they, what is said below them and the clock fit on one screen: the page's first one, or one of
     // their own where the player begins further down.
     resized() {
@@ -281,7 +292,7 @@
       const { canvas } = this.stages[0];
       const top = (node) => node.getBoundingClientRect().top;
       const bottom = (node) => node.getBoundingClientRect().bottom;
-      const first = top(canvas) + window.scrollY;
+      const first = this.begins(top(root) + window.scrollY) + top(canvas) - top(root);
       const said = this.model.grid_view ? 0 : Math.max(...this.stages.map((stage) => bottom(stage.box.querySelector(".up-verdict") || stage.canvas) - bottom(stage.canvas)));
       const below = said + (this.present.on ? caption.offsetHeight + legend.offsetHeight + this.present.help.offsetHeight + SLIDE_PX : LINE_PX);
       const roomUnder = (above, words = below) => window.innerHeight - above - clock.offsetHeight - words - MARGIN_PX;
@@ -321,6 +332,11 @@
     wire() {
       parts.arrange.wire(this);
       this.legend.wire();
+      const use = () => (this.used = true);
+      for (const kind of ["pointerdown", "keydown"]) {
+        document.addEventListener(kind, use, true);
+        this.cleanups.push(() => document.removeEventListener(kind, use, true));
+      }
     }
 
     destroy() {

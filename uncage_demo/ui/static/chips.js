@@ -10,7 +10,7 @@
     let open = -1;
     let focusWord = -1;
     let said = null; // the prompt's words as last shown
-    let tried = false; // whether these words were sent and refused
+    let tried = null; // the prompt that was sent and refused; the field may be ahead of the words here
 
     function read() {
       try {
@@ -22,6 +22,7 @@
 
     function send(name, data, word) {
       open = -1;
+      tried = null;
       focusWord = word === undefined ? -1 : word;
       trigger(name, data);
     }
@@ -68,7 +69,7 @@
       }
       if (word.role === "unused" && state.vocabulary) {
         row.append(make("span", "uc-muted", `${state.model} has no word for it. Nothing else changes.`));
-        return closable(row, index);
+        return row;
       }
       if (word.role !== "object" && word.role !== "unknown") {
         row.append(button("uc-small", "Make it an object", () => send("word_edit", { action: "make_object", word: index }, index)));
@@ -88,17 +89,6 @@
         row.append(button("uc-small", word.role === "object" ? "Not an object" : "Detach", () =>
           send("word_edit", { action: "detach", word: index }, index)));
       }
-      return closable(row, index);
-    }
-
-    function closable(row, index) {
-      row.addEventListener("keydown", (event) => {
-        if (event.key === "Escape") {
-          open = -1;
-          focusWord = index;
-          render();
-        }
-      });
       return row;
     }
 
@@ -112,7 +102,7 @@
       const unknown = state.words.map((word, index) => ({ ...word, index })).filter((word) => word.role === "unknown");
       const box = make("div", "uc-note uc-unknown-notes");
       if (!unknown.length) return box;
-      box.append(make("span", "", `${tried ? "Nothing was drawn: this" : "This"} model cannot draw`));
+      box.append(make("span", "", `${refused(state) ? "Nothing was drawn: this" : "This"} model cannot draw`));
       for (const { text, index, suggestions } of unknown) {
         box.append(make("span", "uc-unknown-word", `“${text}”`));
         for (const near of suggestions) {
@@ -128,8 +118,14 @@
         }));
       }
       box.append(make("span", "uc-muted", "Or take words from the list, or a large model."));
-      if (tried) box.setAttribute("role", "alert");
       return box;
+    }
+
+    const refused = (state) => tried !== null && tried === state.text.trim();
+
+    // Why the prompt cannot be drawn, or what came of a click.
+    function complaint(state) {
+      return make("div", "uc-note", refused(state) ? `Nothing was drawn: ${state.message}` : state.message);
     }
 
     function vocabulary(state, wasOpen) {
@@ -167,14 +163,19 @@
       if (open >= 0 && state.words[open]) root.append(editor(state, state.words[open], open));
       else open = -1;
       if (open >= 0) line.append(vocabulary(state, wasOpen));
-      if (state.truncated) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
+      if (state.truncated && !state.message) root.append(make("div", "uc-note", `Too long: the model does not read “${state.truncated}”.`));
       if (state.cut_off && state.cut_off.length) {
         root.append(make("div", "uc-note", `Left out, because the prompt is too long for this model: ${state.cut_off.join(", ")}.`));
       }
-      if (state.message) root.append(make("div", "uc-note", state.message));
+      if (state.message) root.append(complaint(state));
       const unknown = unknownWords(state);
       if (unknown.childNodes.length) root.append(unknown);
       else if (state.given && !state.message) root.append(rephrased(state));
+      if (refused(state)) {
+        const note = unknown.childNodes.length ? unknown : root.querySelector(".uc-note");
+        note?.setAttribute("role", "alert");
+        note?.scrollIntoView({ block: "nearest" });
+      }
       if (focusWord >= 0) {
         const target = root.querySelector(`[data-word="${focusWord}"]`);
         if (target) target.focus({ preventScroll: true });
@@ -182,16 +183,28 @@
       }
     }
 
-    document.addEventListener("uc-unknown-words", () => {
-      tried = true;
+    // The focus stays on the chip that opened the menu, or is nowhere after a click beside it.
+    document.addEventListener("keydown", (event) => {
+      const { target } = event;
+      if (event.key !== "Escape" || event.defaultPrevented || open < 0 || !(target === document.body || (target instanceof Node && element.contains(target)))) return;
+      event.preventDefault();
+      focusWord = open;
+      open = -1;
       render();
+    });
+    const field = () => document.querySelector("#uc-prompt textarea, #uc-prompt input").value.trim();
+    document.addEventListener("uc-refused", () => {
+      tried = field();
+      render();
+    });
+    document.addEventListener("input", ({ target }) => {
+      if (target instanceof Element && target.closest("#uc-prompt")) tried = null;
     });
     watch("value", () => {
       const state = read();
       const words = state ? state.words.map((word) => word.text).join(" ") : null;
       if (words !== said) { // another prompt: what was being corrected is gone
         open = -1;
-        tried = false;
       }
       said = words;
       render();

@@ -65,7 +65,7 @@
         answer = null;
       }
       if (!answer) throw Object.assign(new Error(`${OUT_OF_REACH}.`), { away: true });
-      if (answer.error) throw new Error(answer.error);
+      if (answer.error) throw Object.assign(new Error(answer.error), { words: answer.words });
       return answer;
     }
 

@@ -112,7 +112,7 @@
       work = { orders: asked.orders, model: asked.model, age: asked.age, edits: editsOf(asked.text), began: performance.now() };
       model.engine.draw(asked.orders.map((order) => ({ prompt, config: { ...asked.config, order } })), { live: true, frames: asked.frames });
     } catch (error) {
-      if (mine === turn) refuse(error.message, offer);
+      if (mine === turn) refuse(error.message, offer, error.words);
     } finally {
       if (awaited === mine) awaited = 0;
     }
@@ -133,9 +133,9 @@
   }
 
   // Beside the prompt, as what is wrong with a server's run; with an offer where the server could draw it.
-  function refuse(text, offer = true) {
+  function refuse(text, offer = true, words = false) {
     work = null;
-    page.onStage({ kind: "problem", text, offer: offer ? TO_SERVER : null });
+    page.onStage({ kind: "problem", text, words, offer: offer ? TO_SERVER : null });
   }
 
   async function show(message, done) {

@@ -17,6 +17,7 @@
     let wanted = 0;
     let lastSeq = null;
     let keepView = false; // another seed is looked at as the one before
+    let unread = ""; // of the address: said once its runs are there
     let held = null; // what had the focus in the player while the next runs were drawn
 
     // What is said above the player. On a phone it is one line, and the button shows the rest.
@@ -85,8 +86,9 @@
       progress.hide();
       setRunning(false);
       page.problem(""); // of another try
-      note.textContent = message.problem || "";
-      note.hidden = !message.problem;
+      note.textContent = message.problem || unread;
+      note.hidden = !note.textContent;
+      unread = "";
       tell([message.about, message.note, page.edits.fromWhere(message), answer.owed ? page.stepPictures.LATER : ""].filter(Boolean).join(" "));
       shared.ids = message.ids;
       shared.query = message.query || {};
@@ -186,11 +188,13 @@
       } else if (message.kind === "problem") {
         settle();
         if (page.edits.problem(message.text)) return;
-        if (message.words) document.dispatchEvent(new CustomEvent("uc-unknown-words")); // said beside them
+        if (message.words) document.dispatchEvent(new CustomEvent("uc-refused")); // said beside them
         else page.problem(message.text, message.offer);
       } else if (message.kind === "restored") {
         shared.branches = message.branches || null;
+        unread = message.problem || "";
         if (message.run) setTimeout(() => document.querySelector("#uc-generate").click(), 0);
+        else if (unread) fail(unread);
       } else if (message.kind === "idle") {
         settle();
         if (message.text) {

@@ -205,7 +205,7 @@
           find("heading").scrollIntoView({ behavior: "smooth" });
         }));
         const better = table.higher_is_better ? "" : " Lower is better.";
-        find("caption").textContent = `${table.caption} ${table.judge} Lines: 95 % intervals by prompt. On the right, a dot is filled where its interval excludes zero.${better}`;
+        find("caption").textContent = `${table.caption} ${table.judge} Lines: 95 % intervals by prompt. On the right, a difference is bold and its dot filled where its interval excludes zero. p (Holm) is another test, corrected for all comparisons of the table: it may be above 0.05 beside a bold difference.${better}`;
         find("numbers").lastElementChild.replaceChildren(numbersTable(make, table));
         element.dataset.table = `${current.experiment} ${current.suite} ${find("category").value} ${table.metric}`;
       } catch (error) {
