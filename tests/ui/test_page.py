@@ -414,6 +414,7 @@ def test_programs_find_few_named_and_typed_endpoints(site, tmp_path):
     assert Path(picture).stat().st_size > 0
     _, again = client.predict(handle_file(file), api_name="/open_trace")
     assert again["settings"] == trace.config
+    assert again["verdict"] == summary["verdict"]
     assert again["findings"]
     _, branch, _ = client.predict(handle_file(file), at_step=2, change="knock_out", word=1, api_name="/branch")
     assert Trace.load(branch).branches[0].edits.suppress_word == 1

@@ -141,14 +141,16 @@ def add_api(handlers: Handlers) -> None:
             trace: an .npz file made by this project.
 
         Returns:
-            The finished picture and a summary: prompt, objects, settings, model, steps, and what the diagnosis found.
+            The finished picture and a summary: prompt, objects, settings, model, steps, the verdict where that very model is at hand,
+            and what the diagnosis found.
         """
         from uncage_demo.diagnosis.diagnose import diagnose
 
         loaded = opened_trace(trace)
-        found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded)]
+        verdict = handlers.verdict_on(loaded)
+        found = [{"kind": f.kind, "text": f.text, "step": f.step, "confidence": f.confidence} for f in diagnose(loaded, verdict)]
         picture = picture_file(loaded.image, f"{loaded.config['order']}-seed{loaded.config['seed']}")
-        return picture, {**summary(loaded, None), "findings": found}
+        return picture, {**summary(loaded, verdict), "findings": found}
 
     @explained
     def export(traces: list[str], kind: str, step: int) -> str:

@@ -254,11 +254,15 @@ class Handlers(PromptHandlers, RunHandlers):
         """
         traces = read_traces(paths)
         edits = [chips.corrections_of(trace) for trace in traces]
-        ids = [self.store.add(trace, self._verdict_on(trace), kept) for trace, kept in zip(traces, edits, strict=True)]
+        ids = [self.store.add(trace, self.verdict_on(trace), kept) for trace, kept in zip(traces, edits, strict=True)]
         return self.shown(ids, _made_by(traces), edits[0], opened=True, **extra), traces
 
-    def _verdict_on(self, trace: Trace) -> Verdict | None:
-        """What the model of a run from a file says of it, where that very model is at hand."""
+    def verdict_on(self, trace: Trace) -> Verdict | None:
+        """What the model of a run from a file says of it; None where that very model is not at hand.
+
+        Args:
+            trace: untrusted.
+        """
         try:
             model = self.slot.of_trace(trace)
             if not self.slot.at_hand(model):
