@@ -158,7 +158,7 @@ def test_bad_requests_are_named(tmp_path, pair):
         figures.heatmap_figure(pair, [8])
     with pytest.raises(ValueError, match="13 steps"):
         figures.heatmap_figure(pair, [0] * 13)
-    with pytest.raises(ValueError, match="1 labels"):
+    with pytest.raises(ValueError, match="1 label for 2 traces"):
         figures.order_figure(pair, ["a"])
     with pytest.raises(ValueError, match="2 different prompts"):
         figures.curves_figure([pair[0], make_trace(prompt_text="a cat")])
