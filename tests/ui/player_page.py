@@ -19,6 +19,17 @@ FINDING = {
     "confidence": "weak evidence",
 }
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Until the first part of this selector has stayed where it is for six frames: a smooth scroll begins a frame or two after its cause.
+AT_REST = """(selector) => new Promise((done) => {
+  let top = NaN, still = 0;
+  const look = () => {
+    const now = document.querySelector(selector).getBoundingClientRect().top;
+    still = now === top ? still + 1 : 0;
+    top = now;
+    still < 6 ? requestAnimationFrame(look) : done();
+  };
+  look();
+})"""
 PICTURES_READY = "() => window.uncage.player.pictures.pending.size === 0"
 
 

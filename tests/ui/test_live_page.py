@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.browser import test_engine, test_whole_runs
-from tests.ui.player_page import FRAME
+from tests.ui.player_page import AT_REST
 from uncage_demo.backends.embedded.backend import EmbeddedBackend
 from uncage_demo.branching import branch
 from uncage_demo.browser.live_page import MAX_PAGE_BYTES, export_live
@@ -150,8 +150,8 @@ def test_the_lesson_on_mending_is_followed_to_its_end(file, open_page, tmp_path)
     assert 4 <= len(cells) < grid[0] * grid[1] / 2
 
     def click(cell):
-        # Where the picture is now: a panel that opens moves it, a frame later.
-        page.evaluate(FRAME)
+        # Where the picture comes to rest: a panel that opens scrolls it, for some frames.
+        page.evaluate(AT_REST, ".live-lessons .up-canvas")
         box = page.locator(".live-lessons .up-canvas").first.bounding_box()
         down, right = divmod(cell, grid[1])
         page.mouse.click(box["x"] + (right + 0.5) * box["width"] / grid[1], box["y"] + (down + 0.5) * box["height"] / grid[0])
