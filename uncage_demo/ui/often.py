@@ -104,6 +104,8 @@ def how_often(handlers: Handlers, text: str, edits: str, chosen: Settings, seeds
                 steps = (told["step"] + 1) / told["num_steps"] if "step" in told else None  # None while it waits in line
                 yield "" if steps is None else message("progress", phase=said, share=(first + steps * len(part)) / seeds)
                 continue
+            # A run's last step need not have been told: it may be over before anybody looks.
+            yield message("progress", phase=said, share=(first + len(part)) / seeds)
             judged = [None if verdict is None else verdict.all_correct for verdict in answer.finished.verdicts]
             if all(value is None for value in judged):
                 raise ValueError(f"{title} has no detector that could count. Compare its pictures by eye.")
