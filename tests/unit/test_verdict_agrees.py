@@ -59,6 +59,7 @@ def test_what_is_too_many_is_counted_by_noun() -> None:
     assert too_many(subjects, dataclasses.replace(verdict, detections=(), extra_objects=2)) == ["2 objects too many"]
     assert match(subjects, seen).left == (1, 3, 4)
     assert counted(2, "mouse") == "2 mice"
+    assert (counted(2, "butterfly"), counted(2, "monkey"), counted(1, "entry")) == ("2 butterflies", "2 monkeys", "1 entry")
     assert side_of(found("cat", 0.5, 0.5)) == "in the middle"
     assert side_of(found("cat", 0.2, 0.9)) == "at the upper right"
 

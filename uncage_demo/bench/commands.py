@@ -20,6 +20,7 @@ from uncage_demo.bench.records import JUDGE, SUFFIXES, UNJUDGED, Record, read_ma
 from uncage_demo.bench.suites import SUITES, BenchPrompt, gather_prompts
 from uncage_demo.decoding.presets import PRESETS, preset_with
 from uncage_demo.files import replacing, write_atomically
+from uncage_demo.prompt.judging import counted
 from uncage_demo.shipped import RESULTS
 
 JUDGES = ("clip", "clip-paper")  # that need nothing of the model
@@ -170,7 +171,7 @@ def run_bench(args: argparse.Namespace) -> int:
     )
     print(file=sys.stderr)
     print(
-        f"{out}: {summary.made} image{'s' * (summary.made != 1)} made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
+        f"{out}: {counted(summary.made, 'image')} made in {summary.seconds:.1f} s ({summary.images_per_s:.2f} images/s), "
         f"{summary.reused} taken over from equal ones, {summary.kept} there before"
     )
     return 0

@@ -176,7 +176,7 @@ def _check(traces: Sequence[Trace], **lists: Sequence[Any] | None) -> None:
         raise ValueError(f"{len(traces)} runs: the player shows 1 to {MAX_RUNS}")
     for name, values in lists.items():
         if values is not None and len(values) != len(traces):
-            raise ValueError(f"{name} has {'1 entry' if len(values) == 1 else f'{len(values)} entries'} for {counted(len(traces), 'run')}")
+            raise ValueError(f"{name} has {counted(len(values), 'entry')} for {counted(len(traces), 'run')}")
     first = traces[0]
     for trace in traces:
         if not trace.steps:

@@ -108,4 +108,6 @@ def plural(noun: str) -> str:
         return _IRREGULAR[noun]
     if noun.endswith("s"):
         return noun
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith(("x", "ch", "sh", "z")) else "s")
